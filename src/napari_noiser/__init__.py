@@ -1,0 +1,81 @@
+"""Make dim images and stacks visible without any training data, by noise self-regression.
+
+Every name is loaded on first use: importing the package imports neither torch nor napari.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+try:
+    __version__ = version("napari-noiser")
+except PackageNotFoundError:  # run from a source tree
+    __version__ = "0+unknown"
+
+if TYPE_CHECKING:
+    from napari_noiser.plugin.layers import enhance_layer
+    from napari_noiser.srm.model import Model, load_model
+    from napari_noiser.srm.noise import Gaussian, Palette, PureColour
+    from napari_noiser.srm.recipe import RECIPES, Recipe, mean_shifted, target_mean
+    from napari_noiser.srm.training import train, train_steps
+    from napari_noiser.stack.closed_form import closed_form
+    from napari_noiser.stack.enhance import enhance, enhance_steps
+
+_HOME = {
+    "RECIPES": "srm.recipe",
+    "Recipe": "srm.recipe",
+    "mean_shifted": "srm.recipe",
+    "target_mean": "srm.recipe",
+    "Gaussian": "srm.noise",
+    "PureColour": "srm.noise",
+    "Palette": "srm.noise",
+    "train": "srm.training",
+    "train_steps": "srm.training",
+    "Model": "srm.model",
+    "load_model": "srm.model",
+    "enhance": "stack.enhance",
+    "enhance_steps": "stack.enhance",
+    "closed_form": "stack.closed_form",
+    "enhance_layer": "plugin.layers",
+}
+
+__all__ = [
+    "RECIPES",
+    "Gaussian",
+    "Model",
+    "Palette",
+    "PureColour",
+    "Recipe",
+    "closed_form",
+    "enhance",
+    "enhance_layer",
+    "enhance_steps",
+    "load_model",
+    "mean_shifted",
+    "target_mean",
+    "train",
+    "train_steps",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    except OSError as error:
+        if getattr(error, "winerror", None) == 1114:
+            raise ImportError(
+                "torch could not load its libraries after Qt had loaded its own (WinError 1114, "
+                'pytorch issue 169429). Start napari with `python -c "import torch, napari; '
+                'napari.Viewer(); napari.run()"`, or install torch older than 2.9.'
+            ) from error
+        raise
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

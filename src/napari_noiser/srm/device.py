@@ -1,0 +1,76 @@
+"""Where to compute: "auto" takes what works and says so when it falls back."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+__all__ = ["best_device"]
+
+_ACCELERATORS = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
+
+
+def best_device(device: str | torch.device = "auto") -> torch.device:
+    """Return the device to compute on, tried with a small convolution.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu". "auto" takes the first accelerator
+        that this build of torch sees and that computes, and otherwise the CPU.
+
+    Returns
+    -------
+    torch.device
+        A device that has just computed something.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the device asked for by name does not work.
+
+    Warns
+    -----
+    UserWarning
+        If "auto" sees an accelerator that fails, and the next one, or the CPU, is taken.
+    """
+    if device == "auto":
+        return _automatic()
+    try:
+        chosen = torch.device(device)
+        _try(chosen)
+    except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError
+        raise ValueError(
+            f"device {str(device)!r} does not work here ({_first_line(error)}); "
+            "use 'auto', 'cpu', 'cuda', 'cuda:N', 'mps' or 'xpu'"
+        ) from error
+    return chosen
+
+
+def _automatic() -> torch.device:
+    for name, accelerator in _ACCELERATORS.items():
+        if not accelerator.is_available():
+            continue
+        try:
+            _try(torch.device(name))
+        except Exception as error:  # whatever a half-working driver raises
+            warnings.warn(
+                f"{name} is there but does not compute ({_first_line(error)}); "
+                "trying the next device, or the CPU",
+                stacklevel=3,
+            )
+        else:
+            return torch.device(name)
+    return torch.device("cpu")
+
+
+def _try(device: torch.device) -> None:
+    image = torch.ones(1, 1, 4, 4, device=device)
+    result = torch.nn.functional.conv2d(image, torch.ones(1, 1, 3, 3, device=device))
+    if not bool((result.cpu() == 9).all()):
+        raise RuntimeError("a convolution of ones gave a wrong result")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,220 @@
+"""A model: a recipe and the weights it led to, in a file that cannot execute anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from napari_noiser.srm.fold import FoldedSRM, fold
+from napari_noiser.srm.recipe import RECIPES, Recipe
+
+__all__ = ["BUNDLED", "Model", "bundled_file", "load_model"]
+
+BUNDLED = tuple(
+    (name, channels, ndim)
+    for name in ("noiser", "noiser-es", "noiser-var3")
+    for channels, ndim in ((1, 2), (3, 2), (1, 3))
+)
+"""The (recipe, channels, ndim) whose weights come with the package."""
+
+_HEADER = "napari_noiser"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained self-regression network: the recipe, the seed and the weights.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What it learned from.
+    channels : int
+        Samples that it sees together: 1 gray, 3 RGB.
+    ndim : int
+        2 for planes, 3 for volumes.
+    seed : int
+        The seed it was trained from.
+    weights : dict of str to Tensor
+        float32, on the CPU.
+    """
+
+    recipe: Recipe
+    channels: int
+    ndim: int
+    seed: int
+    weights: dict[str, Tensor]
+
+    def __post_init__(self) -> None:
+        expected = _shapes(self.recipe.width, self.channels, self.ndim)
+        found = {name: tuple(value.shape) for name, value in self.weights.items()}
+        if found != expected:
+            raise ValueError(f"weights must have the shapes {expected}, got {found}")
+        for name, value in self.weights.items():
+            if value.dtype != torch.float32 or not bool(value.isfinite().all()):
+                raise ValueError(f"weights must be finite float32 numbers, {name!r} is not")
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.recipe.name
+
+    @property
+    def halo(self) -> int:
+        """How many voxels around a tile its rendering needs: two 3x3 convolutions, so 2."""
+        return 2
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that tell these weights from any others."""
+        digest = hashlib.sha256()
+        for name in sorted(self.weights):
+            digest.update(name.encode() + self.weights[name].contiguous().numpy().tobytes())
+        return digest.hexdigest()[:12]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a result's provenance says of its model, as JSON-able values."""
+        return {
+            "recipe": self.recipe.to_dict(),
+            "channels": self.channels,
+            "ndim": self.ndim,
+            "seed": self.seed,
+            "fingerprint": self.fingerprint,
+        }
+
+    def fold(
+        self,
+        mean: NDArray[np.float64],
+        covariance: NDArray[np.float64],
+        device: torch.device,
+    ) -> FoldedSRM:
+        """Return the network for images with these patch moments; see `napari_noiser.srm.fold`."""
+        return fold(self.weights, mean, covariance, device)
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the model to a .safetensors file, the recipe as JSON in its header.
+
+        Parameters
+        ----------
+        path : str or path
+            ".safetensors" is appended where it is missing. An existing file is replaced.
+
+        Returns
+        -------
+        Path
+            The file written.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix != ".safetensors":
+            path = path.with_name(path.name + ".safetensors")
+        header = {
+            "format": _FORMAT,
+            "recipe": self.recipe.to_dict(),
+            "channels": self.channels,
+            "ndim": self.ndim,
+            "seed": self.seed,
+        }
+        weights = {name: value.contiguous() for name, value in self.weights.items()}
+        path.write_bytes(to_bytes(weights, metadata={_HEADER: json.dumps(header)}))
+        return path
+
+
+def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: int = 2) -> Model:
+    """Load a bundled model by name, or a model file.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        "noiser", "noiser-es" or "noiser-var3", or a .safetensors file from `Model.save`.
+    channels, ndim : int
+        Which of the bundled forms to take: 1 or 3 channels in 2-D, 1 channel in 3-D. A file
+        says so itself.
+
+    Returns
+    -------
+    Model
+        Ready for `enhance`.
+
+    Raises
+    ------
+    ValueError
+        If nothing of that name is bundled in that form, or the file is corrupt or not a model
+        of napari-noiser.
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> load_model("noiser", channels=3).recipe.iterations
+    2000
+    """
+    if isinstance(name_or_path, str) and name_or_path in RECIPES:
+        return _load_bundled(name_or_path, channels, ndim)
+    path = Path(fspath(name_or_path))
+    if path.is_file():
+        return _read(path)
+    if path.suffix != ".safetensors" and path.name == fspath(name_or_path):
+        raise ValueError(
+            f"model must be a Model, a .safetensors file or one of "
+            f"{sorted({name for name, _, _ in BUNDLED})}, got {fspath(name_or_path)!r}"
+        )
+    raise FileNotFoundError(f"there is no model file {path}")
+
+
+def bundled_file(name: str, channels: int, ndim: int) -> Path:
+    """Return where the package keeps the weights of one of `BUNDLED`."""
+    folder = resources.files("napari_noiser.srm") / "weights"
+    return Path(str(folder / f"{name}-{channels}ch-{ndim}d.safetensors"))
+
+
+def _load_bundled(name: str, channels: int, ndim: int) -> Model:
+    if (name, channels, ndim) not in BUNDLED:
+        have = ", ".join(f"{n} ({c} channels, {d}-D)" for n, c, d in BUNDLED)
+        raise ValueError(
+            f"no weights are bundled for {name!r} with {channels} channels in {ndim}-D; "
+            f"train them (train({name!r}, channels={channels}, ndim={ndim})) or take one of: "
+            f"{have}"
+        )
+    return _read(bundled_file(name, channels, ndim))
+
+
+def _read(path: Path) -> Model:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_HEADER])
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header["format"] != _FORMAT:
+            raise ValueError(f"its format is {header['format']}, this version reads {_FORMAT}")
+        recipe = Recipe.from_dict(header["recipe"])
+        return Model(recipe, header["channels"], header["ndim"], header["seed"], weights)
+    except KeyError as error:
+        raise ValueError(f"{path} is not a model of napari-noiser: {error} is missing") from error
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not a readable model of napari-noiser: {error}") from error
+
+
+def _shapes(width: int, channels: int, ndim: int) -> dict[str, tuple[int, ...]]:
+    kernel = (3,) * ndim
+    return {
+        "first_weight": (width, channels, *kernel),
+        "first_bias": (width,),
+        "second_weight": (channels, width, *kernel),
+        "second_bias": (channels,),
+    }

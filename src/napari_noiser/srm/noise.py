@@ -1,0 +1,168 @@
+"""What a recipe learns from: Gaussian noise, a pure colour, a palette of colours.
+
+A source fills a tensor that already exists, in place and from an explicit generator. So one
+buffer serves all iterations (a captured CUDA graph needs that), the draw is reproducible,
+and this file needs no torch to be imported: recipes can be listed in an instant.
+
+Values live in [-1, 1], the range of the network's tanh; colours are given in [0, 1] as people
+name them, and map by ``2c - 1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+__all__ = ["Gaussian", "Palette", "PureColour", "Source", "source_from_dict"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a recipe learns from; one subclass a kind of signal."""
+
+    kind: ClassVar[str]
+
+    def fill(self, out: Tensor, generator: Generator) -> None:
+        """Overwrite a training image with a fresh draw.
+
+        Parameters
+        ----------
+        out : Tensor
+            Shape (1, C, Y, X) or (1, C, Z, Y, X), on the generator's device.
+        generator : torch.Generator
+            Where the random numbers come from.
+        """
+        raise NotImplementedError
+
+    def check_channels(self, channels: int) -> None:
+        """Raise a `ValueError` if this source cannot make an image of so many channels."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the source as JSON-able values, its kind among them."""
+        return {"kind": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Gaussian(Source):
+    """Independent normal noise in every pixel.
+
+    Parameters
+    ----------
+    mean : tuple of float
+        One value for all channels, or one a channel; the image's range is [-1, 1].
+    variance : float
+        Greater than 0. The paper's "noise level 3" is read as a variance.
+    """
+
+    mean: tuple[float, ...] = (0.0,)
+    variance: float = 1.0
+    kind: ClassVar[str] = "gaussian"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", _floats("mean", self.mean))
+        if not (isfinite(self.variance) and self.variance > 0):
+            raise ValueError(f"variance must be a number above 0, got {self.variance!r}")
+
+    def check_channels(self, channels: int) -> None:
+        _check_length("mean", self.mean, channels)
+
+    def fill(self, out: Tensor, generator: Generator) -> None:
+        out.normal_(0.0, self.variance**0.5, generator=generator)
+        out.add_(_per_channel(self.mean, out))
+
+
+@dataclass(frozen=True)
+class PureColour(Source):
+    """One constant colour, the paper's c-regression: it binarises, and shows why noise is needed.
+
+    Parameters
+    ----------
+    colour : tuple of float
+        One value for all channels, or one a channel, each in [0, 1].
+    """
+
+    colour: tuple[float, ...] = (0.0,)
+    kind: ClassVar[str] = "pure-colour"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "colour", _floats("colour", self.colour))
+        if not all(0 <= value <= 1 for value in self.colour):
+            raise ValueError(f"colour must lie in [0, 1], got {self.colour!r}")
+
+    def check_channels(self, channels: int) -> None:
+        _check_length("colour", self.colour, channels)
+
+    def fill(self, out: Tensor, generator: Generator) -> None:
+        out.copy_(_per_channel(tuple(2 * value - 1 for value in self.colour), out).expand_as(out))
+
+
+@dataclass(frozen=True)
+class Palette(Source):
+    """A grid of patches of random colours, fresh in every iteration: the paper's p-regression.
+
+    Parameters
+    ----------
+    grid : int
+        Patches along each side, 1 or more. (The paper leaves the geometry open.)
+    """
+
+    grid: int = 4
+    kind: ClassVar[str] = "palette"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.grid, int) or self.grid < 1:
+            raise ValueError(f"grid must be a whole number of at least 1, got {self.grid!r}")
+
+    def fill(self, out: Tensor, generator: Generator) -> None:
+        channels, spatial = out.shape[1], out.shape[2:]
+        colours = out.new_empty((1, channels, *(self.grid for _ in spatial)))
+        colours.uniform_(-1.0, 1.0, generator=generator)
+        for axis, length in enumerate(spatial, start=2):
+            patch = -(-length // self.grid)
+            colours = colours.repeat_interleave(patch, axis).narrow(axis, 0, length)
+        out.copy_(colours)
+
+
+_KINDS: dict[str, type[Source]] = {cls.kind: cls for cls in (Gaussian, PureColour, Palette)}
+
+
+def source_from_dict(values: Mapping[str, Any]) -> Source:
+    """Rebuild a source from what `Source.to_dict` returned.
+
+    Raises
+    ------
+    ValueError
+        If the kind or one of the values is unknown.
+    """
+    fields = dict(values)
+    kind = fields.pop("kind", None)
+    if kind not in _KINDS:
+        raise ValueError(f"source kind must be one of {sorted(_KINDS)}, got {kind!r}")
+    try:
+        return _KINDS[kind](**fields)
+    except TypeError as error:
+        raise ValueError(f"source {kind!r} does not take these fields: {error}") from error
+
+
+def _floats(name: str, values: float | tuple[float, ...]) -> tuple[float, ...]:
+    numbers = (values,) if isinstance(values, (int, float)) else tuple(values)
+    numbers = tuple(float(value) for value in numbers)
+    if not numbers or not all(isfinite(value) for value in numbers):
+        raise ValueError(f"{name} must hold one finite number or more, got {values!r}")
+    return numbers
+
+
+def _check_length(name: str, values: tuple[float, ...], channels: int) -> None:
+    if len(values) not in (1, channels):
+        raise ValueError(
+            f"{name} must hold 1 value or one a channel ({channels}), got {len(values)}: {values}"
+        )
+
+
+def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:
+    return like.new_tensor(values).view(1, -1, *(1 for _ in like.shape[2:]))

@@ -1,0 +1,232 @@
+"""A recipe: every number that decides what a self-regression network learns.
+
+Training sees no data, so a recipe, a seed and a device determine the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_noiser.srm.noise import Gaussian, Palette, PureColour, Source, source_from_dict
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["RECIPES", "Recipe", "as_recipe", "mean_shifted", "target_mean"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a self-regression network (SRM) learns from, and how.
+
+    The defaults are the paper's (arXiv 2211.04700): batch 1, Adam at a fixed rate, fresh noise
+    in every iteration, L1 plus total variation. `dataclasses.replace` makes a changed copy.
+
+    Parameters
+    ----------
+    name : str
+        What the recipe is called in menus and in a result's provenance.
+    source : Source
+        What is regressed to itself: `Gaussian`, `PureColour` or `Palette`.
+    iterations : int
+        Steps of training, 1 or more.
+    width : int
+        Hidden channels, 1 or more. 16 to 32 are equal; 8 and fewer lose quality.
+    size : int
+        Side of a training image in pixels, for 2-D models; 3 or more.
+    size_3d : int
+        Side of a training volume in voxels, for 3-D models; 3 or more. (104, the paper's side,
+        would hold a hundred times more voxels than 104 x 104 and teach the same.)
+    learning_rate : float
+        Adam's step size, above 0.
+    betas : tuple of two floats
+        Adam's decay rates, each in [0, 1).
+    tv_weight : float
+        Weight of the squared total variation of the output, 0 or more. 1 is decisive:
+        without it the result is noisy, at 2 it is washed out.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value is outside its range; the message names the field.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> wide = replace(RECIPES["noiser"], name="wide", width=32)
+    >>> Recipe.from_json(wide.to_json()) == wide
+    True
+    """
+
+    name: str
+    source: Source = field(default_factory=Gaussian)
+    iterations: int = 2000
+    width: int = 18
+    size: int = 104
+    size_3d: int = 24
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    tv_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        if not isinstance(self.name, str) or not self.name:
+            raise TypeError(f"name must be a string that is not empty, got {self.name!r}")
+        if not isinstance(self.source, Source):
+            raise TypeError(f"source must be a Source, got {type(self.source).__name__}")
+        for name, least in (("iterations", 1), ("width", 1), ("size", 3), ("size_3d", 3)):
+            _check_whole(name, getattr(self, name), least)
+        _check_range("learning_rate", self.learning_rate, 0.0, float("inf"), low_open=True)
+        _check_range("tv_weight", self.tv_weight, 0.0, float("inf"))
+        if len(self.betas) != 2:
+            raise ValueError(f"betas must hold two numbers, got {self.betas!r}")
+        for beta in self.betas:
+            _check_range("betas", beta, 0.0, 1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as JSON-able values."""
+        return {**asdict(self), "betas": list(self.betas), "source": self.source.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Rebuild a recipe from what `to_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If a field is missing, unknown or outside its range.
+        """
+        known = {item.name for item in fields(cls)}
+        if not set(values) <= known or "name" not in values:
+            raise ValueError(
+                f"a recipe needs a name and takes {sorted(known)}, got {sorted(values)}"
+            )
+        changed = dict(values)
+        if "source" in changed:
+            changed["source"] = source_from_dict(changed["source"])
+        return cls(**changed)
+
+    def to_json(self) -> str:
+        """Return the recipe as one line of JSON."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """Rebuild a recipe from what `to_json` returned."""
+        return cls.from_dict(json.loads(text))
+
+    def training_shape(self, channels: int, ndim: int) -> tuple[int, ...]:
+        """Return the shape of one training image: (1, C, Y, X) or (1, C, Z, Y, X)."""
+        side = self.size if ndim == 2 else self.size_3d
+        return (1, channels, *(side for _ in range(ndim)))
+
+
+def mean_shifted(target: float | Sequence[float] | np.ndarray) -> Recipe:
+    """Return the ms-noiser recipe that aims the output's mean at a target.
+
+    Parameters
+    ----------
+    target : float or sequence of float
+        The mean wanted in the result, in [0, 1]: one value, or one a channel. See `target_mean`
+        to take it from an image.
+
+    Returns
+    -------
+    Recipe
+        Noise N(2 target - 1, 1). The output follows for targets of .4 to .6 and lags beyond
+        (.3 gives about .34, .7 about .62).
+
+    Raises
+    ------
+    ValueError
+        If a target is outside [0, 1].
+
+    Notes
+    -----
+    The paper names ms-noiser without its formula (arXiv 2211.04700); this is the natural form.
+    """
+    targets = np.atleast_1d(np.asarray(target, dtype=float))
+    if targets.ndim != 1 or not bool(np.all((targets >= 0) & (targets <= 1))):
+        raise ValueError(f"target must be one number in [0, 1], or one a channel, got {target!r}")
+    return Recipe(name="ms-noiser", source=Gaussian(mean=tuple(2 * targets - 1)))
+
+
+def target_mean(reference: ArrayLike, *, channels: int = 1) -> tuple[float, ...]:
+    """Return the mean of a well-exposed reference image, as a target for `mean_shifted`.
+
+    Parameters
+    ----------
+    reference : array
+        Any shape; the samples last if `channels` is above 1. Integers span their type's range
+        (255 or 65535 is 1), floats lie in [0, 1].
+    channels : int
+        1 for one mean over everything, or the length of the last axis.
+
+    Returns
+    -------
+    tuple of float
+        `channels` numbers in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the array is empty, its values leave [0, 1], or its last axis is not `channels` long.
+    TypeError
+        If the array holds neither integers nor floats.
+    """
+    image = np.asarray(reference)
+    if image.dtype.kind not in "uif":
+        raise TypeError(f"reference must hold integers or floats, got {image.dtype}")
+    if image.size == 0 or (channels > 1 and image.shape[-1] != channels):
+        raise ValueError(f"reference of shape {image.shape} does not hold {channels} channels")
+    full = np.iinfo(image.dtype).max if image.dtype.kind in "ui" else 1.0
+    means = image.reshape(-1, channels).mean(axis=0, dtype=np.float64) / full
+    if not bool(np.all((means >= 0) & (means <= 1))):
+        raise ValueError(f"reference must lie in [0, 1] once scaled, its mean is {means}")
+    return tuple(float(mean) for mean in means)
+
+
+def as_recipe(recipe: str | Recipe) -> Recipe:
+    """Return a recipe as it is, or the one of `RECIPES` that a name stands for."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, str) and recipe in RECIPES:
+        return RECIPES[recipe]
+    raise ValueError(f"recipe must be a Recipe or one of {list(RECIPES)}, got {recipe!r}")
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def _check_range(name: str, value: float, low: float, high: float, low_open: bool = False) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not (low < value if low_open else low <= value) or not value < high:
+        bracket = "above" if low_open else "at least"
+        raise ValueError(f"{name} must be {bracket} {low} and below {high}, got {value}")
+
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        recipe.name: recipe
+        for recipe in (
+            Recipe(name="noiser"),
+            Recipe(name="noiser-es", iterations=600),
+            Recipe(name="noiser-var3", source=Gaussian(variance=3.0)),
+            mean_shifted(0.4),
+            Recipe(name="c-regression", source=PureColour()),
+            Recipe(name="p-regression", source=Palette()),
+        )
+    }
+)
+"""The paper's variants by name; ms-noiser aims at a mean of 0.4, c-regression learns black."""

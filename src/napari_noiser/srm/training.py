@@ -1,0 +1,233 @@
+"""Self-regression: a network learns to reproduce noise, one event a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from napari_noiser.progress import Progress, drain
+from napari_noiser.srm.device import best_device
+from napari_noiser.srm.model import Model
+from napari_noiser.srm.network import SRM
+from napari_noiser.srm.recipe import Recipe, as_recipe
+
+__all__ = ["TrainingStep", "regress", "total_variation", "train", "train_steps"]
+
+_WARM_UP = 3  # real steps before a CUDA graph is captured, as torch asks
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """One finished step of training.
+
+    Attributes
+    ----------
+    done, total : int
+        How many steps are finished, of how many.
+    loss : float
+        L1 plus weighted total variation on this step's noise. For N(0, 1) it settles at
+        0.72 to 0.77 after some 600 steps.
+    """
+
+    done: int
+    total: int
+    loss: float
+    stage: str = "train"
+
+
+def train(
+    recipe: str | Recipe = "noiser",
+    *,
+    channels: int = 1,
+    ndim: int = 2,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress = False,
+) -> Model:
+    """Train a self-regression network on noise alone; no image is ever seen.
+
+    Parameters
+    ----------
+    recipe : str or Recipe
+        One of `RECIPES` by name, or a recipe of your own.
+    channels : int
+        Samples that the network sees together: 1 gray, 3 RGB. (Dyes, an axis C, are enhanced one
+        by one with a 1-channel model.)
+    ndim : int
+        2 for a model of planes, 3 for a model of volumes.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu".
+    seed : int
+        Same seed, recipe and device: same model.
+    progress : bool or callable
+        True shows a tqdm bar; a callable is called as ``progress(done, total)``.
+
+    Returns
+    -------
+    Model
+        The weights (on the CPU) with the recipe and seed they came from.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range; the message names it.
+
+    Notes
+    -----
+    Zhang et al., "Noise Self-Regression", arXiv 2211.04700. 2000 steps take 5 to 12 s on two CPU
+    cores for a 2-D model. The core leaves the number of threads alone.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> model = train(replace(RECIPES["noiser"], iterations=5))
+    >>> model.channels, model.ndim
+    (1, 2)
+    """
+    steps = train_steps(recipe, channels=channels, ndim=ndim, device=device, seed=seed)
+    return drain(steps, progress, "training")
+
+
+def train_steps(
+    recipe: str | Recipe = "noiser",
+    *,
+    channels: int = 1,
+    ndim: int = 2,
+    device: str = "auto",
+    seed: int = 0,
+) -> Generator[TrainingStep, None, Model]:
+    """Train as `train` does, giving control back after every step.
+
+    The arguments are checked at once. Closing the generator stops the training within one step.
+
+    Parameters
+    ----------
+    recipe, channels, ndim, device, seed
+        As in `train`.
+
+    Yields
+    ------
+    TrainingStep
+        The number of the step and its loss.
+
+    Returns
+    -------
+    Model
+        The generator's return value.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range; the message names it.
+    """
+    recipe = as_recipe(recipe)
+    if not isinstance(channels, int) or channels < 1:
+        raise ValueError(f"channels must be a whole number of at least 1, got {channels!r}")
+    if ndim not in (2, 3):
+        raise ValueError(f"ndim must be 2 (planes) or 3 (volumes), got {ndim!r}")
+    if not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed!r}")
+    recipe.source.check_channels(channels)
+    return _train(recipe, channels, ndim, best_device(device), seed)
+
+
+def _train(
+    recipe: Recipe, channels: int, ndim: int, device: torch.device, seed: int
+) -> Generator[TrainingStep, None, Model]:
+    start = torch.Generator().manual_seed(seed)
+    network = SRM(channels, recipe.width, ndim, start).to(device)
+    shape = recipe.training_shape(channels, ndim)
+    signal_seed = int(torch.randint(2**62, (), generator=start))
+    yield from regress(network, recipe, shape, signal_seed)
+    weights = {
+        name: value.detach().to("cpu", copy=True) for name, value in network.named_parameters()
+    }
+    return Model(recipe, channels, ndim, seed, weights)
+
+
+def regress(
+    network: nn.Module, recipe: Recipe, shape: tuple[int, ...], seed: int
+) -> Generator[TrainingStep, None, None]:
+    """Train any network, in place, to return its own input; the loop of all recipes.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Maps a tensor of `shape` to one of the same shape; on the device to train on.
+    recipe : Recipe
+        The source of signals and the hyper-parameters.
+    shape : tuple of int
+        (1, C, Y, X) or (1, C, Z, Y, X).
+    seed : int
+        Seeds the signals on the network's device.
+
+    Yields
+    ------
+    TrainingStep
+        One a step.
+    """
+    device = next(network.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    signal = torch.empty(shape, device=device)
+    optimiser = torch.optim.Adam(
+        network.parameters(),
+        lr=recipe.learning_rate,
+        betas=recipe.betas,
+        capturable=device.type == "cuda",
+    )
+
+    def step() -> Tensor:
+        optimiser.zero_grad(set_to_none=True)
+        output = network(signal)
+        loss = torch.nn.functional.l1_loss(output, signal)
+        loss = loss + recipe.tv_weight * total_variation(output)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        return loss.detach()
+
+    steps = _captured(step, device) if device.type == "cuda" else _eager(step)
+    for done in range(1, recipe.iterations + 1):
+        recipe.source.fill(signal, generator)
+        yield TrainingStep(done, recipe.iterations, float(next(steps)))
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Return the sum of squared differences of neighbours over the number of elements.
+
+    Parameters
+    ----------
+    image : Tensor
+        (1, C, ...); differences are taken along every axis after the second.
+    """
+    squares = [image.diff(dim=axis).square().sum() for axis in range(2, image.ndim)]
+    return torch.stack(squares).sum() / image.numel()
+
+
+def _eager(step: Callable[[], Tensor]) -> Generator[Tensor, None, None]:
+    while True:
+        yield step()
+
+
+def _captured(step: Callable[[], Tensor], device: torch.device) -> Generator[Tensor, None, None]:
+    """Run a few real steps on a side stream, capture the next as a CUDA graph, and replay it.
+
+    A step of so small a network is nearly all launch overhead: the graph leaves one launch.
+    """
+    with torch.cuda.device(device):
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    for _ in range(_WARM_UP):
+        with torch.cuda.device(device):
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                loss = step()
+            torch.cuda.current_stream().wait_stream(side)
+        yield loss
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.device(device), torch.cuda.graph(graph):
+        loss = step()
+    while True:
+        graph.replay()
+        yield loss

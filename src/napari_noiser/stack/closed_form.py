@@ -1,0 +1,91 @@
+"""The honest baseline, free of any training: box mean, standardise, tanh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from napari_noiser.progress import drain
+from napari_noiser.srm.fold import Halo, pad_missing
+from napari_noiser.srm.network import convolution
+from napari_noiser.stack.axes import Statistics
+from napari_noiser.stack.enhance import enhance_steps
+from napari_noiser.stack.values import Stack
+
+__all__ = ["closed_form"]
+
+_GAIN = 50 / 127.5
+"""Standard deviations to the argument of tanh; fixed in 8-bit units, where 127.5 spans it."""
+
+
+def closed_form(
+    image: ArrayLike, *, axes: str | None = None, statistics: Statistics = "stack"
+) -> Any:
+    """Enhance without any network: 3x3 box mean, standardise, times 50/127.5, tanh.
+
+    It ties a trained self-regression network on photographs (17.4 dB on LOL eval15, where
+    noiser has 16.6 to 17.5). Show it beside every enhancement.
+
+    Parameters
+    ----------
+    image, axes, statistics
+        As in `enhance`; planes only, each sample and channel standardised for itself.
+
+    Returns
+    -------
+    array of float32
+        In [0, 1], of the image's shape.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `enhance`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(closed_form(np.eye(8)).mean().round(1))
+    0.5
+    """
+    samples = Stack.of(image, axes).layout.samples
+    steps = enhance_steps(image, _BoxMean(samples), axes=axes, statistics=statistics, device="cpu")
+    return drain(steps, False, "closed form")
+
+
+@dataclass(frozen=True)
+class _BoxMean:
+    channels: int
+    ndim: int = 2
+    halo: int = 1
+
+    def fold(
+        self,
+        mean: NDArray[np.float64],
+        covariance: NDArray[np.float64],
+        device: torch.device,
+    ) -> _FoldedBox:
+        size = 3**self.ndim
+        blocks = covariance.reshape(self.channels, size, self.channels, size)
+        centre = mean.reshape(self.channels, size).mean(axis=1)
+        scale = float(np.sqrt(np.trace(covariance) / len(mean)))
+        deviation = np.sqrt(np.einsum("cicj->c", blocks) / scale**2) / size
+        weight = np.repeat(_GAIN / size / np.maximum(deviation, 1e-6), size).reshape(
+            -1, 1, *(3,) * self.ndim
+        )
+        return _FoldedBox(centre, scale, torch.from_numpy(weight).to(device, torch.float32))
+
+
+@dataclass(frozen=True)
+class _FoldedBox:
+    centre: NDArray[np.float64]
+    scale: float
+    weight: Tensor
+
+    def __call__(self, tile: Tensor, halo: Halo) -> Tensor:
+        convolve = convolution(tile.ndim - 2)
+        return convolve(pad_missing(tile, halo, 1), self.weight, groups=len(self.weight))

@@ -1,0 +1,116 @@
+"""Numbers in and out: any integer or float type to float64 without loss, [0, 1] to any output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from napari_noiser.stack.axes import Image, Layout, Region
+
+__all__ = ["Stack", "output_type", "to_output"]
+
+_OUTPUTS = ("float32", "float64", "uint8", "uint16")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """An array of any kind, its layout, and the zero that its values are read against.
+
+    Attributes
+    ----------
+    array : array
+        Anything with a shape, a dtype and slicing.
+    layout : Layout
+        What its axes mean.
+    zero : int
+        Taken off 64-bit integers before they become float64, which would round them otherwise.
+    """
+
+    array: Any
+    layout: Layout
+    zero: int = 0
+
+    @classmethod
+    def of(cls, image: Any, axes: str | None = None, ndim: int = 2) -> Stack:
+        """Check an image and return it as a stack.
+
+        Raises
+        ------
+        TypeError
+            If it does not hold integers or floats.
+        ValueError
+            If it is empty or 0-d, or the axes do not fit.
+        """
+        array = image if hasattr(image, "dtype") and hasattr(image, "shape") else np.asarray(image)
+        dtype = np.dtype(array.dtype)
+        if dtype.kind not in "uif":
+            raise TypeError(f"image must hold integers or floats, got {dtype}")
+        layout = Layout.of(tuple(array.shape), axes, ndim)
+        zero = 0
+        if dtype.kind in "ui" and dtype.itemsize == 8:
+            zero = int(np.asarray(array[(slice(0, 1),) * len(layout.shape)]).item())
+        return cls(array, layout, zero)
+
+    def read(self, image: Image, region: Region) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """Return the samples of a region in float64, less `zero`, and all as they are.
+
+        Returns
+        -------
+        values : array of float64, shape (samples, *spatial)
+            Without alpha.
+        raw : array, shape (S, *spatial)
+            In the array's own type.
+        """
+        raw = self.layout.read(self.array, image, region)
+        samples = raw[: self.layout.samples]
+        if not self.zero:
+            return samples.astype(np.float64), raw
+        bits, zero = samples.astype(np.uint64), np.uint64(self.zero % 2**64)
+        above = (bits - zero).astype(np.float64)
+        return np.where(samples >= self.zero, above, -((zero - bits).astype(np.float64))), raw
+
+
+def output_type(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return the dtype of a result, or raise a `ValueError` if it is not among those offered."""
+    try:
+        chosen = np.dtype(dtype)
+    except TypeError:
+        chosen = np.dtype(object)
+    if chosen.name not in _OUTPUTS:
+        raise ValueError(f"dtype must be one of {_OUTPUTS}, got {dtype!r}")
+    return chosen
+
+
+def to_output(
+    enhanced: NDArray[np.float32], raw: NDArray[Any], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return a rendered block in the result's type, with what passes through put back.
+
+    Parameters
+    ----------
+    enhanced : array of float32, shape (samples, *spatial)
+        In [0, 1].
+    raw : array, shape (S, *spatial)
+        The input: its NaN and inf come out as they went in, its alpha scaled to [0, 1].
+    dtype : dtype
+        A float, or an integer type whose maximum then stands for 1 (and inf), 0 for 0 (and NaN).
+
+    Returns
+    -------
+    array of `dtype`, shape (S, *spatial)
+    """
+    block = np.empty(raw.shape, np.float32)
+    block[: len(enhanced)] = enhanced
+    if len(raw) > len(enhanced):
+        alpha = raw[len(enhanced) :]
+        block[len(enhanced) :] = alpha / (np.iinfo(raw.dtype).max if raw.dtype.kind in "ui" else 1)
+    if raw.dtype.kind == "f":
+        invalid = ~np.isfinite(raw)
+        block[invalid] = raw[invalid]
+    if dtype.kind == "f":
+        return block.astype(dtype, copy=False)
+    scaled: NDArray[Any] = np.rint(np.nan_to_num(block, nan=0.0).clip(0, 1) * np.iinfo(dtype).max)
+    return scaled.astype(dtype)

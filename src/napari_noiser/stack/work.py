@@ -1,0 +1,191 @@
+"""What was asked for, checked: the stack, the method, the scope, the tiles and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+from os import PathLike
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from torch import Tensor
+
+from napari_noiser.srm.fold import Halo
+from napari_noiser.srm.model import Model, load_model
+from napari_noiser.stack.axes import Image, Layout, Statistics
+from napari_noiser.stack.tiles import Tile, tile_count, tile_side, tiles
+from napari_noiser.stack.values import Stack, output_type
+
+__all__ = [
+    "Folded",
+    "Method",
+    "Work",
+    "check_number",
+    "find_mask",
+    "find_method",
+    "find_result",
+]
+
+
+class Folded(Protocol):
+    """A method for one exposure: a plain map of tiles."""
+
+    @property
+    def centre(self) -> NDArray[np.float64]: ...
+    @property
+    def scale(self) -> float: ...
+    def __call__(self, tile: Tensor, halo: Halo) -> Tensor: ...
+
+
+class Method(Protocol):
+    """What can be rendered: anything that the moments of patches turn into a map of tiles."""
+
+    @property
+    def channels(self) -> int: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def halo(self) -> int: ...
+    def fold(
+        self,
+        mean: NDArray[np.float64],
+        covariance: NDArray[np.float64],
+        device: torch.device,
+    ) -> Folded: ...
+
+
+@dataclass(frozen=True)
+class Work:
+    """One enhancement: everything that it takes, checked.
+
+    Attributes
+    ----------
+    stack, method, statistics, mask, brightness, contrast, device
+        As asked for; the mask has the image's shape without S.
+    tile, memory_limit : int, optional
+        What bounds the tiles.
+
+    Raises
+    ------
+    ValueError
+        If `tile` or `memory_limit` is not a whole number of at least 1.
+    """
+
+    stack: Stack
+    method: Method
+    statistics: Statistics
+    mask: NDArray[np.bool_] | None
+    brightness: float
+    contrast: float
+    device: torch.device
+    tile: int | None = None
+    memory_limit: int | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.side
+
+    @cached_property
+    def side(self) -> int:
+        """Of the tiles."""
+        method = self.method
+        # float64 patches and their centred copy, or float32 hidden channels twice (GELU).
+        patches = 2 * 8 * method.channels * 3**method.ndim
+        hidden = 2 * 4 * method.recipe.width if isinstance(method, Model) else 0
+        voxel_bytes = max(patches, hidden) + 3 * 8 * method.channels
+        return tile_side(method.ndim, voxel_bytes, self.tile, self.memory_limit)
+
+    @property
+    def tile_count(self) -> int:
+        """In all images together."""
+        layout = self.stack.layout
+        return tile_count(layout.image_shape, self.side) * sum(1 for _ in layout.images())
+
+    def tiles(self, halo: int) -> Iterator[tuple[Image, Tile]]:
+        """Iterate over the tiles of all images."""
+        for image in self.stack.layout.images():
+            for tile in tiles(self.stack.layout.image_shape, self.side, halo):
+                yield image, tile
+
+    def exposure(self, image: Image) -> Image:
+        """Return the key of the exposure that an image belongs to."""
+        return self.stack.layout.exposure(image, self.statistics)
+
+
+def check_number(name: str, value: float, above: float = -np.inf) -> float:
+    """Return a number, or raise a `ValueError` if it is not finite or too small."""
+    if not isfinite(value) or not value > above:
+        raise ValueError(f"{name} must be a finite number above {above}, got {value!r}")
+    return float(value)
+
+
+def find_method(model: str | PathLike[str] | Model | Method, layout: Layout) -> Method:
+    """Return the method that a model, a name or a path stands for, if it fits the layout.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    ValueError
+        If it sees another number of samples or dimensions than the layout has.
+    """
+    if isinstance(model, (str, PathLike)):
+        model = load_model(model, channels=layout.samples, ndim=layout.ndim)
+    if not hasattr(model, "fold"):
+        raise TypeError(f"model must be a name, a path or a Model, got {type(model).__name__}")
+    if model.channels != layout.samples:
+        raise ValueError(
+            f"model sees {model.channels} samples together, but the image has {layout.samples} "
+            f"along S (axes {layout.axes!r}); take a model trained for channels={layout.samples}"
+        )
+    if model.ndim != layout.ndim:
+        raise ValueError(f"model was trained for ndim={model.ndim}, but ndim={layout.ndim} came")
+    return model
+
+
+def find_mask(mask: ArrayLike, layout: Layout) -> NDArray[np.bool_]:
+    """Return a mask in the layout's shape without S.
+
+    Raises
+    ------
+    TypeError
+        If it holds neither bool nor integers.
+    ValueError
+        If its shape is not the image's without S, or its trailing axes.
+    """
+    array = np.asarray(mask)
+    if array.dtype.kind not in "bui":
+        raise TypeError(f"mask must hold bool or integers, got {array.dtype}")
+    shape = layout.without_samples.shape
+    if array.ndim > len(shape) or array.shape != shape[len(shape) - array.ndim :]:
+        raise ValueError(
+            f"mask must have the image's shape without S, {shape}, or its trailing axes; "
+            f"got {array.shape}"
+        )
+    return np.broadcast_to(array != 0, shape)
+
+
+def find_result(stack: Stack, dtype: DTypeLike | None, out: Any) -> Any:
+    """Return the array to fill: `out` if it fits, otherwise a new one.
+
+    Raises
+    ------
+    ValueError
+        If shape or dtype do not fit, or `out` shares its memory with the image.
+    """
+    if out is None:
+        return np.empty(stack.layout.shape, output_type("float32" if dtype is None else dtype))
+    if not hasattr(out, "shape") or tuple(out.shape) != stack.layout.shape:
+        raise ValueError(
+            f"out must be an array of the image's shape {stack.layout.shape}, "
+            f"got {getattr(out, 'shape', type(out).__name__)}"
+        )
+    if output_type(out.dtype) != (out.dtype if dtype is None else output_type(dtype)):
+        raise ValueError(f"dtype {dtype!r} came with an out of {out.dtype}; give one of them")
+    both_numpy = isinstance(stack.array, np.ndarray) and isinstance(out, np.ndarray)
+    if both_numpy and np.may_share_memory(stack.array, out):
+        raise ValueError("out shares its memory with image, which is read while out is filled")
+    return out
