@@ -9,6 +9,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from napari_noiser.remedy import torch_remedy
+
 try:
     __version__ = version("napari-noiser")
 except PackageNotFoundError:  # run from a source tree
@@ -63,16 +65,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
+    with torch_remedy():
         value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    except OSError as error:
-        if getattr(error, "winerror", None) == 1114:
-            raise ImportError(
-                "torch could not load its libraries after Qt had loaded its own (WinError 1114, "
-                'pytorch issue 169429). Start napari with `python -c "import torch, napari; '
-                'napari.Viewer(); napari.run()"`, or install torch older than 2.9.'
-            ) from error
-        raise
     globals()[name] = value
     return value
 

@@ -63,6 +63,9 @@ class _BoxMean:
     ndim: int = 2
     halo: int = 1
 
+    def describe(self) -> dict[str, Any]:
+        return {"recipe": "closed form", "channels": self.channels, "ndim": self.ndim}
+
     def fold(
         self,
         mean: NDArray[np.float64],

@@ -14,24 +14,15 @@ import torch
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from napari_noiser.progress import Progress, drain
-from napari_noiser.srm.device import best_device
 from napari_noiser.srm.fold import Halo
 from napari_noiser.srm.model import Model
 from napari_noiser.stack.axes import Image, Statistics
 from napari_noiser.stack.moments import PatchMoments, patch_moments
 from napari_noiser.stack.tiles import Tile
-from napari_noiser.stack.values import Stack, to_output
-from napari_noiser.stack.work import (
-    Folded,
-    Method,
-    Work,
-    check_number,
-    find_mask,
-    find_method,
-    find_result,
-)
+from napari_noiser.stack.values import to_output
+from napari_noiser.stack.work import Folded, Method, Work, plan
 
-__all__ = ["TileDone", "enhance", "enhance_steps"]
+__all__ = ["TileDone", "enhance", "enhance_steps", "render_steps"]
 
 
 @dataclass(frozen=True)
@@ -211,22 +202,43 @@ memory_limit, dtype, out
     TypeError, ValueError
         As in `enhance`.
     """
-    stack = Stack.of(image, axes, ndim)
-    work = Work(
-        stack,
-        find_method(model, stack.layout),
-        stack.layout.check_statistics(statistics),
-        None if mask is None else find_mask(mask, stack.layout),
-        check_number("brightness", brightness),
-        check_number("contrast", contrast, above=0.0),
-        best_device(device),
-        tile,
-        memory_limit,
+    work = plan(
+        image,
+        model,
+        axes=axes,
+        ndim=ndim,
+        statistics=statistics,
+        mask=mask,
+        brightness=brightness,
+        contrast=contrast,
+        device=device,
+        tile=tile,
+        memory_limit=memory_limit,
+        dtype=dtype,
+        out=out,
     )
-    return _enhance(work, find_result(stack, dtype, out))
+    return render_steps(work)
 
 
-def _enhance(work: Work, out: Any) -> Generator[TileDone, None, Any]:
+def render_steps(work: Work) -> Generator[TileDone, None, Any]:
+    """Carry out a plan: measure all tiles, fold the method for each exposure, render all tiles.
+
+    Parameters
+    ----------
+    work : Work
+        From `napari_noiser.stack.work.plan`.
+
+    Yields
+    ------
+    TileDone
+        Twice a tile.
+
+    Returns
+    -------
+    array
+        The result, complete.
+    """
+    out = np.empty(work.stack.layout.shape, work.dtype) if work.out is None else work.out
     moments = yield from _measure(work)
     _check_signal(moments)
     folded = {
@@ -244,7 +256,7 @@ def _enhance(work: Work, out: Any) -> Generator[TileDone, None, Any]:
             if network is None
             else _render(network, values, tile.halo, work)
         )
-        block = to_output(enhanced, raw[kept], np.dtype(out.dtype))
+        block = to_output(enhanced, raw[kept], work.dtype)
         work.stack.layout.write(out, image, tile.place, block)
         yield TileDone(done, 2 * count, "render")
     return out

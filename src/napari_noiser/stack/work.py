@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from math import isfinite
 from os import PathLike
 from typing import Any, Protocol
@@ -14,21 +13,15 @@ import torch
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from torch import Tensor
 
+import napari_noiser
+from napari_noiser.srm.device import best_device
 from napari_noiser.srm.fold import Halo
 from napari_noiser.srm.model import Model, load_model
 from napari_noiser.stack.axes import Image, Layout, Statistics
 from napari_noiser.stack.tiles import Tile, tile_count, tile_side, tiles
 from napari_noiser.stack.values import Stack, output_type
 
-__all__ = [
-    "Folded",
-    "Method",
-    "Work",
-    "check_number",
-    "find_mask",
-    "find_method",
-    "find_result",
-]
+__all__ = ["Folded", "Method", "Work", "plan"]
 
 
 class Folded(Protocol):
@@ -50,6 +43,7 @@ class Method(Protocol):
     def ndim(self) -> int: ...
     @property
     def halo(self) -> int: ...
+    def describe(self) -> dict[str, Any]: ...
     def fold(
         self,
         mean: NDArray[np.float64],
@@ -60,19 +54,16 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """One enhancement: everything that it takes, checked.
+    """One enhancement: everything that it takes, checked. `plan` makes one.
 
     Attributes
     ----------
-    stack, method, statistics, mask, brightness, contrast, device
+    stack, method, statistics, mask, brightness, contrast, device, dtype
         As asked for; the mask has the image's shape without S.
-    tile, memory_limit : int, optional
-        What bounds the tiles.
-
-    Raises
-    ------
-    ValueError
-        If `tile` or `memory_limit` is not a whole number of at least 1.
+    side : int
+        Of the tiles.
+    out : array, optional
+        To be filled; a new one where there is none.
     """
 
     stack: Stack
@@ -82,21 +73,9 @@ class Work:
     brightness: float
     contrast: float
     device: torch.device
-    tile: int | None = None
-    memory_limit: int | None = None
-
-    def __post_init__(self) -> None:
-        _ = self.side
-
-    @cached_property
-    def side(self) -> int:
-        """Of the tiles."""
-        method = self.method
-        # float64 patches and their centred copy, or float32 hidden channels twice (GELU).
-        patches = 2 * 8 * method.channels * 3**method.ndim
-        hidden = 2 * 4 * method.recipe.width if isinstance(method, Model) else 0
-        voxel_bytes = max(patches, hidden) + 3 * 8 * method.channels
-        return tile_side(method.ndim, voxel_bytes, self.tile, self.memory_limit)
+    side: int
+    dtype: np.dtype[Any]
+    out: Any = None
 
     @property
     def tile_count(self) -> int:
@@ -114,15 +93,72 @@ class Work:
         """Return the key of the exposure that an image belongs to."""
         return self.stack.layout.exposure(image, self.statistics)
 
+    def describe(self) -> dict[str, Any]:
+        """Return what it takes to make the same result again, as JSON-able values."""
+        return {
+            **self.method.describe(),
+            "axes": self.stack.layout.axes,
+            "statistics": self.statistics,
+            "masked": self.mask is not None,
+            "brightness": self.brightness,
+            "contrast": self.contrast,
+            "dtype": self.dtype.name,
+            "device": str(self.device),
+            "versions": {
+                "napari-noiser": napari_noiser.__version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+            },
+        }
 
-def check_number(name: str, value: float, above: float = -np.inf) -> float:
+
+def plan(
+    image: ArrayLike,
+    model: str | PathLike[str] | Model | Method = "noiser",
+    *,
+    axes: str | None = None,
+    ndim: int = 2,
+    statistics: str = "stack",
+    mask: ArrayLike | None = None,
+    brightness: float = 0.0,
+    contrast: float = 1.0,
+    device: str = "auto",
+    tile: int | None = None,
+    memory_limit: int | None = None,
+    dtype: DTypeLike | None = None,
+    out: Any = None,
+) -> Work:
+    """Check what `napari_noiser.enhance` was asked for; nothing is computed yet.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `napari_noiser.enhance`.
+    """
+    stack = Stack.of(image, axes, ndim)
+    method = _find_method(model, stack.layout)
+    return Work(
+        stack,
+        method,
+        stack.layout.check_statistics(statistics),
+        None if mask is None else _find_mask(mask, stack.layout),
+        _check_number("brightness", brightness),
+        _check_number("contrast", contrast, above=0.0),
+        best_device(device),
+        tile_side(ndim, _voxel_bytes(method), tile, memory_limit),
+        _find_type(stack, dtype, out),
+        out,
+    )
+
+
+def _check_number(name: str, value: float, above: float = -np.inf) -> float:
     """Return a number, or raise a `ValueError` if it is not finite or too small."""
     if not isfinite(value) or not value > above:
         raise ValueError(f"{name} must be a finite number above {above}, got {value!r}")
     return float(value)
 
 
-def find_method(model: str | PathLike[str] | Model | Method, layout: Layout) -> Method:
+def _find_method(model: str | PathLike[str] | Model | Method, layout: Layout) -> Method:
     """Return the method that a model, a name or a path stands for, if it fits the layout.
 
     Raises
@@ -146,7 +182,7 @@ def find_method(model: str | PathLike[str] | Model | Method, layout: Layout) -> 
     return model
 
 
-def find_mask(mask: ArrayLike, layout: Layout) -> NDArray[np.bool_]:
+def _find_mask(mask: ArrayLike, layout: Layout) -> NDArray[np.bool_]:
     """Return a mask in the layout's shape without S.
 
     Raises
@@ -168,24 +204,32 @@ def find_mask(mask: ArrayLike, layout: Layout) -> NDArray[np.bool_]:
     return np.broadcast_to(array != 0, shape)
 
 
-def find_result(stack: Stack, dtype: DTypeLike | None, out: Any) -> Any:
-    """Return the array to fill: `out` if it fits, otherwise a new one.
+def _find_type(stack: Stack, dtype: DTypeLike | None, out: Any) -> np.dtype[Any]:
+    """Return the dtype of the result: of `out` if there is one, otherwise as asked for.
 
     Raises
     ------
     ValueError
-        If shape or dtype do not fit, or `out` shares its memory with the image.
+        If `out` has another shape or dtype, or shares its memory with the image.
     """
     if out is None:
-        return np.empty(stack.layout.shape, output_type("float32" if dtype is None else dtype))
-    if not hasattr(out, "shape") or tuple(out.shape) != stack.layout.shape:
+        return output_type("float32" if dtype is None else dtype)
+    if not hasattr(out, "dtype") or tuple(out.shape) != stack.layout.shape:
         raise ValueError(
             f"out must be an array of the image's shape {stack.layout.shape}, "
             f"got {getattr(out, 'shape', type(out).__name__)}"
         )
-    if output_type(out.dtype) != (out.dtype if dtype is None else output_type(dtype)):
-        raise ValueError(f"dtype {dtype!r} came with an out of {out.dtype}; give one of them")
+    found = output_type(out.dtype)
+    if dtype is not None and output_type(dtype) != found:
+        raise ValueError(f"dtype {dtype!r} came with an out of {found}; give one of them")
     both_numpy = isinstance(stack.array, np.ndarray) and isinstance(out, np.ndarray)
     if both_numpy and np.may_share_memory(stack.array, out):
         raise ValueError("out shares its memory with image, which is read while out is filled")
-    return out
+    return found
+
+
+def _voxel_bytes(method: Method) -> int:
+    """Working memory a voxel: float64 patches twice, or float32 hidden channels twice (GELU)."""
+    patches = 2 * 8 * method.channels * 3**method.ndim
+    hidden = 2 * 4 * method.recipe.width if isinstance(method, Model) else 0
+    return int(max(patches, hidden) + 3 * 8 * method.channels)

@@ -1,0 +1,208 @@
+"""What can be chosen in the widget: one control each, and what they say together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from magicgui.widgets import ComboBox, Container, FloatSlider, PushButton, SpinBox, Widget
+from napari import Viewer
+from napari.layers import Image
+
+from napari_noiser.plugin.layers import ImageSource, axes_choices
+from napari_noiser.plugin.settings import DEVICES, DTYPES, Settings
+from napari_noiser.srm.recipe import RECIPES, Recipe
+
+if TYPE_CHECKING:
+    from napari_noiser.srm.model import Model
+
+__all__ = ["Controls", "form", "resettable", "row"]
+
+_RENDER = [("planes (2-D)", 2), ("volumes (3-D)", 3)]
+_EXPOSURE = [("whole series", "stack"), ("each time point", "volume"), ("each plane", "plane")]
+_NO_IMAGE = (
+    "Open an image first (File > Open Sample > napari-noiser has dim ones). Points, labels, "
+    "shapes and other layers have no brightness to enhance."
+)
+
+
+class Controls:
+    """The controls, filled in from a viewer and napari's preferences.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose image layers are offered.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self.models: list[Model] = []
+        preferred = Settings.preferred()
+        self.image = ComboBox(
+            label="image",
+            choices=lambda box: [each for each in viewer.layers if isinstance(each, Image)],
+            nullable=True,
+            tooltip="The image to enhance. It is never changed: the result is a new layer.",
+        )
+        self.axes = ComboBox(
+            label="axes",
+            choices=lambda box: axes_choices(self.image.value) if self.image.value else [],
+            tooltip="What each axis is: T time, C channel (a dye), Z depth, Y and X the plane, "
+            "S the red, green and blue of a colour image. Correct it if it was guessed wrong.",
+        )
+        self.model = ComboBox(
+            label="model",
+            choices=self._model_choices,
+            value=preferred.model,
+            tooltip="What was learned from noise. noiser, noiser-es and noiser-var3 are ready to "
+            "use; other recipes train first. Trained and loaded models follow below them.",
+        )
+        self.ndim = ComboBox(
+            label="render",
+            choices=_RENDER,
+            tooltip="Each plane by its own neighbours, or whole volumes. Volumes take neighbours "
+            "in z as near as those in the plane: choose planes if the step in z is large.",
+        )
+        self.statistics = ComboBox(
+            label="one exposure",
+            choices=_EXPOSURE,
+            value=preferred.statistics,
+            tooltip="What is brightened alike. Whole series: no flicker, and bleaching stays "
+            "visible. Each plane: every plane comes out equally bright.",
+        )
+        self.brightness = FloatSlider(
+            label="brightness",
+            value=0.0,
+            min=-3,
+            max=3,
+            step=0.05,
+            tooltip="Moves mid-gray up or down; 0 is neutral.",
+        )
+        self.contrast = FloatSlider(
+            label="contrast",
+            value=1.0,
+            min=0.1,
+            max=5,
+            step=0.05,
+            tooltip="Spreads the grays around the middle; 1 is what the network learned.",
+        )
+        self.dtype = ComboBox(
+            label="result",
+            choices=DTYPES,
+            value=preferred.dtype,
+            tooltip="float32 runs from 0 to 1. uint16 and uint8 take less room and open in Fiji.",
+        )
+        self.device = ComboBox(
+            label="compute on",
+            choices=DEVICES,
+            value=preferred.device,
+            tooltip="auto takes a graphics card that works, and otherwise the processor.",
+        )
+        self.steps = SpinBox(
+            label="training steps",
+            min=1,
+            max=100_000,
+            tooltip="How long to learn. The recipe's own number is filled in.",
+        )
+        self.seed = SpinBox(
+            label="seed",
+            min=0,
+            max=2**31 - 1,
+            tooltip="Another seed, another noise, a slightly different model.",
+        )
+        self.model.changed.connect(self._fill_steps)
+        self.image.changed.connect(self._guess_axes)
+        self._fill_steps()
+
+    @property
+    def settings(self) -> Settings:
+        """What the controls say, as the console would take it."""
+        names = (
+            "model",
+            "axes",
+            "ndim",
+            "statistics",
+            "brightness",
+            "contrast",
+            "device",
+            "dtype",
+        )
+        return Settings(**{name: getattr(self, name).value for name in names})
+
+    @property
+    def recipe(self) -> Recipe:
+        """The chosen recipe, or the chosen model's, with the number of steps to train."""
+        chosen = self.model.value
+        recipe = RECIPES[chosen] if isinstance(chosen, str) else chosen.recipe
+        return replace(recipe, iterations=self.steps.value)
+
+    @property
+    def source(self) -> ImageSource:
+        """The chosen image; raises a `ValueError` where there is none."""
+        if self.image.value is None:
+            raise ValueError(_NO_IMAGE)
+        return ImageSource.of(self.image.value, self.axes.value)
+
+    @property
+    def samples(self) -> int:
+        """How many samples a model for the chosen image sees together."""
+        return 3 if self.image.value is not None and self.image.value.rgb else 1
+
+    def refresh(self) -> None:
+        """Offer the images that the viewer has now; a choice that still stands is kept."""
+        self.image.reset_choices()
+
+    def choose_active(self) -> None:
+        """Choose the viewer's active layer, if it is an image."""
+        if isinstance(active := self._viewer.layers.selection.active, Image):
+            self.image.value = active
+
+    def add_model(self, model: Model) -> None:
+        """Offer a trained or loaded model, and choose it."""
+        self.models.append(model)
+        self.model.reset_choices()
+        self.model.value = model
+
+    def _model_choices(self, box: object) -> list[tuple[str, str | Model]]:
+        named = [(name, name) for name in RECIPES]
+        return named + [
+            (f"{each.name}, {each.channels} ch, {each.ndim}-D, {each.fingerprint[:6]}", each)
+            for each in self.models
+        ]
+
+    def _guess_axes(self) -> None:
+        self.axes.reset_choices()
+        if self.axes.choices:
+            self.axes.value = self.axes.choices[0]
+
+    def _fill_steps(self) -> None:
+        chosen = self.model.value
+        recipe = RECIPES[chosen] if isinstance(chosen, str) else chosen.recipe
+        self.steps.value = recipe.iterations
+
+
+def form(*widgets: Widget) -> Container:
+    """Return widgets below each other, their labels in one column."""
+    container = Container(label="")
+    container.extend(widgets)  # one by one: magicgui then makes the labels equally wide
+    container.margins = (0, 0, 0, 0)
+    return container
+
+
+def row(*widgets: Widget) -> Container:
+    """Return widgets side by side."""
+    container = Container(widgets=widgets, layout="horizontal", labels=False, label="")
+    container.margins = (0, 0, 0, 0)
+    return container
+
+
+def resettable(slider: FloatSlider) -> Container:
+    """Return a slider beside a button that puts it back to where it is now."""
+    start = slider.value
+    button = PushButton(text="↺", tooltip=f"Back to {start:g}")
+    button.max_width = 28
+    button.changed.connect(lambda: setattr(slider, "value", start))
+    both = row(slider, button)
+    both.label, both.tooltip = slider.label, slider.tooltip
+    return both

@@ -1,0 +1,255 @@
+"""Layer to array and axes; array to layer, with all of the source's place and look carried."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import permutations
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Layer
+
+from napari_noiser.progress import Progress, drain
+from napari_noiser.stack.axes import DEFAULT_AXES
+from napari_noiser.stack.display import display_limits
+
+if TYPE_CHECKING:
+    from napari_noiser.srm.model import Model
+
+__all__ = ["PROVENANCE", "ImageSource", "axes_choices", "enhance_layer", "guess_axes"]
+
+PROVENANCE = "napari_noiser"
+"""The key of a result's provenance in its layer's metadata."""
+
+_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+_LOOK = (
+    "blending",
+    "colormap",
+    "depiction",
+    "gamma",
+    "interpolation2d",
+    "interpolation3d",
+    "opacity",
+    "projection_mode",
+    "rendering",
+)
+_LETTERS = {
+    **dict.fromkeys(("t", "time", "frame", "frames"), "T"),
+    **dict.fromkeys(("c", "ch", "channel", "channels"), "C"),
+    **dict.fromkeys(("z", "depth", "slice", "plane"), "Z"),
+    **dict.fromkeys(("y", "row"), "Y"),
+    **dict.fromkeys(("x", "column", "col"), "X"),
+}
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An image layer as it was when the work began: it may change or be deleted meanwhile.
+
+    Attributes
+    ----------
+    array : array
+        The layer's data, level 0 of a multiscale layer.
+    axes : str
+        A letter an axis, as `napari_noiser.enhance` takes them.
+    name : str
+        Of the layer.
+    place, look : mapping
+        Keyword arguments of `napari.layers.Image` that a result shares.
+    metadata : dict
+        A copy of the layer's own.
+    """
+
+    array: Any
+    axes: str
+    name: str
+    place: Mapping[str, Any]
+    look: Mapping[str, Any]
+    metadata: dict[str, Any]
+
+    @classmethod
+    def of(cls, layer: Layer, axes: str | None = None) -> ImageSource:
+        """Take what is needed from a layer; nothing is computed or loaded.
+
+        Raises
+        ------
+        TypeError
+            If it is no image layer.
+        """
+        if not isinstance(layer, Image):
+            raise TypeError(
+                f"layer must be an Image layer, got {type(layer).__name__} {str(layer)!r}: only "
+                "images have brightness to enhance"
+            )
+        return cls(
+            layer.data[0] if layer.multiscale else layer.data,
+            guess_axes(layer) if axes is None else axes,
+            layer.name,
+            {name: getattr(layer, name) for name in _PLACE},
+            {name: getattr(layer, name) for name in _LOOK}
+            | {"experimental_clipping_planes": _clipping_planes(layer)},
+            _copied(layer.metadata),
+        )
+
+    @property
+    def rgb(self) -> bool:
+        """Whether the last axis holds colour samples."""
+        return self.axes.endswith("S") and len(self.axes) == len(self.place["scale"]) + 1
+
+    def note(self, ndim: int) -> str:
+        """Return what to know before images of `ndim` dimensions are rendered; empty if nothing.
+
+        A 3-D model takes neighbours in z as near as those in the plane, whatever the scale.
+        """
+        steps = dict(zip(self.axes, self.place["scale"], strict=False))
+        ratio = abs(steps.get("Z", 1.0) / steps["X"]) if "Z" in steps else 1.0
+        if ndim == 2 or 2 / 3 < ratio < 1.5:
+            return ""
+        return (
+            f"The step in z is {ratio:.3g} times the pixel size, but a 3-D model takes neighbours "
+            "in z as near as those in the plane. Rendering planes (ndim=2) does not."
+        )
+
+    def result(
+        self, array: Any, provenance: Mapping[str, Any], limits: tuple[float, float] | None
+    ) -> Image:
+        """Return a layer that shows an array of the source's shape in the source's place.
+
+        Parameters
+        ----------
+        array : array
+            Shown as it is.
+        provenance : mapping
+            Goes into the layer's metadata under `PROVENANCE`.
+        limits : pair of float, optional
+            Contrast limits; None for RGB, which napari shows without any.
+
+        Returns
+        -------
+        napari.layers.Image
+            Not added to any viewer.
+        """
+        look = dict(self.look)
+        if limits is not None:
+            look["contrast_limits"] = limits
+        else:
+            del look["colormap"]
+        layer = Image(
+            array,
+            name=f"{self.name} ({provenance['recipe']['name']})",
+            rgb=self.rgb,
+            metadata={**self.metadata, PROVENANCE: {**provenance, "source": self.name}},
+            **self.place,
+            **look,
+        )
+        if limits is not None and array.dtype.kind == "f":
+            layer.contrast_limits_range = (0.0, 1.0)
+            layer.contrast_limits = limits
+        return layer
+
+
+def enhance_layer(
+    layer: Layer,
+    model: str | PathLike[str] | Model = "noiser",
+    *,
+    axes: str | None = None,
+    progress: Progress = False,
+    **options: Any,
+) -> Image:
+    """Enhance an image layer, and return the result as a new layer in the same place.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        Of any dimension; level 0 of a multiscale layer is taken. It is never changed.
+    model : str, path or Model
+        As in `enhance`.
+    axes : str, optional
+        As in `enhance`; left out, it is read from the layer's axis labels ("t", "channel", "z",
+        ...) and `rgb`, and unnamed axes are taken for YX, ZYX, TZYX, TCZYX.
+    progress : bool or callable
+        As in `enhance`.
+    **options
+        ndim, statistics, mask, brightness, contrast, device, tile, memory_limit, dtype, out: as
+        in `enhance`.
+
+    Returns
+    -------
+    napari.layers.Image
+        Not yet in a viewer (``viewer.add_layer(...)``). It has the source's scale, units, axis
+        labels, transforms, look and metadata; ``metadata["napari_noiser"]`` says how it was made.
+        Its contrast limits start at the background: see
+        `napari_noiser.stack.display.display_limits`.
+
+    Raises
+    ------
+    TypeError
+        If `layer` is no image layer, or as in `enhance`.
+    ValueError
+        As in `enhance`.
+
+    Warns
+    -----
+    UserWarning
+        If a 3-D model is used though the step in z differs from the pixel size by a half or more.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari.layers import Image
+    >>> dim = Image(np.eye(16), scale=(0.5, 0.5), name="dim")
+    >>> enhanced = enhance_layer(dim)
+    >>> enhanced.name, enhanced.scale.tolist()
+    ('dim (noiser)', [0.5, 0.5])
+    """
+    from napari_noiser.stack.enhance import render_steps
+    from napari_noiser.stack.work import plan
+
+    source = ImageSource.of(layer, axes)
+    work = plan(source.array, model, axes=source.axes, **options)
+    note = source.note(work.stack.layout.ndim)
+    if note:
+        warnings.warn(note, stacklevel=2)
+    result = drain(render_steps(work), progress, "enhancing")
+    return source.result(result, work.describe(), None if source.rgb else display_limits(result))
+
+
+def guess_axes(layer: Image) -> str:
+    """Return the axes of a layer, from its axis labels, its `rgb` and its number of dimensions.
+
+    Labels that name each a different axis, Y and X among them, are taken at their word. Others
+    count as unnamed: the last axes of TCZYX are assumed as in `napari_noiser.enhance`.
+    """
+    letters = [_LETTERS.get(label.strip().lower(), "?") for label in layer.axis_labels]
+    known = "?" not in letters and len(set(letters)) == len(letters) and {"Y", "X"} <= {*letters}
+    axes = "".join(letters) if known else DEFAULT_AXES.get(layer.ndim, "")
+    return axes + "S" if layer.rgb else axes
+
+
+def axes_choices(layer: Image) -> list[str]:
+    """Return every meaning that a layer's axes may have, the guessed one first.
+
+    The plane's Y and X come last, or before one axis of channels that was left at the end.
+    """
+    extra = layer.ndim - 2
+    choices = ["".join(outer) + "YX" for outer in permutations("TCZ", extra)] if extra < 4 else []
+    choices += [
+        "".join(outer) + "YXC" for outer in permutations("TZ", max(extra - 1, 0)) if extra > 0
+    ]
+    choices = [axes + "S" if layer.rgb else axes for axes in choices]
+    guess = guess_axes(layer)
+    return ([guess] if guess else []) + [axes for axes in choices if axes != guess]
+
+
+def _clipping_planes(layer: Image) -> list[dict[str, Any]]:
+    return [plane.dict() for plane in layer.experimental_clipping_planes]
+
+
+def _copied(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return deepcopy(dict(metadata))
+    except Exception:  # a reader may have left locks or open files there
+        return dict(metadata)

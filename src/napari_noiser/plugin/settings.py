@@ -1,0 +1,57 @@
+"""What a user chose for one enhancement; its defaults are napari's preferences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_noiser.srm.model import Model
+
+__all__ = ["DEVICES", "DTYPES", "STATISTICS", "Settings"]
+
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+DTYPES = ("float32", "uint16", "uint8")
+STATISTICS = ("stack", "volume", "plane")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One enhancement's choices, named as the arguments of `napari_noiser.enhance`.
+
+    Attributes
+    ----------
+    model : str or Model
+        The name of a recipe (trained first, if it is not bundled), or a model.
+    axes : str, optional
+        Left out, the layer's own.
+    ndim, statistics, brightness, contrast, device, dtype
+        As in `napari_noiser.enhance`.
+    """
+
+    model: str | Model = "noiser"
+    axes: str | None = None
+    ndim: int = 2
+    statistics: str = "stack"
+    brightness: float = 0.0
+    contrast: float = 1.0
+    device: str = "auto"
+    dtype: str = "float32"
+
+    @classmethod
+    def preferred(cls) -> Settings:
+        """Return the defaults, as set in napari's preferences where there are any."""
+        try:
+            from napari.settings import get_plugin_settings
+
+            chosen = get_plugin_settings("napari-noiser").defaults
+        except (ImportError, KeyError):  # an older napari, or headless without its registry
+            return cls()
+        names = {"model", "statistics", "device", "dtype"}
+        return cls(**{name: getattr(chosen, name) for name in names})
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All but model and axes, as keyword arguments."""
+        names = (field.name for field in fields(self))
+        return {name: getattr(self, name) for name in names if name not in ("model", "axes")}

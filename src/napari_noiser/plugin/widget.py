@@ -1,0 +1,199 @@
+"""The dock widget: buttons that start what the console can do as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+
+import napari
+from magicgui.widgets import Container, Label, PushButton
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
+
+from napari_noiser.plugin.commands import start_enhancing
+from napari_noiser.plugin.controls import Controls, form, resettable, row
+from napari_noiser.plugin.worker import Busy, Enhanced, Run, train_job
+from napari_noiser.progress import Event
+
+__all__ = ["NoiserWidget"]
+
+_FILES = "Models of napari-noiser (*.safetensors)"
+
+
+class NoiserWidget(Container):
+    """Train on noise, and enhance an image layer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose image layers are offered, and which gets the results.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+        self._run: Run | None = None
+        self._open = True
+        self.controls = controls = Controls(viewer)
+        self.apply = PushButton(
+            text="Apply",
+            tooltip="Make the enhanced layer. Its lower contrast limit is set at the background, "
+            "which would otherwise be mid-gray and look like fog; the values stay as they are.",
+        )
+        self.cancel = PushButton(
+            text="Cancel", enabled=False, tooltip="Stop now; nothing half-done stays behind."
+        )
+        self.train = PushButton(
+            text="Train", tooltip="Train the chosen recipe on noise. No image is looked at."
+        )
+        self.save = PushButton(text="Save…", tooltip="Write the chosen model to a file.")
+        self.load = PushButton(text="Load…", tooltip="Read a model from a file.")
+        self.status = Label(value="")
+        super().__init__(
+            labels=False,
+            widgets=[
+                form(
+                    controls.image,
+                    controls.axes,
+                    controls.model,
+                    controls.ndim,
+                    controls.statistics,
+                    resettable(controls.brightness),
+                    resettable(controls.contrast),
+                    controls.dtype,
+                    controls.device,
+                ),
+                row(self.apply, self.cancel),
+                form(controls.steps, controls.seed),
+                row(self.train, self.save, self.load),
+                self.status,
+            ],
+        )
+        self.status.native.setWordWrap(True)
+        self.native.layout().setAlignment(Qt.AlignmentFlag.AlignTop)
+        self._connect()
+
+    def _connect(self) -> None:
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            event.connect(self._on_layers)
+        for control in (self.controls.image, self.controls.axes, self.controls.ndim):
+            control.changed.connect(self._tell)
+        self.apply.changed.connect(self.start_apply)
+        self.cancel.changed.connect(self.stop)
+        self.train.changed.connect(self.start_training)
+        self.save.changed.connect(self._ask_save)
+        self.load.changed.connect(self._ask_load)
+        self.native.destroyed.connect(self._on_closed)
+        self.controls.refresh()
+        self.controls.choose_active()
+
+    # the buttons
+
+    def start_apply(self) -> None:
+        """Enhance the chosen image in the background, and add the result to the viewer."""
+
+        def start(**slots: Callable[..., object]) -> Run:
+            chosen = self.controls
+            return start_enhancing(
+                self._viewer, chosen.source, chosen.settings, self._on_enhanced, **slots
+            )
+
+        self._start(start)
+
+    def start_training(self) -> None:
+        """Train the chosen recipe, for the chosen image's samples, in the background."""
+        chosen = self.controls
+        recipe, settings = chosen.recipe, chosen.settings
+        channels, seed = chosen.samples, chosen.seed.value
+
+        def start(**slots: Callable[..., object]) -> Run:
+            return Run(
+                f"Training {recipe.name}",
+                lambda: train_job(recipe, channels, settings.ndim, settings.device, seed),
+                self.controls.add_model,
+                **slots,
+            )
+
+        self._start(start)
+
+    def stop(self) -> None:
+        """Cancel what was started here."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def save_model(self, path: str | PathLike[str]) -> None:
+        """Write the chosen model, or the bundled one that a name stands for here, to a file."""
+        from napari_noiser import load_model
+
+        chosen, ndim = self.controls.model.value, self.controls.ndim.value
+        if isinstance(chosen, str):
+            chosen = load_model(chosen, channels=self.controls.samples, ndim=ndim)
+        self.status.value = f"Saved {chosen.save(path)}"
+
+    def load_model(self, path: str | PathLike[str]) -> None:
+        """Read a model from a file, and choose it."""
+        from napari_noiser import load_model
+
+        self.controls.add_model(load_model(path))
+        self.status.value = f"Loaded {path}"
+
+    def _ask_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self.native, "Save model", "", _FILES)
+        self._try(self.save_model, path)
+
+    def _ask_load(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self.native, "Load model", "", _FILES)
+        self._try(self.load_model, path)
+
+    def _try(self, act: Callable[[str], None], path: str) -> None:
+        try:
+            if path:
+                act(path)
+        except (ValueError, OSError) as error:
+            show_error(str(error))
+
+    # while work runs
+
+    def _start(self, start: Callable[..., Run]) -> None:
+        try:
+            self._run = start(on_event=self._on_event, on_end=self._on_end)
+        except (Busy, ValueError) as error:
+            self.status.value = str(error)
+            return
+        self.status.value = "starting…"
+        self._set_running(True)
+
+    def _set_running(self, running: bool) -> None:
+        self.apply.enabled = self.train.enabled = not running
+        self.cancel.enabled = running
+
+    def _on_event(self, event: Event) -> None:
+        if self._open:
+            loss = f", loss {event.loss:.3f}" if hasattr(event, "loss") else ""
+            self.status.value = f"{event.stage} {event.done} of {event.total}{loss}"
+
+    def _on_enhanced(self, enhanced: Enhanced) -> None:
+        if self._open and enhanced.trained:
+            self.controls.add_model(enhanced.model)
+
+    def _on_end(self, outcome: str) -> None:
+        self._run = None
+        if self._open:
+            self._set_running(False)
+            self.status.value = f"{outcome}: {self.status.value}"
+
+    # what changes around
+
+    def _on_layers(self) -> None:
+        if self._open:
+            self.controls.refresh()
+
+    def _tell(self) -> None:
+        chosen = self.controls
+        if self._run is None and chosen.image.value is not None:
+            self.status.value = chosen.source.note(chosen.ndim.value)
+
+    def _on_closed(self) -> None:
+        self._open = False
+        self.stop()

@@ -1,0 +1,51 @@
+"""Where black and white should lie, so that an enhanced image looks right at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["display_limits"]
+
+_BINS = 256
+_PER_AXIS = 256  # samples along an axis: limits need no more, and lazy arrays stay lazy
+
+
+def display_limits(result: Any) -> tuple[float, float]:
+    """Return contrast limits for an enhanced image.
+
+    Gray world lifts a black background to mid-gray, which looks like fog. Where the values have a
+    long tail above one crowded level (cells on glass, stars on sky), that level is the background
+    and becomes the lower limit; otherwise the darkest percent does. The upper limit leaves the
+    brightest 0.1 % out.
+
+    Parameters
+    ----------
+    result : array
+        An enhanced image without colour samples, of any type. It is sampled, not read whole.
+
+    Returns
+    -------
+    lower, upper : float
+        In the units of `result`; lower < upper.
+    """
+    steps = tuple(slice(None, None, max(1, length // _PER_AXIS)) for length in result.shape)
+    sample = np.asarray(result[steps]).astype(np.float64).ravel()
+    sample = sample[np.isfinite(sample)]
+    if sample.size == 0 or sample.min() == sample.max():
+        return (0.0, 1.0) if result.dtype.kind == "f" else (0.0, float(np.iinfo(result.dtype).max))
+    darkest, upper = np.percentile(sample, (1, 99.9))
+    background = _crowded_level(sample)
+    lower = background if upper - background > 3 * (background - darkest) else darkest
+    if not lower < upper:
+        lower, upper = sample.min(), sample.max()
+    return float(lower), float(upper)
+
+
+def _crowded_level(sample: np.ndarray) -> float:
+    """Return the mode of a smoothed histogram."""
+    counts, edges = np.histogram(sample, _BINS)
+    smooth = np.convolve(counts, np.ones(5), mode="same")
+    peak = int(np.argmax(smooth))
+    return float((edges[peak] + edges[peak + 1]) / 2)
