@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import ComboBox, Container, FloatSlider, PushButton, SpinBox, Widget
 from napari import Viewer
 from napari.layers import Image
+from qtpy.QtWidgets import QLabel
 
 from napari_noiser.plugin.layers import ImageSource, axes_choices
 from napari_noiser.plugin.settings import DEVICES, DTYPES, Settings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Controls", "form", "resettable", "row"]
 
+_LABEL_WIDTH = 100  # napari's font is wider than the one that magicgui measures labels in
 _RENDER = [("planes (2-D)", 2), ("volumes (3-D)", 3)]
 _EXPOSURE = [("whole series", "stack"), ("each time point", "volume"), ("each plane", "plane")]
 _NO_IMAGE = (
@@ -184,9 +186,10 @@ class Controls:
 
 def form(*widgets: Widget) -> Container:
     """Return widgets below each other, their labels in one column."""
-    container = Container(label="")
-    container.extend(widgets)  # one by one: magicgui then makes the labels equally wide
+    container = Container(widgets=widgets, label="")
     container.margins = (0, 0, 0, 0)
+    for label in container.native.findChildren(QLabel):
+        label.setMinimumWidth(_LABEL_WIDTH)
     return container
 
 

@@ -114,7 +114,7 @@ class ImageSource:
         )
 
     def result(
-        self, array: Any, provenance: Mapping[str, Any], limits: tuple[float, float] | None
+        self, array: Any, provenance: Mapping[str, Any], limits: tuple[float, float]
     ) -> Image:
         """Return a layer that shows an array of the source's shape in the source's place.
 
@@ -124,30 +124,25 @@ class ImageSource:
             Shown as it is.
         provenance : mapping
             Goes into the layer's metadata under `PROVENANCE`.
-        limits : pair of float, optional
-            Contrast limits; None for RGB, which napari shows without any.
+        limits : pair of float
+            Contrast limits.
 
         Returns
         -------
         napari.layers.Image
             Not added to any viewer.
         """
-        look = dict(self.look)
-        if limits is not None:
-            look["contrast_limits"] = limits
-        else:
-            del look["colormap"]
         layer = Image(
             array,
             name=f"{self.name} ({provenance['recipe']['name']})",
             rgb=self.rgb,
             metadata={**self.metadata, PROVENANCE: {**provenance, "source": self.name}},
+            contrast_limits=limits,
             **self.place,
-            **look,
+            **self.look,
         )
-        if limits is not None and array.dtype.kind == "f":
+        if array.dtype.kind == "f":
             layer.contrast_limits_range = (0.0, 1.0)
-            layer.contrast_limits = limits
         return layer
 
 
@@ -214,7 +209,7 @@ def enhance_layer(
     if note:
         warnings.warn(note, stacklevel=2)
     result = drain(render_steps(work), progress, "enhancing")
-    return source.result(result, work.describe(), None if source.rgb else display_limits(result))
+    return source.result(result, work.describe(), display_limits(result, source.rgb))
 
 
 def guess_axes(layer: Image) -> str:

@@ -9,7 +9,7 @@ import napari
 from magicgui.widgets import Container, Label, PushButton
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QSizePolicy
 
 from napari_noiser.plugin.commands import start_enhancing
 from napari_noiser.plugin.controls import Controls, form, resettable, row
@@ -70,6 +70,7 @@ class NoiserWidget(Container):
             ],
         )
         self.status.native.setWordWrap(True)
+        self.status.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.native.layout().setAlignment(Qt.AlignmentFlag.AlignTop)
         self._connect()
 

@@ -50,8 +50,8 @@ class Enhanced:
         The result.
     provenance : dict
         How it was made.
-    limits : pair of float, optional
-        Contrast limits; None for RGB.
+    limits : pair of float
+        Contrast limits.
     model : Model
         What rendered it.
     trained : bool
@@ -60,7 +60,7 @@ class Enhanced:
 
     array: Any
     provenance: dict[str, Any]
-    limits: tuple[float, float] | None
+    limits: tuple[float, float]
     model: Any
     trained: bool
 
@@ -88,7 +88,7 @@ def enhance_job(source: ImageSource, settings: Settings) -> Generator:
         model = yield from train_job(model, samples, ndim, settings.device, seed=0)
     work = plan(source.array, model, axes=source.axes, **settings.options)
     array = yield from render_steps(work)
-    limits = None if source.rgb else display_limits(array)
+    limits = display_limits(array, source.rgb)
     return Enhanced(array, work.describe(), limits, work.method, trained)
 
 

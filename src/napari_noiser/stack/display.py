@@ -12,7 +12,7 @@ _BINS = 256
 _PER_AXIS = 256  # samples along an axis: limits need no more, and lazy arrays stay lazy
 
 
-def display_limits(result: Any) -> tuple[float, float]:
+def display_limits(result: Any, rgb: bool = False) -> tuple[float, float]:
     """Return contrast limits for an enhanced image.
 
     Gray world lifts a black background to mid-gray, which looks like fog. Where the values have a
@@ -23,18 +23,24 @@ def display_limits(result: Any) -> tuple[float, float]:
     Parameters
     ----------
     result : array
-        An enhanced image without colour samples, of any type. It is sampled, not read whole.
+        An enhanced image of any type. It is sampled, not read whole.
+    rgb : bool
+        Whether its last axis holds colour samples. Then the full range is returned: other limits
+        would shift the colours.
 
     Returns
     -------
     lower, upper : float
         In the units of `result`; lower < upper.
     """
+    full = 1.0 if result.dtype.kind == "f" else float(np.iinfo(result.dtype).max)
+    if rgb:
+        return 0.0, full
     steps = tuple(slice(None, None, max(1, length // _PER_AXIS)) for length in result.shape)
     sample = np.asarray(result[steps]).astype(np.float64).ravel()
     sample = sample[np.isfinite(sample)]
     if sample.size == 0 or sample.min() == sample.max():
-        return (0.0, 1.0) if result.dtype.kind == "f" else (0.0, float(np.iinfo(result.dtype).max))
+        return 0.0, full
     darkest, upper = np.percentile(sample, (1, 99.9))
     background = _crowded_level(sample)
     lower = background if upper - background > 3 * (background - darkest) else darkest
