@@ -44,7 +44,6 @@ class Controls:
         self.image = ComboBox(
             label="image",
             choices=lambda box: [each for each in viewer.layers if isinstance(each, Image)],
-            nullable=True,
             tooltip="The image to enhance. It is never changed: the result is a new layer.",
         )
         self.axes = ComboBox(

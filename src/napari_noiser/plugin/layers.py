@@ -240,7 +240,11 @@ def axes_choices(layer: Image) -> list[str]:
 
 
 def _clipping_planes(layer: Image) -> list[dict[str, Any]]:
-    return [plane.dict() for plane in layer.experimental_clipping_planes]
+    names = ("position", "normal", "enabled")
+    return [
+        {name: getattr(plane, name) for name in names}
+        for plane in layer.experimental_clipping_planes
+    ]
 
 
 def _copied(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class NoiserWidget(Container):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
         self._run: Run | None = None
+        self._training: Run | None = None
         self._open = True
         self.controls = controls = Controls(viewer)
         self.apply = PushButton(
@@ -85,7 +86,8 @@ class NoiserWidget(Container):
         self.train.changed.connect(self.start_training)
         self.save.changed.connect(self._ask_save)
         self.load.changed.connect(self._ask_load)
-        self.native.destroyed.connect(self._on_closed)
+        self.native_parent_changed.connect(self._on_parent)
+        self.native.destroyed.connect(self._on_destroyed)
         self.controls.refresh()
         self.controls.choose_active()
 
@@ -116,7 +118,8 @@ class NoiserWidget(Container):
                 **slots,
             )
 
-        self._start(start)
+        if run := self._start(start):
+            self._training = run
 
     def stop(self) -> None:
         """Cancel what was started here."""
@@ -156,14 +159,15 @@ class NoiserWidget(Container):
 
     # while work runs
 
-    def _start(self, start: Callable[..., Run]) -> None:
+    def _start(self, start: Callable[..., Run]) -> Run | None:
         try:
             self._run = start(on_event=self._on_event, on_end=self._on_end)
         except (Busy, ValueError) as error:
             self.status.value = str(error)
-            return
+            return None
         self.status.value = "starting…"
         self._set_running(True)
+        return self._run
 
     def _set_running(self, running: bool) -> None:
         self.apply.enabled = self.train.enabled = not running
@@ -195,6 +199,10 @@ class NoiserWidget(Container):
         if self._run is None and chosen.image.value is not None:
             self.status.value = chosen.source.note(chosen.ndim.value)
 
-    def _on_closed(self) -> None:
+    def _on_parent(self, parent: object) -> None:
+        # Closing the dock: nobody could take a trained model, but a result goes to the viewer.
+        if parent is None and self._run is self._training:
+            self.stop()
+
+    def _on_destroyed(self) -> None:
         self._open = False
-        self.stop()

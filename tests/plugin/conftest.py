@@ -1,0 +1,47 @@
+"""What the plugin's tests share: dim layers, and waiting for work in the background."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Image
+
+from napari_noiser.plugin.worker import Run
+
+
+@pytest.fixture
+def dim_stack() -> Image:
+    """A z-stack of three planes with everything that a layer can carry in its metadata."""
+    data = np.random.default_rng(0).poisson(4, (3, 40, 50)).astype(np.uint16) + 100
+    return Image(
+        data,
+        name="cells",
+        scale=(2.0, 0.5, 0.5),
+        translate=(1.0, 2.0, 3.0),
+        rotate=20,
+        affine=np.diag([1.0, 2.0, 1.0, 1.0]),
+        units=("um", "um", "um"),
+        axis_labels=("z", "y", "x"),
+        colormap="green",
+        gamma=0.8,
+        opacity=0.7,
+        blending="additive",
+        interpolation2d="cubic",
+        rendering="mip",
+        projection_mode="max",
+        experimental_clipping_planes=[{"position": (1, 2, 3), "normal": (1, 0, 0)}],
+        metadata={"microscope": {"objective": "40x"}},
+    )
+
+
+@pytest.fixture
+def wait_for_run(qtbot):
+    """Return a function that waits until the work in the background has ended."""
+
+    def wait(timeout: int = 60_000) -> None:
+        qtbot.waitUntil(lambda: Run.current is None, timeout=timeout)
+
+    yield wait
+    if Run.current is not None:
+        Run.current.cancel()
+        wait()

@@ -1,0 +1,180 @@
+"""Layer to array and axes, and back with everything carried."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from napari.layers import Image, Labels, Points
+
+import napari_noiser as noiser
+from napari_noiser.plugin.layers import ImageSource, axes_choices, enhance_layer, guess_axes
+from napari_noiser.srm.recipe import Recipe
+
+CARRIED = (
+    "scale translate rotate shear units axis_labels blending colormap depiction gamma "
+    "interpolation2d interpolation3d opacity projection_mode rendering"
+).split()
+
+
+def test_place_and_look_are_carried(dim_stack: Image) -> None:
+    before = dim_stack.data.copy()
+    result = enhance_layer(dim_stack)
+    for name in CARRIED:
+        expected, found = getattr(dim_stack, name), getattr(result, name)
+        assert np.all(np.asarray(expected == found)), name
+    np.testing.assert_allclose(result.affine.affine_matrix, dim_stack.affine.affine_matrix)
+    assert len(result.experimental_clipping_planes) == 1
+    assert result.experimental_clipping_planes[0].position == (1, 2, 3)
+    np.testing.assert_array_equal(dim_stack.data, before)
+
+
+def test_metadata_is_copied_with_provenance(dim_stack: Image) -> None:
+    result = enhance_layer(dim_stack)
+    assert result.name == "cells (noiser)"
+    assert result.metadata["microscope"] == {"objective": "40x"}
+    result.metadata["microscope"]["objective"] = "10x"
+    assert dim_stack.metadata == {"microscope": {"objective": "40x"}}
+    assert result.metadata["napari_noiser"]["source"] == "cells"
+
+
+def test_provenance_is_enough_to_make_the_same_array_again(dim_stack: Image) -> None:
+    result = enhance_layer(
+        dim_stack, "noiser-es", statistics="plane", brightness=0.3, contrast=1.7, dtype="uint16"
+    )
+    made = json.loads(json.dumps(result.metadata["napari_noiser"]))
+    model = noiser.load_model(made["recipe"]["name"], channels=made["channels"], ndim=made["ndim"])
+    assert model.fingerprint == made["fingerprint"]
+    assert Recipe.from_dict(made["recipe"]) == model.recipe
+    names = ("axes", "ndim", "statistics", "brightness", "contrast", "dtype", "device")
+    again = noiser.enhance(dim_stack.data, model, **{name: made[name] for name in names})
+    np.testing.assert_array_equal(result.data, again)
+
+
+def test_other_layers_are_refused_with_a_reason() -> None:
+    for layer in (Points(np.zeros((2, 2)), name="spots"), Labels(np.zeros((4, 4), int))):
+        with pytest.raises(TypeError, match=f"Image layer, got {type(layer).__name__}"):
+            enhance_layer(layer)
+
+
+def test_multiscale_takes_level_0() -> None:
+    full = np.random.default_rng(0).poisson(3, (64, 48)).astype(np.uint8)
+    layer = Image([full, full[::2, ::2], full[::4, ::4]], multiscale=True, scale=(2, 2))
+    result = enhance_layer(layer)
+    assert not result.multiscale
+    np.testing.assert_array_equal(result.data, noiser.enhance(full))
+    np.testing.assert_array_equal(result.extent.world, layer.extent.world)
+
+
+def test_lazy_data_are_not_loaded_when_the_work_is_prepared() -> None:
+    dask = pytest.importorskip("dask.array")
+    loaded = []
+
+    def load(block):
+        loaded.append(1)
+        return block
+
+    lazy = dask.zeros((4, 32, 32), chunks=(1, 32, 32)).map_blocks(
+        load, dtype=float, meta=np.zeros((0, 0, 0))
+    )
+    layer = Image(lazy, contrast_limits=(0, 1))
+    before = len(loaded)
+    assert ImageSource.of(layer).array is layer.data
+    assert len(loaded) == before
+
+
+def test_rgb_layer_is_enhanced_jointly_and_stays_rgb() -> None:
+    data = np.random.default_rng(0).integers(0, 20, (30, 40, 3), np.uint8)
+    layer = Image(data, rgb=True, scale=(3, 3))
+    result = enhance_layer(layer)
+    assert result.rgb
+    assert tuple(result.contrast_limits) == (0, 1)
+    np.testing.assert_array_equal(result.data, noiser.enhance(data, axes="YXS"))
+
+
+def test_three_planes_are_not_taken_for_colour() -> None:
+    data = np.random.default_rng(0).integers(0, 20, (30, 40, 3), np.uint8)
+    layer = Image(data, rgb=False)
+    assert guess_axes(layer) == "ZYX"
+    assert "YXC" in axes_choices(layer)
+    result = enhance_layer(layer, axes="YXC")
+    assert not result.rgb
+    np.testing.assert_array_equal(result.data[..., 1], noiser.enhance(data[..., 1]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "axes"),
+    [
+        (("y", "x"), "YX"),
+        (("Time", "Y", "X"), "TYX"),
+        (("t", "channel", "z", "y", "x"), "TCZYX"),
+        (("c", "y", "x"), "CYX"),
+        (("y", "x", "c"), "YXC"),
+        (("-3", "-2", "-1"), "ZYX"),
+        (("z", "z", "x"), "ZYX"),
+        (("foo", "y", "x"), "ZYX"),
+    ],
+)
+def test_axes_are_read_from_labels(labels: tuple[str, ...], axes: str) -> None:
+    layer = Image(np.zeros((4,) * len(labels)), axis_labels=labels)
+    assert guess_axes(layer) == axes
+    assert axes_choices(layer)[0] == axes
+
+
+@given(st.integers(2, 5), st.booleans())
+@settings(max_examples=10, deadline=None)
+def test_every_choice_of_axes_fits_the_layer(ndim: int, rgb: bool) -> None:
+    layer = Image(np.zeros((4,) * ndim + ((3,) if rgb else ())), rgb=rgb)
+    choices = axes_choices(layer)
+    assert len(set(choices)) == len(choices)
+    for axes in choices:
+        assert len(axes) == ndim + rgb
+        assert {"Y", "X"} <= set(axes)
+        assert axes.endswith("S") == rgb
+
+
+def test_background_does_not_look_like_fog() -> None:
+    random = np.random.default_rng(0)
+    image = random.poisson(2.0, (128, 128)).astype(float)
+    image[40:60, 40:60] += random.poisson(60.0, (20, 20))
+    result = enhance_layer(Image(image))
+    background = np.median(result.data)
+    lower, upper = result.contrast_limits
+    shown = (background - lower) / (upper - lower)
+    assert background > 0.4
+    assert shown < 0.15
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_result_type(dim_stack: Image, dtype: str) -> None:
+    result = enhance_layer(dim_stack, dtype=dtype)
+    assert result.data.dtype == dtype
+    full = 1.0 if dtype == "float32" else np.iinfo(dtype).max
+    plain = noiser.enhance(dim_stack.data)
+    np.testing.assert_allclose(result.data / full, plain, atol=0.51 / 255)
+    assert 0 < result.contrast_limits[0] < result.contrast_limits[1] <= full
+
+
+def test_anisotropic_volumes_are_warned_of(dim_stack: Image) -> None:
+    with pytest.warns(UserWarning, match="step in z is 4 times"):
+        enhance_layer(dim_stack, ndim=3)
+    assert ImageSource.of(dim_stack).note(2) == ""
+
+
+def test_a_layer_changed_while_the_work_runs_does_not_change_the_result(dim_stack: Image) -> None:
+    source = ImageSource.of(dim_stack)
+    dim_stack.scale = (9, 9, 9)
+    dim_stack.name = "renamed"
+    result = source.result(np.zeros((3, 40, 50), np.float32), {"recipe": {"name": "r"}}, (0, 1))
+    assert result.name == "cells (r)"
+    np.testing.assert_array_equal(result.scale, (2.0, 0.5, 0.5))
+
+
+def test_metadata_that_cannot_be_copied_are_shared(dim_stack: Image) -> None:
+    import threading
+
+    dim_stack.metadata = {"lock": threading.Lock()}
+    assert ImageSource.of(dim_stack).metadata["lock"] is dim_stack.metadata["lock"]

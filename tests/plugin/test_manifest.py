@@ -1,0 +1,51 @@
+"""What napari reads: the manifest is valid, and says what napari would silently drop."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from napari._app_model.constants._menus import is_menu_contributable
+from npe2 import PluginManifest
+
+import napari_noiser as noiser
+from napari_noiser.plugin.settings import DEVICES, DTYPES, STATISTICS, Settings
+from napari_noiser.srm.model import BUNDLED
+
+
+@pytest.fixture(scope="module")
+def manifest() -> PluginManifest:
+    return PluginManifest.from_file(Path(str(resources.files("napari_noiser") / "napari.yaml")))
+
+
+def test_everything_it_names_can_be_imported(manifest: PluginManifest) -> None:
+    manifest.validate_imports()
+
+
+def test_it_is_found_through_the_entry_point() -> None:
+    assert PluginManifest.from_distribution("napari-noiser").name == "napari-noiser"
+
+
+def test_menus_are_ones_that_napari_takes(manifest: PluginManifest) -> None:
+    commands = {command.id: command for command in manifest.contributions.commands}
+    for menu, items in manifest.contributions.menus.items():
+        assert is_menu_contributable(menu)
+        for item in items:
+            assert str(commands[item.command].enablement) == "active_layer_type == 'image'"
+
+
+def test_both_commands_stand_under_layers_filter(manifest: PluginManifest) -> None:
+    items = manifest.contributions.menus["napari/layers/filter"]
+    assert [item.command for item in items] == ["napari-noiser.enhance", "napari-noiser.open"]
+
+
+def test_preferences_offer_what_the_code_takes(manifest: PluginManifest) -> None:
+    offered = manifest.contributions.configurations["defaults"].properties
+    assert tuple(offered["statistics"].enum) == STATISTICS
+    assert tuple(offered["dtype"].enum) == DTYPES
+    assert tuple(offered["device"].enum) == DEVICES
+    assert set(offered["model"].enum) == {name for name, _, _ in BUNDLED} <= set(noiser.RECIPES)
+    for name, preference in offered.items():
+        assert preference.default == getattr(Settings(), name)
+        assert preference.description

@@ -1,0 +1,25 @@
+"""Preferences from napari's own dialog, and defaults without it."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from npe2 import PluginManifest
+
+from napari_noiser.plugin.settings import Settings
+
+
+def test_preferences_are_read(plugin_settings, npe2pm) -> None:
+    from napari.settings import get_plugin_settings
+
+    path = Path(str(resources.files("napari_noiser") / "napari.yaml"))
+    npe2pm.register(PluginManifest.from_file(path))
+    assert Settings.preferred() == Settings()
+    chosen = get_plugin_settings("napari-noiser").defaults
+    chosen.model, chosen.statistics, chosen.dtype = "noiser-es", "plane", "uint16"
+    assert Settings.preferred() == Settings(model="noiser-es", statistics="plane", dtype="uint16")
+
+
+def test_defaults_stand_in_without_the_registry(plugin_settings, npe2pm) -> None:
+    assert Settings.preferred() == Settings()

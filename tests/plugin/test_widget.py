@@ -1,0 +1,232 @@
+"""The widget, driven as a user does, on a viewer without a window."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+
+import napari_noiser as noiser
+from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.plugin.worker import Run
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def widget(viewer: ViewerModel, qtbot, wait_for_run):
+    widget = NoiserWidget(viewer)
+    qtbot.addWidget(widget.native)
+    return widget
+
+
+def test_without_an_image_it_says_what_to_do(widget: NoiserWidget, viewer: ViewerModel) -> None:
+    viewer.add_points(np.zeros((3, 2)))
+    viewer.add_labels(np.zeros((4, 4), int))
+    assert widget.controls.image.value is None
+    widget.apply.native.click()
+    assert "Open an image first" in widget.status.value
+    assert Run.current is None
+
+
+def test_layers_come_and_go(widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image) -> None:
+    viewer.add_layer(dim_stack)
+    assert widget.controls.image.value is dim_stack
+    assert widget.controls.axes.value == "ZYX"
+    assert widget.controls.axes.choices[:2] == ("ZYX", "TYX")
+    viewer.layers.remove(dim_stack)
+    assert widget.controls.image.value is None
+
+
+def test_a_correction_of_the_axes_survives_another_layer(
+    widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image
+) -> None:
+    viewer.add_layer(dim_stack)
+    widget.controls.axes.value = "TYX"
+    viewer.add_image(np.zeros((8, 8)))
+    assert widget.controls.image.value is dim_stack
+    assert widget.controls.axes.value == "TYX"
+
+
+def test_it_chooses_the_active_image(viewer: ViewerModel, qtbot, dim_stack: Image) -> None:
+    viewer.add_image(np.zeros((8, 8)), name="first")
+    viewer.add_layer(dim_stack)
+    widget = NoiserWidget(viewer)
+    qtbot.addWidget(widget.native)
+    assert widget.controls.image.value is dim_stack
+
+
+def test_apply_gives_what_the_console_gives(
+    widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image, wait_for_run
+) -> None:
+    viewer.add_layer(dim_stack)
+    controls = widget.controls
+    controls.model.value = "noiser-es"
+    controls.statistics.value = "plane"
+    controls.brightness.value, controls.contrast.value = 0.5, 2.0
+    controls.dtype.value = "uint16"
+    widget.apply.native.click()
+    assert not widget.apply.enabled
+    assert widget.cancel.enabled
+    wait_for_run()
+    assert widget.apply.enabled
+    assert not widget.cancel.enabled
+    result = viewer.layers["cells (noiser-es)"]
+    expected = noiser.enhance_layer(
+        dim_stack, "noiser-es", statistics="plane", brightness=0.5, contrast=2.0, dtype="uint16"
+    )
+    np.testing.assert_array_equal(result.data, expected.data)
+    np.testing.assert_array_equal(result.contrast_limits, expected.contrast_limits)
+    assert result.metadata == expected.metadata
+    assert widget.status.value.startswith("finished")
+
+
+def test_a_recipe_that_is_not_bundled_trains_first(
+    widget: NoiserWidget, viewer: ViewerModel, wait_for_run
+) -> None:
+    viewer.add_image(np.random.default_rng(0).random((16, 16)), name="dim")
+    widget.controls.model.value = "p-regression"
+    widget.apply.native.click()
+    wait_for_run(300_000)
+    assert viewer.layers[-1].name == "dim (p-regression)"
+    assert widget.controls.model.value is widget.controls.models[-1]
+
+
+def test_train_save_load_apply(
+    widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image, wait_for_run, tmp_path
+) -> None:
+    viewer.add_layer(dim_stack)
+    assert widget.controls.steps.value == 2000
+    widget.controls.steps.value, widget.controls.seed.value = 4, 7
+    widget.train.native.click()
+    wait_for_run()
+    trained = widget.controls.model.value
+    assert (trained.seed, trained.recipe.iterations, trained.channels) == (7, 4, 1)
+    assert "loss" in widget.status.value
+    widget.save_model(tmp_path / "mine")
+    widget.controls.model.value = "noiser"
+    widget.load_model(tmp_path / "mine.safetensors")
+    assert widget.controls.model.value.fingerprint == trained.fingerprint
+    widget.apply.native.click()
+    wait_for_run()
+    made = viewer.layers[-1].metadata["napari_noiser"]
+    assert made["fingerprint"] == trained.fingerprint
+    assert made["seed"] == 7
+
+
+def test_saving_a_bundled_model_takes_the_form_for_the_image(
+    widget: NoiserWidget, viewer: ViewerModel, tmp_path
+) -> None:
+    viewer.add_image(np.zeros((8, 8, 3), np.uint8), rgb=True)
+    widget.save_model(tmp_path / "colour.safetensors")
+    assert noiser.load_model(tmp_path / "colour.safetensors").channels == 3
+
+
+def test_cancel_leaves_nothing(
+    widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image, wait_for_run, qtbot
+) -> None:
+    viewer.add_layer(dim_stack)
+    widget.controls.steps.value = 100_000
+    widget.train.native.click()
+    qtbot.waitUntil(lambda: "train" in widget.status.value, timeout=60_000)
+    widget.cancel.native.click()
+    wait_for_run()
+    assert widget.status.value.startswith("cancelled")
+    assert widget.controls.models == []
+    assert list(viewer.layers) == [dim_stack]
+    assert widget.apply.enabled
+
+
+def test_a_second_apply_is_refused(
+    widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image, wait_for_run, qtbot
+) -> None:
+    viewer.add_layer(dim_stack)
+    widget.controls.steps.value = 100_000
+    widget.train.native.click()
+    widget.start_apply()
+    assert "still running" in widget.status.value
+    widget.cancel.native.click()
+    wait_for_run()
+
+
+def test_a_layer_deleted_while_the_worker_runs_loses_nothing(
+    widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image, wait_for_run
+) -> None:
+    viewer.add_layer(dim_stack)
+    widget.apply.native.click()
+    viewer.layers.remove(dim_stack)
+    wait_for_run()
+    assert [layer.name for layer in viewer.layers] == ["cells (noiser)"]
+
+
+def test_results_do_not_overwrite_each_other(
+    widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image, wait_for_run
+) -> None:
+    viewer.add_layer(dim_stack)
+    for _ in range(2):
+        widget.apply.native.click()
+        wait_for_run()
+    names = [layer.name for layer in viewer.layers]
+    assert names == ["cells", "cells (noiser)", "cells (noiser) [1]"]
+
+
+def test_an_error_in_the_worker_is_shown_and_the_widget_goes_on(
+    widget: NoiserWidget, viewer: ViewerModel, qtbot
+) -> None:
+    viewer.add_image(np.full((8, 8), np.nan), contrast_limits=(0, 1))
+    with qtbot.capture_exceptions() as captured:
+        widget.apply.native.click()
+        qtbot.waitUntil(lambda: Run.current is None, timeout=60_000)
+        qtbot.wait(50)
+    assert any("no patch to measure" in str(value) for _, value, _ in captured)
+    assert widget.apply.enabled
+    assert widget.status.value.startswith("failed")
+
+
+def test_sliders_have_a_reset(widget: NoiserWidget) -> None:
+    for slider, start in ((widget.controls.brightness, 0.0), (widget.controls.contrast, 1.0)):
+        slider.value = 2.0
+        _reset_button(widget, slider).native.click()
+        assert slider.value == start
+
+
+def test_every_control_has_a_tooltip(widget: NoiserWidget) -> None:
+    for control in (
+        *(value for value in vars(widget.controls).values() if hasattr(value, "tooltip")),
+        *(widget.apply, widget.cancel, widget.train, widget.save, widget.load),
+    ):
+        assert control.tooltip, control.name
+    assert "background" in widget.apply.tooltip
+
+
+def test_anisotropy_is_said(
+    widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image
+) -> None:
+    viewer.add_layer(dim_stack)
+    widget.controls.ndim.value = 3
+    assert "4 times the pixel size" in widget.status.value
+
+
+def test_opening_it_does_not_import_torch() -> None:
+    code = (
+        "import sys; from qtpy.QtWidgets import QApplication; app = QApplication([]);"
+        "from napari.components import ViewerModel;"
+        "from napari_noiser.plugin.widget import NoiserWidget; NoiserWidget(ViewerModel());"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def _reset_button(widget: NoiserWidget, slider):
+    for form in widget:
+        for row in form if hasattr(form, "__iter__") else ():
+            if hasattr(row, "__iter__") and slider in list(row):
+                return row[1]
+    raise AssertionError("no reset beside the slider")

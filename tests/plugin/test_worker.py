@@ -1,0 +1,134 @@
+"""Work in the background: it ends, stops, fails and cleans up, on real threads."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import pytest
+from napari.utils import progress
+
+from napari_noiser.plugin.worker import Busy, Run
+
+
+@dataclass(frozen=True)
+class Step:
+    """An event of a made-up job."""
+
+    done: int
+    total: int
+    stage: str = "count"
+
+
+class Record:
+    """What a run said, and on which thread."""
+
+    def __init__(self) -> None:
+        self.events, self.results, self.ends = [], [], []
+
+    def start(self, job) -> Run:
+        return Run("A test", job, self._result, self.events.append, self.ends.append)
+
+    def _result(self, result: object) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        self.results.append(result)
+
+
+@pytest.fixture
+def record(qapp) -> Record:
+    return Record()
+
+
+def endless():
+    done = 0
+    while True:
+        done += 1
+        yield Step(done, 10**9)
+
+
+def test_result_and_events_arrive_on_the_gui_thread(record: Record, wait_for_run) -> None:
+    threads = []
+
+    def job():
+        for done in range(1, 6):
+            threads.append(threading.current_thread())
+            yield Step(done, 5)
+        return "result"
+
+    record.start(job)
+    wait_for_run()
+    assert threading.main_thread() not in threads
+    assert record.results == ["result"]
+    assert record.ends == ["finished"]
+    assert record.events[-1] == Step(5, 5)
+
+
+def test_cancel_stops_between_two_steps(record: Record, wait_for_run, qtbot) -> None:
+    closed = threading.Event()
+    steps = []
+
+    def job():
+        try:
+            for step in endless():
+                steps.append(step)
+                yield step
+        finally:
+            closed.set()
+
+    run = record.start(job)
+    qtbot.waitUntil(lambda: len(record.events) > 2)
+    run.cancel()
+    made = len(steps)
+    wait_for_run()
+    assert len(steps) <= made + 1
+    assert record.results == []
+    assert record.ends == ["cancelled"]
+    del run
+    qtbot.waitUntil(closed.is_set)
+
+
+def test_cancel_in_the_activity_dock_stops_too(record: Record, wait_for_run, qtbot) -> None:
+    record.start(endless)
+    qtbot.waitUntil(lambda: len(record.events) > 2)
+    (bar,) = [bar for bar in progress._all_instances if hasattr(bar, "cancel")]
+    bar.cancel()
+    wait_for_run()
+    assert record.ends == ["cancelled"]
+
+
+def test_no_bar_is_left_behind(record: Record, wait_for_run) -> None:
+    before = len(progress._all_instances)
+
+    def job():
+        yield Step(1, 2)
+
+    record.start(job)
+    assert len(progress._all_instances) == before + 1
+    wait_for_run()
+    assert len(progress._all_instances) == before
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError])
+def test_an_error_is_reported_and_frees_the_way(record: Record, qtbot, error) -> None:
+    def job():
+        yield Step(1, 2)
+        raise error("out of memory")
+
+    with qtbot.capture_exceptions() as captured:
+        record.start(job)
+        qtbot.waitUntil(lambda: Run.current is None)
+        qtbot.wait(50)
+    assert record.ends == ["failed"]
+    assert record.results == []
+    assert any("out of memory" in str(value) for _, value, _ in captured)
+
+
+def test_only_one_run_at_a_time(record: Record, wait_for_run) -> None:
+    run = record.start(endless)
+    with pytest.raises(Busy, match="A test is still running"):
+        record.start(endless)
+    run.cancel()
+    wait_for_run()
+    record.start(endless).cancel()
+    wait_for_run()
+    assert record.ends == ["cancelled", "cancelled"]

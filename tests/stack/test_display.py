@@ -1,0 +1,53 @@
+"""Contrast limits: the background dark, the brightest bright, colours untouched."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_noiser.stack.display import display_limits
+
+
+def test_crowded_background_becomes_the_lower_limit() -> None:
+    random = np.random.default_rng(0)
+    image = random.normal(0.45, 0.02, (200, 200))
+    image[:30, :30] = 0.95
+    lower, upper = display_limits(image.astype(np.float32))
+    assert abs(lower - 0.45) < 0.01
+    assert upper == np.float32(0.95)
+
+
+def test_an_even_photograph_loses_one_percent_only() -> None:
+    image = np.random.default_rng(0).normal(0.5, 0.1, (300, 300)).astype(np.float32)
+    lower, upper = display_limits(image)
+    assert abs(lower - np.percentile(image, 1)) < 0.01
+    assert upper > 0.75
+
+
+def test_colour_and_flat_images_keep_the_full_range() -> None:
+    colour = np.random.default_rng(0).random((20, 20, 3)).astype(np.float32)
+    assert display_limits(colour, rgb=True) == (0.0, 1.0)
+    assert display_limits(np.full((9, 9), 0.5, np.float32)) == (0.0, 1.0)
+    assert display_limits(np.full((9, 9), 7, np.uint16)) == (0.0, 65535.0)
+    assert display_limits(np.full((9, 9), np.nan, np.float32)) == (0.0, 1.0)
+
+
+def test_missing_values_do_not_count() -> None:
+    image = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    expected = display_limits(image)
+    holed = np.concatenate([image, np.full((64, 1), np.nan, np.float32)], axis=1)
+    np.testing.assert_allclose(display_limits(holed), expected, atol=0.01)
+
+
+def test_a_large_stack_is_sampled() -> None:
+    class Stack:
+        """Counts how many values are read of it."""
+
+        shape, dtype, read = (300, 2000, 2000), np.dtype(np.uint16), 0
+
+        def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
+            lengths = [len(range(*s.indices(n))) for s, n in zip(key, self.shape, strict=True)]
+            Stack.read += int(np.prod(lengths))
+            return np.arange(np.prod(lengths), dtype=np.uint16).reshape(lengths)
+
+    display_limits(Stack())
+    assert 0 < Stack.read < 0.03 * np.prod(Stack.shape)
