@@ -15,9 +15,10 @@ from napari_noiser.plugin.layers import ImageSource, axes_choices, enhance_layer
 from napari_noiser.srm.recipe import Recipe
 
 CARRIED = (
-    "scale translate rotate shear units axis_labels blending colormap depiction gamma "
-    "interpolation2d interpolation3d opacity projection_mode rendering"
-).split()
+    *("scale", "translate", "rotate", "shear", "units", "axis_labels", "blending", "colormap"),
+    *("depiction", "gamma", "interpolation2d", "interpolation3d", "opacity", "projection_mode"),
+    "rendering",
+)
 
 
 def test_place_and_look_are_carried(dim_stack: Image) -> None:

@@ -206,9 +206,7 @@ def test_every_control_has_a_tooltip(widget: NoiserWidget) -> None:
     assert "background" in widget.apply.tooltip
 
 
-def test_anisotropy_is_said(
-    widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image
-) -> None:
+def test_anisotropy_is_said(widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image) -> None:
     viewer.add_layer(dim_stack)
     widget.controls.ndim.value = 3
     assert "4 times the pixel size" in widget.status.value

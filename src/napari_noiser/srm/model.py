@@ -37,7 +37,7 @@ _FORMAT = 1
 class Model:
     """A trained self-regression network: the recipe, the seed and the weights.
 
-    Attributes
+    Parameters
     ----------
     recipe : Recipe
         What it learned from.
@@ -188,8 +188,8 @@ def _load_bundled(name: str, channels: int, ndim: int) -> Model:
     if (name, channels, ndim) not in BUNDLED:
         have = ", ".join(f"{n} ({c} channels, {d}-D)" for n, c, d in BUNDLED)
         raise ValueError(
-            f"no weights are bundled for {name!r} with {channels} channels in {ndim}-D; "
-            f"train them (train({name!r}, channels={channels}, ndim={ndim})) or take one of: "
+            f"model {name!r} is not bundled with {channels} channels in {ndim}-D; "
+            f"train it (train({name!r}, channels={channels}, ndim={ndim})) or take one of: "
             f"{have}"
         )
     return _read(bundled_file(name, channels, ndim))

@@ -105,8 +105,8 @@ def train_steps(
 
     Parameters
     ----------
-    recipe, channels, ndim, device, seed
-        As in `train`.
+    recipe, channels, ndim, device, seed : see `train`
+        What to train, and where.
 
     Yields
     ------

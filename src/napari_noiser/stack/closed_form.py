@@ -33,8 +33,8 @@ def closed_form(
 
     Parameters
     ----------
-    image, axes, statistics
-        As in `enhance`; planes only, each sample and channel standardised for itself.
+    image, axes, statistics : see `enhance`
+        Planes only, each sample and channel standardised for itself.
 
     Returns
     -------

@@ -24,6 +24,8 @@ from napari_noiser.stack.work import Folded, Method, Work, plan
 
 __all__ = ["TileDone", "enhance", "enhance_steps", "render_steps"]
 
+_FAR = 1e18  # standard deviations: what a mask keeps out of the statistics may be anything
+
 
 @dataclass(frozen=True)
 class TileDone:
@@ -96,8 +98,8 @@ def enhance(
     tile : int, optional
         Side of the tiles in pixels. It never changes the result (beyond float rounding).
     memory_limit : int, optional
-        Working memory in bytes, which bounds the tiles; the result itself comes on top. It never
-        changes the result either.
+        Working memory in bytes, which bounds the tiles (down to 8 a side); it is an estimate, and
+        the result itself comes on top. It never changes the result either.
     dtype : {"float32", "float64", "uint8", "uint16"}, optional
         Of the result, float32 by default. Integers span their range: 255 or 65535 is 1.
     out : array, optional
@@ -183,9 +185,10 @@ def enhance_steps(
 
     Parameters
     ----------
-    image, model, axes, ndim, statistics, mask, brightness, contrast, device, tile, \
-memory_limit, dtype, out
-        As in `enhance`.
+    image, model, axes, ndim, statistics, mask, brightness, contrast : see `enhance`
+        What to enhance, and how.
+    device, tile, memory_limit, dtype, out : see `enhance`
+        Where, in which portions, and into what.
 
     Yields
     ------
@@ -289,6 +292,7 @@ def _render(
     centre = network.centre.reshape(-1, *(1 for _ in halo))
     values = (values - centre) / network.scale
     values[~np.isfinite(values)] = 0.0  # a voxel without a value is read as the channel's mean
+    np.clip(values, -_FAR, _FAR, out=values)
     tile = torch.from_numpy(values.astype(np.float32))[None].to(work.device)
     with _full_precision(work.device):
         response = network(tile, halo)
@@ -323,7 +327,7 @@ def _check_signal(moments: dict[Image, PatchMoments]) -> None:
     flat = sum(not found.has_signal for found in moments.values())
     if flat:
         warnings.warn(
-            f"no signal in {flat} of {len(moments)} exposures (all measured values are equal); "
-            "they come out flat at 0.5",
+            f"no signal in {flat} of {len(moments)} exposures (all measured values are equal, or "
+            "none is finite); they come out flat at 0.5",
             stacklevel=2,
         )

@@ -79,6 +79,11 @@ def patch_moments(tile: Tensor, halo: Halo, inside: Tensor | None = None) -> Pat
     -------
     PatchMoments
         To be added to those of the other tiles.
+
+    Raises
+    ------
+    ValueError
+        If values differ by so little that the squares are 0 in float64.
     """
     patches = _patches(pad_missing(tile[None], halo, 1)[0])
     if not bool(tile.isfinite().all()):
@@ -94,6 +99,8 @@ def patch_moments(tile: Tensor, halo: Halo, inside: Tensor | None = None) -> Pat
     mean = patches.mean(dim=1, keepdim=True)
     patches -= mean
     covariance = patches @ patches.T / count
+    if not bool(covariance.any()) and bool(patches.any()):
+        raise ValueError("image holds values too small to square; scale them up")
     return PatchMoments(count, (first + mean)[:, 0].cpu().numpy(), covariance.cpu().numpy())
 
 

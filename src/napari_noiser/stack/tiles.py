@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from numbers import Integral
+from typing import Any
+
+import torch
 
 from napari_noiser.srm.fold import Halo
 from napari_noiser.stack.axes import Region
 
-__all__ = ["Tile", "tile_count", "tile_side", "tiles"]
-
-_SIDE = {2: 256, 3: 40}
-"""Default sides: on a CPU the hidden channels of such a tile stay within the caches."""
+__all__ = ["Tile", "default_side", "tile_count", "tile_side", "tiles"]
 
 _LEAST_SIDE = 8
 
@@ -76,9 +77,18 @@ def tile_count(shape: tuple[int, ...], side: int) -> int:
     return count
 
 
-def tile_side(
-    ndim: int, voxel_bytes: int, tile: int | None = None, memory_limit: int | None = None
-) -> int:
+def default_side(ndim: int, device: torch.device) -> int:
+    """Return the side of tiles that suits a device.
+
+    On a CPU the hidden channels of a tile should stay within the caches; an accelerator wants
+    enough work at a time.
+    """
+    if device.type == "cpu":
+        return 128 if ndim == 2 else 40
+    return 1024 if ndim == 2 else 96
+
+
+def tile_side(ndim: int, voxel_bytes: int, tile: Any, memory_limit: Any = None) -> int:
     """Return the side of the tiles to use.
 
     Parameters
@@ -87,8 +97,8 @@ def tile_side(
         2 or 3.
     voxel_bytes : int
         Working memory that a voxel of a tile takes.
-    tile : int, optional
-        The side that the caller wants.
+    tile : int
+        The side wanted.
     memory_limit : int, optional
         Bytes of working memory that a tile may take; it makes tiles smaller, down to 8 a side.
 
@@ -98,9 +108,9 @@ def tile_side(
         If `tile` or `memory_limit` is not a whole number of at least 1.
     """
     for name, value in (("tile", tile), ("memory_limit", memory_limit)):
-        if value is not None and (not isinstance(value, int) or value < 1):
+        whole = isinstance(value, Integral) and type(value) is not bool
+        if value is not None and not (whole and value >= 1):
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-    side = _SIDE[ndim] if tile is None else tile
     if memory_limit is None:
-        return side
-    return min(side, max(_LEAST_SIDE, int((memory_limit / voxel_bytes) ** (1 / ndim)) - 4))
+        return int(tile)
+    return min(int(tile), max(_LEAST_SIDE, int((memory_limit / voxel_bytes) ** (1 / ndim)) - 4))

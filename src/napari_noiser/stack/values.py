@@ -1,4 +1,4 @@
-"""Numbers in and out: any integer or float type to float64 without loss, [0, 1] to any output."""
+"""Numbers in and out: any integer or float type to float64, [0, 1] to any output."""
 
 from __future__ import annotations
 
@@ -44,7 +44,11 @@ class Stack:
         ValueError
             If it is empty or 0-d, or the axes do not fit.
         """
-        array = image if hasattr(image, "dtype") and hasattr(image, "shape") else np.asarray(image)
+        if isinstance(image, np.ma.MaskedArray):
+            raise TypeError(
+                "image must not be a masked array: pass its data, and mask=~image.mask"
+            )
+        array = image if isinstance(getattr(image, "dtype", None), np.dtype) else np.asarray(image)
         dtype = np.dtype(array.dtype)
         if dtype.kind not in "uif":
             raise TypeError(f"image must hold integers or floats, got {dtype}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
+from numbers import Real
 from os import PathLike
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from napari_noiser.srm.device import best_device
 from napari_noiser.srm.fold import Halo
 from napari_noiser.srm.model import Model, load_model
 from napari_noiser.stack.axes import Image, Layout, Statistics
-from napari_noiser.stack.tiles import Tile, tile_count, tile_side, tiles
+from napari_noiser.stack.tiles import Tile, default_side, tile_count, tile_side, tiles
 from napari_noiser.stack.values import Stack, output_type
 
 __all__ = ["Folded", "Method", "Work", "plan"]
@@ -137,6 +138,8 @@ def plan(
     """
     stack = Stack.of(image, axes, ndim)
     method = _find_method(model, stack.layout)
+    place = best_device(device)
+    side = default_side(ndim, place) if tile is None else tile
     return Work(
         stack,
         method,
@@ -144,18 +147,21 @@ def plan(
         None if mask is None else _find_mask(mask, stack.layout),
         _check_number("brightness", brightness),
         _check_number("contrast", contrast, above=0.0),
-        best_device(device),
-        tile_side(ndim, _voxel_bytes(method), tile, memory_limit),
+        place,
+        tile_side(ndim, _voxel_bytes(method), side, memory_limit),
         _find_type(stack, dtype, out),
         out,
     )
 
 
-def _check_number(name: str, value: float, above: float = -np.inf) -> float:
-    """Return a number, or raise a `ValueError` if it is not finite or too small."""
-    if not isfinite(value) or not value > above:
+def _check_number(name: str, value: Any, above: float = -np.inf) -> float:
+    """Return a number, or raise an error if it is none, not finite or too small."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    number = float(value)
+    if not isfinite(number) or not number > above:
         raise ValueError(f"{name} must be a finite number above {above}, got {value!r}")
-    return float(value)
+    return number
 
 
 def _find_method(model: str | PathLike[str] | Model | Method, layout: Layout) -> Method:
@@ -210,7 +216,7 @@ def _find_type(stack: Stack, dtype: DTypeLike | None, out: Any) -> np.dtype[Any]
     Raises
     ------
     ValueError
-        If `out` has another shape or dtype, or shares its memory with the image.
+        If `out` has another shape or dtype, is read-only, or shares its memory with the image.
     """
     if out is None:
         return output_type("float32" if dtype is None else dtype)
@@ -222,14 +228,26 @@ def _find_type(stack: Stack, dtype: DTypeLike | None, out: Any) -> np.dtype[Any]
     found = output_type(out.dtype)
     if dtype is not None and output_type(dtype) != found:
         raise ValueError(f"dtype {dtype!r} came with an out of {found}; give one of them")
-    both_numpy = isinstance(stack.array, np.ndarray) and isinstance(out, np.ndarray)
-    if both_numpy and np.may_share_memory(stack.array, out):
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ValueError("out must be an array that can be written to, it is read-only")
+    if _overlap(stack.array, out):
         raise ValueError("out shares its memory with image, which is read while out is filled")
     return found
 
 
+def _overlap(image: Any, out: Any) -> bool:
+    """Return whether two arrays may lie in the same memory, or in the same store (zarr)."""
+    if isinstance(image, np.ndarray) and isinstance(out, np.ndarray):
+        return np.may_share_memory(image, out)
+    store = getattr(out, "store_path", None)
+    return image is out or (store is not None and getattr(image, "store_path", None) == store)
+
+
 def _voxel_bytes(method: Method) -> int:
-    """Working memory a voxel: float64 patches twice, or float32 hidden channels twice (GELU)."""
+    """Working memory a voxel: float64 patches twice, or the hidden channels' float32 patches.
+
+    torch unfolds them for some convolutions (in 3-D on a CPU always).
+    """
     patches = 2 * 8 * method.channels * 3**method.ndim
-    hidden = 2 * 4 * method.recipe.width if isinstance(method, Model) else 0
+    hidden = 4 * method.recipe.width * 3**method.ndim if isinstance(method, Model) else 0
     return int(max(patches, hidden) + 3 * 8 * method.channels)

@@ -1,0 +1,171 @@
+"""Values with a meaning of their own: NaN and inf, alpha, and the type of the result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import sliding_window_view
+from plain_reference import largest_difference, plain_srm, scene
+
+from napari_noiser import enhance, load_model
+
+GRAY = load_model("noiser")
+
+
+def around(bad: np.ndarray, reach: int) -> np.ndarray:
+    """Return where a bad pixel is within `reach` along both axes."""
+    windows = sliding_window_view(np.pad(bad, reach), (2 * reach + 1,) * 2)
+    return windows.any(axis=(2, 3))
+
+
+@pytest.fixture
+def image_with_holes() -> np.ndarray:
+    image = scene((50, 52))
+    image[20, 20] = np.nan
+    image[21, 21] = np.inf
+    image[0, 40] = -np.inf
+    image[49] = np.nan
+    return image
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
+def test_bad_values_come_out_as_they_went_in(image_with_holes: np.ndarray, dtype: str) -> None:
+    image = image_with_holes.astype(dtype)
+    found = enhance(image)
+    bad = ~np.isfinite(image)
+    np.testing.assert_array_equal(found[bad], image[bad].astype("f4"))
+    assert np.isfinite(found[~bad]).all()
+
+
+def test_bad_values_do_not_disturb_the_rest(image_with_holes: np.ndarray) -> None:
+    bad = ~np.isfinite(image_with_holes)
+    inside = ~around(bad, 1)
+    found = enhance(image_with_holes)
+    filled = np.where(bad, 0, image_with_holes)[None, None]
+    far = ~around(bad, 2)
+    expected = plain_srm(filled, GRAY, inside=inside[None])[0, 0]
+    assert largest_difference(found[far], expected[far]) < 1e-5
+    # Nearer than that, a bad value reads as the mean of what was measured.
+    windows = sliding_window_view(np.pad(image_with_holes, 1, mode="edge"), (3, 3))
+    filled = np.where(bad, windows[inside].mean(), image_with_holes)[None, None]
+    expected = plain_srm(filled, GRAY, inside=inside[None])[0, 0]
+    assert largest_difference(found[~bad], expected[~bad]) < 1e-5
+
+
+def test_a_bad_sample_is_bad_in_that_sample_only() -> None:
+    colour = scene((20, 21, 3))
+    colour[5, 6, 1] = np.nan
+    assert np.argwhere(np.isnan(enhance(colour, axes="YXS"))).tolist() == [[5, 6, 1]]
+
+
+def test_a_plane_without_any_value_leaves_the_others_alone() -> None:
+    planes = scene((3, 20, 21))
+    planes[1] = np.nan
+    found = enhance(planes)
+    assert np.isnan(found[1]).all()
+    assert largest_difference(found[[0, 2]], enhance(planes[[0, 2]])) < 1e-6
+    with pytest.warns(UserWarning, match="no signal in 1 of 3"):
+        found = enhance(planes, statistics="plane")
+    assert np.isnan(found[1]).all()
+    assert largest_difference(found[2], enhance(planes[2])) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("dtype", "full"), [("uint8", 255), ("uint16", 65535), ("f4", 1), ("f8", 1), (">u2", 65535)]
+)
+@pytest.mark.parametrize("axes", ["YXS", "SYX"])
+def test_alpha_passes_through_scaled(dtype: str, full: int, axes: str) -> None:
+    image = scene((30, 31, 4)).astype(dtype)
+    image[..., 3] = (np.linspace(0, 1, 31) * full).astype(dtype)
+    given = image if axes == "YXS" else np.ascontiguousarray(image.transpose(2, 0, 1))
+    found = enhance(given, axes=axes, tile=13)
+    found = found if axes == "YXS" else found.transpose(1, 2, 0)
+    assert largest_difference(found[..., 3], image[..., 3] / full) < 1e-6
+    without = enhance(image[..., :3], axes="YXS")
+    assert largest_difference(found[..., :3], without) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "uint16"])
+def test_the_type_of_the_result(dtype: str) -> None:
+    image = scene((30, 31))
+    plain = enhance(image)
+    for found in (enhance(image, dtype=dtype), enhance(image, out=np.empty((30, 31), dtype))):
+        assert found.dtype == dtype
+        full = np.iinfo(dtype).max if found.dtype.kind == "u" else 1
+        half_a_step = 0.5 if found.dtype.kind == "u" else 0.0
+        assert (
+            largest_difference(found, plain * np.float64(full)) <= half_a_step + 1e-3 * half_a_step
+        )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_bad_values_in_whole_numbers(image_with_holes: np.ndarray, dtype: str) -> None:
+    found = enhance(image_with_holes, dtype=dtype)
+    assert found[20, 20] == 0
+    assert found[21, 21] == np.iinfo(dtype).max
+    assert found[0, 40] == 0
+
+
+def test_out_is_filled_and_returned() -> None:
+    image = scene((30, 31))
+    out = np.full((60, 31), 7, "f4")
+    view = out[::2]
+    assert enhance(image, out=view) is view
+    np.testing.assert_array_equal(view, enhance(image))
+    assert (out[1::2] == 7).all()
+
+
+def test_out_may_be_zarr() -> None:
+    zarr = pytest.importorskip("zarr")
+    image = scene((3, 50, 61))
+    out = zarr.zeros((3, 50, 61), chunks=(1, 16, 16), dtype="float32")
+    assert enhance(image, out=out, tile=20) is out
+    np.testing.assert_array_equal(out[...], enhance(image, tile=20))
+
+
+def test_zarr_is_read_tile_by_tile() -> None:
+    zarr = pytest.importorskip("zarr")
+    image = scene((3, 50, 61)).astype("u2")
+    stored = zarr.zeros((3, 50, 61), chunks=(1, 16, 16), dtype="uint16")
+    stored[...] = image
+    np.testing.assert_array_equal(enhance(stored, tile=20), enhance(image, tile=20))
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        (np.empty((31, 30), "f4"), "out must be an array of the image's shape .* got"),
+        ([[1.0]], "out must be an array of the image's shape .* got list"),
+        (np.empty((30, 31), "i4"), r"must be one of .*uint8.* got .*int32"),
+        (np.empty((30, 31), "f2"), r"must be one of .*uint8.* got .*float16"),
+    ],
+)
+def test_an_out_that_does_not_fit_is_refused(out: object, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        enhance(scene((30, 31)), out=out)
+
+
+def test_an_out_of_another_type_than_asked_for_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"dtype 'uint8' came with an out of float32"):
+        enhance(scene((30, 31)), out=np.empty((30, 31), "f4"), dtype="uint8")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float16", "bool", "complex64", "nonsense", object])
+def test_a_type_that_is_not_offered_is_refused(dtype: object) -> None:
+    with pytest.raises(ValueError, match=r"dtype must be one of .*float32.*uint16.* got"):
+        enhance(scene((30, 31)), dtype=dtype)
+
+
+def test_an_out_that_shares_the_images_memory_is_refused() -> None:
+    image = scene((30, 31), dtype="float32")
+    for out in (image, image[:], image[::-1]):
+        with pytest.raises(ValueError, match="out shares its memory with image"):
+            enhance(image, out=out)
+
+
+def test_a_zarr_out_that_is_the_image_is_refused() -> None:
+    zarr = pytest.importorskip("zarr")
+    image = zarr.zeros((30, 31), chunks=(16, 16), dtype="float32")
+    image[...] = scene((30, 31))
+    with pytest.raises(ValueError, match="out shares its memory with image"):
+        enhance(image, out=image, tile=8)

@@ -1,0 +1,74 @@
+"""Tiles cover an image exactly once, and carry the neighbours that they need."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_noiser.stack.tiles import tile_count, tile_side, tiles
+
+shapes = st.lists(st.integers(1, 14), min_size=2, max_size=3).map(tuple)
+
+
+@settings(deadline=None)
+@given(shapes, st.integers(1, 20), st.integers(0, 3))
+def test_tiles_cover_exactly_once(shape: tuple[int, ...], side: int, halo: int) -> None:
+    covered = np.zeros(shape, int)
+    found = list(tiles(shape, side, halo))
+    for tile in found:
+        part = covered[tile.place]
+        assert part.size > 0
+        assert max(part.shape) <= side
+        part += 1
+    assert (covered == 1).all()
+    assert len(found) == tile_count(shape, side)
+
+
+@settings(deadline=None)
+@given(shapes, st.integers(1, 20), st.integers(0, 3))
+def test_a_halo_reaches_as_far_as_asked_or_to_the_border(
+    shape: tuple[int, ...], side: int, halo: int
+) -> None:
+    for tile in tiles(shape, side, halo):
+        for length, place, read, (low, high) in zip(
+            shape, tile.place, tile.read, tile.halo, strict=True
+        ):
+            assert read.start == max(0, place.start - halo)
+            assert read.stop == min(length, place.stop + halo)
+            assert (low, high) == (place.start - read.start, read.stop - place.stop)
+
+
+def test_a_side_beyond_the_image_is_one_tile() -> None:
+    (tile,) = tiles((5, 6), 1000, 2)
+    assert tile.place == tile.read == (slice(0, 5), slice(0, 6))
+    assert tile.halo == ((0, 0), (0, 0))
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_tile_with_its_halo_fits_the_memory_limit(ndim: int) -> None:
+    for limit in (10**5, 10**6, 10**7, 10**8):
+        side = tile_side(ndim, 100, 1000, memory_limit=limit)
+        assert side == 8 or (side + 4) ** ndim * 100 <= limit
+
+
+def test_the_memory_limit_only_makes_tiles_smaller() -> None:
+    default = tile_side(2, 100, 256)
+    assert tile_side(2, 100, 256, memory_limit=10**12) == default
+    assert tile_side(2, 100, tile=40, memory_limit=10**12) == 40
+    assert tile_side(2, 100, 256, memory_limit=10**5) < default
+    assert tile_side(2, 100, tile=40, memory_limit=10**5) < 40
+
+
+def test_tiles_never_shrink_below_what_is_useful_unless_asked_to() -> None:
+    assert tile_side(3, 10**6, 40, memory_limit=1) == 8
+    assert tile_side(3, 10**6, tile=3, memory_limit=1) == 3
+    assert tile_side(2, 1, tile=1) == 1
+
+
+@pytest.mark.parametrize("name", ["tile", "memory_limit"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "64"])
+def test_errors_name_the_argument(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, got"):
+        tile_side(2, 100, **{"tile": 64, name: value})

@@ -1,0 +1,130 @@
+"""What importing the package brings in, which room knows which, and that public names say so."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import napari_noiser
+
+PACKAGE = Path(napari_noiser.__file__).parent
+ROOT = Path(__file__).parents[1]
+DESKTOP = ["napari", "qtpy", "magicgui", "superqt", "npe2", "PyQt6", "PySide6"]
+PUBLIC = [name for name in napari_noiser.__all__ if name != "enhance_layer"]
+
+BLOCK = f"import sys; sys.modules.update(dict.fromkeys({DESKTOP}))\n"
+
+
+def run(script: str) -> str:
+    """Return what a script prints in a Python of its own."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def imported(path: Path) -> set[str]:
+    """Return every module that a file imports, anywhere in it, with its full name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def within(modules: set[str], *roots: str) -> set[str]:
+    """Return those modules that are, or lie in, one of the roots."""
+    return {m for m in modules if any(m == r or m.startswith(r + ".") for r in roots)}
+
+
+def test_importing_the_package_brings_in_neither_torch_nor_the_desktop() -> None:
+    script = "import napari_noiser, sys; print(*sys.modules)"
+    assert not within(set(run(script).split()), "torch", *DESKTOP)
+
+
+def test_listing_the_recipes_does_not_bring_in_torch() -> None:
+    script = (
+        "import napari_noiser, sys\n"
+        "assert 'noiser' in list(napari_noiser.RECIPES) and dir(napari_noiser)\n"
+        "print(*sys.modules)"
+    )
+    assert not within(set(run(script).split()), "torch", *DESKTOP)
+
+
+def test_every_name_but_the_layers_resolves_without_the_desktop() -> None:
+    script = BLOCK + (
+        "import napari_noiser\n"
+        f"for name in {PUBLIC}:\n"
+        "    print(name, getattr(napari_noiser, name) is not None)"
+    )
+    assert run(script).split() == [word for name in PUBLIC for word in (name, "True")]
+
+
+def test_enhance_runs_without_the_desktop() -> None:
+    script = BLOCK + (
+        "import numpy as np, napari_noiser\n"
+        "image = np.random.default_rng(0).poisson(3, (3, 20, 21))\n"
+        "print(napari_noiser.enhance(image).shape, napari_noiser.closed_form(image).shape)"
+    )
+    assert run(script).strip() == "(3, 20, 21) (3, 20, 21)"
+
+
+def test_all_is_what_dir_shows_and_star_imports() -> None:
+    assert sorted(napari_noiser.__all__, key=str.casefold) == sorted(
+        set(napari_noiser.__all__), key=str.casefold
+    )
+    assert set(napari_noiser.__all__) <= set(dir(napari_noiser))
+    with pytest.raises(AttributeError, match="no attribute 'enhanse'"):
+        napari_noiser.enhanse  # noqa: B018
+
+
+@pytest.mark.parametrize("room", ["srm", "stack"])
+def test_the_core_does_not_know_the_desktop(room: str) -> None:
+    files = sorted((PACKAGE / room).rglob("*.py"))
+    assert len(files) > 5
+    for file in files:
+        strangers = within(imported(file), *DESKTOP, "napari_noiser.plugin")
+        assert not strangers, f"{file.name} imports {strangers}"
+
+
+def test_the_method_does_not_know_the_stack() -> None:
+    for file in (PACKAGE / "srm").rglob("*.py"):
+        strangers = within(imported(file), "napari_noiser.stack")
+        assert not strangers, f"{file.name} imports {strangers}"
+
+
+@pytest.mark.parametrize("name", [name for name in napari_noiser.__all__ if name != "RECIPES"])
+def test_every_public_name_has_a_numpydoc_docstring(name: str) -> None:
+    validate = pytest.importorskip("numpydoc.validate").validate
+    if name == "enhance_layer":
+        pytest.importorskip("napari")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    checks = settings["tool"]["numpydoc_validation"]["checks"]
+    public = getattr(napari_noiser, name)
+    home = f"{public.__module__}.{public.__qualname__}"
+    errors = [error for error in validate(home)["errors"] if error[0] in checks]
+    assert not errors, f"{home}: {errors}"
+
+
+def test_no_file_is_long() -> None:
+    folders = [PACKAGE, ROOT / "tests"]
+    lengths = {
+        file: len(file.read_text(encoding="utf-8").splitlines())
+        for folder in folders
+        for file in folder.rglob("*.py")
+    }
+    assert {str(file): n for file, n in lengths.items() if n > 400} == {}
+
+
+def test_every_file_says_first_what_it_is_for() -> None:
+    for folder in (PACKAGE, ROOT / "tests"):
+        for file in folder.rglob("*.py"):
+            docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+            assert docstring, f"{file} has no docstring"
