@@ -83,7 +83,7 @@ def test_every_type_gives_the_same_result_for_the_same_values(name: str, order: 
 @pytest.mark.parametrize("name", ["i8", "u8"])
 def test_64_bits_with_values_from_end_to_end(name: str) -> None:
     info = np.iinfo(name)
-    changed = np.where(IMAGE > 12, info.max, info.min).astype(name)
+    changed = np.where(IMAGE > 12, np.array(info.max, name), np.array(info.min, name))
     expected = enhance((IMAGE > 12).astype(float))
     assert largest_difference(enhance(changed), expected) < 1e-4
 

@@ -83,6 +83,7 @@ def train(
     Examples
     --------
     >>> from dataclasses import replace
+    >>> from napari_noiser import RECIPES
     >>> model = train(replace(RECIPES["noiser"], iterations=5))
     >>> model.channels, model.ndim
     (1, 2)

@@ -108,7 +108,7 @@ def tile_side(ndim: int, voxel_bytes: int, tile: Any, memory_limit: Any = None) 
         If `tile` or `memory_limit` is not a whole number of at least 1.
     """
     for name, value in (("tile", tile), ("memory_limit", memory_limit)):
-        whole = isinstance(value, Integral) and type(value) is not bool
+        whole = not isinstance(value, bool) and isinstance(value, Integral)
         if value is not None and not (whole and value >= 1):
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
     if memory_limit is None:
