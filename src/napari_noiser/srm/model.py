@@ -20,7 +20,7 @@ from torch import Tensor
 from napari_noiser.srm.fold import FoldedSRM, fold
 from napari_noiser.srm.recipe import RECIPES, Recipe
 
-__all__ = ["BUNDLED", "Model", "bundled_file", "load_model"]
+__all__ = ["BUNDLED", "Model", "bundled_file", "check_form", "load_model"]
 
 BUNDLED = tuple(
     (name, channels, ndim)
@@ -58,6 +58,7 @@ class Model:
     weights: dict[str, Tensor]
 
     def __post_init__(self) -> None:
+        check_form(self.recipe, self.channels, self.ndim, self.seed)
         expected = _shapes(self.recipe.width, self.channels, self.ndim)
         found = {name: tuple(value.shape) for name, value in self.weights.items()}
         if found != expected:
@@ -178,6 +179,17 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
     raise FileNotFoundError(f"there is no model file {path}")
 
 
+def check_form(recipe: Recipe, channels: int, ndim: int, seed: int) -> None:
+    """Raise a `ValueError` that names what no model of a recipe can have."""
+    if type(channels) is not int or channels < 1:
+        raise ValueError(f"channels must be a whole number of at least 1, got {channels!r}")
+    if type(ndim) is not int or ndim not in (2, 3):
+        raise ValueError(f"ndim must be 2 (planes) or 3 (volumes), got {ndim!r}")
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed!r}")
+    recipe.source.check_channels(channels)
+
+
 def bundled_file(name: str, channels: int, ndim: int) -> Path:
     """Return where the package keeps the weights of one of `BUNDLED`."""
     folder = resources.files("napari_noiser.srm") / "weights"
@@ -206,7 +218,7 @@ def _read(path: Path) -> Model:
         return Model(recipe, header["channels"], header["ndim"], header["seed"], weights)
     except KeyError as error:
         raise ValueError(f"{path} is not a model of napari-noiser: {error} is missing") from error
-    except (SafetensorError, ValueError, TypeError) as error:
+    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is not a readable model of napari-noiser: {error}") from error
 
 

@@ -58,4 +58,6 @@ class SRM(nn.Module):
 def _uniform(shape: tuple[int, ...], fan_in: int, generator: Generator) -> nn.Parameter:
     """Draw as torch's convolutions do by default, without touching the global generator."""
     bound = fan_in**-0.5
-    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
+    return nn.Parameter(
+        torch.empty(shape, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
+    )

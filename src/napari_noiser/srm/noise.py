@@ -65,7 +65,8 @@ class Gaussian(Source):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", _floats("mean", self.mean))
-        if not (isfinite(self.variance) and self.variance > 0):
+        (variance,) = _floats("variance", (self.variance,))
+        if variance <= 0:
             raise ValueError(f"variance must be a number above 0, got {self.variance!r}")
 
     def check_channels(self, channels: int) -> None:
@@ -115,7 +116,7 @@ class Palette(Source):
     kind: ClassVar[str] = "palette"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.grid, int) or self.grid < 1:
+        if type(self.grid) is not int or self.grid < 1:
             raise ValueError(f"grid must be a whole number of at least 1, got {self.grid!r}")
 
     def fill(self, out: Tensor, generator: Generator) -> None:
@@ -123,8 +124,8 @@ class Palette(Source):
         colours = out.new_empty((1, channels, *(self.grid for _ in spatial)))
         colours.uniform_(-1.0, 1.0, generator=generator)
         for axis, length in enumerate(spatial, start=2):
-            patch = -(-length // self.grid)
-            colours = colours.repeat_interleave(patch, axis).narrow(axis, 0, length)
+            patch = [at * self.grid // length for at in range(length)]
+            colours = colours.index_select(axis, out.new_tensor(patch).long())
         out.copy_(colours)
 
 
@@ -150,8 +151,11 @@ def source_from_dict(values: Mapping[str, Any]) -> Source:
 
 
 def _floats(name: str, values: float | tuple[float, ...]) -> tuple[float, ...]:
-    numbers = (values,) if isinstance(values, (int, float)) else tuple(values)
-    numbers = tuple(float(value) for value in numbers)
+    try:
+        numbers = (values,) if isinstance(values, (int, float)) else tuple(values)
+        numbers = tuple(float(value) for value in numbers)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must hold finite numbers, got {values!r}") from error
     if not numbers or not all(isfinite(value) for value in numbers):
         raise ValueError(f"{name} must hold one finite number or more, got {values!r}")
     return numbers

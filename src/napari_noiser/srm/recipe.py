@@ -75,6 +75,8 @@ class Recipe:
     tv_weight: float = 1.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.betas, (tuple, list)):
+            raise TypeError(f"betas must be two numbers, got {self.betas!r}")
         object.__setattr__(self, "betas", tuple(self.betas))
         if not isinstance(self.name, str) or not self.name:
             raise TypeError(f"name must be a string that is not empty, got {self.name!r}")
@@ -183,12 +185,13 @@ def target_mean(reference: ArrayLike, *, channels: int = 1) -> tuple[float, ...]
     image = np.asarray(reference)
     if image.dtype.kind not in "uif":
         raise TypeError(f"reference must hold integers or floats, got {image.dtype}")
-    if image.size == 0 or (channels > 1 and image.shape[-1] != channels):
+    if image.size == 0 or channels < 1 or (channels > 1 and image.shape[-1:] != (channels,)):
         raise ValueError(f"reference of shape {image.shape} does not hold {channels} channels")
     full = np.iinfo(image.dtype).max if image.dtype.kind in "ui" else 1.0
+    low, high = float(image.min()) / full, float(image.max()) / full
+    if not (low >= 0 and high <= 1):  # so that NaN is refused, too
+        raise ValueError(f"reference must lie in [0, 1] once scaled, it spans {low} to {high}")
     means = image.reshape(-1, channels).mean(axis=0, dtype=np.float64) / full
-    if not bool(np.all((means >= 0) & (means <= 1))):
-        raise ValueError(f"reference must lie in [0, 1] once scaled, its mean is {means}")
     return tuple(float(mean) for mean in means)
 
 

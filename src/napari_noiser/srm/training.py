@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from napari_noiser.progress import Progress, drain
 from napari_noiser.srm.device import best_device
-from napari_noiser.srm.model import Model
+from napari_noiser.srm.model import Model, check_form
 from napari_noiser.srm.network import SRM
 from napari_noiser.srm.recipe import Recipe, as_recipe
 
@@ -125,13 +125,7 @@ def train_steps(
         If an argument is outside its range; the message names it.
     """
     recipe = as_recipe(recipe)
-    if not isinstance(channels, int) or channels < 1:
-        raise ValueError(f"channels must be a whole number of at least 1, got {channels!r}")
-    if ndim not in (2, 3):
-        raise ValueError(f"ndim must be 2 (planes) or 3 (volumes), got {ndim!r}")
-    if not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed!r}")
-    recipe.source.check_channels(channels)
+    check_form(recipe, channels, ndim, seed)
     return _train(recipe, channels, ndim, best_device(device), seed)
 
 
@@ -172,7 +166,7 @@ def regress(
     """
     device = next(network.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    signal = torch.empty(shape, device=device)
+    signal = torch.empty(shape, dtype=torch.float32, device=device)
     optimiser = torch.optim.Adam(
         network.parameters(),
         lr=recipe.learning_rate,
@@ -180,6 +174,7 @@ def regress(
         capturable=device.type == "cuda",
     )
 
+    @torch.enable_grad()
     def step() -> Tensor:
         optimiser.zero_grad(set_to_none=True)
         output = network(signal)

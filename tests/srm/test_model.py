@@ -1,0 +1,259 @@
+"""A model survives its file, and no other file passes for one."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from napari_noiser.srm.model import BUNDLED, Model, bundled_file, load_model
+from napari_noiser.srm.noise import Gaussian
+from napari_noiser.srm.recipe import RECIPES, Recipe
+from napari_noiser.srm.training import train
+from napari_noiser.stack.enhance import enhance
+
+RECIPE = Recipe(name="mine", source=Gaussian((0.1, 0.2, 0.3), 2.0), iterations=2, size=8, width=4)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return train(RECIPE, channels=3, device="cpu", seed=11)
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    return model.save(tmp_path / "mine.safetensors")
+
+
+def header_of(model, **changed):
+    values = {"format": 1, "recipe": model.recipe.to_dict(), "channels": 3, "ndim": 2, "seed": 11}
+    return {**values, **changed}
+
+
+def write(path, weights, header):
+    """Write a file of one's own making; a header that is no string is written as JSON."""
+    text = header if isinstance(header, str) else json.dumps(header)
+    save_file(weights, path, metadata={"napari_noiser": text})
+    return path
+
+
+@pytest.mark.parametrize(("channels", "ndim", "seed"), [(1, 2, 0), (3, 2, 5), (1, 3, 2**63 - 1)])
+def test_model_survives_its_file(tmp_path, channels, ndim, seed):
+    recipe = Recipe(name="noiser", iterations=2, size=8, size_3d=5, width=3)
+    model = train(recipe, channels=channels, ndim=ndim, device="cpu", seed=seed)
+    again = load_model(model.save(tmp_path / "m.safetensors"), channels=7, ndim=9)
+    assert (again.recipe, again.seed) == (recipe, seed)
+    assert (again.channels, again.ndim) == (channels, ndim)
+    assert again.fingerprint == model.fingerprint
+    assert again.describe() == model.describe()
+    for name, value in model.weights.items():
+        assert torch.equal(again.weights[name], value)
+
+
+@pytest.mark.parametrize("name", ["mine", "mine.v2", "mine.safetensors"])
+@pytest.mark.parametrize("kind", [str, lambda path: path])
+def test_suffix_is_appended_where_it_is_missing(model, tmp_path, name, kind):
+    written = model.save(kind(tmp_path / name))
+    assert written == tmp_path / (name.removesuffix(".safetensors") + ".safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == [written.name]
+    assert load_model(kind(written)).fingerprint == model.fingerprint
+
+
+def test_existing_file_is_replaced(model, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(b"x" * 100_000)
+    assert load_model(model.save(path)).fingerprint == model.fingerprint
+
+
+def test_unwritable_place_is_an_os_error(model, tmp_path):
+    with pytest.raises(OSError, match="missing"):
+        model.save(tmp_path / "missing" / "mine")
+
+
+def test_description_is_json(model):
+    said = json.loads(json.dumps(model.describe()))
+    assert Recipe.from_dict(said["recipe"]) == RECIPE
+    assert (said["seed"], said["fingerprint"]) == (11, model.fingerprint)
+
+
+def test_fingerprint_tells_weights_apart(model):
+    changed = {name: value.clone() for name, value in model.weights.items()}
+    changed["second_bias"][0] += 1e-6
+    other = Model(model.recipe, 3, 2, 11, changed)
+    assert other.fingerprint != model.fingerprint
+    assert len(model.fingerprint) == 12
+    int(model.fingerprint, 16)
+    same = Model(Recipe(name="other", width=4), 3, 2, 0, model.weights)
+    assert same.fingerprint == model.fingerprint
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"junk", b"\x80\x04pickle.", b"\x00" * 64, b"\xff" * 64, b"{}" * 50]
+)
+def test_corrupt_file_is_refused(tmp_path, content):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"mine\.safetensors is not a readable model"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("kept", [4, 8, 100, -1])
+def test_truncated_file_is_refused(saved, kept):
+    saved.write_bytes(saved.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"mine\.safetensors is not a readable model"):
+        load_model(saved)
+
+
+def test_foreign_safetensors_file_is_refused(model, tmp_path):
+    path = tmp_path / "foreign.safetensors"
+    for metadata in (None, {"format": "pt"}):
+        save_file(model.weights, path, metadata=metadata)
+        with pytest.raises(ValueError, match=r"is not a model of napari-noiser.*missing"):
+            load_model(path)
+
+
+@pytest.mark.parametrize("missing", ["format", "recipe", "channels", "ndim", "seed"])
+def test_header_without_a_value_is_refused(model, tmp_path, missing):
+    header = header_of(model)
+    del header[missing]
+    with pytest.raises(ValueError, match=f"{missing}.*missing"):
+        load_model(write(tmp_path / "m.safetensors", model.weights, header))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"format": 2},
+        {"recipe": {}},
+        {"recipe": "noiser"},
+        {"recipe": {"name": "mine", "width": 0}},
+        {"recipe": {"name": "mine", "width": 5}},
+        {"recipe": {"name": "mine", "source": {"kind": "perlin"}}},
+        {"recipe": {"name": "mine", "exec": "import os"}},
+        {"recipe": {"name": "mine", "source": {"kind": "gaussian", "variance": 10**400}}},
+        {"recipe": ["name"]},
+        {"channels": 1},
+        {"channels": "3"},
+        {"channels": 3.0},
+        {"channels": -3},
+        {"channels": True},
+        {"channels": None},
+        {"ndim": 3},
+        {"ndim": 2.0},
+        {"ndim": "2"},
+        {"seed": "eleven"},
+        {"seed": None},
+        {"seed": -1},
+        {"seed": 0.5},
+    ],
+)
+def test_header_with_a_wrong_value_is_refused(model, tmp_path, changed):
+    path = write(tmp_path / "m.safetensors", model.weights, header_of(model, **changed))
+    with pytest.raises(ValueError, match=r"m\.safetensors is not a"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("header", ["", "no json", "[]", "null", "3", '"text"', "[" * 100_000])
+def test_header_that_is_no_object_is_refused(model, tmp_path, header):
+    with pytest.raises(ValueError, match=r"m\.safetensors is not a"):
+        load_model(write(tmp_path / "m.safetensors", model.weights, header))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["first_weight", "second_bias"])
+def test_weights_that_are_not_finite_are_refused(model, tmp_path, name, number):
+    weights = {key: value.clone() for key, value in model.weights.items()}
+    weights[name].view(-1)[0] = number
+    with pytest.raises(ValueError, match=f"finite.*{name}"):
+        load_model(write(tmp_path / "m.safetensors", weights, header_of(model)))
+    with pytest.raises(ValueError, match=f"finite.*{name}"):
+        Model(model.recipe, 3, 2, 11, weights)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int32])
+def test_weights_of_another_type_are_refused(model, tmp_path, dtype):
+    weights = {name: value.to(dtype) for name, value in model.weights.items()}
+    with pytest.raises(ValueError, match="float32"):
+        load_model(write(tmp_path / "m.safetensors", weights, header_of(model)))
+
+
+@pytest.mark.parametrize("change", ["cut", "reshape", "leave out", "add"])
+def test_weights_of_wrong_shapes_are_refused(model, tmp_path, change):
+    weights = dict(model.weights)
+    first = weights.pop("first_weight")
+    if change == "cut":
+        weights["first_weight"] = first[:2].clone()
+    elif change == "reshape":
+        weights["first_weight"] = first.reshape(4, 27).clone()
+    elif change == "add":
+        weights |= {"first_weight": first, "third_weight": torch.ones(2)}
+    with pytest.raises(ValueError, match="weights must have the shapes"):
+        load_model(write(tmp_path / "m.safetensors", weights, header_of(model)))
+
+
+def test_model_of_four_dimensions_is_refused(model):
+    """Its weights agree with each other, but nothing can render them."""
+    weights = dict(model.weights)
+    for name in ("first_weight", "second_weight"):
+        weights[name] = weights[name][..., None, None].expand(-1, -1, 3, 3, 3, 3)
+    with pytest.raises(ValueError, match="ndim"):
+        Model(model.recipe, 3, 4, 11, weights)
+
+
+@pytest.mark.parametrize("name", ["missing.safetensors", "folder/missing", "folder"])
+def test_missing_file(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileNotFoundError, match="there is no model file"):
+        load_model(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="there is no model file"):
+        load_model(str(tmp_path / name))
+
+
+def test_unknown_name_says_what_there_is():
+    with pytest.raises(ValueError, match=r"noiser-es.*noiser-var3.*got 'denoiser'"):
+        load_model("denoiser")
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "ndim"),
+    [("noiser", 2, 2), ("noiser", 3, 3), ("ms-noiser", 1, 2), ("c-regression", 3, 2)],
+)
+def test_form_that_is_not_bundled_says_what_is(name, channels, ndim):
+    with pytest.raises(ValueError, match=rf"{name}.*train\(.*noiser-var3 \(1 channels, 3-D\)"):
+        load_model(name, channels=channels, ndim=ndim)
+
+
+def test_bundle_holds_three_recipes_in_three_forms():
+    forms = {(1, 2), (3, 2), (1, 3)}
+    names = {"noiser", "noiser-es", "noiser-var3"}
+    assert set(BUNDLED) == {(name, *form) for name in names for form in forms}
+
+
+@pytest.mark.parametrize(("name", "channels", "ndim"), BUNDLED)
+def test_bundled_model(name, channels, ndim):
+    model = load_model(name, channels=channels, ndim=ndim)
+    assert model.recipe == RECIPES[name]
+    assert (model.name, model.seed, model.halo) == (name, 0, 2)
+    assert (model.channels, model.ndim) == (channels, ndim)
+    file = bundled_file(name, channels, ndim)
+    assert file.stat().st_size < 6000
+    assert set(load_file(file)) == set(model.weights)
+
+
+def test_bundled_models_all_differ():
+    found = {load_model(n, channels=c, ndim=d).fingerprint for n, c, d in BUNDLED}
+    assert len(found) == len(BUNDLED)
+
+
+@pytest.mark.slow
+def test_retraining_a_bundled_model_renders_the_same():
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:96, :128]
+    image = rng.poisson(4 + 3 * np.sin(rows / 9) * np.cos(columns / 13)).astype("uint16")
+    outputs = [
+        enhance(image, model, device="cpu")
+        for model in (train("noiser", device="cpu", seed=0), load_model("noiser"))
+    ]
+    assert outputs[1].std() > 0.05
+    np.testing.assert_allclose(*outputs, atol=0.02)
