@@ -65,8 +65,13 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with torch_remedy():
-        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    try:
+        with torch_remedy():
+            value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name != "napari":
+            raise
+        raise ImportError(f'{name} needs napari: pip install "napari-noiser[all]"') from error
     globals()[name] = value
     return value
 

@@ -179,3 +179,31 @@ def test_metadata_that_cannot_be_copied_are_shared(dim_stack: Image) -> None:
 
     dim_stack.metadata = {"lock": threading.Lock()}
     assert ImageSource.of(dim_stack).metadata["lock"] is dim_stack.metadata["lock"]
+
+
+def test_the_source_does_not_change_with_its_result(dim_stack: Image) -> None:
+    result = enhance_layer(dim_stack)
+    before = dim_stack.affine.affine_matrix.copy()
+    result.affine.translate = (5, 5, 5)
+    np.testing.assert_array_equal(dim_stack.affine.affine_matrix, before)
+
+
+def test_wrong_arguments_are_named(dim_stack: Image) -> None:
+    with pytest.raises(TypeError, match=r"enhance_layer takes no argument .*brigthness"):
+        enhance_layer(dim_stack, brigthness=1)
+    colour = Image(np.zeros((8, 8, 3), np.uint8), rgb=True)
+    with pytest.raises(ValueError, match="axes of an RGB layer end in S"):
+        enhance_layer(colour, axes="YXC")
+    with pytest.raises(ValueError, match="axes cannot be guessed for 6 dimensions"):
+        enhance_layer(Image(np.zeros((1, 1, 1, 1, 4, 4))))
+
+
+def test_a_mask_leaves_its_mark_in_the_provenance(dim_stack: Image) -> None:
+    mask = np.zeros((40, 50), bool)
+    mask[5:20, 5:20] = True
+    marks = [
+        enhance_layer(dim_stack, mask=each).metadata["napari_noiser"]["mask"]
+        for each in (mask, mask.T.copy().T, ~mask, None)
+    ]
+    assert marks[0] == marks[1] != marks[2]
+    assert marks[3] is None

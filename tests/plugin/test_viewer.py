@@ -38,7 +38,7 @@ def test_sample_train_apply_screenshot(
     viewer: Viewer, widget: NoiserWidget, wait_for_run, qtbot
 ) -> None:
     assert widget.controls.image.value.name == "Dim nuclei"
-    widget.controls.steps.value = 5
+    widget.controls.training_steps.value = 5
     widget.train.native.click()
     wait_for_run()
     widget.apply.native.click()
@@ -101,7 +101,7 @@ def test_the_other_command_opens_the_widget(viewer: Viewer) -> None:
 def test_closing_the_widget_while_it_trains_cancels(
     viewer: Viewer, widget: NoiserWidget, wait_for_run, qtbot
 ) -> None:
-    widget.controls.steps.value = 100_000
+    widget.controls.training_steps.value = 100_000
     widget.train.native.click()
     qtbot.waitUntil(lambda: "train" in widget.status.value, timeout=60_000)
     viewer.window.remove_dock_widget("all")
@@ -110,7 +110,7 @@ def test_closing_the_widget_while_it_trains_cancels(
 
 
 def test_closing_napari_while_it_trains(viewer: Viewer, widget: NoiserWidget, qtbot) -> None:
-    widget.controls.steps.value = 100_000
+    widget.controls.training_steps.value = 100_000
     widget.train.native.click()
     qtbot.waitUntil(lambda: "train" in widget.status.value, timeout=60_000)
     viewer.close()

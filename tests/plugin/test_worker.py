@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import threading
+import weakref
 from dataclasses import dataclass
 
 import pytest
 from napari.utils import progress
+from napari.utils.notifications import notification_manager
 
 from napari_noiser.plugin.worker import Busy, Run
 
@@ -114,13 +118,12 @@ def test_an_error_is_reported_and_frees_the_way(record: Record, qtbot, error) ->
         yield Step(1, 2)
         raise error("out of memory")
 
-    with qtbot.capture_exceptions() as captured:
-        record.start(job)
-        qtbot.waitUntil(lambda: Run.current is None)
-        qtbot.wait(50)
-    assert record.ends == ["failed"]
+    record.start(job)
+    qtbot.waitUntil(lambda: Run.current is None)
+    qtbot.wait(50)
+    assert record.ends == ["failed: out of memory"]
     assert record.results == []
-    assert any("out of memory" in str(value) for _, value, _ in captured)
+    assert "out of memory" in notification_manager.records[-1].message
 
 
 def test_only_one_run_at_a_time(record: Record, wait_for_run) -> None:
@@ -132,3 +135,66 @@ def test_only_one_run_at_a_time(record: Record, wait_for_run) -> None:
     record.start(endless).cancel()
     wait_for_run()
     assert record.ends == ["cancelled", "cancelled"]
+
+
+def test_nothing_is_kept_after_a_run(record: Record, wait_for_run, qtbot) -> None:
+    class Large:
+        """Stands for a stack of gigabytes."""
+
+    result = Large()
+    gone = weakref.ref(result)
+
+    def job(held=result):
+        yield Step(1, 1)
+        return held
+
+    record.start(job)
+    wait_for_run()
+    assert record.results.pop() is result
+    del result, job
+    gc.collect()
+    assert gone() is None
+
+
+def test_an_error_does_not_keep_what_its_frames_held(record: Record, qtbot) -> None:
+    class Large:
+        """Stands for a GPU's memory, which must be free after it has run out."""
+
+    kept = []
+
+    def job():
+        large = Large()
+        kept.append(weakref.ref(large))
+        yield Step(1, 2)
+        raise RuntimeError("CUDA out of memory")
+
+    record.start(job)
+    qtbot.waitUntil(lambda: Run.current is None)
+    qtbot.wait(50)
+    gc.collect()
+    assert "out of memory" in notification_manager.records[-1].message
+    assert kept[0]() is None
+
+
+def test_a_late_cancel_does_nothing(record: Record, wait_for_run) -> None:
+    def job():
+        yield Step(1, 1)
+
+    run = record.start(job)
+    wait_for_run()
+    run.cancel()
+    assert record.ends == ["finished"]
+
+
+def test_the_worker_takes_no_more_threads_than_it_is_given(record: Record, wait_for_run) -> None:
+    import torch
+
+    found = []
+
+    def job():
+        found.append(torch.get_num_threads())
+        yield Step(1, 1)
+
+    record.start(job)
+    wait_for_run()
+    assert found[0] <= max(1, (os.cpu_count() or 2) - 1)

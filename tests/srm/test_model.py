@@ -28,7 +28,7 @@ def saved(model, tmp_path):
 
 def header_of(model, **changed):
     values = {"format": 1, "recipe": model.recipe.to_dict(), "channels": 3, "ndim": 2, "seed": 11}
-    return {**values, **changed}
+    return {**values, "device": "cpu", **changed}
 
 
 def write(path, weights, header):
@@ -113,7 +113,7 @@ def test_foreign_safetensors_file_is_refused(model, tmp_path):
             load_model(path)
 
 
-@pytest.mark.parametrize("missing", ["format", "recipe", "channels", "ndim", "seed"])
+@pytest.mark.parametrize("missing", ["format", "recipe", "channels", "ndim", "seed", "device"])
 def test_header_without_a_value_is_refused(model, tmp_path, missing):
     header = header_of(model)
     del header[missing]

@@ -95,7 +95,6 @@ def test_types_that_hold_no_brightness(image: object, came: str) -> None:
         (IMAGE, {"contrast": -1.5}, ["contrast", "above 0", "-1.5"]),
         (IMAGE, {"contrast": np.nan}, ["contrast", "finite", "nan"]),
         (IMAGE, {"tile": 0}, ["tile", "at least 1", "got 0"]),
-        (IMAGE, {"tile": 1.5}, ["tile", "whole number", "1.5"]),
         (IMAGE, {"memory_limit": 0}, ["memory_limit", "at least 1", "got 0"]),
         (IMAGE, {"memory_limit": -5}, ["memory_limit", "at least 1", "-5"]),
         (IMAGE, {"statistics": "frame"}, ["statistics", "'stack'", "'plane'", "'frame'"]),
@@ -127,6 +126,8 @@ def test_arguments_that_do_not_fit(
         ({"progress": 5}, ["progress", "callable", "5"]),
         ({"brightness": "bright"}, ["brightness", "bright"]),
         ({"contrast": None}, ["contrast", "None"]),
+        ({"tile": 1.5}, ["tile", "whole number", "1.5"]),
+        ({"memory_limit": "64 MB"}, ["memory_limit", "whole number", "64 MB"]),
     ],
 )
 def test_arguments_of_the_wrong_type(arguments: dict[str, Any], words: list[str]) -> None:

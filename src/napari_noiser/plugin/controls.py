@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import ComboBox, Container, FloatSlider, PushButton, SpinBox, Widget
@@ -10,7 +10,7 @@ from napari import Viewer
 from napari.layers import Image
 from qtpy.QtWidgets import QLabel
 
-from napari_noiser.plugin.layers import ImageSource, axes_choices
+from napari_noiser.plugin.layers import ImageSource, axes_choices, guess_axes
 from napari_noiser.plugin.settings import DEVICES, DTYPES, Settings
 from napari_noiser.srm.recipe import RECIPES, Recipe
 
@@ -40,10 +40,17 @@ class Controls:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self.models: list[Model] = []
-        preferred = Settings.preferred()
+        self._make_choices(Settings.preferred())
+        self._make_sliders()
+        self._make_training()
+        self.model.changed.connect(self._on_model)
+        self.image.changed.connect(self._on_image)
+        self._on_model()
+
+    def _make_choices(self, preferred: Settings) -> None:
         self.image = ComboBox(
             label="image",
-            choices=lambda box: [each for each in viewer.layers if isinstance(each, Image)],
+            choices=lambda box: [each for each in self._viewer.layers if isinstance(each, Image)],
             tooltip="The image to enhance. It is never changed: the result is a new layer.",
         )
         self.axes = ComboBox(
@@ -72,6 +79,20 @@ class Controls:
             tooltip="What is brightened alike. Whole series: no flicker, and bleaching stays "
             "visible. Each plane: every plane comes out equally bright.",
         )
+        self.dtype = ComboBox(
+            label="result",
+            choices=DTYPES,
+            value=preferred.dtype,
+            tooltip="float32 runs from 0 to 1. uint16 and uint8 take less room and open in Fiji.",
+        )
+        self.device = ComboBox(
+            label="compute on",
+            choices=DEVICES,
+            value=preferred.device,
+            tooltip="auto takes a graphics card that works, and otherwise the processor.",
+        )
+
+    def _make_sliders(self) -> None:
         self.brightness = FloatSlider(
             label="brightness",
             value=0.0,
@@ -88,19 +109,9 @@ class Controls:
             step=0.05,
             tooltip="Spreads the grays around the middle; 1 is what the network learned.",
         )
-        self.dtype = ComboBox(
-            label="result",
-            choices=DTYPES,
-            value=preferred.dtype,
-            tooltip="float32 runs from 0 to 1. uint16 and uint8 take less room and open in Fiji.",
-        )
-        self.device = ComboBox(
-            label="compute on",
-            choices=DEVICES,
-            value=preferred.device,
-            tooltip="auto takes a graphics card that works, and otherwise the processor.",
-        )
-        self.steps = SpinBox(
+
+    def _make_training(self) -> None:
+        self.training_steps = SpinBox(
             label="training steps",
             min=1,
             max=100_000,
@@ -112,31 +123,18 @@ class Controls:
             max=2**31 - 1,
             tooltip="Another seed, another noise, a slightly different model.",
         )
-        self.model.changed.connect(self._fill_steps)
-        self.image.changed.connect(self._guess_axes)
-        self._fill_steps()
 
     @property
     def settings(self) -> Settings:
         """What the controls say, as the console would take it."""
-        names = (
-            "model",
-            "axes",
-            "ndim",
-            "statistics",
-            "brightness",
-            "contrast",
-            "device",
-            "dtype",
-        )
+        names = (field.name for field in fields(Settings))
         return Settings(**{name: getattr(self, name).value for name in names})
 
     @property
     def recipe(self) -> Recipe:
-        """The chosen recipe, or the chosen model's, with the number of steps to train."""
+        """The chosen recipe, or the chosen model's."""
         chosen = self.model.value
-        recipe = RECIPES[chosen] if isinstance(chosen, str) else chosen.recipe
-        return replace(recipe, iterations=self.steps.value)
+        return RECIPES[chosen] if isinstance(chosen, str) else chosen.recipe
 
     @property
     def source(self) -> ImageSource:
@@ -172,15 +170,24 @@ class Controls:
             for each in self.models
         ]
 
-    def _guess_axes(self) -> None:
-        self.axes.reset_choices()
-        if self.axes.choices:
-            self.axes.value = self.axes.choices[0]
+    def _on_image(self) -> None:
+        self._guess_axes()
+        if self.image.value is not None:
+            self.image.value.events.axis_labels.connect(self._guess_axes)
+            self.image.value.events.data.connect(self._offer_axes)
 
-    def _fill_steps(self) -> None:
-        chosen = self.model.value
-        recipe = RECIPES[chosen] if isinstance(chosen, str) else chosen.recipe
-        self.steps.value = recipe.iterations
+    def _offer_axes(self) -> None:
+        self.axes.reset_choices()
+
+    def _guess_axes(self) -> None:
+        self._offer_axes()
+        if self.axes.choices:
+            self.axes.value = guess_axes(self.image.value)
+
+    def _on_model(self) -> None:
+        self.training_steps.value = self.recipe.iterations
+        if not isinstance(self.model.value, str):
+            self.ndim.value = self.model.value.ndim
 
 
 def form(*widgets: Widget) -> Container:

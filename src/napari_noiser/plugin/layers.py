@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from inspect import signature
 from itertools import permutations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ __all__ = ["PROVENANCE", "ImageSource", "axes_choices", "enhance_layer", "guess_
 PROVENANCE = "napari_noiser"
 """The key of a result's provenance in its layer's metadata."""
 
-_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+_PLACE = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 _LOOK = (
     "blending",
     "colormap",
@@ -78,17 +79,25 @@ class ImageSource:
         ------
         TypeError
             If it is no image layer.
+        ValueError
+            If the axes cannot be guessed, or are not those of an RGB layer.
         """
         if not isinstance(layer, Image):
             raise TypeError(
                 f"layer must be an Image layer, got {type(layer).__name__} {str(layer)!r}: only "
                 "images have brightness to enhance"
             )
+        axes = guess_axes(layer) if axes is None else axes
+        if not axes:
+            raise ValueError(f"axes cannot be guessed for {layer.ndim} dimensions: name them")
+        if layer.rgb and not axes.endswith("S"):
+            raise ValueError(f"axes of an RGB layer end in S, its colours, got {axes!r}")
         return cls(
             layer.data[0] if layer.multiscale else layer.data,
-            guess_axes(layer) if axes is None else axes,
+            axes,
             layer.name,
-            {name: getattr(layer, name) for name in _PLACE},
+            {name: getattr(layer, name) for name in _PLACE}
+            | {"affine": layer.affine.affine_matrix.copy()},  # layers would share the object
             {name: getattr(layer, name) for name in _LOOK}
             | {"experimental_clipping_planes": _clipping_planes(layer)},
             _copied(layer.metadata),
@@ -105,8 +114,10 @@ class ImageSource:
         A 3-D model takes neighbours in z as near as those in the plane, whatever the scale.
         """
         steps = dict(zip(self.axes, self.place["scale"], strict=False))
-        ratio = abs(steps.get("Z", 1.0) / steps["X"]) if "Z" in steps else 1.0
-        if ndim == 2 or 2 / 3 < ratio < 1.5:
+        if ndim == 2 or not {"Z", "X"} <= steps.keys():
+            return ""
+        ratio = abs(steps["Z"] / steps["X"])
+        if 2 / 3 < ratio < 1.5:
             return ""
         return (
             f"The step in z is {ratio:.3g} times the pixel size, but a 3-D model takes neighbours "
@@ -203,6 +214,9 @@ def enhance_layer(
     from napari_noiser.stack.enhance import render_steps
     from napari_noiser.stack.work import plan
 
+    unknown = set(options) - set(signature(plan).parameters)
+    if unknown:
+        raise TypeError(f"enhance_layer takes no argument {sorted(unknown)}; see enhance")
     source = ImageSource.of(layer, axes)
     work = plan(source.array, model, axes=source.axes, **options)
     note = source.note(work.stack.layout.ndim)

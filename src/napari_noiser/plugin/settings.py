@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_noiser.srm.model import Model
 
-__all__ = ["DEVICES", "DTYPES", "STATISTICS", "Settings"]
+__all__ = ["DEVICES", "DTYPES", "Settings"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 DTYPES = ("float32", "uint16", "uint8")
-STATISTICS = ("stack", "volume", "plane")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +26,10 @@ class Settings:
         Left out, the layer's own.
     ndim, statistics, brightness, contrast, device, dtype
         As in `napari_noiser.enhance`.
+    training_steps : int, optional
+        For a recipe that is trained first; left out, the recipe's own.
+    seed : int
+        Likewise.
     """
 
     model: str | Model = "noiser"
@@ -37,6 +40,8 @@ class Settings:
     contrast: float = 1.0
     device: str = "auto"
     dtype: str = "float32"
+    training_steps: int | None = None
+    seed: int = 0
 
     @classmethod
     def preferred(cls) -> Settings:
@@ -52,6 +57,6 @@ class Settings:
 
     @property
     def options(self) -> dict[str, Any]:
-        """All but model and axes, as keyword arguments."""
-        names = (field.name for field in fields(self))
-        return {name: getattr(self, name) for name in names if name not in ("model", "axes")}
+        """What `napari_noiser.enhance` takes as keyword arguments, axes left out."""
+        names = ("ndim", "statistics", "brightness", "contrast", "device", "dtype")
+        return {name: getattr(self, name) for name in names}

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import napari
 from magicgui.widgets import Container, Label, PushButton
-from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QSizePolicy
 
-from napari_noiser.plugin.commands import start_enhancing
 from napari_noiser.plugin.controls import Controls, form, resettable, row
-from napari_noiser.plugin.worker import Busy, Enhanced, Run, train_job
+from napari_noiser.plugin.jobs import Enhanced, train_job
+from napari_noiser.plugin.worker import Busy, Run, start_enhancing
 from napari_noiser.progress import Event
+
+if TYPE_CHECKING:
+    from napari_noiser.srm.model import Model
 
 __all__ = ["NoiserWidget"]
 
@@ -65,7 +69,7 @@ class NoiserWidget(Container):
                     controls.device,
                 ),
                 row(self.apply, self.cancel),
-                form(controls.steps, controls.seed),
+                form(controls.training_steps, controls.seed),
                 row(self.train, self.save, self.load),
                 self.status,
             ],
@@ -107,13 +111,13 @@ class NoiserWidget(Container):
     def start_training(self) -> None:
         """Train the chosen recipe, for the chosen image's samples, in the background."""
         chosen = self.controls
-        recipe, settings = chosen.recipe, chosen.settings
-        channels, seed = chosen.samples, chosen.seed.value
+        settings, channels = chosen.settings, chosen.samples
+        recipe = replace(chosen.recipe, iterations=settings.training_steps)
 
         def start(**slots: Callable[..., object]) -> Run:
             return Run(
                 f"Training {recipe.name}",
-                lambda: train_job(recipe, channels, settings.ndim, settings.device, seed),
+                lambda: train_job(recipe, channels, settings.ndim, settings.device, settings.seed),
                 self.controls.add_model,
                 **slots,
             )
@@ -128,12 +132,7 @@ class NoiserWidget(Container):
 
     def save_model(self, path: str | PathLike[str]) -> None:
         """Write the chosen model, or the bundled one that a name stands for here, to a file."""
-        from napari_noiser import load_model
-
-        chosen, ndim = self.controls.model.value, self.controls.ndim.value
-        if isinstance(chosen, str):
-            chosen = load_model(chosen, channels=self.controls.samples, ndim=ndim)
-        self.status.value = f"Saved {chosen.save(path)}"
+        self.status.value = f"Saved {self._chosen_model().save(path)}"
 
     def load_model(self, path: str | PathLike[str]) -> None:
         """Read a model from a file, and choose it."""
@@ -142,20 +141,35 @@ class NoiserWidget(Container):
         self.controls.add_model(load_model(path))
         self.status.value = f"Loaded {path}"
 
+    def _chosen_model(self) -> Model:
+        from napari_noiser import load_model
+
+        chosen, ndim = self.controls.model.value, self.controls.ndim.value
+        if isinstance(chosen, str):
+            return load_model(chosen, channels=self.controls.samples, ndim=ndim)
+        return chosen
+
     def _ask_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self.native, "Save model", "", _FILES)
-        self._try(self.save_model, path)
+        if not self._try(self._chosen_model):
+            return  # what cannot be saved is said before a name is asked
+        dialog = QFileDialog(self.native, "Save model", "", _FILES)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix("safetensors")
+        if dialog.exec():
+            self._try(self.save_model, dialog.selectedFiles()[0])
 
     def _ask_load(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self.native, "Load model", "", _FILES)
-        self._try(self.load_model, path)
+        if path:
+            self._try(self.load_model, path)
 
-    def _try(self, act: Callable[[str], None], path: str) -> None:
+    def _try(self, act: Callable[..., object], *arguments: str) -> bool:
         try:
-            if path:
-                act(path)
+            act(*arguments)
         except (ValueError, OSError) as error:
-            show_error(str(error))
+            self.status.value = str(error)
+            return False
+        return True
 
     # while work runs
 
@@ -186,7 +200,8 @@ class NoiserWidget(Container):
         self._run = None
         if self._open:
             self._set_running(False)
-            self.status.value = f"{outcome}: {self.status.value}"
+            failed = outcome.startswith("failed")
+            self.status.value = outcome if failed else f"{outcome}: {self.status.value}"
 
     # what changes around
 
@@ -196,7 +211,7 @@ class NoiserWidget(Container):
 
     def _tell(self) -> None:
         chosen = self.controls
-        if self._run is None and chosen.image.value is not None:
+        if self._run is None and chosen.axes.value is not None:
             self.status.value = chosen.source.note(chosen.ndim.value)
 
     def _on_parent(self, parent: object) -> None:

@@ -7,23 +7,26 @@ Bars and layers are made on the GUI thread only, in the slots of the worker's si
 from __future__ import annotations
 
 import os
+import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Any
 
-from napari.qt.threading import create_worker
+from napari import Viewer
+from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils import cancelable_progress, progress
+from napari.utils.notifications import notification_manager
 
+from napari_noiser.plugin.jobs import Enhanced, enhance_job
 from napari_noiser.plugin.layers import ImageSource
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.progress import Event
 from napari_noiser.remedy import torch_remedy
 
-__all__ = ["Busy", "Enhanced", "Run", "enhance_job", "train_job"]
+__all__ = ["Busy", "Run", "start_enhancing"]
 
 _REFRESH = 0.05  # seconds between two updates of a bar: training makes hundreds of steps a second
 
@@ -40,58 +43,6 @@ class WorkFailed(Exception):
     """
 
 
-@dataclass(frozen=True)
-class Enhanced:
-    """What an enhancement leaves: all that the result's layer takes.
-
-    Attributes
-    ----------
-    array : array
-        The result.
-    provenance : dict
-        How it was made.
-    limits : pair of float
-        Contrast limits.
-    model : Model
-        What rendered it.
-    trained : bool
-        Whether the model was trained on the way.
-    """
-
-    array: Any
-    provenance: dict[str, Any]
-    limits: tuple[float, float]
-    model: Any
-    trained: bool
-
-
-def train_job(recipe: Any, channels: int, ndim: int, device: str, seed: int) -> Generator:
-    """Train a model as `napari_noiser.train_steps` does, torch imported on the worker's thread."""
-    from napari_noiser import train_steps
-
-    return (yield from train_steps(recipe, channels=channels, ndim=ndim, device=device, seed=seed))
-
-
-def enhance_job(source: ImageSource, settings: Settings) -> Generator:
-    """Enhance a layer's image; train the model first, if it is the name of one not bundled."""
-    from napari_noiser.srm.model import BUNDLED
-    from napari_noiser.srm.recipe import RECIPES
-    from napari_noiser.stack.axes import Layout
-    from napari_noiser.stack.display import display_limits
-    from napari_noiser.stack.enhance import render_steps
-    from napari_noiser.stack.work import plan
-
-    ndim, model = settings.ndim, settings.model
-    samples = Layout.of(tuple(source.array.shape), source.axes, ndim).samples
-    trained = model in RECIPES and (model, samples, ndim) not in BUNDLED
-    if trained:
-        model = yield from train_job(model, samples, ndim, settings.device, seed=0)
-    work = plan(source.array, model, axes=source.axes, **settings.options)
-    array = yield from render_steps(work)
-    limits = display_limits(array, source.rgb)
-    return Enhanced(array, work.describe(), limits, work.method, trained)
-
-
 class Run:
     """One stretch of work in the background; only one runs at a time.
 
@@ -106,7 +57,7 @@ class Run:
     on_result : callable
         Gets the job's return value, if it ran to its end.
     on_end : callable
-        Called last in any case, with "finished", "cancelled" or "failed".
+        Called last in any case, with "finished", "cancelled", or "failed" and the reason.
 
     Raises
     ------
@@ -131,13 +82,13 @@ class Run:
         self._outcome = "failed"
         self._result: Any = None
         self._inner: progress | None = None
-        self._stage: type | None = None
+        self._kind: type | None = None
         self._shown = 0.0
         self._waiting: deque[Callable[[], None]] = deque()
         self._handling = False
-        self._outer = cancelable_progress(desc=title, total=0, cancel_callback=self.cancel)
+        self._outer = cancelable_progress(desc=title, total=0)
         Run.current = self
-        self._worker = create_worker(
+        self._worker: GeneratorWorker | None = create_worker(
             _politely,
             job,
             _start_thread=False,
@@ -145,6 +96,7 @@ class Run:
                 "yielded": lambda event: self._handle(partial(self._show, event)),
                 "returned": lambda result: self._handle(partial(self._finish, result)),
                 "aborted": lambda: self._handle(self._abort),
+                "errored": lambda error: self._handle(partial(self._fail, error)),
                 "finished": lambda: self._handle(self._end),
             },
         )
@@ -152,8 +104,9 @@ class Run:
 
     def cancel(self) -> None:
         """Ask the work to stop: it does within one step or tile, and leaves nothing behind."""
-        self._outcome = "cancelled"
-        self._worker.quit()
+        if self._worker is not None:
+            self._outcome = "cancelled"
+            self._worker.quit()
 
     def _handle(self, slot: Callable[[], None]) -> None:
         """Call the worker's slots one after the other.
@@ -175,15 +128,11 @@ class Run:
         if self._outer.is_canceled:
             self.cancel()
         now = monotonic()
-        if (
-            type(event) is self._stage
-            and event.done < event.total
-            and now < self._shown + _REFRESH
-        ):
+        if type(event) is self._kind and event.done < event.total and now < self._shown + _REFRESH:
             return
         self._shown = now
-        if type(event) is not self._stage:
-            self._stage = type(event)
+        if type(event) is not self._kind:
+            self._kind = type(event)
             self._close_inner()
             # Not nest_under=self._outer: napari 0.9.2 deletes the whole group when one of its bars
             # closes while the activity dock is hidden, and PyQt6 then crashes the process.
@@ -200,21 +149,35 @@ class Run:
     def _abort(self) -> None:
         self._outcome = "cancelled"
 
+    def _fail(self, error: BaseException) -> None:
+        self._outcome = f"failed: {error}"
+        _clear_frames(error)
+        notification_manager.receive_error(type(error), error, error.__traceback__)
+
     def _end(self) -> None:
         self._close_inner()
         self._outer.close()
-        Run.current = self._worker = None  # lets go of the generator, and of what it holds
+        result, on_result, on_end = self._result, self._on_result, self._on_end
+        # Qt keeps the worker's slots, and so this object: it must not keep anything large.
+        del self._result, self._on_result, self._on_event, self._on_end
+        Run.current = self._worker = None
         try:
             if self._outcome == "finished":
-                self._on_result(self._result)
+                on_result(result)
         finally:
-            self._result = None
-            self._on_end(self._outcome)
+            on_end(self._outcome)
 
     def _close_inner(self) -> None:
         if self._inner is not None:
             self._inner.close()
             self._inner = None
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Let go of what an error's frames hold: napari keeps the error, and so memory of a GPU."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _politely(job: Callable[[], Generator]) -> Generator:
@@ -227,13 +190,54 @@ def _politely(job: Callable[[], Generator]) -> Generator:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _threads(most: int) -> Iterator[None]:
     with torch_remedy():
         import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(min(before, most))
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def start_enhancing(
+    viewer: Viewer,
+    source: ImageSource,
+    settings: Settings,
+    on_enhanced: Callable[[Enhanced], object] = lambda enhanced: None,
+    **slots: Callable[..., object],
+) -> Run:
+    """Start enhancing in the background and add the result to a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Gets the result.
+    source : ImageSource
+        What to enhance.
+    settings : Settings
+        How.
+    on_enhanced : callable
+        Gets the result, once its layer is in the viewer.
+    **slots
+        on_event, on_end: as in `Run`.
+
+    Returns
+    -------
+    Run
+        To be cancelled.
+
+    Raises
+    ------
+    Busy
+        If other work runs.
+    """
+
+    def add(enhanced: Enhanced) -> None:
+        layer = source.result(enhanced.array, enhanced.provenance, enhanced.limits)
+        viewer.add_layer(layer)
+        on_enhanced(enhanced)
+
+    return Run(f"Enhancing {source.name}", lambda: enhance_job(source, settings), add, **slots)

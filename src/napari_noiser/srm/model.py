@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from os import PathLike, fspath
 from pathlib import Path
@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from napari_noiser.checks import dimensions, whole
 from napari_noiser.srm.fold import FoldedSRM, fold
 from napari_noiser.srm.recipe import RECIPES, Recipe
 
@@ -49,16 +50,22 @@ class Model:
         The seed it was trained from.
     weights : dict of str to Tensor
         float32, on the CPU.
+    device : str
+        The kind of device it was trained on: "cpu", "cuda", ... Recipe, seed and device determine
+        the weights.
     """
 
     recipe: Recipe
     channels: int
     ndim: int
     seed: int
-    weights: dict[str, Tensor]
+    weights: dict[str, Tensor] = field(repr=False)
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
-        check_form(self.recipe, self.channels, self.ndim, self.seed)
+        form = check_form(self.recipe, self.channels, self.ndim, self.seed)
+        for field_name, number in zip(("channels", "ndim", "seed"), form, strict=True):
+            object.__setattr__(self, field_name, number)
         expected = _shapes(self.recipe.width, self.channels, self.ndim)
         found = {name: tuple(value.shape) for name, value in self.weights.items()}
         if found != expected:
@@ -78,6 +85,14 @@ class Model:
         return 2
 
     @property
+    def voxel_bytes(self) -> int:
+        """Working memory that rendering takes a voxel: the hidden channels' float32 patches.
+
+        torch unfolds them for some convolutions (in 3-D on a CPU always).
+        """
+        return int(4 * self.recipe.width * 3**self.ndim)
+
+    @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that tell these weights from any others."""
         digest = hashlib.sha256()
@@ -92,6 +107,7 @@ class Model:
             "channels": self.channels,
             "ndim": self.ndim,
             "seed": self.seed,
+            "trained_on": self.device,
             "fingerprint": self.fingerprint,
         }
 
@@ -131,6 +147,7 @@ class Model:
             "channels": self.channels,
             "ndim": self.ndim,
             "seed": self.seed,
+            "device": self.device,
         }
         weights = {name: value.contiguous() for name, value in self.weights.items()}
         path.write_bytes(to_bytes(weights, metadata={_HEADER: json.dumps(header)}))
@@ -168,6 +185,8 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
     """
     if isinstance(name_or_path, str) and name_or_path in RECIPES:
         return _load_bundled(name_or_path, channels, ndim)
+    if not isinstance(name_or_path, (str, PathLike)):
+        raise TypeError(f"model must be a Model, a name or a path, got {name_or_path!r}")
     path = Path(fspath(name_or_path))
     if path.is_file():
         return _read(path)
@@ -179,15 +198,15 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
     raise FileNotFoundError(f"there is no model file {path}")
 
 
-def check_form(recipe: Recipe, channels: int, ndim: int, seed: int) -> None:
-    """Raise a `ValueError` that names what no model of a recipe can have."""
-    if type(channels) is not int or channels < 1:
-        raise ValueError(f"channels must be a whole number of at least 1, got {channels!r}")
-    if type(ndim) is not int or ndim not in (2, 3):
-        raise ValueError(f"ndim must be 2 (planes) or 3 (volumes), got {ndim!r}")
-    if type(seed) is not int or not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed!r}")
-    recipe.source.check_channels(channels)
+def check_form(recipe: Recipe, channels: Any, ndim: Any, seed: Any) -> tuple[int, int, int]:
+    """Return channels, ndim and seed as ints, or raise an error that names what cannot be."""
+    form = (
+        whole("channels", channels),
+        dimensions(ndim),
+        whole("seed", seed, 0),
+    )
+    recipe.source.check_channels(form[0])
+    return form
 
 
 def bundled_file(name: str, channels: int, ndim: int) -> Path:
@@ -215,7 +234,14 @@ def _read(path: Path) -> Model:
         if header["format"] != _FORMAT:
             raise ValueError(f"its format is {header['format']}, this version reads {_FORMAT}")
         recipe = Recipe.from_dict(header["recipe"])
-        return Model(recipe, header["channels"], header["ndim"], header["seed"], weights)
+        return Model(
+            recipe,
+            header["channels"],
+            header["ndim"],
+            header["seed"],
+            weights,
+            str(header["device"]),
+        )
     except KeyError as error:
         raise ValueError(f"{path} is not a model of napari-noiser: {error} is missing") from error
     except (SafetensorError, ValueError, TypeError, RecursionError) as error:

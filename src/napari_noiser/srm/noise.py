@@ -10,10 +10,11 @@ name them, and map by ``2c - 1``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from napari_noiser.checks import real, whole
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -65,9 +66,7 @@ class Gaussian(Source):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", _floats("mean", self.mean))
-        (variance,) = _floats("variance", (self.variance,))
-        if variance <= 0:
-            raise ValueError(f"variance must be a number above 0, got {self.variance!r}")
+        object.__setattr__(self, "variance", real("variance", self.variance, above=0.0))
 
     def check_channels(self, channels: int) -> None:
         _check_length("mean", self.mean, channels)
@@ -116,8 +115,7 @@ class Palette(Source):
     kind: ClassVar[str] = "palette"
 
     def __post_init__(self) -> None:
-        if type(self.grid) is not int or self.grid < 1:
-            raise ValueError(f"grid must be a whole number of at least 1, got {self.grid!r}")
+        object.__setattr__(self, "grid", whole("grid", self.grid))
 
     def fill(self, out: Tensor, generator: Generator) -> None:
         channels, spatial = out.shape[1], out.shape[2:]
@@ -150,14 +148,12 @@ def source_from_dict(values: Mapping[str, Any]) -> Source:
         raise ValueError(f"source {kind!r} does not take these fields: {error}") from error
 
 
-def _floats(name: str, values: float | tuple[float, ...]) -> tuple[float, ...]:
-    try:
-        numbers = (values,) if isinstance(values, (int, float)) else tuple(values)
-        numbers = tuple(float(value) for value in numbers)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must hold finite numbers, got {values!r}") from error
-    if not numbers or not all(isfinite(value) for value in numbers):
-        raise ValueError(f"{name} must hold one finite number or more, got {values!r}")
+def _floats(name: str, values: Any) -> tuple[float, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        values = (values,)
+    numbers = tuple(real(name, value) for value in values)
+    if not numbers:
+        raise ValueError(f"{name} must hold one number or more, got {values!r}")
     return numbers
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_noiser.checks import real, whole
 from napari_noiser.srm.noise import Gaussian, Palette, PureColour, Source, source_from_dict
 
 if TYPE_CHECKING:
@@ -75,21 +76,25 @@ class Recipe:
     tv_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.betas, (tuple, list)):
-            raise TypeError(f"betas must be two numbers, got {self.betas!r}")
-        object.__setattr__(self, "betas", tuple(self.betas))
         if not isinstance(self.name, str) or not self.name:
             raise TypeError(f"name must be a string that is not empty, got {self.name!r}")
         if not isinstance(self.source, Source):
             raise TypeError(f"source must be a Source, got {type(self.source).__name__}")
-        for name, least in (("iterations", 1), ("width", 1), ("size", 3), ("size_3d", 3)):
-            _check_whole(name, getattr(self, name), least)
-        _check_range("learning_rate", self.learning_rate, 0.0, float("inf"), low_open=True)
-        _check_range("tv_weight", self.tv_weight, 0.0, float("inf"))
+        if not isinstance(self.betas, (tuple, list)):
+            raise TypeError(f"betas must be two numbers, got {self.betas!r}")
         if len(self.betas) != 2:
-            raise ValueError(f"betas must hold two numbers, got {self.betas!r}")
-        for beta in self.betas:
-            _check_range("betas", beta, 0.0, 1.0)
+            raise ValueError(f"betas must be two numbers, got {self.betas!r}")
+        checked: dict[str, Any] = {
+            "iterations": whole("iterations", self.iterations),
+            "width": whole("width", self.width),
+            "size": whole("size", self.size, least=3),
+            "size_3d": whole("size_3d", self.size_3d, least=3),
+            "learning_rate": real("learning_rate", self.learning_rate, above=0.0),
+            "betas": tuple(real("betas", beta, least=0.0, below=1.0) for beta in self.betas),
+            "tv_weight": real("tv_weight", self.tv_weight, least=0.0),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-able values."""
@@ -153,7 +158,10 @@ def mean_shifted(target: float | Sequence[float] | np.ndarray) -> Recipe:
     -----
     The paper names ms-noiser without its formula (arXiv 2211.04700); this is the natural form.
     """
-    targets = np.atleast_1d(np.asarray(target, dtype=float))
+    try:
+        targets = np.atleast_1d(np.asarray(target, dtype=float))
+    except (TypeError, ValueError):
+        targets = np.array([np.nan])
     if targets.ndim != 1 or not bool(np.all((targets >= 0) & (targets <= 1))):
         raise ValueError(f"target must be one number in [0, 1], or one a channel, got {target!r}")
     return Recipe(name="ms-noiser", source=Gaussian(mean=tuple(2 * targets - 1)))
@@ -202,21 +210,6 @@ def as_recipe(recipe: str | Recipe) -> Recipe:
     if isinstance(recipe, str) and recipe in RECIPES:
         return RECIPES[recipe]
     raise ValueError(f"recipe must be a Recipe or one of {list(RECIPES)}, got {recipe!r}")
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-
-
-def _check_range(name: str, value: float, low: float, high: float, low_open: bool = False) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not (low < value if low_open else low <= value) or not value < high:
-        bracket = "above" if low_open else "at least"
-        raise ValueError(f"{name} must be {bracket} {low} and below {high}, got {value}")
 
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(

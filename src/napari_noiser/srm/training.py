@@ -125,7 +125,7 @@ def train_steps(
         If an argument is outside its range; the message names it.
     """
     recipe = as_recipe(recipe)
-    check_form(recipe, channels, ndim, seed)
+    channels, ndim, seed = check_form(recipe, channels, ndim, seed)
     return _train(recipe, channels, ndim, best_device(device), seed)
 
 
@@ -140,7 +140,7 @@ def _train(
     weights = {
         name: value.detach().to("cpu", copy=True) for name, value in network.named_parameters()
     }
-    return Model(recipe, channels, ndim, seed, weights)
+    return Model(recipe, channels, ndim, seed, weights, device.type)
 
 
 def regress(

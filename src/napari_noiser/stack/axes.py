@@ -10,13 +10,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_AXES", "Image", "Layout", "Region", "Statistics"]
+from napari_noiser.checks import dimensions
+
+__all__ = ["DEFAULT_AXES", "ImageIndex", "Layout", "Region", "Statistics"]
 
 Statistics = Literal["stack", "volume", "plane"]
 """Which images share one exposure: a whole series, each time point, or each image for itself."""
 
-Image = tuple[int, ...]
-"""One plane or volume of an array: an index along each of the layout's outer axes."""
+ImageIndex = tuple[int, ...]
+"""Which plane or volume of an array: an index along each of the layout's outer axes."""
 
 Region = tuple[slice, ...]
 """A part of an image: a slice along each of the layout's spatial axes."""
@@ -51,8 +53,7 @@ class Layout:
     ndim: int = 2
 
     def __post_init__(self) -> None:
-        if self.ndim not in (2, 3):
-            raise ValueError(f"ndim must be 2 (planes) or 3 (volumes), got {self.ndim!r}")
+        dimensions(self.ndim)
         if not isinstance(self.axes, str):
             raise TypeError(f"axes must be a string such as 'TZYX', got {self.axes!r}")
         letters = set(self.axes)
@@ -115,11 +116,11 @@ class Layout:
         kept = [(a, n) for a, n in zip(self.axes, self.shape, strict=True) if a != "S"]
         return Layout("".join(a for a, _ in kept), tuple(n for _, n in kept), self.ndim)
 
-    def images(self) -> Iterator[Image]:
+    def images(self) -> Iterator[ImageIndex]:
         """Iterate over all planes or volumes, in the array's order."""
         return product(*(range(self._length(letter)) for letter in self.outer))
 
-    def exposure(self, image: Image, statistics: Statistics) -> Image:
+    def exposure(self, image: ImageIndex, statistics: Statistics) -> ImageIndex:
         """Return a key that is equal for the images that share one exposure.
 
         Channels (C) are dyes and never share.
@@ -142,7 +143,7 @@ class Layout:
             )
         return statistics  # type: ignore[return-value]
 
-    def read(self, array: Any, image: Image, region: Region) -> NDArray[Any]:
+    def read(self, array: Any, image: ImageIndex, region: Region) -> NDArray[Any]:
         """Return a region of one image as a new view or array of shape (S, *spatial).
 
         The array is sliced once, so it may be anything that slices: numpy, memmap, zarr, dask.
@@ -153,7 +154,7 @@ class Layout:
             block, letters = block[..., None], [*letters, "S"]
         return block.transpose([letters.index(letter) for letter in "S" + self.spatial])
 
-    def write(self, array: Any, image: Image, region: Region, block: NDArray[Any]) -> None:
+    def write(self, array: Any, image: ImageIndex, region: Region, block: NDArray[Any]) -> None:
         """Put a block of shape (S, *spatial) where `read` would have read it."""
         letters = [letter for letter in self.axes if letter in self.spatial + "S"]
         order = "S" + self.spatial
@@ -161,7 +162,7 @@ class Layout:
             block, order = block[0], self.spatial
         array[self._index(image, region)] = block.transpose([order.index(a) for a in letters])
 
-    def _index(self, image: Image, region: Region) -> tuple[int | slice, ...]:
+    def _index(self, image: ImageIndex, region: Region) -> tuple[int | slice, ...]:
         place: dict[str, int | slice] = {"S": slice(None)}
         place.update(zip(self.outer, image, strict=True))
         place.update(zip(self.spatial, region, strict=True))

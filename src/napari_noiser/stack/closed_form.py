@@ -62,6 +62,7 @@ class _BoxMean:
     channels: int
     ndim: int = 2
     halo: int = 1
+    voxel_bytes: int = 0
 
     def describe(self) -> dict[str, Any]:
         return {"recipe": "closed form", "channels": self.channels, "ndim": self.ndim}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 __all__ = ["display_limits"]
 
 _BINS = 256
-_PER_AXIS = 256  # samples along an axis: limits need no more, and lazy arrays stay lazy
+_SAMPLES = 2**20  # limits need no more, and lazy arrays stay lazy
 
 
 def display_limits(result: Any, rgb: bool = False) -> tuple[float, float]:
@@ -36,8 +37,13 @@ def display_limits(result: Any, rgb: bool = False) -> tuple[float, float]:
     full = 1.0 if result.dtype.kind == "f" else float(np.iinfo(result.dtype).max)
     if rgb:
         return 0.0, full
-    steps = tuple(slice(None, None, max(1, length // _PER_AXIS)) for length in result.shape)
-    sample = np.asarray(result[steps]).astype(np.float64).ravel()
+    long = sum(length > 1 for length in result.shape) or 1
+    step = max(1, ceil((prod(result.shape) / _SAMPLES) ** (1 / long)))
+    sample = (
+        np.asarray(result[(slice(None, None, step),) * len(result.shape)])
+        .astype(np.float64)
+        .ravel()
+    )
     sample = sample[np.isfinite(sample)]
     if sample.size == 0 or sample.min() == sample.max():
         return 0.0, full

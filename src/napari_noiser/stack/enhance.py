@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from napari_noiser.progress import Progress, drain
 from napari_noiser.srm.fold import Halo
 from napari_noiser.srm.model import Model
-from napari_noiser.stack.axes import Image, Statistics
+from napari_noiser.stack.axes import ImageIndex, Statistics
 from napari_noiser.stack.moments import PatchMoments, patch_moments
 from napari_noiser.stack.tiles import Tile
 from napari_noiser.stack.values import to_output
@@ -88,7 +88,7 @@ def enhance(
         attenuation stay visible), each time point, or each plane for itself as in the paper.
     mask : array of bool or integers, optional
         Which pixels (not 0) set the exposure, by the patches centred on them; all are rendered.
-        The image's shape without S, or its trailing axes.
+        The image's shape without S, its trailing axes, or the shape of one plane (volume).
     brightness : float
         Added to the response before tanh; 0 leaves the mean at mid-gray.
     contrast : float
@@ -265,12 +265,12 @@ def render_steps(work: Work) -> Generator[TileDone, None, Any]:
     return out
 
 
-def _measure(work: Work) -> Generator[TileDone, None, dict[Image, PatchMoments]]:
+def _measure(work: Work) -> Generator[TileDone, None, dict[ImageIndex, PatchMoments]]:
     # torch has no float64 on Apple's GPUs; the moments need it.
     device = torch.device("cpu") if work.device.type == "mps" else work.device
     layout, total = work.stack.layout, 2 * work.tile_count
     size = layout.samples * 3**layout.ndim
-    moments: dict[Image, PatchMoments] = {}
+    moments: dict[ImageIndex, PatchMoments] = {}
     for done, (image, tile) in enumerate(work.tiles(halo=1), start=1):
         values, _ = work.stack.read(image, tile.read)
         inside = None
@@ -316,7 +316,7 @@ def _inner(tile: Tile) -> tuple[slice, ...]:
     )
 
 
-def _check_signal(moments: dict[Image, PatchMoments]) -> None:
+def _check_signal(moments: dict[ImageIndex, PatchMoments]) -> None:
     if not any(found.count for found in moments.values()):
         raise ValueError(
             "image has no patch to measure: no 3x3 neighbourhood is finite throughout and "

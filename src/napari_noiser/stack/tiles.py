@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from numbers import Integral
 from typing import Any
 
 import torch
 
+from napari_noiser.checks import whole
 from napari_noiser.srm.fold import Halo
 from napari_noiser.stack.axes import Region
 
@@ -104,13 +104,11 @@ def tile_side(ndim: int, voxel_bytes: int, tile: Any, memory_limit: Any = None) 
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If `tile` or `memory_limit` is not a whole number of at least 1.
     """
-    for name, value in (("tile", tile), ("memory_limit", memory_limit)):
-        whole = not isinstance(value, bool) and isinstance(value, Integral)
-        if value is not None and not (whole and value >= 1):
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    side = whole("tile", tile)
     if memory_limit is None:
-        return int(tile)
-    return min(int(tile), max(_LEAST_SIDE, int((memory_limit / voxel_bytes) ** (1 / ndim)) - 4))
+        return side
+    voxels = whole("memory_limit", memory_limit) / voxel_bytes
+    return min(side, max(_LEAST_SIDE, int(voxels ** (1 / ndim)) - 4))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_noiser.stack.axes import Image, Layout, Region
+from napari_noiser.stack.axes import ImageIndex, Layout, Region
 
 __all__ = ["Stack", "output_type", "to_output"]
 
@@ -48,7 +48,13 @@ class Stack:
             raise TypeError(
                 "image must not be a masked array: pass its data, and mask=~image.mask"
             )
-        array = image if isinstance(getattr(image, "dtype", None), np.dtype) else np.asarray(image)
+        try:
+            known = isinstance(getattr(image, "dtype", None), np.dtype)
+            array = image if known else np.asarray(image)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(
+                f"image must be an array, got {type(image).__name__}: {error}"
+            ) from error
         dtype = np.dtype(array.dtype)
         if dtype.kind not in "uif":
             raise TypeError(f"image must hold integers or floats, got {dtype}")
@@ -58,7 +64,7 @@ class Stack:
             zero = int(np.asarray(array[(slice(0, 1),) * len(layout.shape)]).item())
         return cls(array, layout, zero)
 
-    def read(self, image: Image, region: Region) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    def read(self, image: ImageIndex, region: Region) -> tuple[NDArray[np.float64], NDArray[Any]]:
         """Return the samples of a region in float64, less `zero`, and all as they are.
 
         Returns

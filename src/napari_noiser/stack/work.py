@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isfinite
-from numbers import Real
+from hashlib import sha256
 from os import PathLike
 from typing import Any, Protocol
 
@@ -15,10 +14,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from torch import Tensor
 
 import napari_noiser
+from napari_noiser.checks import real
 from napari_noiser.srm.device import best_device
 from napari_noiser.srm.fold import Halo
 from napari_noiser.srm.model import Model, load_model
-from napari_noiser.stack.axes import Image, Layout, Statistics
+from napari_noiser.stack.axes import ImageIndex, Layout, Statistics
 from napari_noiser.stack.tiles import Tile, default_side, tile_count, tile_side, tiles
 from napari_noiser.stack.values import Stack, output_type
 
@@ -44,6 +44,8 @@ class Method(Protocol):
     def ndim(self) -> int: ...
     @property
     def halo(self) -> int: ...
+    @property
+    def voxel_bytes(self) -> int: ...
     def describe(self) -> dict[str, Any]: ...
     def fold(
         self,
@@ -84,13 +86,13 @@ class Work:
         layout = self.stack.layout
         return tile_count(layout.image_shape, self.side) * sum(1 for _ in layout.images())
 
-    def tiles(self, halo: int) -> Iterator[tuple[Image, Tile]]:
+    def tiles(self, halo: int) -> Iterator[tuple[ImageIndex, Tile]]:
         """Iterate over the tiles of all images."""
         for image in self.stack.layout.images():
             for tile in tiles(self.stack.layout.image_shape, self.side, halo):
                 yield image, tile
 
-    def exposure(self, image: Image) -> Image:
+    def exposure(self, image: ImageIndex) -> ImageIndex:
         """Return the key of the exposure that an image belongs to."""
         return self.stack.layout.exposure(image, self.statistics)
 
@@ -100,7 +102,7 @@ class Work:
             **self.method.describe(),
             "axes": self.stack.layout.axes,
             "statistics": self.statistics,
-            "masked": self.mask is not None,
+            "mask": None if self.mask is None else _fingerprint(self.mask),
             "brightness": self.brightness,
             "contrast": self.contrast,
             "dtype": self.dtype.name,
@@ -140,28 +142,20 @@ def plan(
     method = _find_method(model, stack.layout)
     place = best_device(device)
     side = default_side(ndim, place) if tile is None else tile
+    patches = 2 * 8 * method.channels * 3**ndim  # in float64, twice
+    voxel_bytes = max(patches, method.voxel_bytes) + 3 * 8 * method.channels
     return Work(
         stack,
         method,
         stack.layout.check_statistics(statistics),
         None if mask is None else _find_mask(mask, stack.layout),
-        _check_number("brightness", brightness),
-        _check_number("contrast", contrast, above=0.0),
+        real("brightness", brightness),
+        real("contrast", contrast, above=0.0),
         place,
-        tile_side(ndim, _voxel_bytes(method), side, memory_limit),
+        tile_side(ndim, voxel_bytes, side, memory_limit),
         _find_type(stack, dtype, out),
         out,
     )
-
-
-def _check_number(name: str, value: Any, above: float = -np.inf) -> float:
-    """Return a number, or raise an error if it is none, not finite or too small."""
-    if not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    number = float(value)
-    if not isfinite(number) or not number > above:
-        raise ValueError(f"{name} must be a finite number above {above}, got {value!r}")
-    return number
 
 
 def _find_method(model: str | PathLike[str] | Model | Method, layout: Layout) -> Method:
@@ -176,8 +170,9 @@ def _find_method(model: str | PathLike[str] | Model | Method, layout: Layout) ->
     """
     if isinstance(model, (str, PathLike)):
         model = load_model(model, channels=layout.samples, ndim=layout.ndim)
-    if not hasattr(model, "fold"):
-        raise TypeError(f"model must be a name, a path or a Model, got {type(model).__name__}")
+    if isinstance(model, type) or not hasattr(model, "fold"):
+        kind = type(model).__name__
+        raise TypeError(f"model must be a name, a path or a Model, got {model!r} ({kind})")
     if model.channels != layout.samples:
         raise ValueError(
             f"model sees {model.channels} samples together, but the image has {layout.samples} "
@@ -196,18 +191,25 @@ def _find_mask(mask: ArrayLike, layout: Layout) -> NDArray[np.bool_]:
     TypeError
         If it holds neither bool nor integers.
     ValueError
-        If its shape is not the image's without S, or its trailing axes.
+        If its shape is not the image's without S, its trailing axes, or one plane's or volume's.
     """
     array = np.asarray(mask)
     if array.dtype.kind not in "bui":
-        raise TypeError(f"mask must hold bool or integers, got {array.dtype}")
-    shape = layout.without_samples.shape
-    if array.ndim > len(shape) or array.shape != shape[len(shape) - array.ndim :]:
-        raise ValueError(
-            f"mask must have the image's shape without S, {shape}, or its trailing axes; "
-            f"got {array.shape}"
+        raise TypeError(
+            f"mask must hold bool or integers (of a layer, pass its data), got {array.dtype}"
         )
-    return np.broadcast_to(array != 0, shape)
+    whole = layout.without_samples
+    if array.shape == layout.image_shape:
+        order = [letter for letter in whole.axes if letter in layout.spatial]
+        array = array.transpose([layout.spatial.index(letter) for letter in order])
+        lengths = dict(zip(order, array.shape, strict=True))
+        array = array.reshape([lengths.get(letter, 1) for letter in whole.axes])
+    elif array.shape != whole.shape[len(whole.shape) - array.ndim :]:
+        raise ValueError(
+            f"mask must have the image's shape without S, {whole.shape}, its trailing axes, or "
+            f"one image's shape, {layout.image_shape}; got {array.shape}"
+        )
+    return np.broadcast_to(array != 0, whole.shape)
 
 
 def _find_type(stack: Stack, dtype: DTypeLike | None, out: Any) -> np.dtype[Any]:
@@ -243,11 +245,7 @@ def _overlap(image: Any, out: Any) -> bool:
     return image is out or (store is not None and getattr(image, "store_path", None) == store)
 
 
-def _voxel_bytes(method: Method) -> int:
-    """Working memory a voxel: float64 patches twice, or the hidden channels' float32 patches.
-
-    torch unfolds them for some convolutions (in 3-D on a CPU always).
-    """
-    patches = 2 * 8 * method.channels * 3**method.ndim
-    hidden = 4 * method.recipe.width * 3**method.ndim if isinstance(method, Model) else 0
-    return int(max(patches, hidden) + 3 * 8 * method.channels)
+def _fingerprint(mask: NDArray[np.bool_]) -> str:
+    """Return twelve hexadecimal digits; axes along which a mask is only repeated are left out."""
+    unrepeated = mask[tuple(slice(None) if step else slice(0, 1) for step in mask.strides)]
+    return sha256(str(mask.shape).encode() + unrepeated.tobytes()).hexdigest()[:12]

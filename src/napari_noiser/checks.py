@@ -1,0 +1,70 @@
+"""Checks of numbers that come in: each returns the number, or says which argument is wrong."""
+
+from __future__ import annotations
+
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+__all__ = ["dimensions", "real", "whole"]
+
+
+def dimensions(ndim: Any) -> int:
+    """Return 2 or 3, or raise a `ValueError`."""
+    if isinstance(ndim, bool) or not isinstance(ndim, Integral) or ndim not in (2, 3):
+        raise ValueError(f"ndim must be 2 (planes) or 3 (volumes), got {ndim!r}")
+    return int(ndim)
+
+
+def whole(name: str, value: Any, least: int = 1, most: int = 2**63 - 1) -> int:
+    """Return a whole number of any type, numpy's included, as an int.
+
+    Raises
+    ------
+    TypeError
+        If it is none; bool counts as none.
+    ValueError
+        If it is below `least` or above `most`.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    number = int(value)
+    if not least <= number <= most:
+        limit = f"at least {least}" if number < least else f"at most {most}"
+        raise ValueError(f"{name} must be a whole number of {limit}, got {number}")
+    return number
+
+
+def real(
+    name: str,
+    value: Any,
+    least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Return a finite number of any type, numpy's included, as a float.
+
+    Raises
+    ------
+    TypeError
+        If it is none; bool counts as none.
+    ValueError
+        If it is not finite, or outside its range.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = float("inf")
+    limits = [f"at least {least}"] * (least is not None) + [f"above {above}"] * (above is not None)
+    limits += [f"below {below}"] * (below is not None)
+    fits = (
+        isfinite(number)
+        and (least is None or number >= least)
+        and (above is None or number > above)
+        and (below is None or number < below)
+    )
+    if not fits:
+        raise ValueError(f"{name} must be a finite number {' and '.join(limits)}, got {value!r}")
+    return number

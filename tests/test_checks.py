@@ -1,0 +1,46 @@
+"""Numbers of any type are taken, and what is none is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_noiser.checks import real, whole
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
+def test_whole_numbers_of_any_type_become_int(value: Any) -> None:
+    assert type(whole("size", value)) is int
+
+
+@pytest.mark.parametrize("value", [3, 3.0, np.float32(3), np.int16(3)])
+def test_numbers_of_any_type_become_float(value: Any) -> None:
+    assert real("rate", value) == 3.0
+    assert type(real("rate", value)) is float
+
+
+@pytest.mark.parametrize("value", [True, np.True_, 3.0, "3", None, 1j])
+def test_what_is_no_whole_number(value: Any) -> None:
+    with pytest.raises(TypeError, match="size must be a whole number"):
+        whole("size", value)
+
+
+@pytest.mark.parametrize("value", [True, "3", None, 1j, [3.0]])
+def test_what_is_no_number(value: Any) -> None:
+    with pytest.raises(TypeError, match="rate must be a number"):
+        real("rate", value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, -0.1, 1.0])
+def test_numbers_outside_their_range(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"rate must be a finite number at least 0.* below 1"):
+        real("rate", value, least=0.0, below=1.0)
+
+
+def test_whole_numbers_outside_their_range() -> None:
+    with pytest.raises(ValueError, match="size must be a whole number of at least 3, got 2"):
+        whole("size", 2, least=3)
+    with pytest.raises(ValueError, match="seed must be a whole number of at most"):
+        whole("seed", 2**63, least=0)
