@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_noiser.srm.recipe import RECIPES, Recipe, mean_shifted, target_mean
     from napari_noiser.srm.training import train, train_steps
     from napari_noiser.stack.closed_form import closed_form
-    from napari_noiser.stack.enhance import enhance, enhance_steps
+    from napari_noiser.stack.enhance import enhance
 
 _HOME = {
     "RECIPES": "srm.recipe",
@@ -38,7 +38,6 @@ _HOME = {
     "Model": "srm.model",
     "load_model": "srm.model",
     "enhance": "stack.enhance",
-    "enhance_steps": "stack.enhance",
     "closed_form": "stack.closed_form",
     "enhance_layer": "plugin.layers",
 }
@@ -53,7 +52,6 @@ __all__ = [
     "closed_form",
     "enhance",
     "enhance_layer",
-    "enhance_steps",
     "load_model",
     "mean_shifted",
     "target_mean",

@@ -11,7 +11,9 @@ import pytest
 import torch
 from plain_reference import largest_difference, scene
 
-from napari_noiser import enhance, enhance_steps
+from napari_noiser import enhance
+from napari_noiser.stack.enhance import render_steps
+from napari_noiser.stack.work import plan
 
 IMAGE = scene((60, 70), dtype="uint16")
 ENHANCED = enhance(IMAGE)
@@ -104,7 +106,7 @@ def test_a_progress_bar_is_shown_only_if_asked_for(capsys: pytest.CaptureFixture
 
 
 def test_the_generator_tells_the_stages_and_returns_the_result() -> None:
-    steps = enhance_steps(IMAGE, tile=32)
+    steps = render_steps(plan(IMAGE, tile=32))
     events = []
     while True:
         try:
@@ -119,14 +121,14 @@ def test_the_generator_tells_the_stages_and_returns_the_result() -> None:
 
 def test_the_generator_checks_its_arguments_before_the_first_step() -> None:
     with pytest.raises(ValueError, match="contrast"):
-        enhance_steps(IMAGE, contrast=0)
+        plan(IMAGE, contrast=0)
 
 
 @pytest.mark.parametrize("events", [1, 3, 13, 17])
 def test_closing_the_generator_stops_within_one_tile(events: int) -> None:
     watched = Watched(scene((60, 70)))
     out = np.full((60, 70), -1.0, "f4")
-    steps = enhance_steps(watched, tile=20, out=out)
+    steps = render_steps(plan(watched, tile=20, out=out))
     reads_before = watched.reads
     for _ in range(events):
         event = next(steps)

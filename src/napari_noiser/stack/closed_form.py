@@ -14,8 +14,9 @@ from napari_noiser.progress import drain
 from napari_noiser.srm.fold import Halo, pad_missing
 from napari_noiser.srm.network import convolution
 from napari_noiser.stack.axes import Statistics
-from napari_noiser.stack.enhance import enhance_steps
+from napari_noiser.stack.enhance import render_steps
 from napari_noiser.stack.values import Stack
+from napari_noiser.stack.work import plan
 
 __all__ = ["closed_form"]
 
@@ -53,8 +54,8 @@ def closed_form(
     0.5
     """
     samples = Stack.of(image, axes).layout.samples
-    steps = enhance_steps(image, _BoxMean(samples), axes=axes, statistics=statistics, device="cpu")
-    return drain(steps, False, "closed form")
+    work = plan(image, _BoxMean(samples), axes=axes, statistics=statistics, device="cpu")
+    return drain(render_steps(work), False, "closed form")
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from napari_noiser.stack.axes import ImageIndex, Statistics
 from napari_noiser.stack.moments import PatchMoments, patch_moments
 from napari_noiser.stack.tiles import Tile
 from napari_noiser.stack.values import to_output
-from napari_noiser.stack.work import Folded, Method, Work, plan
+from napari_noiser.stack.work import Folded, Work, plan
 
-__all__ = ["TileDone", "enhance", "enhance_steps", "render_steps"]
+__all__ = ["TileDone", "enhance", "render_steps"]
 
 _FAR = 1e18  # standard deviations: what a mask keeps out of the statistics may be anything
 
@@ -128,7 +128,6 @@ def enhance(
 
     See Also
     --------
-    enhance_steps : The same as a generator, to be cancelled between tiles.
     closed_form : The honest baseline to compare with.
     train : A model from a recipe of your own.
 
@@ -145,66 +144,6 @@ def enhance(
     >>> enhance(stack, "noiser", axes="ZYX").shape
     (5, 32, 32)
     """
-    steps = enhance_steps(
-        image,
-        model,
-        axes=axes,
-        ndim=ndim,
-        statistics=statistics,
-        mask=mask,
-        brightness=brightness,
-        contrast=contrast,
-        device=device,
-        tile=tile,
-        memory_limit=memory_limit,
-        dtype=dtype,
-        out=out,
-    )
-    return drain(steps, progress, "enhancing")
-
-
-def enhance_steps(
-    image: ArrayLike,
-    model: str | PathLike[str] | Model | Method = "noiser",
-    *,
-    axes: str | None = None,
-    ndim: int = 2,
-    statistics: Statistics = "stack",
-    mask: ArrayLike | None = None,
-    brightness: float = 0.0,
-    contrast: float = 1.0,
-    device: str = "auto",
-    tile: int | None = None,
-    memory_limit: int | None = None,
-    dtype: DTypeLike | None = None,
-    out: Any = None,
-) -> Generator[TileDone, None, Any]:
-    """Enhance as `enhance` does, giving control back after every tile.
-
-    The arguments are checked at once. Closing the generator stops the work within one tile.
-
-    Parameters
-    ----------
-    image, model, axes, ndim, statistics, mask, brightness, contrast : see `enhance`
-        What to enhance, and how.
-    device, tile, memory_limit, dtype, out : see `enhance`
-        Where, in which portions, and into what.
-
-    Yields
-    ------
-    TileDone
-        Twice a tile: once measured, once rendered.
-
-    Returns
-    -------
-    array
-        The generator's return value, as in `enhance`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `enhance`.
-    """
     work = plan(
         image,
         model,
@@ -220,11 +159,13 @@ def enhance_steps(
         dtype=dtype,
         out=out,
     )
-    return render_steps(work)
+    return drain(render_steps(work), progress, "enhancing")
 
 
 def render_steps(work: Work) -> Generator[TileDone, None, Any]:
     """Carry out a plan: measure all tiles, fold the method for each exposure, render all tiles.
+
+    Closing the generator stops the work within one tile.
 
     Parameters
     ----------
@@ -234,7 +175,7 @@ def render_steps(work: Work) -> Generator[TileDone, None, Any]:
     Yields
     ------
     TileDone
-        Twice a tile.
+        Twice a tile: once measured, once rendered.
 
     Returns
     -------
