@@ -64,7 +64,7 @@ def test_where_the_values_lie_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_nested_lists_are_arrays_too() -> None:
-    np.testing.assert_array_equal(enhance(IMAGE.tolist()), ENHANCED)
+    assert largest_difference(enhance(IMAGE.tolist()), ENHANCED) < 1e-6
 
 
 def test_the_input_is_never_modified() -> None:

@@ -18,12 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_noiser.srm.network import convolution
+from napari_noiser.srm.patches import Halo, gather_taps, pad_missing, patches
 
-__all__ = ["FoldedSRM", "Halo", "fold", "pad_missing"]
-
-Halo = tuple[tuple[int, int], ...]
-"""A spatial axis each: how many voxels of true neighbours a tile carries at its low and high
-side. Fewer than a convolution needs means that the image ends there."""
+__all__ = ["FoldedSRM", "fold"]
 
 _VARIANCE_FLOOR = 1e-12  # of |w|^2 tr S: relative, so that faint data keep the exact invariance
 
@@ -35,8 +32,8 @@ class FoldedSRM:
     Attributes
     ----------
     centre : array of float64, shape (C,)
-        To be subtracted from the input in float64, before it becomes float32: a large camera
-        offset would eat the signal's digits.
+        To be subtracted from the input before any rounding: a large camera offset would eat the
+        signal's digits.
     scale : float
         To divide the centred input by, likewise: the input's own scale may not fit float32.
     first_weight, first_bias, second_weight, second_bias : Tensor
@@ -70,11 +67,31 @@ class FoldedSRM:
         At the image's border each convolution replicates its *own* input: padding the image
         once by 2 would differ there by up to 0.14.
         """
+        if tile.device.type == "cpu":
+            return self._multiply(tile, halo)
         convolve = convolution(tile.ndim - 2)
         hidden = convolve(pad_missing(tile, halo, 2), self.first_weight, self.first_bias)
-        hidden = functional.gelu(hidden)
-        hidden = pad_missing(hidden, halo, 1)
+        hidden = pad_missing(functional.gelu(hidden), halo, 1)
         return convolve(hidden, self.second_weight, self.second_bias)
+
+    def _multiply(self, tile: Tensor, halo: Halo) -> Tensor:
+        """Do the same by matrix products: several times faster on a CPU while a tile is in cache.
+
+        The first convolution multiplies the patches. The second turns round: each hidden voxel
+        is multiplied once for all the places it contributes to, and those are summed.
+        """
+        columns = patches(pad_missing(tile, halo, 2)[0])
+        shape = columns.shape[2:]
+        hidden = torch.addmm(
+            self.first_bias[:, None],
+            self.first_weight.flatten(1),
+            columns.flatten(2).flatten(0, 1),
+        )
+        hidden = pad_missing(functional.gelu(hidden).view(1, -1, *shape), halo, 1)[0]
+        senders = self.second_weight.flatten(2).permute(2, 0, 1).flatten(0, 1)
+        taps = senders @ hidden.flatten(1)
+        response = gather_taps(taps.view(-1, len(self.second_bias), *hidden.shape[1:]))
+        return response.add_(self.second_bias.view(-1, *(1 for _ in shape)))[None]
 
 
 def fold(
@@ -127,9 +144,3 @@ def fold(
         weights["second_weight"].to(device),
         weights["second_bias"].to(device),
     )
-
-
-def pad_missing(tile: Tensor, halo: Halo, needed: int) -> Tensor:
-    """Repeat a tile's edge by one voxel on the sides whose halo is shorter than needed."""
-    pads = [int(side < needed) for sides in reversed(halo) for side in sides]
-    return functional.pad(tile, pads, mode="replicate") if any(pads) else tile

@@ -86,11 +86,12 @@ class Model:
 
     @property
     def voxel_bytes(self) -> int:
-        """Working memory that rendering takes a voxel: the hidden channels' float32 patches.
+        """Working memory that rendering takes a voxel, in float32.
 
-        torch unfolds them for some convolutions (in 3-D on a CPU always).
+        The patches, the hidden channels before and after GELU, and what they send to their
+        neighbours.
         """
-        return int(4 * self.recipe.width * 3**self.ndim)
+        return int(4 * (2 * self.channels * 3**self.ndim + 2 * self.recipe.width))
 
     @property
     def fingerprint(self) -> str:

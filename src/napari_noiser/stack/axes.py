@@ -125,10 +125,15 @@ class Layout:
 
         Channels (C) are dyes and never share.
         """
-        shared = {"stack": "TZ", "volume": "Z", "plane": ""}[statistics]
+        shared = self.shared(statistics)
         return tuple(
             index for letter, index in zip(self.outer, image, strict=True) if letter not in shared
         )
+
+    def shared(self, statistics: Statistics) -> str:
+        """Return the outer axes along which all images share one exposure."""
+        shared = {"stack": "TZ", "volume": "Z", "plane": ""}[statistics]
+        return "".join(letter for letter in self.outer if letter in shared)
 
     def check_statistics(self, statistics: str) -> Statistics:
         """Return the scope, or raise a `ValueError` if it is unknown or does not fit."""
@@ -156,11 +161,17 @@ class Layout:
 
     def write(self, array: Any, image: ImageIndex, region: Region, block: NDArray[Any]) -> None:
         """Put a block of shape (S, *spatial) where `read` would have read it."""
+        index = self._index(image, region)
         letters = [letter for letter in self.axes if letter in self.spatial + "S"]
-        order = "S" + self.spatial
         if "S" not in letters:
-            block, order = block[0], self.spatial
-        array[self._index(image, region)] = block.transpose([order.index(a) for a in letters])
+            array[index] = block[0].transpose([self.spatial.index(a) for a in letters])
+            return
+        order = "S" + self.spatial
+        ordered = np.empty([block.shape[order.index(a)] for a in letters], block.dtype)
+        turned = ordered.transpose([letters.index(a) for a in order])
+        for sample, values in zip(turned, block, strict=True):  # numpy is slow over all at once
+            sample[...] = values
+        array[index] = ordered
 
     def _index(self, image: ImageIndex, region: Region) -> tuple[int | slice, ...]:
         place: dict[str, int | slice] = {"S": slice(None)}

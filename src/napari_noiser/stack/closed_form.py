@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from napari_noiser.progress import drain
-from napari_noiser.srm.fold import Halo, pad_missing
 from napari_noiser.srm.network import convolution
-from napari_noiser.stack.axes import Statistics
+from napari_noiser.srm.patches import Halo, pad_missing
+from napari_noiser.stack.axes import Layout, Statistics
 from napari_noiser.stack.enhance import render_steps
-from napari_noiser.stack.values import Stack
+from napari_noiser.stack.values import Stack, is_dask
 from napari_noiser.stack.work import plan
 
 __all__ = ["closed_form"]
@@ -40,7 +40,7 @@ def closed_form(
     Returns
     -------
     array of float32
-        In [0, 1], of the image's shape.
+        In [0, 1], of the image's shape; lazy, if the image is a dask array.
 
     Raises
     ------
@@ -53,6 +53,12 @@ def closed_form(
     >>> float(closed_form(np.eye(8)).mean().round(1))
     0.5
     """
+    if is_dask(image):
+        from napari_noiser.stack.lazy import plan_lazily  # brings dask in
+
+        method = _BoxMean(Layout.of(np.shape(image), axes).samples)
+        options = {"axes": axes, "statistics": statistics, "device": "cpu"}
+        return plan_lazily(image, method, **options).result()
     samples = Stack.of(image, axes).layout.samples
     work = plan(image, _BoxMean(samples), axes=axes, statistics=statistics, device="cpu")
     return drain(render_steps(work), False, "closed form")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_noiser.srm.fold import Halo, pad_missing
+from napari_noiser.srm.patches import Halo, pad_missing, patches
 
 __all__ = ["PatchMoments", "patch_moments"]
 
@@ -85,30 +85,36 @@ def patch_moments(tile: Tensor, halo: Halo, inside: Tensor | None = None) -> Pat
     ValueError
         If values differ by so little that the squares are 0 in float64.
     """
-    patches = _patches(pad_missing(tile[None], halo, 1)[0])
-    if not bool(tile.isfinite().all()):
-        inside = patches.isfinite().all(dim=0) & (True if inside is None else inside.reshape(-1))
+    padded = pad_missing(tile[None], halo, 1)[0]
+    taps = 3 ** len(halo)
+    if inside is None and bool(padded.isfinite().all()):
+        origin = _origin(padded.flatten(1))
+        columns = patches((padded.flatten(1) - origin).view(padded.shape)).view(
+            len(tile) * taps, -1
+        )
+        return _moments(columns, origin.repeat_interleave(taps, dim=0))
+    columns = patches(padded).view(len(tile) * taps, -1)
+    counted = columns.isfinite().all(dim=0)
     if inside is not None:
-        patches = patches[:, inside.reshape(-1)]
-    size, count = patches.shape
-    if count == 0:
-        return PatchMoments.none(size)
-    # Taking one patch off first keeps a constant image's covariance exactly 0.
-    first = patches[:, :1].clone()
-    patches = patches - first
-    mean = patches.mean(dim=1, keepdim=True)
-    patches -= mean
-    covariance = patches @ patches.T / count
-    if not bool(covariance.any()) and bool(patches.any()):
+        counted &= inside.reshape(-1)
+    columns = columns[:, counted]
+    if columns.shape[1] == 0:
+        return PatchMoments.none(len(columns))
+    origin = _origin(columns)
+    return _moments(columns - origin, origin)
+
+
+def _origin(rows: Tensor) -> Tensor:
+    """Return the mean of each row; of equal values exactly that value, so that nothing is left."""
+    first = rows[:, :1]
+    return first + (rows - first).mean(dim=1, keepdim=True)
+
+
+def _moments(deviations: Tensor, origin: Tensor) -> PatchMoments:
+    """Return the moments of columns that deviate, by about nothing on average, from an origin."""
+    count = deviations.shape[1]
+    mean = deviations.mean(dim=1, keepdim=True)
+    covariance = deviations @ deviations.T / count - mean @ mean.T
+    if not bool(covariance.any()) and bool((deviations - mean).any()):
         raise ValueError("image holds values too small to square; scale them up")
-    return PatchMoments(count, (first + mean)[:, 0].cpu().numpy(), covariance.cpu().numpy())
-
-
-def _patches(image: Tensor) -> Tensor:
-    """Return all 3x3 (3x3x3) patches of (C, ...) as columns: (C * 3**ndim, number)."""
-    spatial = image.ndim - 1
-    windows = image
-    for axis in range(1, spatial + 1):
-        windows = windows.unfold(axis, 3, 1)
-    order = [0, *range(spatial + 1, 2 * spatial + 1), *range(1, spatial + 1)]
-    return windows.permute(order).reshape(image.shape[0] * 3**spatial, -1)
+    return PatchMoments(count, (origin + mean)[:, 0].cpu().numpy(), covariance.cpu().numpy())

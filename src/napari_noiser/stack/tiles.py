@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from napari_noiser.checks import whole
-from napari_noiser.srm.fold import Halo
+from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.axes import Region
 
 __all__ = ["Tile", "default_side", "tile_count", "tile_side", "tiles"]
@@ -37,7 +37,9 @@ class Tile:
     halo: Halo
 
 
-def tiles(shape: tuple[int, ...], side: int, halo: int) -> Iterator[Tile]:
+def tiles(
+    shape: tuple[int, ...], side: int, halo: int, margin: Halo | None = None
+) -> Iterator[Tile]:
     """Cover an image with tiles that do not overlap but for their halos.
 
     Parameters
@@ -48,15 +50,19 @@ def tiles(shape: tuple[int, ...], side: int, halo: int) -> Iterator[Tile]:
         Length of a tile along each axis; the last ones may be shorter.
     halo : int
         Voxels of neighbours that a tile needs on every side.
+    margin : Halo, optional
+        How much of `shape`, at each end, is there to be read only: the neighbours of a block that
+        was cut out of a larger image.
 
     Yields
     ------
     Tile
         In the array's order.
     """
-    starts = (range(0, length, side) for length in shape)
-    for corner in product(*starts):
-        ends = [min(at + side, length) for at, length in zip(corner, shape, strict=True)]
+    margin = ((0, 0),) * len(shape) if margin is None else margin
+    inner = [(low, length - high) for length, (low, high) in zip(shape, margin, strict=True)]
+    for corner in product(*(range(first, last, side) for first, last in inner)):
+        ends = [min(at + side, last) for at, (_, last) in zip(corner, inner, strict=True)]
         low = [min(halo, at) for at in corner]
         high = [min(halo, length - end) for end, length in zip(ends, shape, strict=True)]
         yield Tile(
@@ -80,11 +86,11 @@ def tile_count(shape: tuple[int, ...], side: int) -> int:
 def default_side(ndim: int, device: torch.device) -> int:
     """Return the side of tiles that suits a device.
 
-    On a CPU the hidden channels of a tile should stay within the caches; an accelerator wants
-    enough work at a time.
+    On a CPU the hidden channels of a tile should stay within the caches (measured: 160 to 256,
+    and 32 in 3-D, are equal within 10 %); an accelerator wants enough work at a time.
     """
     if device.type == "cpu":
-        return 128 if ndim == 2 else 40
+        return 192 if ndim == 2 else 32
     return 1024 if ndim == 2 else 96
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_noiser.stack.axes import ImageIndex, Layout, Region
 
-__all__ = ["Stack", "output_type", "to_output"]
+__all__ = ["Stack", "is_dask", "output_type", "to_output"]
 
+_FAR = 1e18  # standard deviations: what a mask keeps out of the statistics may be anything
 _OUTPUTS = ("float32", "float64", "uint8", "uint16")
 
 
@@ -64,23 +66,49 @@ class Stack:
             zero = int(np.asarray(array[(slice(0, 1),) * len(layout.shape)]).item())
         return cls(array, layout, zero)
 
-    def read(self, image: ImageIndex, region: Region) -> tuple[NDArray[np.float64], NDArray[Any]]:
-        """Return the samples of a region in float64, less `zero`, and all as they are.
+    def read(self, image: ImageIndex, region: Region) -> NDArray[Any]:
+        """Return a region as it is, in the array's own type: shape (S, *spatial)."""
+        return self.layout.read(self.array, image, region)
 
-        Returns
-        -------
-        values : array of float64, shape (samples, *spatial)
-            Without alpha.
-        raw : array, shape (S, *spatial)
-            In the array's own type.
-        """
-        raw = self.layout.read(self.array, image, region)
+    def exact(self, raw: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the samples (without alpha) of a region in float64, less `zero`."""
         samples = raw[: self.layout.samples]
         if not self.zero:
-            return samples.astype(np.float64), raw
+            return samples.astype(np.float64, order="C")
         bits, zero = samples.astype(np.uint64), np.uint64(self.zero % 2**64)
         above = (bits - zero).astype(np.float64)
-        return np.where(samples >= self.zero, above, -((zero - bits).astype(np.float64))), raw
+        return np.where(samples >= self.zero, above, -((zero - bits).astype(np.float64)))
+
+    def normalised(
+        self, raw: NDArray[Any], centre: NDArray[np.float64], scale: float
+    ) -> NDArray[np.float32]:
+        """Return the samples of a region, less a centre each and divided by a scale, in float32.
+
+        The centre is taken off before any rounding: in two steps in float32, where that holds
+        the values exactly (8 and 16 bits, float32), otherwise in float64. Values that are not
+        finite are read as the centre, and ones that are very far from it as 1e18.
+        """
+        samples = raw[: self.layout.samples]
+        middle = centre.reshape(-1, *(1 for _ in samples.shape[1:]))
+        if np.can_cast(raw.dtype, np.float32) and 1e-30 < scale < 1e30:
+            values: NDArray[Any] = samples.astype(np.float32, order="C")
+            values -= middle.astype(np.float32)
+            values -= (middle - middle.astype(np.float32)).astype(np.float32)
+        else:
+            values = self.exact(raw)
+            values -= middle
+        if raw.dtype.kind == "f":
+            values[~np.isfinite(values)] = 0.0
+        values /= values.dtype.type(scale)
+        if raw.dtype.kind == "f":
+            np.clip(values, -_FAR, _FAR, out=values)
+        return values.astype(np.float32, copy=False)
+
+
+def is_dask(array: Any) -> bool:
+    """Return whether an array is dask's, without importing dask where nobody has."""
+    dask = sys.modules.get("dask.array")
+    return dask is not None and isinstance(array, dask.Array)
 
 
 def output_type(dtype: DTypeLike) -> np.dtype[Any]:
@@ -112,11 +140,10 @@ def to_output(
     -------
     array of `dtype`, shape (S, *spatial)
     """
-    block = np.empty(raw.shape, np.float32)
-    block[: len(enhanced)] = enhanced
+    block = enhanced
     if len(raw) > len(enhanced):
-        alpha = raw[len(enhanced) :]
-        block[len(enhanced) :] = alpha / (np.iinfo(raw.dtype).max if raw.dtype.kind in "ui" else 1)
+        alpha = raw[len(enhanced) :] / (np.iinfo(raw.dtype).max if raw.dtype.kind in "ui" else 1)
+        block = np.concatenate([enhanced, alpha.astype(np.float32)])
     if raw.dtype.kind == "f":
         invalid = ~np.isfinite(raw)
         block[invalid] = raw[invalid]

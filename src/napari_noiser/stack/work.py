@@ -16,13 +16,13 @@ from torch import Tensor
 import napari_noiser
 from napari_noiser.checks import real
 from napari_noiser.srm.device import best_device
-from napari_noiser.srm.fold import Halo
 from napari_noiser.srm.model import Model, load_model
+from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.axes import ImageIndex, Layout, Statistics
 from napari_noiser.stack.tiles import Tile, default_side, tile_count, tile_side, tiles
 from napari_noiser.stack.values import Stack, output_type
 
-__all__ = ["Folded", "Method", "Work", "plan"]
+__all__ = ["Folded", "Method", "Work", "place_mask", "plan"]
 
 
 class Folded(Protocol):
@@ -148,7 +148,7 @@ def plan(
         stack,
         method,
         stack.layout.check_statistics(statistics),
-        None if mask is None else _find_mask(mask, stack.layout),
+        None if mask is None else _find_mask(np.asarray(mask), stack.layout),
         real("brightness", brightness),
         real("contrast", contrast, above=0.0),
         place,
@@ -183,8 +183,25 @@ def _find_method(model: str | PathLike[str] | Model | Method, layout: Layout) ->
     return model
 
 
-def _find_mask(mask: ArrayLike, layout: Layout) -> NDArray[np.bool_]:
-    """Return a mask in the layout's shape without S.
+def _find_mask(mask: NDArray[Any], layout: Layout) -> NDArray[np.bool_]:
+    """Return a mask in the layout's shape without S."""
+    return np.broadcast_to(place_mask(mask, layout) != 0, layout.without_samples.shape)
+
+
+def place_mask(mask: Any, layout: Layout) -> Any:
+    """Return a mask with the layout's axes without S, of length 1 where it is to be repeated.
+
+    Parameters
+    ----------
+    mask : array
+        Of numpy or dask, which stays lazy.
+    layout : Layout
+        Of the image.
+
+    Returns
+    -------
+    array
+        The same values, of the same kind.
 
     Raises
     ------
@@ -193,23 +210,22 @@ def _find_mask(mask: ArrayLike, layout: Layout) -> NDArray[np.bool_]:
     ValueError
         If its shape is not the image's without S, its trailing axes, or one plane's or volume's.
     """
-    array = np.asarray(mask)
-    if array.dtype.kind not in "bui":
+    if mask.dtype.kind not in "bui":
         raise TypeError(
-            f"mask must hold bool or integers (of a layer, pass its data), got {array.dtype}"
+            f"mask must hold bool or integers (of a layer, pass its data), got {mask.dtype}"
         )
     whole = layout.without_samples
-    if array.shape == layout.image_shape:
+    if mask.shape == layout.image_shape:
         order = [letter for letter in whole.axes if letter in layout.spatial]
-        array = array.transpose([layout.spatial.index(letter) for letter in order])
-        lengths = dict(zip(order, array.shape, strict=True))
-        array = array.reshape([lengths.get(letter, 1) for letter in whole.axes])
-    elif array.shape != whole.shape[len(whole.shape) - array.ndim :]:
+        mask = mask.transpose([layout.spatial.index(letter) for letter in order])
+    elif mask.shape == whole.shape[len(whole.shape) - mask.ndim :]:
+        order = list(whole.axes[len(whole.shape) - mask.ndim :])
+    else:
         raise ValueError(
             f"mask must have the image's shape without S, {whole.shape}, its trailing axes, or "
-            f"one image's shape, {layout.image_shape}; got {array.shape}"
+            f"one image's shape, {layout.image_shape}; got {mask.shape}"
         )
-    return np.broadcast_to(array != 0, whole.shape)
+    return mask[tuple(slice(None) if letter in order else None for letter in whole.axes)]
 
 
 def _find_type(stack: Stack, dtype: DTypeLike | None, out: Any) -> np.dtype[Any]:

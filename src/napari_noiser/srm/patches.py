@@ -1,0 +1,77 @@
+"""3x3 (3x3x3) patches of a tile: taking them apart, putting them together, and where it ends."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["Halo", "gather_taps", "pad_missing", "patches"]
+
+Halo = tuple[tuple[int, int], ...]
+"""A spatial axis each: how many voxels of true neighbours a tile carries at its low and high
+side. Fewer than a convolution needs means that the image ends there."""
+
+
+def pad_missing(tile: Tensor, halo: Halo, needed: int) -> Tensor:
+    """Repeat a tile's edge by one voxel on the sides whose halo is shorter than needed.
+
+    Parameters
+    ----------
+    tile : Tensor
+        (1, C, ...).
+    halo : Halo
+        What the tile carries.
+    needed : int
+        How many voxels of halo the convolutions to come take off, this one included.
+    """
+    pads = [int(side < needed) for sides in reversed(halo) for side in sides]
+    return functional.pad(tile, pads, mode="replicate") if any(pads) else tile
+
+
+def patches(image: Tensor) -> Tensor:
+    """Return the patches around all voxels but the outermost as columns.
+
+    Parameters
+    ----------
+    image : Tensor
+        (C, ...).
+
+    Returns
+    -------
+    Tensor
+        (C, 3**ndim, ...), each spatial axis shorter by 2: channel by channel, each in the order
+        of a convolution's kernel.
+    """
+    inner = [length - 2 for length in image.shape[1:]]
+    columns = image.new_empty((image.shape[0], 3 ** len(inner), *inner))
+    for tap, shift in enumerate(product(range(3), repeat=len(inner))):
+        columns[:, tap] = image[_window(shift, inner)]
+    return columns
+
+
+def gather_taps(taps: Tensor) -> Tensor:
+    """Sum what each voxel sends to the 3x3 (3x3x3) voxels around it: a convolution's second half.
+
+    Parameters
+    ----------
+    taps : Tensor
+        (3**ndim, C, ...), in the order of the kernel.
+
+    Returns
+    -------
+    Tensor
+        (C, ...), each spatial axis shorter by 2.
+    """
+    inner = [length - 2 for length in taps.shape[2:]]
+    total = torch.zeros((taps.shape[1], *inner), dtype=taps.dtype, device=taps.device)
+    for tap, shift in enumerate(product(range(3), repeat=len(inner))):
+        total += taps[tap][_window(shift, inner)]
+    return total
+
+
+def _window(shift: tuple[int, ...], inner: list[int]) -> tuple[slice, ...]:
+    windows = (slice(at, at + length) for at, length in zip(shift, inner, strict=True))
+    return (slice(None), *windows)
