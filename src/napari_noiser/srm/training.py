@@ -172,6 +172,7 @@ def regress(
         lr=recipe.learning_rate,
         betas=recipe.betas,
         capturable=device.type == "cuda",
+        fused=device.type in ("cpu", "cuda"),
     )
 
     @torch.enable_grad()

@@ -1,0 +1,238 @@
+"""Time and memory beside the plain whole-image forward: ``python benchmarks/speed.py [device]``.
+
+Every row is measured in a process of its own, so that peaks of memory are its own; every
+repetition is on a fresh array. Ratios are of medians in one run on one machine.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+
+CASES = {
+    "600 x 400 RGB": (400, 600, 3),
+    "600 x 400": (400, 600),
+    "1024 x 1024 RGB": (1024, 1024, 3),
+    "1024 x 1024": (1024, 1024),
+    "4096 x 4096 RGB": (4096, 4096, 3),
+    "4096 x 4096": (4096, 4096),
+    "64 x 1024 x 1024, planes": (64, 1024, 1024),
+}
+MINIMUM_SECONDS = 2.0
+
+
+def sample(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Return a dim image with some structure."""
+    random = np.random.default_rng(seed)
+    rows = np.linspace(0, 9, shape[-3 if shape[-1] == 3 else -2])
+    light = (
+        3 + 2 * np.sin(rows)[:, None, None] if shape[-1] == 3 else 3 + 2 * np.sin(rows)[:, None]
+    )
+    return random.poisson(np.broadcast_to(light, shape)).astype(np.uint8)
+
+
+def plain(image: np.ndarray, device: str) -> np.ndarray:
+    """Return what anybody would write: the network on whole planes, float32, no tiles."""
+    import torch
+    from torch.nn import functional
+
+    import napari_noiser as noiser
+
+    colour = image.shape[-1] == 3
+    weights = noiser.load_model("noiser", channels=3 if colour else 1).weights
+    weights = {name: value.to(device) for name, value in weights.items()}
+
+    def padded(x: torch.Tensor) -> torch.Tensor:
+        return functional.pad(x, (1,) * 4, mode="replicate")
+
+    def plane(pixels: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(pixels).to(device).float() / 127.5 - 1
+        x = x.permute(2, 0, 1)[None] if colour else x[None, None]
+        x = functional.conv2d(padded(x), weights["first_weight"], weights["first_bias"])
+        x = functional.gelu(functional.instance_norm(x, eps=1e-12))
+        x = functional.conv2d(padded(x), weights["second_weight"], weights["second_bias"])
+        x = (torch.tanh(x) + 1) / 2
+        return (x[0].permute(1, 2, 0) if colour else x[0, 0]).cpu().numpy()
+
+    with torch.inference_mode():
+        if image.ndim == 2 or colour:
+            return plane(image)
+        return np.stack([plane(each) for each in image])
+
+
+def ours(image: np.ndarray, device: str) -> np.ndarray:
+    """Return the same by this package: moments, fold, tiles."""
+    import napari_noiser as noiser
+
+    axes = "YXS" if image.shape[-1] == 3 else None
+    scope = "plane" if image.ndim == 3 and axes is None else "stack"
+    return noiser.enhance(image, axes=axes, statistics=scope, device=device)
+
+
+def timed(work: Callable[[int], object]) -> float:
+    """Return the median seconds of a few repetitions, numbered so that each has its own data."""
+    seconds: list[float] = []
+    while len(seconds) < 2 or sum(seconds) < MINIMUM_SECONDS:
+        seconds.append(_seconds(work, len(seconds)))
+    return statistics.median(seconds)
+
+
+def _seconds(work: Callable[[int], object], number: int) -> float:
+    start = time.perf_counter()
+    work(number)
+    return time.perf_counter() - start
+
+
+def measure(method: str, shape: tuple[int, ...], device: str) -> tuple[float, float]:
+    """Return seconds, and the peak of memory in bytes beyond input and result."""
+    function = {"plain": plain, "ours": ours}[method]
+    images = [sample(shape, seed) for seed in range(3)]
+    function(images[0][:64, :64] if images[0].ndim == 2 else images[0][:3, :64, :64], device)
+    before = _resident()
+    result = function(images[0], device)
+    peak = _peak() - before - result.nbytes
+    return timed(lambda number: function(images[number % 3], device)), peak
+
+
+def measure_training(method: str, channels: int, device: str) -> float:
+    """Return seconds for the paper's 2000 iterations, from a tenth of them."""
+    iterations = 200
+    train = {"plain": plain_training, "ours": our_training}[method]
+    train(channels, device, 10)
+    return timed(lambda number: train(channels, device, iterations)) * 2000 / iterations
+
+
+def plain_training(channels: int, device: str, iterations: int) -> None:
+    """Train as anybody would write it: nn.Sequential and Adam."""
+    import torch
+    from torch import nn
+
+    layers = nn.Conv2d(channels, 18, 3, padding=1), nn.InstanceNorm2d(18), nn.GELU()
+    network = nn.Sequential(*layers, nn.Conv2d(18, channels, 3, padding=1), nn.Tanh()).to(device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    for _ in range(iterations):
+        noise = torch.randn(1, channels, 104, 104, device=device)
+        output = network(noise)
+        variation = output.diff(dim=2).square().sum() + output.diff(dim=3).square().sum()
+        loss = (output - noise).abs().mean() + variation / output.numel()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        loss.item()
+
+
+def our_training(channels: int, device: str, iterations: int) -> None:
+    """Train by this package, without change of the recipe."""
+    from dataclasses import replace
+
+    import napari_noiser as noiser
+
+    recipe = replace(noiser.RECIPES["noiser"], iterations=iterations)
+    noiser.train(recipe, channels=channels, device=device)
+
+
+def measure_moments(shape: tuple[int, ...], device: str) -> float:
+    """Return seconds for the statistics alone."""
+    from napari_noiser.stack.enhance import render_steps
+    from napari_noiser.stack.work import plan
+
+    def measure_only(number: int) -> None:
+        axes = "YXS" if shape[-1] == 3 else None
+        steps = render_steps(plan(images[number % 3], axes=axes, device=device))
+        for step in steps:
+            if step.done == step.total // 2:
+                steps.close()
+
+    images = [sample(shape, seed) for seed in range(3)]
+    return timed(measure_only)
+
+
+def memcpy_bandwidth() -> float:
+    """Return bytes a second, read and written, of copying a large array."""
+    source = np.ones(2**27, np.uint8)
+    target = np.empty_like(source)
+    return 2 * source.nbytes / timed(lambda number: np.copyto(target, source))
+
+
+def _resident() -> int:
+    return _status("VmRSS")
+
+
+def _peak() -> int:
+    return _status("VmHWM")
+
+
+def _status(field: str) -> int:
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field))
+
+
+def alone(function: Callable[..., object], *arguments: object) -> object:
+    """Call a function in a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def print_rendering(device: str, bandwidth: float) -> None:
+    """Print one row a case."""
+    print(
+        "| image | plain | ours | ratio | moments | Mvoxel/s | memcpy | plain peak | ours peak |"
+    )
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+    for name, shape in CASES.items():
+        slow, slow_peak = alone(measure, "plain", shape, device)
+        fast, fast_peak = alone(measure, "ours", shape, device)
+        moments = alone(measure_moments, shape, device)
+        values = float(np.prod(shape))
+        voxels = values / (3 if shape[-1] == 3 else 1)
+        share = 5 * values / fast / bandwidth  # one byte in, four out
+        print(
+            f"| {name} | {slow:.3f} s | {fast:.3f} s | {slow / fast:.1f} | {moments:.3f} s | "
+            f"{voxels / fast / 1e6:.1f} | {share:.1%} | {slow_peak / 1e6:.0f} MB | "
+            f"{fast_peak / 1e6:.0f} MB |",
+            flush=True,
+        )
+
+
+def print_training(device: str) -> None:
+    """Print the time of the paper's 2000 iterations."""
+    print("\n| training, 2000 iterations | plain | ours | ratio |\n|---|--:|--:|--:|")
+    for channels in (1, 3):
+        slow = alone(measure_training, "plain", channels, device)
+        fast = alone(measure_training, "ours", channels, device)
+        print(f"| {channels} channels | {slow:.2f} s | {fast:.2f} s | {slow / fast:.1f} |")
+
+
+def main() -> None:
+    """Print both tables as Markdown."""
+    import torch
+
+    import napari_noiser as noiser
+
+    device = sys.argv[1] if len(sys.argv) > 1 else "cpu"
+    where = torch.cuda.get_device_name() if device.startswith("cuda") else _processor()
+    bandwidth = memcpy_bandwidth()
+    print(
+        f"{where}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; napari-noiser "
+        f"{noiser.__version__}, torch {torch.__version__}; memcpy {bandwidth / 1e9:.1f} GB/s\n"
+    )
+    print_rendering(device, bandwidth)
+    print_training(device)
+
+
+def _processor() -> str:
+    with open("/proc/cpuinfo") as info:
+        names = [line.split(":")[1].strip() for line in info if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    main()
