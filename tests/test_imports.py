@@ -44,9 +44,9 @@ def within(modules: set[str], *roots: str) -> set[str]:
     return {m for m in modules if any(m == r or m.startswith(r + ".") for r in roots)}
 
 
-def test_importing_the_package_brings_in_neither_torch_nor_the_desktop() -> None:
+def test_importing_the_package_brings_in_neither_torch_nor_dask_nor_the_desktop() -> None:
     script = "import napari_noiser, sys; print(*sys.modules)"
-    assert not within(set(run(script).split()), "torch", *DESKTOP)
+    assert not within(set(run(script).split()), "torch", "dask", *DESKTOP)
 
 
 def test_listing_the_recipes_does_not_bring_in_torch() -> None:

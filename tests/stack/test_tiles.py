@@ -40,6 +40,42 @@ def test_a_halo_reaches_as_far_as_asked_or_to_the_border(
             assert (low, high) == (place.start - read.start, read.stop - place.stop)
 
 
+@settings(deadline=None)
+@given(shapes, st.integers(1, 20), st.integers(0, 2), st.data())
+def test_a_part_of_an_image_has_the_tiles_of_the_whole(
+    shape: tuple[int, ...], side: int, halo: int, data: st.DataObject
+) -> None:
+    starts = [data.draw(st.integers(0, length - 1)) for length in shape]
+    stops = [
+        data.draw(st.integers(start + 1, length))
+        for start, length in zip(starts, shape, strict=True)
+    ]
+    margin = tuple(
+        (min(halo, start), min(halo, length - stop))
+        for start, stop, length in zip(starts, stops, shape, strict=True)
+    )
+    cut = [
+        slice(start - low, stop + high)
+        for start, stop, (low, high) in zip(starts, stops, margin, strict=True)
+    ]
+    part, covered = np.empty(shape)[tuple(cut)], np.zeros(shape, int)
+    for tile in tiles(part.shape, side, halo, margin):
+        place = tuple(
+            slice(there.start + where.start, there.stop + where.start)
+            for there, where in zip(tile.place, cut, strict=True)
+        )
+        covered[place] += 1
+        for length, there, sides in zip(shape, place, tile.halo, strict=True):
+            assert sides == (min(halo, there.start), min(halo, length - there.stop))
+        assert part[tile.read].shape == tuple(
+            there.stop - there.start + sum(sides)
+            for there, sides in zip(tile.place, tile.halo, strict=True)
+        )
+    inside = tuple(map(slice, starts, stops))
+    assert (covered[inside] == 1).all()
+    assert covered.sum() == covered[inside].size
+
+
 def test_a_side_beyond_the_image_is_one_tile() -> None:
     (tile,) = tiles((5, 6), 1000, 2)
     assert tile.place == tile.read == (slice(0, 5), slice(0, 6))

@@ -177,7 +177,7 @@ def enhance_layer(
         As in `enhance`; left out, it is read from the layer's axis labels ("t", "channel", "z",
         ...) and `rgb`, and unnamed axes are taken for YX, ZYX, TZYX, TCZYX.
     progress : bool or callable
-        As in `enhance`.
+        As in `enhance`: dask's own affair, if the layer's data are a dask array.
     **options
         ndim, statistics, mask, brightness, contrast, device, tile, memory_limit, dtype, out: as
         in `enhance`.
@@ -188,7 +188,8 @@ def enhance_layer(
         Not yet in a viewer (``viewer.add_layer(...)``). It has the source's scale, units, axis
         labels, transforms, look and metadata; ``metadata["napari_noiser"]`` says how it was made.
         Its contrast limits start at the background: see
-        `napari_noiser.stack.display.display_limits`.
+        `napari_noiser.stack.display.display_limits`. A dask array is measured now, and rendered
+        as it is shown; its limits come from a few chunks.
 
     Raises
     ------
@@ -212,18 +213,37 @@ def enhance_layer(
     ('dim (noiser)', [0.5, 0.5])
     """
     from napari_noiser.stack.enhance import render_steps
+    from napari_noiser.stack.values import is_dask
     from napari_noiser.stack.work import plan
 
     unknown = set(options) - set(signature(plan).parameters)
     if unknown:
         raise TypeError(f"enhance_layer takes no argument {sorted(unknown)}; see enhance")
     source = ImageSource.of(layer, axes)
-    work = plan(source.array, model, axes=source.axes, **options)
-    note = source.note(work.stack.layout.ndim)
+    note = source.note(options.get("ndim", 2))
     if note:
         warnings.warn(note, stacklevel=2)
+    if is_dask(source.array) and options.get("out") is None:
+        return _show_lazily(source, model, progress, options)
+    work = plan(source.array, model, axes=source.axes, **options)
     result = drain(render_steps(work), progress, "enhancing")
     return source.result(result, work.describe(), display_limits(result, source.rgb))
+
+
+def _show_lazily(
+    source: ImageSource,
+    model: str | PathLike[str] | Model,
+    progress: Progress,
+    options: Mapping[str, Any],
+) -> Image:
+    """Measure a dask array now; napari would have to, for every plane that it shows."""
+    from napari_noiser.stack.lazy import few_values, plan_lazily
+
+    work = plan_lazily(source.array, model, axes=source.axes, progress=progress, **options)
+    work = work.measured()
+    result = work.result()
+    sample = result if source.rgb else few_values(result)
+    return source.result(result, work.describe(), display_limits(sample, source.rgb))
 
 
 def guess_axes(layer: Image) -> str:

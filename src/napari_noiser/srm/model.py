@@ -112,6 +112,10 @@ class Model:
             "fingerprint": self.fingerprint,
         }
 
+    def __dask_tokenize__(self) -> dict[str, Any]:
+        # What makes two models the same to dask, which cannot see into tensors.
+        return self.describe()
+
     def fold(
         self,
         mean: NDArray[np.float64],

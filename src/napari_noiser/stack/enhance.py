@@ -247,9 +247,7 @@ def fold_exposures(
     }
 
 
-def render_tile(
-    work: Work, network: Folded | None, image: ImageIndex, tile: Tile
-) -> NDArray[Any]:
+def render_tile(work: Work, network: Folded | None, image: ImageIndex, tile: Tile) -> NDArray[Any]:
     """Return (S, *spatial) in the result's type for a tile's place: flat without a network."""
     raw = work.stack.read(image, tile.read)
     kept = raw[(slice(None), *_inner(tile))]

@@ -1,0 +1,380 @@
+"""Dask in, lazy dask out: moments are a sum over blocks, rendering a map over overlapping blocks.
+
+Every block is a small enhancement of its own, planned by whoever computes it, that differs in
+two things: its neighbours' edges are there to be read, and its exposure comes from all blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import isnan
+from os import PathLike
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import torch
+from dask.base import clone_key
+from dask.blockwise import Blockwise
+from dask.graph_manipulation import clone
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+from numpy.typing import NDArray
+
+from napari_noiser.srm.device import best_device
+from napari_noiser.srm.model import Model
+from napari_noiser.srm.patches import Halo
+from napari_noiser.stack.axes import ImageIndex, Layout
+from napari_noiser.stack.enhance import check_signal, fold_exposures, measure_tile, render_tile
+from napari_noiser.stack.moments import PatchMoments
+from napari_noiser.stack.tiles import Tile, tiles
+from napari_noiser.stack.values import is_dask
+from napari_noiser.stack.work import Method, Work, place_mask, plan
+
+__all__ = ["LazyWork", "few_values", "plan_lazily"]
+
+_SEED = "napari-noiser renders"
+_BLOCKS = 8  # how many are enough to tell where black and white should lie
+_VALUES = 2**17  # of each of them, an odd step apart: not of a few columns
+
+
+@dataclass(frozen=True)
+class LazyWork:
+    """An enhancement of a dask array, checked, of which nothing is computed.
+
+    Attributes
+    ----------
+    work : Work
+        What was asked for, with an array of nothing in the image's place.
+    image : dask array
+        In blocks that are nowhere thinner than the halo and hold all samples.
+    zero : dask array, optional
+        One value: what 64-bit integers are read against, as in `Stack`.
+    moments : dask array of PatchMoments
+        One an exposure: the image's axes, of length 1 where an exposure is shared.
+    method : Delayed
+        The method, once for all blocks.
+    options : mapping
+        What each block is planned with.
+    mask : dask array, optional
+        As it was given, if it was one.
+    """
+
+    work: Work
+    image: Any
+    zero: Any
+    moments: Any
+    method: Any
+    options: Mapping[str, Any]
+    mask: Any = None
+
+    def measured(self) -> LazyWork:
+        """Measure the image now, so that what is computed later is rendering alone."""
+        moments, zero = dask.persist(self.moments, self.zero)
+        return replace(self, moments=moments, zero=zero)
+
+    def result(self) -> Any:
+        """Return the enhanced image, a lazy dask array."""
+        halo = self.work.method.halo
+        return da.map_blocks(
+            _render_block,
+            _with_edges(_again(self.image), self.work.stack.layout, halo),
+            self.moments,
+            self.zero,
+            method=self.method,
+            grid=self.image.numblocks,
+            options=self.options,
+            chunks=self.image.chunks,
+            dtype=self.work.dtype,
+            meta=np.empty((0,) * self.image.ndim, self.work.dtype),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `Work.describe` does, but for what only computing would show.
+
+        The device is the one asked for, which may be "auto", and a dask mask its name.
+        """
+        found = {**self.work.describe(), "device": str(self.options["device"])}
+        return found if self.mask is None else {**found, "mask": self.mask.name}
+
+
+def plan_lazily(
+    image: Any,
+    model: str | PathLike[str] | Model | Method = "noiser",
+    *,
+    mask: Any = None,
+    device: Any = "auto",
+    progress: Any = False,
+    **options: Any,
+) -> LazyWork:
+    """Check what `napari_noiser.enhance` was asked for of a dask array; nothing is computed.
+
+    Parameters
+    ----------
+    image : dask array
+        Of known shape.
+    model, mask, device : see `napari_noiser.enhance`
+        The mask may be a dask array as well; others are part of the graph.
+    progress : False
+        It is dask's own affair.
+    **options
+        The rest, as in `napari_noiser.enhance`; there is no `out` to fill.
+
+    Returns
+    -------
+    LazyWork
+        Its `result` is the lazy array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `napari_noiser.enhance`.
+    """
+    _check(image, device, progress)
+    # plan() looks at shape and dtype only, but for the zero of 64-bit integers: here it is 0.
+    nothing = np.broadcast_to(np.zeros((), image.dtype), image.shape)
+    masked = None if is_dask(mask) else mask
+    work = plan(nothing, model, mask=masked, device="cpu", **options)
+    layout = work.stack.layout
+    image = image.rechunk(_chunks(image, layout, work.method.halo))
+    zero = None
+    if image.dtype.kind in "ui" and image.dtype.itemsize == 8:
+        zero = image[(slice(0, 1),) * image.ndim]
+    blocks = None if mask is None else _blocks_of_mask(mask, image, layout)
+    options = {**options, "device": device}
+    method = dask.delayed(work.method, pure=True, traverse=False)
+    moments = _moments(work, image, blocks, zero, method, options)
+    named = mask if is_dask(mask) else None
+    return LazyWork(work, image, zero, moments, method, options, named)
+
+
+def few_values(array: Any) -> NDArray[Any]:
+    """Compute some values of a lazy array: of at most 8 blocks, spread along its diagonal."""
+    corners = {
+        tuple((count - 1) * step // (_BLOCKS - 1) for count in array.numblocks)
+        for step in range(_BLOCKS)
+    }
+    blocks = (array.blocks[corner].ravel() for corner in sorted(corners))
+    sampled = [block[:: block.size // _VALUES | 1] for block in blocks]
+    values: NDArray[Any] = da.concatenate(sampled).compute()
+    return values
+
+
+def _check(image: Any, device: Any, progress: Any) -> None:
+    if any(isnan(length) for length in image.shape):
+        raise ValueError(
+            f"image must be of known shape, got {image.shape}; call its compute_chunk_sizes()"
+        )
+    if progress is not False:
+        raise ValueError(
+            f"progress must be False for a dask image, whose result is lazy, got {progress!r}; "
+            "compute the result under dask.diagnostics.ProgressBar()"
+        )
+    if device != "auto":
+        try:
+            torch.device(device)  # whether it works is for those who compute to say
+        except (RuntimeError, TypeError):
+            best_device(device)  # the error that names what there is
+
+
+def _chunks(image: Any, layout: Layout, halo: int) -> tuple[Any, ...]:
+    """Return the image's chunks, S in one, merged where thinner than the halo, none empty."""
+
+    def along(letter: str, chunks: tuple[int, ...]) -> Any:
+        if letter == "S":
+            return -1
+        filled = tuple(length for length in chunks if length)
+        return _thick(filled, halo) if letter in layout.spatial else filled
+
+    return tuple(
+        along(letter, each) for letter, each in zip(layout.axes, image.chunks, strict=True)
+    )
+
+
+def _thick(chunks: tuple[int, ...], least: int) -> Any:
+    """Return chunks of at least a length, and regular where they change, as zarr wants them."""
+    if min(chunks) >= least:
+        return chunks
+    length, step = sum(chunks), max(chunks)
+    for size in range(step, length, step):
+        if size >= least and (length % size == 0 or length % size >= least):
+            return size
+    return -1
+
+
+def _again(image: Any) -> Any:
+    """Return an image under other names, so that dask computes it a second time.
+
+    Otherwise it would hold each block from its measuring to its rendering: all of them at once.
+    """
+    twin = clone(image, seed=_SEED)
+    known = twin.dask.get_all_external_keys()
+    layers = {
+        name: layer
+        if isinstance(layer, Blockwise)
+        else MaterializedLayer({key: _renamed(key, task, known) for key, task in layer.items()})
+        for name, layer in twin.dask.layers.items()
+    }
+    graph = HighLevelGraph(layers, twin.dask.dependencies)
+    return da.Array(graph, twin.name, twin.chunks, meta=twin._meta)
+
+
+def _renamed(key: Any, task: Any, known: Collection[Any]) -> Any:
+    """Return a cloned task under its key: clone() leaves some the old names (dask issue 12455)."""
+    if not hasattr(task, "dependencies") or task.key == key:  # of older dask, or on a cluster
+        return task
+    names = {old: clone_key(old, _SEED) for old in task.dependencies}
+    return task.substitute({old: new for old, new in names.items() if new in known}, key=key)
+
+
+def _with_edges(image: Any, layout: Layout, halo: int) -> Any:
+    """Return the image in blocks with their neighbours' edges; where it ends there are none."""
+    depth = {
+        axis: halo if letter in layout.spatial and image.numblocks[axis] > 1 else 0
+        for axis, letter in enumerate(layout.axes)
+    }
+    return da.overlap.overlap(image, depth=depth, boundary="none", allow_rechunk=False)
+
+
+def _blocks_of_mask(mask: Any, image: Any, layout: Layout) -> Any:
+    """Return a mask with the image's axes and blocks, of length 1 where it is to be repeated."""
+    placed = da.asarray(place_mask(mask if is_dask(mask) else np.asarray(mask), layout)) != 0
+    whole = placed[tuple(None if letter == "S" else slice(None) for letter in layout.axes)]
+    return whole.rechunk(
+        tuple(
+            each if length > 1 else 1
+            for each, length in zip(image.chunks, whole.shape, strict=True)
+        )
+    )
+
+
+def _moments(
+    work: Work, image: Any, mask: Any, zero: Any, method: Any, options: Mapping[str, Any]
+) -> Any:
+    """Return the moments of each exposure: those of all images in all blocks, summed as a tree."""
+    layout = work.stack.layout
+    nothing = np.empty((0,) * image.ndim, object)
+    measured = da.map_blocks(
+        _measure_block,
+        _with_edges(image, layout, 1),
+        mask,
+        zero,
+        method=method,
+        grid=image.numblocks,
+        options=options,
+        chunks=tuple(
+            each if letter in layout.outer else (1,) * len(each)
+            for letter, each in zip(layout.axes, image.chunks, strict=True)
+        ),
+        dtype=object,
+        meta=nothing,
+    )
+    shared = layout.spatial + "S" + layout.shared(work.statistics)
+    axes = tuple(axis for axis, letter in enumerate(layout.axes) if letter in shared)
+    exposures = measured.sum(axis=axes, dtype=object, keepdims=True)
+    return exposures.map_blocks(_checked, count=exposures.size, dtype=object, meta=nothing)
+
+
+def _checked(moments: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return moments as they are, or say that there is no signal."""
+    check_signal(moments.ravel().tolist(), everything=moments.size == count)
+    return moments
+
+
+def _measure_block(
+    block: NDArray[Any],
+    mask: NDArray[np.bool_] | None,
+    zero: NDArray[Any] | None,
+    *,
+    block_id: tuple[int, ...],
+    method: Method,
+    grid: tuple[int, ...],
+    options: Mapping[str, Any],
+) -> NDArray[Any]:
+    """Return the moments of each image in a block: its outer axes, the others of length 1."""
+    work, margin = _part(block, zero, method, 1, block_id, grid, options)
+    layout = work.stack.layout
+    if mask is not None:
+        work = replace(work, mask=_mask_of_part(mask, layout, margin))
+    found = np.empty([n if a in layout.outer else 1 for a, n in _lengths(layout)], object)
+    for place, image in enumerate(layout.images()):
+        total = PatchMoments.none(layout.samples * 3**layout.ndim)
+        for tile in _tiles(work, 1, margin):
+            total += measure_tile(work, image, tile)
+        found.flat[place] = total
+    return found
+
+
+def _render_block(
+    block: NDArray[Any],
+    moments: NDArray[Any],
+    zero: NDArray[Any] | None,
+    *,
+    block_id: tuple[int, ...],
+    method: Method,
+    grid: tuple[int, ...],
+    options: Mapping[str, Any],
+) -> NDArray[Any]:
+    """Return a block enhanced, without its edges."""
+    work, margin = _part(block, zero, method, method.halo, block_id, grid, options)
+    layout = work.stack.layout
+    each = np.broadcast_to(moments, [n if a in layout.outer else 1 for a, n in _lengths(layout)])
+    exposures: dict[ImageIndex, PatchMoments] = {
+        work.exposure(image): found
+        for image, found in zip(layout.images(), each.flat, strict=True)
+    }
+    folded = fold_exposures(work, exposures)
+    low = [before for before, _ in margin]
+    result = np.empty(_inner_shape(layout, margin), work.dtype)
+    for image in layout.images():
+        for tile in _tiles(work, method.halo, margin):
+            rendered = render_tile(work, folded.get(work.exposure(image)), image, tile)
+            place = tuple(
+                slice(there.start - before, there.stop - before)
+                for there, before in zip(tile.place, low, strict=True)
+            )
+            layout.write(result, image, place, rendered)
+    return result
+
+
+def _part(
+    block: NDArray[Any],
+    zero: NDArray[Any] | None,
+    method: Method,
+    halo: int,
+    block_id: tuple[int, ...],
+    grid: tuple[int, ...],
+    options: Mapping[str, Any],
+) -> tuple[Work, Halo]:
+    """Return the plan for a block, and how much of the block are its neighbours' edges."""
+    work = plan(block, method, **options)
+    if zero is not None:
+        work = replace(work, stack=replace(work.stack, zero=int(zero.item())))
+    layout = work.stack.layout
+    at = {a: (i > 0, i < n - 1) for a, i, n in zip(layout.axes, block_id, grid, strict=True)}
+    return work, tuple((halo * at[a][0], halo * at[a][1]) for a in layout.spatial)
+
+
+def _tiles(work: Work, halo: int, margin: Halo) -> Iterator[Tile]:
+    return tiles(work.stack.layout.image_shape, work.side, halo, margin)
+
+
+def _lengths(layout: Layout) -> Iterator[tuple[str, int]]:
+    return zip(layout.axes, layout.shape, strict=True)
+
+
+def _inner_shape(layout: Layout, margin: Halo) -> list[int]:
+    """Return the shape of a block without its neighbours' edges."""
+    edges = {letter: sum(sides) for letter, sides in zip(layout.spatial, margin, strict=True)}
+    return [length - edges.get(letter, 0) for letter, length in _lengths(layout)]
+
+
+def _mask_of_part(mask: NDArray[np.bool_], layout: Layout, margin: Halo) -> NDArray[np.bool_]:
+    """Return a mask as `Work` takes it, repeated and with room for the neighbours' edges."""
+    sides = dict(zip(layout.spatial, margin, strict=True))
+    whole = layout.without_samples
+    if "S" in layout.axes:
+        mask = mask.squeeze(layout.axes.index("S"))
+    here = np.broadcast_to(mask, _inner_shape(whole, margin))
+    return np.pad(here, [sides.get(letter, (0, 0)) for letter in whole.axes])
