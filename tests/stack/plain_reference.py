@@ -56,3 +56,10 @@ def largest_difference(one: np.ndarray, other: np.ndarray) -> float:
     one, other = np.asarray(one), np.asarray(other)
     assert one.shape == other.shape
     return float(np.abs(one.astype(np.float64) - other.astype(np.float64)).max())
+
+
+def assert_same(one: np.ndarray, other: np.ndarray) -> None:
+    """Check that two results are the same to float rounding: BLAS may sum in another order."""
+    one, other = np.asarray(one), np.asarray(other)
+    assert one.dtype == other.dtype
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)

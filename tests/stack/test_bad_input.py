@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from plain_reference import largest_difference, scene
+from plain_reference import assert_same, largest_difference, scene
 
 from napari_noiser import closed_form, enhance, load_model
 
@@ -220,7 +220,7 @@ def test_a_masked_array_is_refused_with_the_way_out() -> None:
 
 def test_a_tensor_is_taken_for_the_array_that_it_holds() -> None:
     image = np.random.default_rng(0).random((12, 12))
-    np.testing.assert_array_equal(enhance(torch.from_numpy(image)), enhance(image))
+    assert_same(enhance(torch.from_numpy(image)), enhance(image))
 
 
 def test_values_too_small_to_square_are_refused() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_reference import largest_difference, plain_srm, scene
+from plain_reference import assert_same, largest_difference, plain_srm, scene
 
 from napari_noiser import enhance, load_model
 
@@ -59,7 +59,7 @@ def test_volume_is_each_time_point_for_itself(ndim: int) -> None:
 @pytest.mark.parametrize("statistics", ["stack", "volume", "plane"])
 def test_on_one_image_the_scopes_are_the_same(statistics: str) -> None:
     image = scene((30, 31))
-    np.testing.assert_array_equal(enhance(image, statistics=statistics), enhance(image))
+    assert_same(enhance(image, statistics=statistics), enhance(image))
 
 
 @pytest.mark.parametrize("statistics", ["stack", "volume", "plane"])
@@ -90,7 +90,7 @@ def test_one_sample_is_gray() -> None:
 
 def test_a_trailing_axis_of_three_is_x() -> None:
     image = scene((12, 13, 3))
-    np.testing.assert_array_equal(enhance(image), enhance(image, axes="ZYX"))
+    assert_same(enhance(image), enhance(image, axes="ZYX"))
 
 
 @settings(deadline=None, max_examples=20)
@@ -115,7 +115,7 @@ def test_a_mask_may_hold_labels(dtype: str) -> None:
     labels = np.zeros((30, 31), int)
     labels[3:20, 4:9], labels[22:28, 10:30] = 1, 7
     expected = enhance(image, mask=labels > 0)
-    np.testing.assert_array_equal(enhance(image, mask=labels.astype(dtype)), expected)
+    assert_same(enhance(image, mask=labels.astype(dtype)), expected)
 
 
 def test_a_mask_stands_for_the_leading_axes_that_it_lacks() -> None:
@@ -124,7 +124,7 @@ def test_a_mask_stands_for_the_leading_axes_that_it_lacks() -> None:
     mask[5:30, 6:20] = True
     found = enhance(planes, mask=mask)
     full = np.broadcast_to(mask, planes.shape)
-    np.testing.assert_array_equal(found, enhance(planes, mask=full))
+    assert_same(found, enhance(planes, mask=full))
     assert largest_difference(found, plain_srm(planes[:, None], GRAY, inside=full)[:, 0]) < 1e-5
     # A mask of its own for each plane:
     own = full.copy()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_reference import largest_difference, plain_srm, scene
+from plain_reference import assert_same, largest_difference, plain_srm, scene
 
 from napari_noiser import Recipe, closed_form, enhance, load_model, train
 from napari_noiser.srm.model import BUNDLED
@@ -29,19 +29,17 @@ def test_every_bundled_model(name: str, channels: int, ndim: int) -> None:
 
 def test_a_name_takes_the_bundle_for_samples_and_ndim() -> None:
     image = scene((3, 20, 22))
-    np.testing.assert_array_equal(
-        enhance(image, "noiser", axes="SYX"), enhance(image, RGB, axes="SYX")
-    )
-    np.testing.assert_array_equal(enhance(image, "noiser", ndim=3), enhance(image, VOLUME, ndim=3))
-    np.testing.assert_array_equal(enhance(image, "noiser"), enhance(image, GRAY))
-    np.testing.assert_array_equal(enhance(image), enhance(image, "noiser"))
+    assert_same(enhance(image, "noiser", axes="SYX"), enhance(image, RGB, axes="SYX"))
+    assert_same(enhance(image, "noiser", ndim=3), enhance(image, VOLUME, ndim=3))
+    assert_same(enhance(image, "noiser"), enhance(image, GRAY))
+    assert_same(enhance(image), enhance(image, "noiser"))
 
 
 def test_a_saved_model_renders_the_same(tmp_path) -> None:
     image = scene((20, 22))
     path = GRAY.save(tmp_path / "mine")
     for model in (path, str(path)):
-        np.testing.assert_array_equal(enhance(image, model), enhance(image, GRAY))
+        assert_same(enhance(image, model), enhance(image, GRAY))
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (2, 1), (1, 40), (40, 1), (2, 2), (3, 5)])
@@ -87,7 +85,7 @@ def test_brightness_and_contrast_act_on_the_response_before_tanh(
 
 def test_whole_numbers_serve_as_brightness_and_contrast() -> None:
     image = scene((20, 21))
-    np.testing.assert_array_equal(
+    assert_same(
         enhance(image, brightness=1, contrast=np.float32(2)),
         enhance(image, brightness=1.0, contrast=2.0),
     )

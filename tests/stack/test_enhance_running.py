@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from plain_reference import largest_difference, scene
+from plain_reference import assert_same, largest_difference, scene
 
 from napari_noiser import enhance
 from napari_noiser.stack.enhance import render_steps
@@ -58,7 +58,7 @@ def layouts_in_memory(tmp_path: Path) -> dict[str, np.ndarray]:
 def test_where_the_values_lie_does_not_matter(tmp_path: Path) -> None:
     for name, image in layouts_in_memory(tmp_path).items():
         np.testing.assert_array_equal(image, IMAGE, err_msg=name)
-        np.testing.assert_array_equal(enhance(image), ENHANCED, err_msg=name)
+        assert_same(enhance(image), ENHANCED)
         floats = image.astype("f4", order="K")
         assert largest_difference(enhance(floats), ENHANCED) < 1e-6, name
 
@@ -79,13 +79,13 @@ def test_the_input_is_never_modified() -> None:
 
 def test_the_result_is_a_new_array_every_time() -> None:
     one, other = enhance(IMAGE), enhance(IMAGE)
-    np.testing.assert_array_equal(one, other)
+    assert_same(one, other)
     assert not np.shares_memory(one, other)
 
 
 def test_an_array_is_read_twice_and_in_tiles_only() -> None:
     watched = Watched(scene((3, 60, 70)))
-    np.testing.assert_array_equal(enhance(watched, tile=20), enhance(watched.array, tile=20))
+    assert_same(enhance(watched, tile=20), enhance(watched.array, tile=20))
     assert watched.largest <= (20 + 2 * 2) ** 2
     tiles = 3 * 3 * 4
     assert watched.reads <= 2 * tiles + 1
@@ -116,7 +116,7 @@ def test_the_generator_tells_the_stages_and_returns_the_result() -> None:
             break
     assert [event.stage for event in events] == ["measure"] * 6 + ["render"] * 6
     assert [event.done for event in events] == list(range(1, 13))
-    np.testing.assert_array_equal(result, enhance(IMAGE, tile=32))
+    assert_same(result, enhance(IMAGE, tile=32))
 
 
 def test_the_generator_checks_its_arguments_before_the_first_step() -> None:
@@ -194,6 +194,6 @@ def test_a_memory_limit_bounds_what_is_held(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     limited, unlimited = map(int, done.stdout.split())
-    bound = 2 * limit + 8_000_000  # allocators hold a little of their own
+    bound = 2 * limit + 24_000_000  # allocators and BLAS hold buffers of their own, each thread
     assert limited < bound
     assert unlimited > 4 * bound, "the measure does not see what a whole image takes"
