@@ -1,11 +1,13 @@
 """The network's two ways of computing agree: matrix products and torch's convolutions."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from napari_noiser.srm.model import load_model
 from napari_noiser.srm.network import SRM
-from napari_noiser.srm.patches import gather_taps, patches, spread_taps
+from napari_noiser.srm.patches import Scratch, gather_taps, patches, spread_taps
 
 FORMS = [(1, 2, 20), (3, 2, 17), (1, 3, 9), (2, 3, 8)]
 
@@ -55,3 +57,23 @@ def test_spreading_is_gathering_with_zeros_beyond(shape):
     taps = torch.randn(shape, dtype=torch.float64)
     padded = functional.pad(taps, (1, 1) * (len(shape) - 2))
     torch.testing.assert_close(spread_taps(taps), gather_taps(padded))
+
+
+def test_scratch_serves_again_and_grows():
+    scratch, like = Scratch(), torch.empty(0)
+    first = scratch.take("columns", (4, 5), like)
+    smaller = scratch.take("columns", (3, 2), like)
+    assert smaller.shape == (3, 2)
+    assert smaller.data_ptr() == first.data_ptr()
+    assert scratch.take("columns", (40, 50), like).shape == (40, 50)
+    assert scratch.take("columns", (2, 2), like.double()).dtype == torch.float64
+    assert scratch.take("hidden", (2, 2), like).data_ptr() != first.data_ptr()
+
+
+def test_a_tile_does_not_see_what_the_last_one_left():
+    model, scratch = load_model("noiser"), Scratch()
+    folded = model.fold(np.zeros(9), np.eye(9), torch.device("cpu"))
+    halo = ((0, 0), (0, 0))
+    for side in (30, 12, 21):
+        tile = torch.randn(1, 1, side, side)
+        torch.testing.assert_close(folded(tile, halo, scratch), folded(tile, halo))

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
+from math import prod
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Halo", "gather_taps", "pad_missing", "patches", "spread_taps"]
+__all__ = [
+    "Halo",
+    "Scratch",
+    "gather_taps",
+    "pad_missing",
+    "patches",
+    "patches_shape",
+    "spread_taps",
+]
 
 Halo = tuple[tuple[int, int], ...]
 """A spatial axis each: how many voxels of true neighbours a tile carries at its low and high
 side. Fewer than a convolution needs means that the image ends there."""
+
+
+class Scratch:
+    """Memory that serves one tile after the other.
+
+    To ask the system for it anew, and to fault its pages in, costs as much as the work itself.
+    What is taken stays valid until its name is taken again; not for use by several threads.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, Tensor] = {}
+
+    def take(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Return a tensor of a shape, of whatever values, of the type and device of another."""
+        size = prod(shape)
+        held = self._held.get(name)
+        if held is None or held.numel() < size or held.dtype != like.dtype:
+            held = self._held[name] = like.new_empty(size)
+        return held[:size].view(*shape)
 
 
 def pad_missing(tile: Tensor, halo: Halo, needed: int) -> Tensor:
@@ -31,13 +60,15 @@ def pad_missing(tile: Tensor, halo: Halo, needed: int) -> Tensor:
     return functional.pad(tile, pads, mode="replicate") if any(pads) else tile
 
 
-def patches(image: Tensor) -> Tensor:
+def patches(image: Tensor, out: Tensor | None = None) -> Tensor:
     """Return the patches around all voxels but the outermost as columns.
 
     Parameters
     ----------
     image : Tensor
         (C, ...).
+    out : Tensor, optional
+        To be filled, of the shape of the result.
 
     Returns
     -------
@@ -46,10 +77,16 @@ def patches(image: Tensor) -> Tensor:
         of a convolution's kernel.
     """
     inner = [length - 2 for length in image.shape[1:]]
-    columns = image.new_empty((image.shape[0], 3 ** len(inner), *inner))
+    columns = image.new_empty(patches_shape(image)) if out is None else out
     for tap, shift in enumerate(product(range(3), repeat=len(inner))):
         columns[:, tap] = image[_window(shift, inner)]
     return columns
+
+
+def patches_shape(image: Tensor) -> tuple[int, ...]:
+    """Return the shape of an image's `patches`."""
+    channels, *spatial = image.shape
+    return (channels, 3 ** len(spatial), *(length - 2 for length in spatial))
 
 
 def gather_taps(taps: Tensor) -> Tensor:

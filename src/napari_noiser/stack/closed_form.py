@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_noiser.progress import drain
 from napari_noiser.srm.network import convolution
-from napari_noiser.srm.patches import Halo, pad_missing
+from napari_noiser.srm.patches import Halo, Scratch, pad_missing
 from napari_noiser.stack.axes import Layout, Statistics
 from napari_noiser.stack.enhance import render_steps
 from napari_noiser.stack.values import Stack, is_dask
@@ -97,6 +97,6 @@ class _FoldedBox:
     scale: float
     weight: Tensor
 
-    def __call__(self, tile: Tensor, halo: Halo) -> Tensor:
+    def __call__(self, tile: Tensor, halo: Halo, scratch: Scratch) -> Tensor:
         convolve = convolution(tile.ndim - 2)
         return convolve(pad_missing(tile, halo, 1), self.weight, groups=len(self.weight))

@@ -233,7 +233,7 @@ def measure_tile(work: Work, image: ImageIndex, tile: Tile) -> PatchMoments:
     if work.mask is not None:
         here = work.stack.layout.without_samples.read(work.mask, image, tile.place)[0]
         inside = torch.from_numpy(here.copy()).to(device)
-    return patch_moments(torch.from_numpy(values).to(device), tile.halo, inside)
+    return patch_moments(torch.from_numpy(values).to(device), tile.halo, inside, work.scratch)
 
 
 def fold_exposures(
@@ -264,7 +264,7 @@ def _render(network: Folded, raw: NDArray[Any], halo: Halo, work: Work) -> NDArr
     values = work.stack.normalised(raw, network.centre, network.scale)
     tile = torch.from_numpy(values)[None].to(work.device)
     with _full_precision(work.device):
-        response = network(tile, halo)
+        response = network(tile, halo, work.scratch)
     # (tanh(z) + 1) / 2 is the logistic function of 2 z
     response.mul_(2 * work.contrast).add_(2 * work.brightness).sigmoid_()
     result: NDArray[np.float32] = response[0].cpu().numpy()

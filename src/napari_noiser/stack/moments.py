@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_noiser.srm.patches import Halo, pad_missing, patches
+from napari_noiser.srm.patches import Halo, Scratch, pad_missing, patches, patches_shape
 
 __all__ = ["PatchMoments", "patch_moments"]
 
@@ -62,7 +62,9 @@ class PatchMoments:
         )
 
 
-def patch_moments(tile: Tensor, halo: Halo, inside: Tensor | None = None) -> PatchMoments:
+def patch_moments(
+    tile: Tensor, halo: Halo, inside: Tensor | None = None, scratch: Scratch | None = None
+) -> PatchMoments:
     """Return the moments of the patches centred in a tile.
 
     Parameters
@@ -74,6 +76,8 @@ def patch_moments(tile: Tensor, halo: Halo, inside: Tensor | None = None) -> Pat
         What the tile carries of the halo.
     inside : Tensor of bool, optional
         Of the tile without its halo: which patches count.
+    scratch : Scratch, optional
+        Memory to work in.
 
     Returns
     -------
@@ -86,14 +90,13 @@ def patch_moments(tile: Tensor, halo: Halo, inside: Tensor | None = None) -> Pat
         If values differ by so little that the squares are 0 in float64.
     """
     padded = pad_missing(tile[None], halo, 1)[0]
-    taps = 3 ** len(halo)
+    scratch = scratch or Scratch()
+    room = scratch.take("columns of moments", patches_shape(padded), padded)
     if inside is None and bool(padded.isfinite().all()):
         origin = _origin(padded.flatten(1))
-        columns = patches((padded.flatten(1) - origin).view(padded.shape)).view(
-            len(tile) * taps, -1
-        )
-        return _moments(columns, origin.repeat_interleave(taps, dim=0))
-    columns = patches(padded).view(len(tile) * taps, -1)
+        columns = patches((padded.flatten(1) - origin).view(padded.shape), room).flatten(2)
+        return _moments(columns.flatten(0, 1), origin.repeat_interleave(columns.shape[1], dim=0))
+    columns = patches(padded, room).flatten(2).flatten(0, 1)
     counted = columns.isfinite().all(dim=0)
     if inside is not None:
         counted &= inside.reshape(-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from os import PathLike
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ import napari_noiser
 from napari_noiser.checks import real
 from napari_noiser.srm.device import best_device
 from napari_noiser.srm.model import Model, load_model
-from napari_noiser.srm.patches import Halo
+from napari_noiser.srm.patches import Halo, Scratch
 from napari_noiser.stack.axes import ImageIndex, Layout, Statistics
 from napari_noiser.stack.tiles import Tile, default_side, tile_count, tile_side, tiles
 from napari_noiser.stack.values import Stack, output_type
@@ -32,7 +32,7 @@ class Folded(Protocol):
     def centre(self) -> NDArray[np.float64]: ...
     @property
     def scale(self) -> float: ...
-    def __call__(self, tile: Tensor, halo: Halo) -> Tensor: ...
+    def __call__(self, tile: Tensor, halo: Halo, scratch: Scratch) -> Tensor: ...
 
 
 class Method(Protocol):
@@ -67,6 +67,8 @@ class Work:
         Of the tiles.
     out : array, optional
         To be filled; a new one where there is none.
+    scratch : Scratch
+        Memory that serves all tiles.
     """
 
     stack: Stack
@@ -79,6 +81,7 @@ class Work:
     side: int
     dtype: np.dtype[Any]
     out: Any = None
+    scratch: Scratch = field(default_factory=Scratch, repr=False, compare=False)
 
     @property
     def tile_count(self) -> int:
