@@ -10,6 +10,7 @@ name them, and map by ``2c - 1``.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,11 +24,12 @@ __all__ = ["Gaussian", "Palette", "PureColour", "Source", "source_from_dict"]
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(ABC):
     """What a recipe learns from; one subclass a kind of signal."""
 
     kind: ClassVar[str]
 
+    @abstractmethod
     def fill(self, out: Tensor, generator: Generator) -> None:
         """Overwrite a training image with a fresh draw.
 
@@ -38,9 +40,8 @@ class Source:
         generator : torch.Generator
             Where the random numbers come from.
         """
-        raise NotImplementedError
 
-    def check_channels(self, channels: int) -> None:
+    def check_channels(self, channels: int) -> None:  # noqa: B027 - most take any number
         """Raise a `ValueError` if this source cannot make an image of so many channels."""
 
     def to_dict(self) -> dict[str, Any]:
