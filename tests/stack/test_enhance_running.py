@@ -20,18 +20,30 @@ ENHANCED = enhance(IMAGE)
 
 
 class Watched:
-    """An array that only slices, and counts how."""
+    """An array in chunks that only slices, and counts how."""
 
-    def __init__(self, array: np.ndarray) -> None:
-        self.array, self.shape, self.dtype = array, array.shape, array.dtype
-        self.reads = 0
+    def __init__(self, array: np.ndarray, chunks: tuple[int, ...] | None = None) -> None:
+        self.array, self.shape, self.dtype, self.chunks = array, array.shape, array.dtype, chunks
+        self.boxes: list[tuple[slice, ...]] = []
         self.largest = 0
 
-    def __getitem__(self, index: object) -> np.ndarray:
+    def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
         found = self.array[index]
-        self.reads += 1
+        self.boxes.append(index)
         self.largest = max(self.largest, found.size)
         return found
+
+    def chunk_reads(self) -> np.ndarray:
+        """Return how often each chunk was read, as storage that decodes whole chunks would."""
+        counts = np.zeros([-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True)], int)
+        for box in self.boxes:
+            counts[
+                tuple(
+                    slice(part.start // chunk, -(-part.stop // chunk))
+                    for part, chunk in zip(box, self.chunks, strict=True)
+                )
+            ] += 1
+        return counts
 
 
 def layouts_in_memory(tmp_path: Path) -> dict[str, np.ndarray]:
@@ -83,12 +95,62 @@ def test_the_result_is_a_new_array_every_time() -> None:
     assert not np.shares_memory(one, other)
 
 
-def test_an_array_is_read_twice_and_in_tiles_only() -> None:
+@pytest.mark.parametrize(
+    ("shape", "axes", "chunks", "ndim"),
+    [
+        ((60, 70), "YX", (16, 9), 2),
+        ((4, 60, 70), "ZYX", (3, 16, 16), 2),
+        ((2, 30, 3, 50), "CYSX", (1, 7, 2, 11), 2),
+        ((13, 30, 40), "ZYX", (4, 9, 11), 3),
+        ((2, 9, 2, 12, 20), "TZCYX", (1, 3, 2, 12, 7), 3),
+    ],
+)
+@pytest.mark.parametrize("tile", [4, 192])
+def test_every_chunk_is_read_exactly_twice(
+    shape: tuple[int, ...], axes: str, chunks: tuple[int, ...], ndim: int, tile: int
+) -> None:
+    watched = Watched(scene(shape, dtype="uint16"), chunks)
+    options = {"axes": axes, "ndim": ndim}
+    result = enhance(watched, tile=tile, **options)
+    assert largest_difference(result, enhance(watched.array, **options)) < 1e-6
+    assert (watched.chunk_reads() == 2).all()
+
+
+def test_an_array_that_tells_no_chunks_is_read_plane_by_plane() -> None:
     watched = Watched(scene((3, 60, 70)))
     assert_same(enhance(watched, tile=20), enhance(watched.array, tile=20))
-    assert watched.largest <= (20 + 2 * 2) ** 2
-    tiles = 3 * 3 * 4
-    assert watched.reads <= 2 * tiles + 1
+    assert len(watched.boxes) == 2 * 3
+    assert watched.largest == 60 * 70
+
+
+def test_too_little_memory_for_a_row_of_chunks_costs_reads_only() -> None:
+    image = scene((300, 400), dtype="uint16")
+    watched = Watched(image, (20, 20))
+    result = enhance(watched, memory_limit=20_000)
+    assert largest_difference(result, enhance(image)) < 1e-6
+    assert watched.chunk_reads().max() > 2
+    assert watched.largest * 2 <= 20_000 / 4
+
+
+def test_chunks_larger_than_memory_are_cut() -> None:
+    watched = Watched(scene((300, 400), dtype="uint16"), (300, 400))
+    result = enhance(watched, memory_limit=40_000)
+    assert largest_difference(result, enhance(watched.array)) < 1e-6
+    assert watched.largest * 2 <= 40_000 / 4
+
+
+def test_a_chunked_result_is_written_once_in_whole_chunks() -> None:
+    class Written(Watched):
+        def __setitem__(self, index: tuple[slice, ...], values: np.ndarray) -> None:
+            self.array[index] = values
+            self.boxes.append(index)
+
+    image = Watched(scene((3, 50, 70), dtype="uint16"), (2, 11, 70))
+    out = Written(np.zeros((3, 50, 70), "f4"), (1, 16, 16))
+    assert enhance(image, out=out, tile=8) is out
+    assert largest_difference(out.array, enhance(image.array)) < 1e-6
+    assert (out.chunk_reads() == 1).all()
+    assert (image.chunk_reads() == 2).all()
 
 
 def test_progress_is_called_for_every_tile_measured_and_rendered() -> None:
@@ -126,31 +188,27 @@ def test_the_generator_checks_its_arguments_before_the_first_step() -> None:
 
 @pytest.mark.parametrize("events", [1, 3, 13, 17])
 def test_closing_the_generator_stops_within_one_tile(events: int) -> None:
-    watched = Watched(scene((60, 70)))
-    out = np.full((60, 70), -1.0, "f4")
-    steps = render_steps(plan(watched, tile=20, out=out))
-    reads_before = watched.reads
+    out = np.full((60, 72), -1.0, "f4")
+    steps = render_steps(plan(scene((60, 72)), tile=20, out=out))
     for _ in range(events):
         event = next(steps)
     steps.close()
     assert (event.done, event.total) == (events, 24)
-    assert watched.reads - reads_before == events
-    rendered = max(0, events - 12)
-    assert (out != -1).sum() == sum([400, 400, 400, 200, 400][:rendered])
+    assert (out != -1).sum() == max(0, events - 12) * 20 * 18
     with pytest.raises(StopIteration):
         next(steps)
 
 
 def test_a_failing_callback_stops_the_work() -> None:
-    watched = Watched(scene((60, 70)))
+    watched = Watched(scene((60, 70)), (20, 20))
 
     def stop_at_third(done: int, total: int) -> None:
         if done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        enhance(watched, tile=20, progress=stop_at_third)
-    assert watched.reads <= 4
+        enhance(watched, tile=5, progress=stop_at_third)
+    assert len(watched.boxes) == 4, "the first block and its neighbours"
 
 
 def test_torch_is_left_as_it_was() -> None:

@@ -9,7 +9,7 @@ and invariant to the gain and offset of the input.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -54,6 +54,18 @@ class FoldedSRM:
     first_bias: Tensor
     second_weight: Tensor
     second_bias: Tensor
+
+    def to(self, device: torch.device) -> FoldedSRM:
+        """Return the same network on a device; itself if it is there."""
+        if device == self.first_weight.device:
+            return self
+        return replace(
+            self,
+            first_weight=self.first_weight.to(device),
+            first_bias=self.first_bias.to(device),
+            second_weight=self.second_weight.to(device),
+            second_bias=self.second_bias.to(device),
+        )
 
     def __call__(self, tile: Tensor, halo: Halo, scratch: Scratch | None = None) -> Tensor:
         """Return the response before tanh, for the part of a tile that its halo surrounds.

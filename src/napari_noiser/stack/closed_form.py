@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,9 @@ class _FoldedBox:
     centre: NDArray[np.float64]
     scale: float
     weight: Tensor
+
+    def to(self, device: torch.device) -> _FoldedBox:
+        return replace(self, weight=self.weight.to(device))
 
     def __call__(self, tile: Tensor, halo: Halo, scratch: Scratch) -> Tensor:
         convolve = convolution(tile.ndim - 2)

@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Collection, Generator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Generator
 from os import PathLike
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 from napari_noiser.progress import Progress, drain
 from napari_noiser.srm.model import Model
-from napari_noiser.srm.patches import Halo
-from napari_noiser.stack.axes import ImageIndex, Statistics
-from napari_noiser.stack.moments import PatchMoments, patch_moments
-from napari_noiser.stack.tiles import Tile
-from napari_noiser.stack.values import is_dask, to_output
-from napari_noiser.stack.work import Folded, Work, plan
+from napari_noiser.stack.axes import Statistics
+from napari_noiser.stack.steps import TileDone, fill_steps, measure_steps
+from napari_noiser.stack.values import is_dask
+from napari_noiser.stack.work import Work, plan
 
-__all__ = [
-    "TileDone",
-    "check_signal",
-    "enhance",
-    "fold_exposures",
-    "measure_tile",
-    "render_steps",
-    "render_tile",
-]
-
-
-@dataclass(frozen=True)
-class TileDone:
-    """One finished tile.
-
-    Attributes
-    ----------
-    done, total : int
-        How many tiles are finished, of how many; measuring and rendering count alike.
-    stage : str
-        "measure" or "render".
-    """
-
-    done: int
-    total: int
-    stage: str
+__all__ = ["enhance", "render_steps"]
 
 
 def enhance(
@@ -104,13 +73,14 @@ def enhance(
     tile : int, optional
         Side of the tiles in pixels. It never changes the result (beyond float rounding).
     memory_limit : int, optional
-        Working memory in bytes, which bounds the tiles (down to 8 a side); it is an estimate, and
-        the result itself comes on top. It never changes the result either.
+        Bytes to hold at a time, by default a quarter of what is free: parts of the image, tiles
+        (down to 8 a side) and what is computed from them. A result in memory comes on top, and it
+        never changes the result either.
     dtype : {"float32", "float64", "uint8", "uint16"}, optional
         Of the result, float32 by default. Integers span their range: 255 or 65535 is 1.
     out : array, optional
-        A numpy or zarr array of the image's shape to fill, in one of those dtypes; a dask image
-        is then computed here and now.
+        A numpy or zarr array of the image's shape to fill, in one of those dtypes, a chunk at a
+        time; a dask image is then computed here and now.
     progress : bool or callable
         True shows a tqdm bar; a callable is called as ``progress(done, total)``. Not for a lazy
         result, whose progress is dask's own affair (`dask.diagnostics.ProgressBar`).
@@ -128,11 +98,14 @@ def enhance(
     ValueError
         If the image is empty, 0-d or nowhere finite, or an argument does not fit; the message
         names it, what came and what is accepted.
+    MemoryError
+        If there is no room for the smallest tile.
 
     Warns
     -----
     UserWarning
-        If an exposure has no signal (all values are equal): it comes out flat at 0.5.
+        If an exposure has no signal (all values are equal): it comes out flat at 0.5. If a
+        device's memory runs out.
 
     See Also
     --------
@@ -144,6 +117,13 @@ def enhance(
     Zhang et al., "Noise Self-Regression", arXiv 2211.04700. The instance normalisation's
     statistics come from the moments of all 3x3 patches (merged after Chan et al. 1983), so tiled
     equals whole, and any number of tiles or planes share one exposure exactly.
+
+    An array that is stored in chunks (zarr, h5py; of others each plane counts as one) is read in
+    whole chunks, each twice: once to measure, once to render. If `memory_limit` is too small for
+    the chunks along one row of the image (one layer, if ndim=3), some are read again.
+
+    Where memory runs out all the same, tiles are halved; then the CPU takes over from another
+    device. A warning says so.
 
     Of a dask array nothing is computed before the result is, on any scheduler. Its chunks are
     what is read and held; `tile` and `memory_limit` bound the work inside a chunk only. Chunks
@@ -193,7 +173,7 @@ def render_steps(work: Work) -> Generator[TileDone, None, Any]:
     Yields
     ------
     TileDone
-        Twice a tile: once measured, once rendered.
+        Once for each tile measured, once for each tile rendered.
 
     Returns
     -------
@@ -201,117 +181,9 @@ def render_steps(work: Work) -> Generator[TileDone, None, Any]:
         The result, complete.
     """
     out = np.empty(work.stack.layout.shape, work.dtype) if work.out is None else work.out
-    moments = yield from _measure(work)
-    check_signal(moments.values())
-    folded = fold_exposures(work, moments)
-    count = work.tile_count
-    for done, (image, tile) in enumerate(work.tiles(work.method.halo), start=count + 1):
-        block = render_tile(work, folded.get(work.exposure(image)), image, tile)
-        work.stack.layout.write(out, image, tile.place, block)
-        yield TileDone(done, 2 * count, "render")
+    try:
+        moments = yield from measure_steps(work, out)
+        yield from fill_steps(work, out, moments)
+    finally:
+        work.room.release()
     return out
-
-
-def _measure(work: Work) -> Generator[TileDone, None, dict[ImageIndex, PatchMoments]]:
-    layout, total = work.stack.layout, 2 * work.tile_count
-    size = layout.samples * 3**layout.ndim
-    moments: dict[ImageIndex, PatchMoments] = {}
-    for done, (image, tile) in enumerate(work.tiles(halo=1), start=1):
-        key = work.exposure(image)
-        found = measure_tile(work, image, tile)
-        moments[key] = moments.get(key, PatchMoments.none(size)) + found
-        yield TileDone(done, total, "measure")
-    return moments
-
-
-def measure_tile(work: Work, image: ImageIndex, tile: Tile) -> PatchMoments:
-    """Return the moments of the patches centred in a tile, read with a halo of 1."""
-    # torch has no float64 on Apple's GPUs; the moments need it.
-    device = torch.device("cpu") if work.device.type == "mps" else work.device
-    values = work.stack.exact(work.stack.read(image, tile.read))
-    inside = None
-    if work.mask is not None:
-        here = work.stack.layout.without_samples.read(work.mask, image, tile.place)[0]
-        inside = torch.from_numpy(here.copy()).to(device)
-    return patch_moments(torch.from_numpy(values).to(device), tile.halo, inside, work.scratch)
-
-
-def fold_exposures(
-    work: Work, moments: dict[ImageIndex, PatchMoments]
-) -> dict[ImageIndex, Folded]:
-    """Return the method folded for each exposure that has a signal."""
-    return {
-        exposure: work.method.fold(found.mean, found.covariance, work.device)
-        for exposure, found in moments.items()
-        if found.has_signal
-    }
-
-
-def render_tile(work: Work, network: Folded | None, image: ImageIndex, tile: Tile) -> NDArray[Any]:
-    """Return (S, *spatial) in the result's type for a tile's place: flat without a network."""
-    raw = work.stack.read(image, tile.read)
-    kept = raw[(slice(None), *_inner(tile))]
-    if network is None:
-        enhanced = np.full((work.stack.layout.samples, *kept.shape[1:]), 0.5, np.float32)
-    else:
-        enhanced = _render(network, raw, tile.halo, work)
-    return to_output(enhanced, kept, work.dtype)
-
-
-@torch.inference_mode()
-def _render(network: Folded, raw: NDArray[Any], halo: Halo, work: Work) -> NDArray[np.float32]:
-    """Return (samples, *spatial) in [0, 1] for a tile as it was read, halo taken off."""
-    values = work.stack.normalised(raw, network.centre, network.scale)
-    tile = torch.from_numpy(values)[None].to(work.device)
-    with _full_precision(work.device):
-        response = network(tile, halo, work.scratch)
-    # (tanh(z) + 1) / 2 is the logistic function of 2 z
-    response.mul_(2 * work.contrast).add_(2 * work.brightness).sigmoid_()
-    result: NDArray[np.float32] = response[0].cpu().numpy()
-    return result
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager[None]:
-    """Keep CUDA's convolutions in float32: TF32's ten bits would make tiles differ."""
-    if device.type == "cuda":
-        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    return nullcontext()
-
-
-def _inner(tile: Tile) -> tuple[slice, ...]:
-    """Where a tile's place lies within what was read for it."""
-    return tuple(
-        slice(place.start - read.start, place.stop - read.start)
-        for place, read in zip(tile.place, tile.read, strict=True)
-    )
-
-
-def check_signal(moments: Collection[PatchMoments], *, everything: bool = True) -> None:
-    """Warn of exposures without a signal; raise an error where nothing can be made of them.
-
-    Parameters
-    ----------
-    moments : collection of PatchMoments
-        One an exposure.
-    everything : bool
-        Whether these are all exposures of the image. If so, one of them must have patches.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to measure, or values are too large.
-    """
-    if everything and not any(found.count for found in moments):
-        raise ValueError(
-            "image has no patch to measure: no 3x3 neighbourhood is finite throughout and "
-            "centred in the mask"
-        )
-    if not all(np.isfinite(found.covariance).all() for found in moments):
-        raise ValueError("image holds values too large to square; scale them down")
-    flat = sum(not found.has_signal for found in moments)
-    if flat:
-        warnings.warn(
-            f"no signal in {flat} of {len(moments)} exposures (all measured values are equal, or "
-            "none is finite); they come out flat at 0.5",
-            stacklevel=2,
-        )

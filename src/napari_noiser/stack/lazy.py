@@ -26,9 +26,9 @@ from napari_noiser.srm.device import best_device
 from napari_noiser.srm.model import Model
 from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.axes import ImageIndex, Layout
-from napari_noiser.stack.enhance import check_signal, fold_exposures, measure_tile, render_tile
 from napari_noiser.stack.moments import PatchMoments
-from napari_noiser.stack.tiles import Tile, tiles
+from napari_noiser.stack.render import Block, fold_exposures
+from napari_noiser.stack.steps import check_signal
 from napari_noiser.stack.values import is_dask
 from napari_noiser.stack.work import Method, Work, place_mask, plan
 
@@ -293,16 +293,17 @@ def _measure_block(
     options: Mapping[str, Any],
 ) -> NDArray[Any]:
     """Return the moments of each image in a block: its outer axes, the others of length 1."""
-    work, margin = _part(block, zero, method, 1, block_id, grid, options)
-    layout = work.stack.layout
+    part = _part(block, zero, method, 1, block_id, grid, options)
+    layout = part.work.stack.layout
     if mask is not None:
-        work = replace(work, mask=_mask_of_part(mask, layout, margin))
+        mask = _mask_of_part(mask, layout, part.margin)
+    # Each image for itself: what is shared is summed as a tree.
+    alone = replace(part, work=replace(part.work, statistics="plane", mask=mask))
+    total = dict.fromkeys(layout.images(), part.work.no_moments)
+    for image, moments in alone.measure():
+        total[image] += moments
     found = np.empty([n if a in layout.outer else 1 for a, n in _lengths(layout)], object)
-    for place, image in enumerate(layout.images()):
-        total = PatchMoments.none(layout.samples * 3**layout.ndim)
-        for tile in _tiles(work, 1, margin):
-            total += measure_tile(work, image, tile)
-        found.flat[place] = total
+    found.flat[:] = list(total.values())
     return found
 
 
@@ -317,24 +318,16 @@ def _render_block(
     options: Mapping[str, Any],
 ) -> NDArray[Any]:
     """Return a block enhanced, without its edges."""
-    work, margin = _part(block, zero, method, method.halo, block_id, grid, options)
-    layout = work.stack.layout
+    part = _part(block, zero, method, method.halo, block_id, grid, options)
+    work, layout = part.work, part.work.stack.layout
     each = np.broadcast_to(moments, [n if a in layout.outer else 1 for a, n in _lengths(layout)])
     exposures: dict[ImageIndex, PatchMoments] = {
         work.exposure(image): found
         for image, found in zip(layout.images(), each.flat, strict=True)
     }
-    folded = fold_exposures(work, exposures)
-    low = [before for before, _ in margin]
-    result = np.empty(_inner_shape(layout, margin), work.dtype)
-    for image in layout.images():
-        for tile in _tiles(work, method.halo, margin):
-            rendered = render_tile(work, folded.get(work.exposure(image)), image, tile)
-            place = tuple(
-                slice(there.start - before, there.stop - before)
-                for there, before in zip(tile.place, low, strict=True)
-            )
-            layout.write(result, image, place, rendered)
+    result = np.empty(_inner_shape(layout, part.margin), work.dtype)
+    for _ in part.render(fold_exposures(work, exposures), result):
+        pass
     return result
 
 
@@ -346,18 +339,15 @@ def _part(
     block_id: tuple[int, ...],
     grid: tuple[int, ...],
     options: Mapping[str, Any],
-) -> tuple[Work, Halo]:
-    """Return the plan for a block, and how much of the block are its neighbours' edges."""
+) -> Block:
+    """Plan a block, by itself but for its neighbours' edges."""
     work = plan(block, method, **options)
     if zero is not None:
         work = replace(work, stack=replace(work.stack, zero=int(zero.item())))
     layout = work.stack.layout
     at = {a: (i > 0, i < n - 1) for a, i, n in zip(layout.axes, block_id, grid, strict=True)}
-    return work, tuple((halo * at[a][0], halo * at[a][1]) for a in layout.spatial)
-
-
-def _tiles(work: Work, halo: int, margin: Halo) -> Iterator[Tile]:
-    return tiles(work.stack.layout.image_shape, work.side, halo, margin)
+    margin = tuple((halo * at[a][0], halo * at[a][1]) for a in layout.spatial)
+    return Block(work, margin, (0,) * len(layout.outer))
 
 
 def _lengths(layout: Layout) -> Iterator[tuple[str, int]]:

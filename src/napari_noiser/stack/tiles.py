@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from napari_noiser.checks import whole
 from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.axes import Region
 
-__all__ = ["Tile", "default_side", "tile_count", "tile_side", "tiles"]
+__all__ = ["Tile", "default_side", "pieces", "tile_count", "tile_side", "tiles"]
 
 _LEAST_SIDE = 8
 
@@ -47,7 +47,7 @@ def tiles(
     shape : tuple of int
         Of the image, spatial axes only.
     side : int
-        Length of a tile along each axis; the last ones may be shorter.
+        Greatest length of a tile along each axis; an axis is divided as evenly as it goes.
     halo : int
         Voxels of neighbours that a tile needs on every side.
     margin : Halo, optional
@@ -61,8 +61,9 @@ def tiles(
     """
     margin = ((0, 0),) * len(shape) if margin is None else margin
     inner = [(low, length - high) for length, (low, high) in zip(shape, margin, strict=True)]
-    for corner in product(*(range(first, last, side) for first, last in inner)):
-        ends = [min(at + side, last) for at, (_, last) in zip(corner, inner, strict=True)]
+    spans = [list(pairwise(_divided(first, last, side))) for first, last in inner]
+    for span in product(*spans):
+        corner, ends = zip(*span, strict=True)
         low = [min(halo, at) for at in corner]
         high = [min(halo, length - end) for end, length in zip(ends, shape, strict=True)]
         yield Tile(
@@ -75,12 +76,32 @@ def tiles(
         )
 
 
+def pieces(tile: Tile, side: int, halo: int) -> Iterator[Tile]:
+    """Cut a tile into ones of a side at most, with the halo that they need."""
+    shape = tuple(part.stop - part.start for part in tile.read)
+    for piece in tiles(shape, side, halo, tile.halo):
+        yield Tile(_moved(piece.place, tile.read), _moved(piece.read, tile.read), piece.halo)
+
+
 def tile_count(shape: tuple[int, ...], side: int) -> int:
     """Return how many tiles `tiles` yields."""
     count = 1
     for length in shape:
         count *= -(-length // side)
     return count
+
+
+def _divided(first: int, last: int, side: int) -> list[int]:
+    """Return where to cut between two places, so that the parts are about equally long."""
+    count = -(-(last - first) // side)
+    return [first + (last - first) * part // count for part in range(count + 1)]
+
+
+def _moved(region: Region, origin: Region) -> Region:
+    return tuple(
+        slice(part.start + start.start, part.stop + start.start)
+        for part, start in zip(region, origin, strict=True)
+    )
 
 
 def default_side(ndim: int, device: torch.device) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from os import PathLike
 from typing import Any, Protocol
@@ -14,12 +13,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from torch import Tensor
 
 import napari_noiser
-from napari_noiser.checks import real
+from napari_noiser.checks import real, whole
 from napari_noiser.srm.device import best_device
 from napari_noiser.srm.model import Model, load_model
 from napari_noiser.srm.patches import Halo, Scratch
 from napari_noiser.stack.axes import ImageIndex, Layout, Statistics
-from napari_noiser.stack.tiles import Tile, default_side, tile_count, tile_side, tiles
+from napari_noiser.stack.moments import PatchMoments
+from napari_noiser.stack.room import Room, default_memory
+from napari_noiser.stack.tiles import default_side, tile_side
 from napari_noiser.stack.values import Stack, output_type
 
 __all__ = ["Folded", "Method", "Work", "place_mask", "plan"]
@@ -32,6 +33,7 @@ class Folded(Protocol):
     def centre(self) -> NDArray[np.float64]: ...
     @property
     def scale(self) -> float: ...
+    def to(self, device: torch.device) -> Folded: ...
     def __call__(self, tile: Tensor, halo: Halo, scratch: Scratch) -> Tensor: ...
 
 
@@ -61,14 +63,16 @@ class Work:
 
     Attributes
     ----------
-    stack, method, statistics, mask, brightness, contrast, device, dtype
+    stack, method, statistics, mask, brightness, contrast, dtype
         As asked for; the mask has the image's shape without S.
+    room : Room
+        The device, and what it has room for.
     side : int
         Of the tiles.
+    memory : int
+        Bytes that may be held beside the result.
     out : array, optional
         To be filled; a new one where there is none.
-    scratch : Scratch
-        Memory that serves all tiles.
     """
 
     stack: Stack
@@ -77,23 +81,17 @@ class Work:
     mask: NDArray[np.bool_] | None
     brightness: float
     contrast: float
-    device: torch.device
+    room: Room
     side: int
+    memory: int
     dtype: np.dtype[Any]
     out: Any = None
-    scratch: Scratch = field(default_factory=Scratch, repr=False, compare=False)
 
     @property
-    def tile_count(self) -> int:
-        """In all images together."""
+    def no_moments(self) -> PatchMoments:
+        """What the moments of patches are summed from."""
         layout = self.stack.layout
-        return tile_count(layout.image_shape, self.side) * sum(1 for _ in layout.images())
-
-    def tiles(self, halo: int) -> Iterator[tuple[ImageIndex, Tile]]:
-        """Iterate over the tiles of all images."""
-        for image in self.stack.layout.images():
-            for tile in tiles(self.stack.layout.image_shape, self.side, halo):
-                yield image, tile
+        return PatchMoments.none(layout.samples * 3**layout.ndim)
 
     def exposure(self, image: ImageIndex) -> ImageIndex:
         """Return the key of the exposure that an image belongs to."""
@@ -109,7 +107,7 @@ class Work:
             "brightness": self.brightness,
             "contrast": self.contrast,
             "dtype": self.dtype.name,
-            "device": str(self.device),
+            "device": str(self.room.device),
             "versions": {
                 "napari-noiser": napari_noiser.__version__,
                 "torch": torch.__version__,
@@ -143,8 +141,9 @@ def plan(
     """
     stack = Stack.of(image, axes, ndim)
     method = _find_method(model, stack.layout)
-    place = best_device(device)
-    side = default_side(ndim, place) if tile is None else tile
+    room = Room(best_device(device))
+    side = default_side(ndim, room.device) if tile is None else tile
+    memory = whole("memory_limit", default_memory() if memory_limit is None else memory_limit)
     patches = 2 * 8 * method.channels * 3**ndim  # in float64, twice
     voxel_bytes = max(patches, method.voxel_bytes) + 3 * 8 * method.channels
     return Work(
@@ -154,8 +153,9 @@ def plan(
         None if mask is None else _find_mask(np.asarray(mask), stack.layout),
         real("brightness", brightness),
         real("contrast", contrast, above=0.0),
-        place,
-        tile_side(ndim, voxel_bytes, side, memory_limit),
+        room,
+        tile_side(ndim, voxel_bytes, side, max(1, memory // 4)),
+        memory,
         _find_type(stack, dtype, out),
         out,
     )

@@ -1,0 +1,180 @@
+"""One block of an array: measured and rendered, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_noiser.srm.patches import Halo
+from napari_noiser.stack.axes import ImageIndex, Layout
+from napari_noiser.stack.blocks import Box
+from napari_noiser.stack.moments import PatchMoments, patch_moments
+from napari_noiser.stack.tiles import Tile, tiles
+from napari_noiser.stack.values import to_output
+from napari_noiser.stack.work import Folded, Work
+
+__all__ = ["Block", "cut_out", "fold_exposures"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a larger array, cut out with its neighbours' edges.
+
+    Attributes
+    ----------
+    work : Work
+        What to do with it: its stack is the part, its mask that of the part.
+    margin : Halo
+        How much of the part, along each spatial axis, are its neighbours' edges.
+    first : ImageIndex
+        Which of the larger array's images its first image is.
+    """
+
+    work: Work
+    margin: Halo
+    first: ImageIndex
+
+    @property
+    def tile_count(self) -> int:
+        """How many tiles there are in all its images."""
+        return sum(1 for _ in self._tiles(0))
+
+    def measure(self) -> Iterator[tuple[ImageIndex, PatchMoments]]:
+        """Yield for each tile its exposure and the moments of the patches centred in it."""
+        for image, tile in self._tiles(halo=1):
+            measure = partial(_measure_tile, self.work, image)
+            found = (moments for _, moments in self.work.room.fit(tile, 1, measure))
+            yield self._exposure(image), sum(found, self.work.no_moments)
+
+    def render(self, folded: Mapping[ImageIndex, Folded], out: Any) -> Iterator[None]:
+        """Fill an array of the block's shape, margin taken off; yield after each tile.
+
+        Parameters
+        ----------
+        folded : mapping
+            The method for each exposure; one that is missing comes out flat at 0.5.
+        out : array
+            In the result's type.
+        """
+        layout, low = self.work.stack.layout, [before for before, _ in self.margin]
+        halo = self.work.method.halo
+        for image, tile in self._tiles(halo):
+            render = partial(_render_tile, self.work, folded.get(self._exposure(image)), image)
+            for piece, rendered in self.work.room.fit(tile, halo, render):
+                place = tuple(
+                    slice(there.start - before, there.stop - before)
+                    for there, before in zip(piece.place, low, strict=True)
+                )
+                layout.write(out, image, place, rendered)
+            yield
+
+    def _tiles(self, halo: int) -> Iterator[tuple[ImageIndex, Tile]]:
+        layout = self.work.stack.layout
+        for image in layout.images():
+            for tile in tiles(layout.image_shape, self.work.side, halo, self.margin):
+                yield image, tile
+
+    def _exposure(self, image: ImageIndex) -> ImageIndex:
+        return self.work.exposure(tuple(map(sum, zip(image, self.first, strict=True))))
+
+
+def cut_out(work: Work, values: NDArray[Any], box: Box, place: Box) -> Block:
+    """Return a block of the stack that some work is about.
+
+    Parameters
+    ----------
+    work : Work
+        About the whole.
+    values : array
+        What ``box`` holds.
+    box : Box
+        What was read.
+    place : Box
+        The same without the neighbours' edges.
+    """
+    layout = work.stack.layout
+    here = dict(zip(layout.axes, zip(box, place, strict=True), strict=True))
+    part = Layout(layout.axes, values.shape, layout.ndim)
+    mask = work.mask
+    if mask is not None:
+        mask = mask[tuple(here[letter][0] for letter in layout.without_samples.axes)]
+    return Block(
+        replace(work, stack=replace(work.stack, array=values, layout=part), mask=mask),
+        tuple(
+            (inner.start - outer.start, outer.stop - inner.stop)
+            for outer, inner in (here[letter] for letter in layout.spatial)
+        ),
+        tuple(here[letter][1].start for letter in layout.outer),
+    )
+
+
+def fold_exposures(
+    work: Work, moments: Mapping[ImageIndex, PatchMoments]
+) -> dict[ImageIndex, Folded]:
+    """Return the method folded for each exposure that has a signal."""
+    return {
+        exposure: work.method.fold(found.mean, found.covariance, work.room.device)
+        for exposure, found in moments.items()
+        if found.has_signal
+    }
+
+
+def _measure_tile(work: Work, image: ImageIndex, tile: Tile) -> PatchMoments:
+    """Return the moments of the patches centred in a tile, read with a halo of 1."""
+    # torch has no float64 on Apple's GPUs; the moments need it.
+    device = torch.device("cpu") if work.room.device.type == "mps" else work.room.device
+    values = work.stack.exact(work.stack.read(image, tile.read))
+    inside = None
+    if work.mask is not None:
+        here = work.stack.layout.without_samples.read(work.mask, image, tile.place)[0]
+        inside = torch.from_numpy(here.copy()).to(device)
+    return patch_moments(torch.from_numpy(values).to(device), tile.halo, inside, work.room.scratch)
+
+
+def _render_tile(
+    work: Work, network: Folded | None, image: ImageIndex, tile: Tile
+) -> NDArray[Any]:
+    """Return (S, *spatial) in the result's type for a tile's place: flat without a network."""
+    raw = work.stack.read(image, tile.read)
+    kept = raw[(slice(None), *_inner(tile))]
+    if network is None:
+        enhanced = np.full((work.stack.layout.samples, *kept.shape[1:]), 0.5, np.float32)
+    else:
+        enhanced = _render(network, raw, tile.halo, work)
+    return to_output(enhanced, kept, work.dtype)
+
+
+@torch.inference_mode()
+def _render(network: Folded, raw: NDArray[Any], halo: Halo, work: Work) -> NDArray[np.float32]:
+    """Return (samples, *spatial) in [0, 1] for a tile as it was read, halo taken off."""
+    values = work.stack.normalised(raw, network.centre, network.scale)
+    device = work.room.device
+    tile = torch.from_numpy(values)[None].to(device)
+    with _full_precision(device):
+        response = network.to(device)(tile, halo, work.room.scratch)
+    # (tanh(z) + 1) / 2 is the logistic function of 2 z
+    response.mul_(2 * work.contrast).add_(2 * work.brightness).sigmoid_()
+    result: NDArray[np.float32] = response[0].cpu().numpy()
+    return result
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[None]:
+    """Keep CUDA's convolutions in float32: TF32's ten bits would make tiles differ."""
+    if device.type == "cuda":
+        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    return nullcontext()
+
+
+def _inner(tile: Tile) -> tuple[slice, ...]:
+    """Where a tile's place lies within what was read for it."""
+    return tuple(
+        slice(place.start - read.start, place.stop - read.start)
+        for place, read in zip(tile.place, tile.read, strict=True)
+    )

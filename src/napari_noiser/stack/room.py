@@ -1,0 +1,125 @@
+"""What a device has room for: tiles are halved where memory runs out, then go to the CPU."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import psutil
+import torch
+
+from napari_noiser.srm.patches import Scratch
+from napari_noiser.stack.tiles import Tile, pieces
+
+__all__ = ["Room", "default_memory"]
+
+_LEAST_SIDE = 16  # below this the halo is most of the work
+_ENDLESS = 2**62
+
+Result = TypeVar("Result")
+
+
+def default_memory() -> int:
+    """Return a quarter of the memory that is free now, in bytes."""
+    return int(psutil.virtual_memory().available) // 4
+
+
+class Room:
+    """Where tiles are computed, and how large they may be there.
+
+    Parameters
+    ----------
+    device : torch.device
+        To begin with.
+
+    Attributes
+    ----------
+    device : torch.device
+        To compute the next tile on: the CPU, once the first one has no room for the smallest.
+    scratch : Scratch
+        Memory there that serves all tiles.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.scratch = Scratch()
+        self._side = _ENDLESS
+
+    def fit(
+        self, tile: Tile, halo: int, act: Callable[[Tile], Result]
+    ) -> Iterator[tuple[Tile, Result]]:
+        """Compute a tile, in as few pieces as there is room for.
+
+        Parameters
+        ----------
+        tile : Tile
+            To compute.
+        halo : int
+            What it needs, where the image does not end.
+        act : callable
+            Computes one piece, on `device`.
+
+        Yields
+        ------
+        Tile, object
+            Each piece and its result.
+
+        Raises
+        ------
+        MemoryError
+            If the CPU's memory is too small for the smallest piece.
+
+        Warns
+        -----
+        UserWarning
+            If the device's memory runs out: what is done about it.
+        """
+        waiting = list(pieces(tile, self._side, halo))
+        while waiting:
+            piece = waiting.pop(0)
+            try:
+                result = act(piece)
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                reason = str(error).split("\n")[0]
+            else:
+                yield piece, result
+                continue
+            # Beyond the except clause: the error's frames no longer hold the piece's memory.
+            self._yield_ground(piece, reason)
+            waiting = [
+                smaller
+                for larger in (piece, *waiting)
+                for smaller in pieces(larger, self._side, halo)
+            ]
+
+    def release(self) -> None:
+        """Give the memory back that was held for further tiles."""
+        self.scratch = Scratch()
+
+    def _yield_ground(self, piece: Tile, reason: str) -> None:
+        """Halve the pieces to come, or take them to the CPU."""
+        self.release()
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        side = max(part.stop - part.start for part in piece.place) // 2
+        if side >= _LEAST_SIDE:
+            self._side = side
+            message = f"{self.device} is out of memory: going on with tiles of {side}"
+        elif self.device.type != "cpu":
+            message = f"{self.device} is out of memory: going on on the CPU"
+            self.device, self._side = torch.device("cpu"), _ENDLESS
+        else:
+            raise MemoryError(f"out of memory with tiles of {2 * side} already ({reason})")
+        warnings.warn(f"{message} ({reason})", stacklevel=2)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means that memory ran out; not all of torch's have a type."""
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or any(
+        words in str(error) for words in ("out of memory", "not enough memory", "can't allocate")
+    )
