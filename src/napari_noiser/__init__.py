@@ -17,6 +17,8 @@ except PackageNotFoundError:  # run from a source tree
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
+    from napari_noiser.files.saving import enhance_to_file
+    from napari_noiser.files.space import Space
     from napari_noiser.plugin.layers import enhance_layer
     from napari_noiser.srm.model import Model, load_model
     from napari_noiser.srm.noise import Gaussian, Palette, PureColour
@@ -39,6 +41,8 @@ _HOME = {
     "load_model": "srm.model",
     "enhance": "stack.enhance",
     "closed_form": "stack.closed_form",
+    "enhance_to_file": "files.saving",
+    "Space": "files.space",
     "enhance_layer": "plugin.layers",
 }
 
@@ -49,9 +53,11 @@ __all__ = [
     "Palette",
     "PureColour",
     "Recipe",
+    "Space",
     "closed_form",
     "enhance",
     "enhance_layer",
+    "enhance_to_file",
     "load_model",
     "mean_shifted",
     "target_mean",

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_noiser.stack.axes import Layout
 from napari_noiser.stack.blocks import Grid, block_reader, chunk_grid, fitted, split
 
 
@@ -36,24 +35,18 @@ def grids(draw: st.DrawFn, ndim: int = 2) -> Grid:
 
 
 def test_chunks_are_found_as_zarr_h5py_and_dask_say_them() -> None:
-    layout = Layout.of((5, 7))
     expected = cuts((0, 2, 4, 5), (0, 3, 6, 7))
-    assert chunk_grid(Chunked((5, 7), chunks=(2, 3)), layout) == expected
-    assert chunk_grid(Chunked((5, 7), chunks=((2, 0, 2, 1), (3, 3, 1))), layout) == expected
-    assert chunk_grid(Chunked((5, 7), chunks=(1, 1), shards=(2, 3)), layout) == expected
-    assert chunk_grid(Chunked((5, 7), chunks=(2, 3), shards=None), layout) == expected
+    assert chunk_grid(Chunked((5, 7), chunks=(2, 3))) == expected
+    assert chunk_grid(Chunked((5, 7), chunks=((2, 0, 2, 1), (3, 3, 1)))) == expected
+    assert chunk_grid(Chunked((5, 7), chunks=(1, 1), shards=(2, 3))) == expected
+    assert chunk_grid(Chunked((5, 7), chunks=(2, 3), shards=None)) == expected
 
 
 @pytest.mark.parametrize("chunks", [{}, {"chunks": None}, {"chunks": "auto"}, {"chunks": (1,)}])
 def test_without_chunks_each_plane_is_one(chunks: dict[str, object]) -> None:
-    layout = Layout.of((2, 5, 3, 7), "TYSX")
-    expected = cuts((0, 1, 2), (0, 5), (0, 3), (0, 7))
-    assert chunk_grid(Chunked((2, 5, 3, 7), **chunks), layout) == expected
-
-
-def test_colour_samples_stay_together() -> None:
-    layout = Layout.of((5, 7, 3), "YXS")
-    assert chunk_grid(Chunked((5, 7, 3), chunks=(5, 7, 1)), layout).cuts[2] == (0, 3)
+    array = Chunked((2, 5, 7), **chunks)
+    assert chunk_grid(array) == cuts((0, 1, 2), (0, 5), (0, 7))
+    assert chunk_grid(array, [0, 2]) == cuts((0, 2), tuple(range(6)), (0, 7))
 
 
 @settings(deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 
 from napari_noiser.stack.display import display_limits
@@ -51,3 +52,17 @@ def test_a_large_stack_is_sampled() -> None:
 
     display_limits(Stack())
     assert 0 < Stack.read < 0.03 * np.prod(Stack.shape)
+
+
+def test_of_chunks_a_few_are_enough() -> None:
+    planes = np.random.default_rng(0).normal(0.5, 0.1, (100, 60, 70)).astype(np.float32)
+    computed = []
+
+    def noted(block: np.ndarray, block_id: tuple[int, ...] = ()) -> np.ndarray:
+        computed.append(block_id)
+        return block
+
+    lazy = da.from_array(planes, chunks=(1, 60, 35)).map_blocks(noted, meta=planes[:0])
+    np.testing.assert_allclose(display_limits(lazy), display_limits(planes), atol=0.02)
+    assert len(computed) == 8
+    assert len({plane for plane, *_ in computed}) == 8

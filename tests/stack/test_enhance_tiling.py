@@ -74,3 +74,19 @@ def test_other_settings_tile_as_well() -> None:
     settings = {"statistics": "plane", "brightness": 0.3, "contrast": 3.0, "model": "noiser-es"}
     one, other = (enhance(image, tile=tile, **settings) for tile in (13, WHOLE))
     assert largest_difference(one, other) < 1e-5
+
+
+@pytest.mark.parametrize(("axes", "ndim"), [("ZYXS", 2), ("CZYX", 3)])
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_tiles_without_contrast_are_no_exception(axes: str, ndim: int, dtype: str) -> None:
+    image = np.full((12, 60, 70, 3), (7, 9, 4), dtype)
+    image[5:8, 3:20, 30:50] = scene((3, 17, 20, 3), dtype="uint16")
+    if dtype == "float32":
+        image[:, 50:, :10] = np.nan
+        image[:, 50:, 60:] = np.inf
+    if axes == "CZYX":
+        image = np.moveaxis(image, -1, 0)
+    whole = enhance(image, axes=axes, ndim=ndim, tile=1000)
+    tiled = enhance(image, axes=axes, ndim=ndim, tile=5)
+    np.testing.assert_allclose(tiled, whole, atol=1e-6)
+    assert len(np.unique(whole)) > 1000

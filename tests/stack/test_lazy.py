@@ -20,7 +20,7 @@ from plain_reference import assert_same, largest_difference, scene
 
 from napari_noiser import closed_form, enhance, load_model
 from napari_noiser.stack import work
-from napari_noiser.stack.lazy import few_values, plan_lazily
+from napari_noiser.stack.lazy import plan_lazily
 
 CASES = [
     ("YX", 2, "stack"),
@@ -330,15 +330,6 @@ def test_once_measured_only_what_is_looked_at_is_computed() -> None:
     source.counts.clear()
     assert largest_difference(measured.result()[4].compute(), enhance(planes)[4]) < 1e-5
     assert source.counts == {4: 1}
-
-
-def test_few_values_of_a_few_blocks() -> None:
-    source = Source(np.repeat(np.arange(100.0), 600 * 700).reshape(100, 600, 700))
-    values = few_values(source.lazy)
-    assert len(source.counts) == 8
-    assert values.min() == 0
-    assert values.max() == 99
-    assert values.size < 2 * 2**20
 
 
 def test_numpy_needs_no_dask() -> None:

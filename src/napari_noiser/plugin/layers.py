@@ -237,13 +237,12 @@ def _show_lazily(
     options: Mapping[str, Any],
 ) -> Image:
     """Measure a dask array now; napari would have to, for every plane that it shows."""
-    from napari_noiser.stack.lazy import few_values, plan_lazily
+    from napari_noiser.stack.lazy import plan_lazily
 
     work = plan_lazily(source.array, model, axes=source.axes, progress=progress, **options)
     work = work.measured()
     result = work.result()
-    sample = result if source.rgb else few_values(result)
-    return source.result(result, work.describe(), display_limits(sample, source.rgb))
+    return source.result(result, work.describe(), display_limits(result, source.rgb))
 
 
 def guess_axes(layer: Image) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, product
 from math import prod
@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from napari_noiser.stack.axes import Layout
 
 __all__ = ["BlockIndex", "Box", "Grid", "block_reader", "chunk_grid", "fitted", "split"]
 
@@ -72,32 +70,23 @@ class Grid:
         )
 
 
-def chunk_grid(array: Any, layout: Layout) -> Grid:
+def chunk_grid(array: Any, plane: Collection[int] | None = None) -> Grid:
     """Return how an array is chunked: what its storage reads or writes at a time.
 
     Parameters
     ----------
     array : array
         With the attribute ``shards`` or ``chunks`` (a length, or all lengths, along each axis)
-        if it is chunked, as zarr, h5py and dask have it. Of another array that is not numpy's
-        each plane is taken for a chunk; numpy's may be cut anywhere.
-    layout : Layout
-        Of the array; colour samples stay together.
+        if it is chunked, as zarr, h5py and dask have it.
+    plane : collection of int, optional
+        The axes, by default the last two, that are not cut in an array that tells no chunks.
     """
-    if isinstance(array, np.ndarray):
-        return Grid(tuple(tuple(range(length + 1)) for length in layout.shape))
+    ndim = len(array.shape)
     chunks = getattr(array, "shards", None) or getattr(array, "chunks", None)
-    if not isinstance(chunks, tuple) or len(chunks) != len(layout.shape):
-        chunks = tuple(
-            length if letter in "YXS" else 1
-            for letter, length in zip(layout.axes, layout.shape, strict=True)
-        )
-    return Grid(
-        tuple(
-            (0, length) if letter == "S" else _borders(length, chunk)
-            for letter, length, chunk in zip(layout.axes, layout.shape, chunks, strict=True)
-        )
-    )
+    if not isinstance(chunks, tuple) or len(chunks) != ndim:
+        plane = (ndim - 2, ndim - 1) if plane is None else plane
+        chunks = tuple(n if axis in plane else 1 for axis, n in enumerate(array.shape))
+    return Grid(tuple(map(_borders, array.shape, chunks)))
 
 
 def _borders(length: int, chunk: int | Sequence[int]) -> tuple[int, ...]:

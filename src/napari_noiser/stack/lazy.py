@@ -32,11 +32,9 @@ from napari_noiser.stack.steps import check_signal
 from napari_noiser.stack.values import is_dask
 from napari_noiser.stack.work import Method, Work, place_mask, plan
 
-__all__ = ["LazyWork", "few_values", "plan_lazily"]
+__all__ = ["LazyWork", "plan_lazily"]
 
 _SEED = "napari-noiser renders"
-_BLOCKS = 8  # how many are enough to tell where black and white should lie
-_VALUES = 2**17  # of each of them, an odd step apart: not of a few columns
 
 
 @dataclass(frozen=True)
@@ -147,18 +145,6 @@ def plan_lazily(
     moments = _moments(work, image, blocks, zero, method, options)
     named = mask if is_dask(mask) else None
     return LazyWork(work, image, zero, moments, method, options, named)
-
-
-def few_values(array: Any) -> NDArray[Any]:
-    """Compute some values of a lazy array: of at most 8 blocks, spread along its diagonal."""
-    corners = {
-        tuple((count - 1) * step // (_BLOCKS - 1) for count in array.numblocks)
-        for step in range(_BLOCKS)
-    }
-    blocks = (array.blocks[corner].ravel() for corner in sorted(corners))
-    sampled = [block[:: block.size // _VALUES | 1] for block in blocks]
-    values: NDArray[Any] = da.concatenate(sampled).compute()
-    return values
 
 
 def _check(image: Any, device: Any, progress: Any) -> None:

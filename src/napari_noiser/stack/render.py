@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from napari_noiser.stack.values import to_output
 from napari_noiser.stack.work import Folded, Work
 
 __all__ = ["Block", "cut_out", "fold_exposures"]
+
+_NO_HALO: Halo = ((0, 0),) * 3
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,13 @@ def _measure_tile(work: Work, image: ImageIndex, tile: Tile) -> PatchMoments:
     """Return the moments of the patches centred in a tile, read with a halo of 1."""
     # torch has no float64 on Apple's GPUs; the moments need it.
     device = torch.device("cpu") if work.room.device.type == "mps" else work.room.device
-    values = work.stack.exact(work.stack.read(image, tile.read))
+    raw = work.stack.read(image, tile.read)
+    if work.mask is None and _constant(raw):
+        one = torch.from_numpy(work.stack.exact(_one_voxel(raw)))
+        count = prod(part.stop - part.start for part in tile.place)
+        found = patch_moments(one, _NO_HALO[: work.stack.layout.ndim])
+        return replace(found, count=found.count * count)
+    values = work.stack.exact(raw)
     inside = None
     if work.mask is not None:
         here = work.stack.layout.without_samples.read(work.mask, image, tile.place)[0]
@@ -146,6 +155,9 @@ def _render_tile(
     kept = raw[(slice(None), *_inner(tile))]
     if network is None:
         enhanced = np.full((work.stack.layout.samples, *kept.shape[1:]), 0.5, np.float32)
+    elif _constant(raw):
+        one = _render(network, _one_voxel(raw), _NO_HALO[: work.stack.layout.ndim], work)
+        enhanced = np.broadcast_to(one, (len(one), *kept.shape[1:])).copy()
     else:
         enhanced = _render(network, raw, tile.halo, work)
     return to_output(enhanced, kept, work.dtype)
@@ -170,6 +182,16 @@ def _full_precision(device: torch.device) -> AbstractContextManager[None]:
     if device.type == "cuda":
         return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
     return nullcontext()
+
+
+def _constant(raw: NDArray[Any]) -> bool:
+    """Return whether each sample is the same everywhere, as in the unwritten parts of a store."""
+    first, last = (raw[(slice(None), *(at,) * (raw.ndim - 1))] for at in (0, -1))
+    return bool((first == last).all() and (raw == _one_voxel(raw)).all())
+
+
+def _one_voxel(raw: NDArray[Any]) -> NDArray[Any]:
+    return raw[(slice(None), *(slice(1),) * (raw.ndim - 1))]
 
 
 def _inner(tile: Tile) -> tuple[slice, ...]:

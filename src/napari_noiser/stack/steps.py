@@ -44,7 +44,7 @@ class TileDone:
 
 
 def measure_steps(
-    work: Work, out: Any, moments: Moments | None = None, skip: int = 0
+    work: Work, out: Any = None, moments: Moments | None = None, skip: int = 0
 ) -> Generator[TileDone, None, Moments]:
     """Measure all tiles: the first half of `render_steps`.
 
@@ -52,8 +52,8 @@ def measure_steps(
     ----------
     work : Work
         What is measured, and how.
-    out : array
-        Only to tell how much there will be to render.
+    out : array, optional
+        Only to tell how much there will be to render: nothing, if left out.
     moments : dict, optional
         Those of each exposure in the blocks to be skipped; they are added to, block by block.
     skip : int
@@ -72,7 +72,8 @@ def measure_steps(
     moments = {} if moments is None else moments
     grid = _reading_grid(work)
     done, total = _tile_count(work, grid, skip), _tile_count(work, grid)
-    total += _tile_count(work, _writing_grid(work, out))
+    if out is not None:
+        total += _tile_count(work, _writing_grid(work, out))
     for place, block in _blocks(work, grid, 1, skip):
         first, last = done, done + block.tile_count
         for done, (exposure, found) in enumerate(block.measure(), start=first + 1):
@@ -130,17 +131,29 @@ def _blocks(work: Work, grid: Grid, halo: int, skip: int) -> Iterator[tuple[Box,
 
 def _reading_grid(work: Work) -> Grid:
     """Return the blocks to read an array in: whole chunks, but for ones larger than memory."""
-    array, layout = work.stack.array, work.stack.layout
+    array = work.stack.array
     if isinstance(array, np.ndarray):
-        return Grid.whole(layout.shape)
-    return split(fitted(chunk_grid(array, layout), *_wanted(work)), _wanted(work)[1])
+        return Grid.whole(array.shape)
+    return split(fitted(_chunks(work, array), *_wanted(work)), _wanted(work)[1])
 
 
 def _writing_grid(work: Work, out: Any) -> Grid:
     """Return the blocks to fill an array in: whole chunks."""
     if isinstance(out, np.ndarray):
         return _reading_grid(work)
-    return fitted(chunk_grid(out, work.stack.layout), *_wanted(work))
+    return fitted(_chunks(work, out), *_wanted(work))
+
+
+def _chunks(work: Work, array: Any) -> Grid:
+    """Return an array's chunks, colour samples together."""
+    axes = work.stack.layout.axes
+    cuts = chunk_grid(array, [axes.index(letter) for letter in "YXS" if letter in axes]).cuts
+    return Grid(
+        tuple(
+            (0, along[-1]) if letter == "S" else along
+            for letter, along in zip(axes, cuts, strict=True)
+        )
+    )
 
 
 def _wanted(work: Work) -> tuple[tuple[int, ...], int]:

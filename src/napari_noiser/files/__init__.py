@@ -1,0 +1,1 @@
+"""Images in files: knows zarr, tifffile and numpy; nothing of torch, napari or Qt."""

@@ -1,0 +1,36 @@
+"""What reads and writes files knows neither torch nor the desktop, and is light to import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import napari_noiser
+
+ROOM = Path(napari_noiser.__file__).parent / "files"
+FORMATS = (
+    *("contents", "from_tiff", "from_zarr", "ngff", "ome_zarr", "pyramid", "reading", "space"),
+    *("stored", "tif", "units"),
+)
+ALLOWED = {
+    *("napari_noiser.stack.axes", "napari_noiser.checks"),
+    *(f"napari_noiser.files.{name}" for name in FORMATS),
+}
+
+
+def test_it_imports_only_pure_modules_of_the_package() -> None:
+    for name in FORMATS:
+        for node in ast.walk(ast.parse((ROOM / f"{name}.py").read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("napari_noiser"):
+                assert node.module in ALLOWED, f"{name} imports {node.module}"
+
+
+def test_importing_it_brings_in_no_library_but_numpy() -> None:
+    modules = ", ".join(f"napari_noiser.files.{name}" for name in FORMATS)
+    script = f"import sys, {modules}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    heavy = {"torch", "dask", "zarr", "yaozarrs", "tifffile", "napari", "qtpy", "magicgui"}
+    assert not heavy & set(done.stdout.split())

@@ -1,0 +1,174 @@
+"""TIFF files open with the axes, steps and units that they state; nothing is guessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_noiser.files.reading import open_image
+from napari_noiser.files.space import Space
+
+STACK = np.random.default_rng(0).integers(0, 999, (2, 5, 3, 20, 21)).astype(np.uint16)
+OME = {
+    **{"PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 250.0},
+    **{"PhysicalSizeYUnit": "nm", "PhysicalSizeZ": 2, "TimeIncrement": 30.0},
+    "TimeIncrementUnit": "ms",
+}
+
+
+def written(path: Path, array: Any, **options: Any) -> Path:
+    """Write a TIFF file as microscopes and programs do."""
+    tifffile.imwrite(path, array, **options)
+    return path
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 16)}])
+def test_an_ome_tiff_opens_with_all_that_it_states(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    metadata = {"axes": "TZCYX", **OME}
+    path = written(tmp_path / "a.ome.tif", STACK, metadata=metadata, **options)
+    opened = open_image(path)
+    assert opened.path == path
+    assert opened.space == Space(
+        "TZCYX",
+        (30.0, 2.0, 1.0, 250.0, 0.5),
+        (0.0,) * 5,
+        ("millisecond", "micrometer", "", "nanometer", "micrometer"),
+    )
+    assert (opened.array.shape, opened.array.dtype) == (STACK.shape, STACK.dtype)
+    np.testing.assert_array_equal(opened.array[1, 2:4, :, 3:9], STACK[1, 2:4, :, 3:9])
+
+
+def test_uncompressed_pixels_are_mapped_and_others_decoded_when_read(tmp_path: Path) -> None:
+    plain = written(tmp_path / "a.tif", STACK[0, 0, 0])
+    packed = written(tmp_path / "b.tif", STACK[0, 0, 0], compression="zlib")
+    assert isinstance(open_image(plain).array, np.memmap)
+    assert not isinstance(open_image(packed).array, np.ndarray)
+    assert not open_image(plain).array.flags.writeable
+
+
+def test_an_imagej_hyperstack_opens_with_its_spacing_and_unit(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "a.tif",
+        STACK,
+        imagej=True,
+        resolution=(4, 2),
+        metadata={"axes": "TZCYX", "spacing": 1.5, "unit": "micron", "finterval": 2.5},
+    )
+    opened = open_image(path)
+    um = "micrometer"
+    assert opened.space.axes == "TZCYX"
+    assert opened.space.scale == (2.5, 1.5, 1.0, 0.5, 0.25)
+    assert opened.space.units == ("second", um, "", um, um)
+    np.testing.assert_array_equal(opened.array[:], STACK)
+
+
+def test_a_resolution_without_a_unit_says_nothing(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tif", STACK[0, 0, 0], imagej=True, resolution=(72, 72))
+    assert open_image(path).space == Space.pixels("YX")
+    path = written(tmp_path / "b.tif", STACK[0, 0, 0], resolution=(72, 72))
+    assert open_image(path).space == Space.pixels("YX")
+
+
+def test_steps_that_cannot_be_meant_are_1(tmp_path: Path) -> None:
+    metadata = {"axes": "TYX", "PhysicalSizeX": 0, "PhysicalSizeY": "nan", "TimeIncrement": -1}
+    path = written(tmp_path / "a.ome.tif", STACK[0, 0], metadata=metadata)
+    assert open_image(path).space == Space.pixels("TYX")
+
+
+@pytest.mark.parametrize(("count", "axes"), [(2, "YX"), (3, "ZYX"), (4, "TZYX"), (5, "TCZYX")])
+def test_axes_that_are_not_named_are_the_default_ones(
+    tmp_path: Path, count: int, axes: str
+) -> None:
+    array = STACK[(0,) * (5 - count)]
+    path = written(tmp_path / "a.tif", array, photometric="minisblack")
+    assert open_image(path).space == Space.pixels(axes)
+    np.testing.assert_array_equal(open_image(path).array, array)
+
+
+def test_pages_of_no_known_kind_are_a_stack(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tif", STACK[0, :, 0], metadata=None, photometric="minisblack")
+    assert open_image(path).space.axes == "ZYX"
+
+
+def test_only_what_is_said_to_be_colour_is(tmp_path: Path) -> None:
+    image = STACK[0, 0].transpose(1, 2, 0).astype(np.uint8)
+    colour = written(tmp_path / "a.tif", image, photometric="rgb")
+    dyes = written(tmp_path / "b.tif", image, photometric="minisblack", planarconfig="contig")
+    rows = written(tmp_path / "c.tif", image, photometric="minisblack")
+    planar = written(
+        tmp_path / "d.tif", image.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"
+    )
+    found = [open_image(path).space.axes for path in (colour, dyes, rows, planar)]
+    assert found == ["YXS", "YXC", "ZYX", "SYX"]
+
+
+def test_an_imagej_composite_of_three_dyes_is_no_colour_image(tmp_path: Path) -> None:
+    image = STACK[0, 0].transpose(1, 2, 0)
+    said = "ImageJ=1.53c\nimages=3\nchannels=3\nmode=composite\n"
+    options: Any = {"metadata": None, "description": said, "photometric": "rgb"}
+    assert open_image(written(tmp_path / "a.tif", image, **options)).space.axes == "YXC"
+
+
+def test_given_axes_win_and_keep_the_steps_where_they_agree(tmp_path: Path) -> None:
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "PhysicalSizeZ": 2}
+    path = written(tmp_path / "a.ome.tif", STACK[0, :, 0], metadata=metadata)
+    space = open_image(path, "TYX").space
+    assert (space.axes, space.scale) == ("TYX", (1.0, 0.25, 0.5))
+    assert space.units == ("", "micrometer", "micrometer")
+    with pytest.raises(ValueError, match=r"a\.ome\.tif .*axes 'YX' names 2 axes, but .* has 3"):
+        open_image(path, "YX")
+    with pytest.raises(TypeError, match="axes must be a string such as 'TZYX', got 3"):
+        open_image(path, 3)  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match=r"a\.ome\.tif .*each of T, C, Z, Y, X, S once, got 'QYX'"
+    ):
+        open_image(path, "QYX")
+
+
+def test_a_stack_of_colour_images_must_be_told_what_it_is(tmp_path: Path) -> None:
+    image = np.stack([STACK[0, 0].transpose(1, 2, 0)] * 2)
+    path = written(tmp_path / "a.tif", image, photometric="rgb")
+    with pytest.raises(
+        ValueError, match=r"its axes are \?, Y, X, S .*say what they are with axes="
+    ):
+        open_image(path)
+    assert open_image(path, "TYXS").space.axes == "TYXS"
+
+
+def test_level_0_of_a_pyramid_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    big = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
+    with tifffile.TiffWriter(path) as tif:
+        tif.write(big, subifds=1, tile=(16, 16), compression="zlib", metadata={"axes": "YX"})
+        tif.write(big[::2, ::2], subfiletype=1, tile=(16, 16), compression="zlib")
+    np.testing.assert_array_equal(open_image(path).array[:], big)
+
+
+def test_big_endian_files_read_right(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tif", STACK[0, :, 0], byteorder=">")
+    np.testing.assert_array_equal(open_image(path).array, STACK[0, :, 0])
+
+
+def test_a_compression_that_cannot_be_decoded_is_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "a.tif", STACK[0, 0, 0], compression="zlib")
+    monkeypatch.setattr(tifffile.TIFF, "DECOMPRESSORS", {})
+    with pytest.raises(ValueError, match=r"a\.tif .*ADOBE_DEFLATE, which takes .*imagecodecs"):
+        open_image(path)
+
+
+def test_what_only_looks_like_a_tiff_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"no TIFF at all")
+    with pytest.raises(ValueError, match=r"a\.tif cannot be opened.* not a TIFF file"):
+        open_image(path)
+    path.write_bytes(b"II*\0")
+    with pytest.raises(ValueError, match=r"a\.tif cannot be opened, it is broken"):
+        open_image(path)

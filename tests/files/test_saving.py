@@ -1,0 +1,349 @@
+"""Results in files: equal to those in memory, resumed after any end, never unfinished by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from napari_noiser import enhance
+from napari_noiser.files.reading import open_image
+from napari_noiser.files.saving import PROVENANCE, enhance_to_file, start_saving
+from napari_noiser.files.space import Space
+
+OPTIONS = {"tile": 16, "memory_limit": 2_000_000}
+"""Blocks of 64 x 64 at most: a few dozen of them."""
+
+
+def scene(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).poisson(5, shape).astype(np.uint16) + 100
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_noiser.files.ome_zarr._SIDE", 32)
+    monkeypatch.setattr("napari_noiser.files.ome_zarr._BYTES", 5_000)
+
+
+def stored(path: Path) -> np.ndarray:
+    return np.asarray(open_image(path).array[:])
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(each.relative_to(folder)): each.read_bytes()
+        for each in sorted(folder.rglob("*"))
+        if each.is_file()
+    }
+
+
+@pytest.mark.parametrize("name", ["bright.ome.zarr", "bright.tif"])
+@pytest.mark.parametrize(
+    ("shape", "axes", "ndim"),
+    [((70, 90), "YX", 2), ((3, 40, 50), "TYX", 2), ((9, 30, 40), "ZYX", 3)],
+)
+def test_a_file_holds_what_memory_would(
+    tmp_path: Path, name: str, shape: tuple[int, ...], axes: str, ndim: int, small_chunks: None
+) -> None:
+    image = scene(shape)
+    path = enhance_to_file(image, tmp_path / name, axes=axes, ndim=ndim, **OPTIONS)
+    assert [each.name for each in tmp_path.iterdir()] == [name], "nothing else is left"
+    np.testing.assert_allclose(stored(path), enhance(image, axes=axes, ndim=ndim), atol=1e-6)
+
+
+def test_the_file_says_where_its_voxels_lie_and_how_it_was_made(tmp_path: Path) -> None:
+    space = Space("ZYX", (2.0, 0.5, 0.5), (0.0, 0.0, 0.0), ("micrometer",) * 3)
+    path = enhance_to_file(
+        scene((3, 40, 50)), tmp_path / "a.zarr", space=space, contrast=1.5, dtype="uint16"
+    )
+    assert open_image(path).space == space
+    provenance: Any = zarr.open_group(path, mode="r").attrs[PROVENANCE]
+    assert provenance["contrast"] == 1.5
+    assert provenance["recipe"]["name"] == "noiser"
+    assert zarr.open_group(path, mode="r")["0"].dtype == np.uint16
+
+
+def test_while_it_is_made_it_has_another_name(tmp_path: Path) -> None:
+    saving = start_saving(scene((70, 90)), tmp_path / "a.zarr", **OPTIONS)
+    for _ in saving.steps():
+        assert not (tmp_path / "a.zarr").exists()
+        assert [each.name for each in tmp_path.iterdir()] == ["a.zarr.partial"]
+    assert [each.name for each in tmp_path.iterdir()] == ["a.zarr"]
+
+
+class Counted:
+    """An array that counts what of it is read."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.shape, self.dtype, self.chunks = array, array.shape, array.dtype, (32, 32)
+        self.counts = np.zeros(array.shape, int)
+
+    def __getitem__(self, box: tuple[slice, ...]) -> np.ndarray:
+        self.counts[box] += 1
+        return self.array[box]
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.tif"])
+@pytest.mark.parametrize("events", [1, 30, 80, 100, 110])
+def test_what_was_stopped_is_resumed_to_the_same_bytes(
+    tmp_path: Path, name: str, events: int, small_chunks: None
+) -> None:
+    image = scene((130, 150))
+    whole = enhance_to_file(image, tmp_path / f"whole.{name}", **OPTIONS)
+    steps = start_saving(image, tmp_path / name, **OPTIONS).steps()
+    for _ in range(events):
+        total = next(steps).total
+    steps.close()
+    assert total > 110
+    assert [each.name for each in sorted(tmp_path.iterdir())] == [f"{name}.partial", whole.name]
+    path = enhance_to_file(image, tmp_path / name, resume=True, **OPTIONS)
+    np.testing.assert_array_equal(stored(path), stored(whole))
+    if path.is_dir():
+        one, other = files(path), files(whole)
+        assert {key: one[key] for key in one if "zarr.json" not in key} == {
+            key: other[key] for key in other if "zarr.json" not in key
+        }
+    assert not (tmp_path / f"{name}.partial").exists()
+
+
+def test_finished_blocks_are_neither_read_nor_computed_again(
+    tmp_path: Path, small_chunks: None
+) -> None:
+    image = Counted(scene((256, 160)))
+    steps = start_saving(image, tmp_path / "a.zarr", **OPTIONS).steps()
+    events = [next(steps)]
+    while sum(event.stage == "render" and event.block is not None for event in events) < 7:
+        events.append(next(steps))
+    steps.close()
+    image.counts[:] = 0
+    resumed = list(start_saving(image, tmp_path / "a.zarr", resume=True, **OPTIONS).steps())
+    assert {event.stage for event in resumed} == {"render"}
+    assert (resumed[0].done, resumed[0].total) == (events[-1].done + 1, events[-1].total)
+    assert image.counts[:64, 64:].max() == 0
+    assert image.counts.max() <= 2
+
+
+def test_measuring_is_resumed_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_noiser.files.saving._KEEP_MOMENTS", 0.0)
+    image = Counted(scene((128, 160)))
+    whole = enhance_to_file(image, tmp_path / "whole.zarr", **OPTIONS)
+    steps = start_saving(image, tmp_path / "a.zarr", **OPTIONS).steps()
+    events = [next(steps)]
+    while sum(event.block is not None for event in events) < 5:
+        events.append(next(steps))
+    next(steps)  # what follows on a block is kept with the next
+    steps.close()
+    resumed = start_saving(image, tmp_path / "a.zarr", resume=True, **OPTIONS).steps()
+    event = next(resumed)
+    assert event.stage == "measure"
+    assert event.done == events[-1].done + 1
+    for _ in resumed:
+        pass
+    np.testing.assert_array_equal(stored(tmp_path / "a.zarr"), stored(whole))
+
+
+KILLED = """
+import sys
+import numpy as np
+from napari_noiser.files import ome_zarr
+from napari_noiser.files.saving import enhance_to_file
+
+ome_zarr._SIDE = 64
+image = np.random.default_rng(0).poisson(5, (4, 500, 600)).astype("u2")
+print("begun", flush=True)
+enhance_to_file(image, sys.argv[1], resume=True, tile=32, memory_limit=2_000_000)
+print("done", flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
+@pytest.mark.parametrize("name", ["a.zarr", "a.tif"])
+def test_killed_at_random_moments_it_ends_the_same_to_the_last_bit(
+    tmp_path: Path, name: str
+) -> None:
+    def run(path: Path) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "begun\n"
+        return process
+
+    start = time.monotonic()
+    assert run(tmp_path / f"whole.{name}").wait() == 0
+    lasting = time.monotonic() - start
+    moments = random.Random(str(tmp_path))
+    for _ in range(3):
+        process = run(tmp_path / name)
+        time.sleep(moments.uniform(0.1, 0.4) * lasting)
+        process.kill()
+        process.wait()
+        assert not (tmp_path / name).exists() or process.stdout.read() == "done\n"
+    assert run(tmp_path / name).wait() == 0
+    np.testing.assert_array_equal(stored(tmp_path / name), stored(tmp_path / f"whole.{name}"))
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_what_was_begun_differently_is_not_gone_on_with(tmp_path: Path) -> None:
+    image = scene((70, 90))
+    steps = start_saving(image, tmp_path / "a.zarr", contrast=2, **OPTIONS).steps()
+    next(steps)
+    steps.close()
+    for others, names in [
+        ({"contrast": 1.0}, "another contrast"),
+        ({"contrast": 2.0, "model": "noiser-es"}, "another"),
+        ({"contrast": 2.0, "dtype": "uint8"}, "another dtype"),
+    ]:
+        with pytest.raises(ValueError, match=names):
+            start_saving(image, tmp_path / "a.zarr", resume=True, **others)
+    with pytest.raises(ValueError, match="another image"):
+        start_saving(image + 1, tmp_path / "a.zarr", resume=True, contrast=2)
+    path = enhance_to_file(image, tmp_path / "a.zarr", resume=True, contrast=2)
+    np.testing.assert_allclose(stored(path), enhance(image, contrast=2), atol=1e-6)
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    image = scene((40, 50))
+    path = enhance_to_file(image, tmp_path / "a.zarr")
+    before = files(path)
+    with pytest.raises(FileExistsError, match=r"a\.zarr exists already"):
+        enhance_to_file(image, path)
+    assert enhance_to_file(image, path, resume=True) == path
+    assert files(path) == before
+    steps = start_saving(image, tmp_path / "b.zarr").steps()
+    next(steps)
+    steps.close()
+    with pytest.raises(FileExistsError, match=r"b\.zarr is unfinished already"):
+        enhance_to_file(image, tmp_path / "b.zarr")
+
+
+def test_two_runs_do_not_make_the_same_file(tmp_path: Path) -> None:
+    image = scene((40, 50))
+    first = start_saving(image, tmp_path / "a.zarr").steps()
+    next(first)
+    with pytest.raises(BlockingIOError, match="made by another run"):
+        start_saving(image, tmp_path / "a.zarr", resume=True)
+    for _ in first:
+        pass
+    assert (tmp_path / "a.zarr").exists()
+
+
+def test_what_was_killed_before_it_began_starts_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "a.zarr.partial"
+    (folder / "a.zarr" / "0").mkdir(parents=True)
+    (folder / "a.zarr" / "zarr.json").write_text("{")
+    image = scene((40, 50))
+    path = enhance_to_file(image, tmp_path / "a.zarr")
+    np.testing.assert_allclose(stored(path), enhance(image), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"contrast": 0}, ValueError, "contrast"),
+        ({"out": np.zeros((40, 50))}, TypeError, r"takes no argument \['out'\]"),
+        ({"colour": 1}, TypeError, r"takes no argument \['colour'\]"),
+        ({"axes": "ZYX"}, ValueError, "axes 'ZYX'"),
+    ],
+)
+def test_bad_arguments_leave_nothing_behind(
+    tmp_path: Path, options: dict[str, Any], error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        enhance_to_file(scene((40, 50)), tmp_path / "a.zarr", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"path must end in .zarr, .tif or .tiff, got .*a\.png"):
+        enhance_to_file(scene((40, 50)), tmp_path / "a.png")
+
+
+FULL = """
+import resource, sys
+import numpy as np
+from napari_noiser.files import ome_zarr
+from napari_noiser.files.saving import enhance_to_file
+
+ome_zarr._SIDE = 64
+image = np.random.default_rng(0).poisson(5, (200, 300)).astype("u2")
+image[100:, 100:] += np.random.default_rng(1).integers(0, 999, (100, 200)).astype("u2")
+if len(sys.argv) > 2:  # no file may be larger: the system's own way to say that there is no room
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+enhance_to_file(image, sys.argv[1], resume=True, tile=16, memory_limit=2_000_000)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of this kind")
+def test_a_full_disk_is_said_and_what_is_finished_stays(tmp_path: Path) -> None:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", FULL, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert run(tmp_path / "whole.zarr").returncode == 0
+    sizes = [len(content) for content in files(tmp_path / "whole.zarr" / "0").values()]
+    limit = int(np.median(sizes))
+    path = tmp_path / "a.zarr"
+    failed = run(path, max(limit, 8000))
+    assert failed.returncode == 1
+    last = failed.stderr.strip().splitlines()[-1]
+    assert "a.zarr cannot be written on (File too large)" in last
+    assert "is kept in" in last
+    assert not path.exists()
+    finished = (tmp_path / "a.zarr.partial" / "finished").stat().st_size
+    assert finished > 0
+    assert run(path).returncode == 0
+    np.testing.assert_array_equal(stored(path), stored(tmp_path / "whole.zarr"))
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.tif"])
+def test_a_vanished_store_is_said_and_does_not_come_back(tmp_path: Path, name: str) -> None:
+    steps = start_saving(scene((130, 150)), tmp_path / name, **OPTIONS).steps()
+    for event in steps:
+        if event.stage == "render":
+            break
+    shutil.rmtree(tmp_path / f"{name}.partial")
+    with pytest.raises(FileNotFoundError, match=rf"{name}.partial has vanished"):
+        for _ in steps:
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_whose_place_was_taken_meanwhile_is_kept(tmp_path: Path) -> None:
+    steps = start_saving(scene((40, 50)), tmp_path / "a.tif").steps()
+    next(steps)
+    (tmp_path / "a.tif").write_text("mine")
+    with pytest.raises(FileExistsError, match="has come up meanwhile"):
+        for _ in steps:
+            pass
+    assert (tmp_path / "a.tif").read_text() == "mine"
+    assert tifffile.imread(tmp_path / "a.tif.partial" / "a.tif").shape == (40, 50)
+
+
+def test_the_run_can_be_read_by_people(tmp_path: Path) -> None:
+    steps = start_saving(scene((40, 50)), tmp_path / "a.zarr", brightness=0.5).steps()
+    next(steps)
+    steps.close()
+    text = (tmp_path / "a.zarr.partial" / "run.json").read_text()
+    assert json.loads(text)["asked"]["brightness"] == 0.5
+
+
+@pytest.fixture(autouse=True)
+def _no_descriptor_is_leaked() -> Iterator[None]:
+    folder = Path("/proc/self/fd")
+    before = len(os.listdir(folder)) if folder.exists() else 0
+    yield
+    if folder.exists():
+        assert len(os.listdir(folder)) <= before + 4
