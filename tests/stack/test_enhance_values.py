@@ -114,22 +114,6 @@ def test_out_is_filled_and_returned() -> None:
     assert (out[1::2] == 7).all()
 
 
-def test_out_may_be_zarr() -> None:
-    zarr = pytest.importorskip("zarr")
-    image = scene((3, 50, 61))
-    out = zarr.zeros((3, 50, 61), chunks=(1, 16, 16), dtype="float32")
-    assert enhance(image, out=out, tile=20) is out
-    assert_same(out[...], enhance(image, tile=20))
-
-
-def test_zarr_is_read_tile_by_tile() -> None:
-    zarr = pytest.importorskip("zarr")
-    image = scene((3, 50, 61)).astype("u2")
-    stored = zarr.zeros((3, 50, 61), chunks=(1, 16, 16), dtype="uint16")
-    stored[...] = image
-    assert_same(enhance(stored, tile=20), enhance(image, tile=20))
-
-
 @pytest.mark.parametrize(
     ("out", "words"),
     [
