@@ -32,7 +32,7 @@ def models() -> dict[tuple[int, int], Model]:
 def little_memory() -> Iterator[None]:
     gc.collect()
     torch.cuda.empty_cache()
-    free, total = torch.cuda.mem_get_info()
+    _, total = torch.cuda.mem_get_info()
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 150e6) / total)
     yield
     torch.cuda.set_per_process_memory_fraction(1.0)

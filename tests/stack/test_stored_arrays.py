@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from plain_reference import largest_difference, scene
 from zarr.storage import MemoryStore, WrapperStore
 
 from napari_noiser import enhance
+from napari_noiser.stack.enhance import render_steps
+from napari_noiser.stack.work import plan
 
 IMAGE = scene((4, 90, 110), dtype="uint16")
 ENHANCED = enhance(IMAGE)
@@ -115,3 +118,18 @@ def test_memory_maps_are_read_and_filled(tmp_path: Path) -> None:
     out = np.memmap(tmp_path / "out", "uint16", "w+", shape=IMAGE.shape)
     enhance(np.memmap(tmp_path / "raw", "uint16", "r", shape=IMAGE.shape), out=out)
     assert largest_difference(out / 65535, ENHANCED) < 1e-5
+
+
+def test_a_store_that_vanishes_is_no_dark_image(tmp_path: Path) -> None:
+    array = zarr.create_array(
+        tmp_path / "image.zarr", name="deep/0", shape=(90, 110), chunks=(16, 16), dtype="uint16"
+    )
+    array[:] = IMAGE[0]
+    steps = render_steps(plan(array, tile=4))
+    for event in steps:
+        if event.stage == "render":
+            break
+    shutil.rmtree(tmp_path / "image.zarr")
+    with pytest.raises(FileNotFoundError, match="image has vanished while it was read"):
+        for _ in steps:
+            pass

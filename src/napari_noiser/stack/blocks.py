@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, product
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -207,6 +208,7 @@ class _CellReader:
     def _cell(self, number: BlockIndex) -> NDArray[Any]:
         if number not in self._held:
             self._held[number] = np.asarray(self._array[self._cells.box(number)])
+            _check_store(self._array)
         return self._held[number]
 
     def _forget(self, index: BlockIndex, touched: Sequence[BlockIndex]) -> None:
@@ -222,6 +224,13 @@ class _CellReader:
                 break
             if number not in touched:
                 held -= self._held.pop(number).nbytes
+
+
+def _check_store(array: Any) -> None:
+    """Raise a `FileNotFoundError` if a zarr array's folder is gone: zarr would read zeros."""
+    root = getattr(getattr(getattr(array, "store_path", None), "store", None), "root", None)
+    if isinstance(root, Path) and not (place := root / array.path).exists():
+        raise FileNotFoundError(f"image has vanished while it was read: {place} is not there")
 
 
 def _within(box: Sequence[slice], place: Sequence[slice]) -> Box:
