@@ -229,6 +229,17 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         enhance_to_file(image, tmp_path / "b.zarr")
 
 
+def test_what_a_kill_left_after_the_end_is_cleared_up(tmp_path: Path) -> None:
+    image = scene((40, 50))
+    saving = start_saving(image, tmp_path / "a.tif")
+    saving.unfinished.discard = saving.unfinished.release
+    for _ in saving.steps():
+        pass
+    assert (tmp_path / "a.tif.partial").exists()
+    enhance_to_file(image, tmp_path / "a.tif", resume=True)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.tif"]
+
+
 def test_two_runs_do_not_make_the_same_file(tmp_path: Path) -> None:
     image = scene((40, 50))
     first = start_saving(image, tmp_path / "a.zarr").steps()
@@ -267,7 +278,7 @@ def test_bad_arguments_leave_nothing_behind(
 
 
 def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"path must end in .zarr, .tif or .tiff, got .*a\.png"):
+    with pytest.raises(ValueError, match=r"path must end in .zarr, .tif, .tiff, got .*a\.png"):
         enhance_to_file(scene((40, 50)), tmp_path / "a.png")
 
 

@@ -26,12 +26,15 @@ from napari_noiser.stack.display import display_limits
 from napari_noiser.stack.steps import TileDone, fill_steps, measure_steps
 from napari_noiser.stack.work import Work, plan
 
-__all__ = ["PROVENANCE", "Saving", "enhance_to_file", "start_saving"]
+__all__ = ["ENDINGS", "PROVENANCE", "Saving", "enhance_to_file", "start_saving"]
 
 Kind = OmeZarr | Tif
 
 PROVENANCE = "napari_noiser"
 """The key of a result's provenance among its attributes."""
+
+ENDINGS = (".zarr", ".tif", ".tiff")
+"""Of the files that can be made: OME-Zarr and OME-TIFF."""
 
 _KEEP_MOMENTS = 20.0  # seconds of measuring that a kill may cost
 _CORNER = 32
@@ -185,6 +188,7 @@ def start_saving(
     space = space or Space.pixels(work.stack.layout.axes)
     unfinished = Unfinished(path)
     if path.exists() and resume:
+        unfinished.clear_up()
         return Saving(work, path, None, unfinished)
     if path.exists() or (unfinished.exists and not resume):
         which = "exists" if path.exists() else "is unfinished"
@@ -235,12 +239,10 @@ def _go_on(
 
 
 def _kind(path: Path) -> type[Kind]:
-    name = path.name.lower()
-    if name.endswith(".zarr"):
-        return OmeZarr
-    if name.endswith((".tif", ".tiff")):
-        return Tif
-    raise ValueError(f"path must end in .zarr, .tif or .tiff, got {path}")
+    ending = path.suffix.lower()
+    if ending in ENDINGS:
+        return OmeZarr if ending == ".zarr" else Tif
+    raise ValueError(f"path must end in {', '.join(ENDINGS)}, got {path}")
 
 
 def _asked(work: Work, space: Space) -> dict[str, Any]:

@@ -132,6 +132,11 @@ class Unfinished:
         self.result.rename(self.path)
         self.discard()
 
+    def clear_up(self) -> None:
+        """Take away what a run has left that was killed when its result had its place already."""
+        if self.folder.exists() and not self.result.exists():
+            self.discard()
+
     def discard(self) -> None:
         """Take the folder away with all that is in it."""
         self.release()

@@ -1,0 +1,135 @@
+"""The arguments of the command line: named as in Python, with the same defaults."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import get_args
+
+from napari_noiser import __version__
+from napari_noiser.srm.recipe import RECIPES
+from napari_noiser.stack.axes import Statistics
+
+__all__ = ["parser"]
+
+_EXIT_CODES = """\
+exit codes:
+  0    all is done
+  1    it failed; of a folder, at least one image: the others are done
+  2    the command is wrong, nothing was begun
+  130  interrupted by Ctrl-C
+  143  terminated (SIGTERM, which SLURM sends before it kills)
+
+The path of each finished result goes to stdout, all else to stderr.
+"""
+
+_RESUMING = """
+While a result is being made it lies in OUT.partial. After any end, a kill included, the same
+command with --resume goes on with it.
+"""
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_UNITS |= {f"{unit}I": 1024**power for power, unit in enumerate("KMGT", start=1)}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what understands the arguments.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        Its answers are named as the arguments of `enhance` and `train`; beside them stand command,
+        source, target, recipe, steps, to, resume, quiet and debug.
+    """
+    whole = argparse.ArgumentParser(
+        "napari-noiser",
+        description="Make dim images and stacks visible without any training data.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, add, text, more in (
+        ("enhance", _add_enhance, "Make an image, or a folder of images, visible.", _RESUMING),
+        ("train", _add_train, "Train a model of your own on noise, in seconds.", ""),
+    ):
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=_EXIT_CODES + more,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add(command)
+        command.add_argument("--quiet", action="store_true", help="show no progress")
+        command.add_argument("--debug", action="store_true", help="show where an error came from")
+    return whole
+
+
+def _add_enhance(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("source", type=Path, metavar="IN", help="a TIFF, OME-Zarr, zarr or .npy; or a folder")
+    add(
+        "target",
+        type=Path,
+        metavar="OUT",
+        help="NAME.zarr (OME-Zarr with a pyramid), NAME.tif (OME-TIFF); for a folder a folder",
+    )
+    add("--model", default="noiser", help="a name, or a .safetensors file (default: %(default)s)")
+    add("--axes", help="a letter an axis, of TCZYXS, such as TZYX (default: what the file says)")
+    add(
+        "--ndim",
+        type=int,
+        choices=(2, 3),
+        default=2,
+        help="2 renders planes, 3 volumes (default: %(default)s)",
+    )
+    add(
+        "--statistics",
+        choices=get_args(Statistics),
+        default="stack",
+        help="what shares one exposure: the series, a time point, a plane (default: %(default)s)",
+    )
+    add("--mask", type=Path, help="a file: which pixels (not 0) set the exposure")
+    add("--brightness", type=float, default=0.0, help="0 leaves the mean at mid-gray, the default")
+    add("--contrast", type=float, default=1.0, help="above 0 (default: %(default)s)")
+    _add_device(command)
+    add("--tile", type=int, metavar="PIXELS", help="side of the tiles; never changes the result")
+    add(
+        "--memory-limit",
+        type=_bytes,
+        metavar="SIZE",
+        help="such as 8GB, to hold at a time (default: a quarter of what is free)",
+    )
+    add("--dtype", help="of the result: float32 (default), float64, uint8 or uint16")
+    add("--to", choices=("zarr", "tif"), help="kind of a folder's results (default: as they were)")
+    add(
+        "--resume",
+        action="store_true",
+        help="go on with what is unfinished, leave what is finished",
+    )
+
+
+def _add_train(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("recipe", choices=list(RECIPES), metavar="RECIPE", help=f"one of {', '.join(RECIPES)}")
+    add("target", type=Path, metavar="OUT", help="NAME.safetensors")
+    add("--channels", type=int, default=1, help="1 gray, 3 RGB (default: %(default)s)")
+    add("--ndim", type=int, choices=(2, 3), default=2, help="for planes, the default, or volumes")
+    _add_device(command)
+    add("--seed", type=int, default=0, help="the same seed, the same model (default: %(default)s)")
+    add("--steps", type=int, help="how many (default: what the recipe says)")
+
+
+def _add_device(command: argparse.ArgumentParser) -> None:
+    text = "auto, cpu, cuda, cuda:N, mps or xpu (default: %(default)s)"
+    command.add_argument("--device", default="auto", help=text)
+
+
+def _bytes(text: str) -> int:
+    """Return a number of bytes: "8GB", "500 MiB", "1.5G" or "8000000000"."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", text.strip().upper())
+    if not found or found[2] not in _UNITS:
+        raise argparse.ArgumentTypeError(f"it must be a size such as 500MB or 8GB, got {text!r}")
+    return int(float(found[1]) * _UNITS[found[2]])

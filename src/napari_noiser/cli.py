@@ -1,0 +1,282 @@
+"""The command line: `enhance` and `train` with the arguments they have in Python, for files.
+
+It knows neither napari nor Qt; torch is imported only once there is something to compute.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+import warnings
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TextIO
+
+from napari_noiser.arguments import parser
+from napari_noiser.srm.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from napari_noiser.progress import Progress
+
+__all__ = ["main"]
+
+_DONE, _FAILED, _USAGE, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
+
+_STORES = ("zarr.json", ".zgroup", ".zarray")
+_LOG_EVERY = 30.0  # seconds
+
+_ENHANCING = (
+    *("ndim", "statistics", "brightness", "contrast"),
+    *("device", "tile", "memory_limit", "dtype"),
+)
+_TRAINING = ("channels", "ndim", "device", "seed")
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command ``napari-noiser``.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process, if left out.
+
+    Returns
+    -------
+    int
+        The exit code.
+
+    Raises
+    ------
+    SystemExit
+        By argparse: 2 after wrong usage, 0 after help.
+    """
+    asked = parser().parse_args(arguments)
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _enhance(asked) if asked.command == "enhance" else _train(asked)
+    except KeyboardInterrupt as stop:
+        terminated = isinstance(stop, _Terminated)
+        told = "terminated" if terminated else "interrupted"
+        if asked.command == "enhance":
+            told += "; what is finished is kept, the same command with --resume goes on"
+        _say(told)
+        return _TERMINATED if terminated else _INTERRUPTED
+    except (OSError, TypeError, ValueError) as error:
+        _report(error, asked.debug)
+        return _USAGE
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _enhance(asked: Namespace) -> int:
+    pairs = _pairs(asked.source, asked.target, asked.to)
+    if not asked.resume:
+        _check_free([target for _, target in pairs])
+    with _warnings_said():
+        options = _checked_options(asked)
+    done = [_enhance_one(source, target, asked, options) for source, target in pairs]
+    return _DONE if all(done) else _FAILED
+
+
+def _enhance_one(source: Path, target: Path, asked: Namespace, options: dict[str, Any]) -> bool:
+    """Enhance an image into a file; if that fails, say why and return False."""
+    from napari_noiser.files.reading import open_image
+    from napari_noiser.files.saving import start_saving
+    from napari_noiser.progress import drain
+
+    try:
+        with _warnings_said(source.name):
+            image = open_image(source, asked.axes)
+            saving = start_saving(
+                image.array,
+                target,
+                asked.model,
+                space=image.space,
+                resume=asked.resume,
+                **options,
+            )
+            drain(saving.steps(), _progress(source.name, asked.quiet), source.name)
+    except Exception as error:  # whatever is wrong with this one, the next may be well
+        _report(error, asked.debug, source.name)
+        return False
+    print(target, flush=True)
+    return True
+
+
+def _train(asked: Namespace) -> int:
+    target = asked.target
+    if target.suffix != ".safetensors":
+        raise ValueError(f"OUT must end in .safetensors, got {target}")
+    _check_free([target])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    from napari_noiser import train
+
+    recipe = RECIPES[asked.recipe]
+    if asked.steps is not None:
+        recipe = replace(recipe, iterations=asked.steps)
+    options = {name: getattr(asked, name) for name in _TRAINING}
+    with _warnings_said():
+        model = train(recipe, progress=_progress(target.name, asked.quiet), **options)
+    try:
+        print(model.save(target), flush=True)
+    except OSError as error:
+        _report(error, asked.debug, target.name)
+        return _FAILED
+    return _DONE
+
+
+def _pairs(source: Path, target: Path, to: str | None) -> list[tuple[Path, Path]]:
+    """Return the images, each with where its result goes.
+
+    Raises
+    ------
+    OSError, ValueError
+        If there are none, or their results cannot go there.
+    """
+    if not source.exists():
+        raise FileNotFoundError(f"no image at {source}")
+    if source.resolve() == target.resolve():
+        raise ValueError(f"OUT must be another place than IN, got {target} for both")
+    from napari_noiser.files.saving import ENDINGS
+
+    if source.is_dir() and not _is_store(source):
+        return _pairs_in(source, target, to)
+    if to is not None:
+        raise ValueError(f"--to is for folders: the ending of OUT says it, got {target}")
+    if target.suffix.lower() not in ENDINGS:
+        raise ValueError(f"OUT of one image must end in {', '.join(ENDINGS)}, got {target}")
+    return [(source, target)]
+
+
+def _pairs_in(folder: Path, target: Path, to: str | None) -> list[tuple[Path, Path]]:
+    """Return the images in a folder, each with where its result goes."""
+    from napari_noiser.files.reading import image_files
+    from napari_noiser.files.saving import ENDINGS
+
+    if target.suffix.lower() in ENDINGS or target.is_file():
+        raise ValueError(f"IN is a folder of images, so OUT must be a folder, got {target}")
+    pairs = [(image, target / _result_name(image, to)) for image in image_files(folder)]
+    if not pairs:
+        raise ValueError(f"no images in {folder}: neither TIFF nor zarr (*.zarr) nor .npy")
+    images: dict[Path, Path] = {}
+    for image, result in pairs:
+        other = images.setdefault(result, image)
+        if other != image:
+            raise ValueError(f"{other.name} and {image.name} would both become {result}")
+    return pairs
+
+
+def _is_store(folder: Path) -> bool:
+    known = any((folder / name).exists() for name in _STORES)
+    return known or folder.suffix.lower() == ".zarr"
+
+
+def _result_name(image: Path, to: str | None) -> str:
+    """Return an image's own name, or with the ending of another kind; .npy becomes .tif."""
+    kept = image.suffix.lower()
+    kind = to or ("zarr" if kept == ".zarr" else "tif")
+    same = kept in ((".zarr",) if kind == "zarr" else (".tif", ".tiff"))
+    return image.name if same else image.with_suffix(f".{kind}").name
+
+
+def _check_free(targets: Sequence[Path]) -> None:
+    """Raise a `FileExistsError` if anything is, finished or not, where a result is to go."""
+    from napari_noiser.files.unfinished import Unfinished
+
+    for target in targets:
+        if target.exists():
+            raise FileExistsError(f"{target} exists already: take another name, or delete it")
+        if Unfinished(target).exists:
+            raise FileExistsError(f"{target} is unfinished: --resume goes on with it")
+
+
+def _checked_options(asked: Namespace) -> dict[str, Any]:
+    """Return the options for all images, which were tried on an image of one pixel.
+
+    So what is wrong with the options themselves is raised before all work, and the device, if it
+    is to be found, is looked for once.
+
+    Raises
+    ------
+    OSError, TypeError, ValueError
+        As in `napari_noiser.enhance`.
+    """
+    import numpy as np
+
+    from napari_noiser.files.reading import open_image
+    from napari_noiser.srm.model import load_model
+    from napari_noiser.stack.work import plan
+
+    options = {name: getattr(asked, name) for name in _ENHANCING}
+    colours = 3 if "S" in (asked.axes or "") else 1
+    samples = load_model(asked.model, channels=colours, ndim=asked.ndim).channels
+    axes = asked.axes or ("TCZYX" if samples == 1 else "TCZYXS")  # any that an image may have
+    shape = [samples if letter == "S" else 1 for letter in axes]
+    tried = plan(np.zeros(shape, np.float32), asked.model, axes=axes, **options)
+    options["device"] = str(tried.room.device)
+    if asked.mask is not None:
+        options["mask"] = open_image(asked.mask).array[:]
+    return options
+
+
+def _progress(name: str, quiet: bool) -> Progress:
+    """Return a bar for a terminal; for a log, which a bar would fill, a line now and then."""
+    if quiet or sys.stderr.isatty():
+        return not quiet
+    next_line = -1.0
+
+    def show(done: int, total: int) -> None:
+        nonlocal next_line
+        if monotonic() > next_line:
+            _say(f"{done} of {total} steps", name)
+            next_line = monotonic() + _LOG_EVERY
+
+    return show
+
+
+@contextmanager
+def _warnings_said(name: str = "") -> Iterator[None]:
+    """Say each warning in a line of its own, for every image anew."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        _say(f"warning: {message}", name)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+def _report(error: Exception, debug: bool, name: str = "") -> None:
+    if debug:
+        traceback.print_exception(error)
+    expected = isinstance(error, (OSError, TypeError, ValueError)) and str(error)
+    _say(str(error) if expected else f"{type(error).__name__} {error}", name)
+
+
+def _say(text: str, name: str = "") -> None:
+    """Write one line to stderr, above a bar if there is one."""
+    from tqdm import tqdm
+
+    start = f"napari-noiser: {name}: " if name else "napari-noiser: "
+    tqdm.write(start + " ".join(text.split()), file=sys.stderr)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
