@@ -116,17 +116,17 @@ def noise_training():
 
 
 def watched(recipe, seed):
-    """Train, and return the network, mean colour and median of its last 500 outputs."""
+    """Train; return the network, mean colour and median of its output in the last 500 steps."""
     network, colours, medians = srm(seed), [], []
-
-    def look(module, inputs, output):
-        colours.append(output.detach().mean(dim=(0, 2, 3)) * GRAY)
-        medians.append(float(output.detach().median()) * GRAY + GRAY)
-
-    hook = network.register_forward_hook(look)
-    list(run(network, recipe, seed))
-    hook.remove()
-    return network, torch.stack(colours[-500:]), medians[-500:]
+    generator = torch.Generator().manual_seed(seed)
+    signal = torch.empty(recipe.training_shape(3, 2))
+    for step in run(network, recipe, seed):
+        if step.total - step.done < 500:
+            recipe.source.fill(signal, generator)
+            output = respond(network, signal)
+            colours.append(output.mean(dim=(0, 2, 3)) * GRAY)
+            medians.append(float(output.median()) * GRAY + GRAY)
+    return network, torch.stack(colours), medians
 
 
 @pytest.mark.slow

@@ -17,7 +17,6 @@ __all__ = [
     "pad_missing",
     "patches",
     "patches_shape",
-    "spread_taps",
 ]
 
 Halo = tuple[tuple[int, int], ...]
@@ -107,33 +106,6 @@ def gather_taps(taps: Tensor) -> Tensor:
     for tap, shift in enumerate(product(range(3), repeat=len(inner))):
         total += taps[tap][_window(shift, inner)]
     return total
-
-
-def spread_taps(taps: Tensor) -> Tensor:
-    """Sum as `gather_taps` does, with nothing coming from beyond: a zero-padded convolution.
-
-    Parameters
-    ----------
-    taps : Tensor
-        (3**ndim, C, ...), in the order of the kernel.
-
-    Returns
-    -------
-    Tensor
-        (C, ...), of the same spatial shape.
-    """
-    ndim = taps.ndim - 2
-    total = taps[3**ndim // 2].clone()
-    for tap, shift in enumerate(product(range(3), repeat=ndim)):
-        if tap != 3**ndim // 2:
-            to = (slice(None), *(_ENDS[at] for at in shift))
-            come = (slice(None), *(_ENDS[2 - at] for at in shift))
-            total[to] += taps[tap][come]
-    return total
-
-
-_ENDS = (slice(1, None), slice(None), slice(None, -1))
-"""The places that have a neighbour before them, all, and those that have one behind them."""
 
 
 def _window(shift: tuple[int, ...], inner: list[int]) -> tuple[slice, ...]:
