@@ -21,63 +21,66 @@ from multiprocessing import get_context
 import numpy as np
 
 CASES = {
-    "600 x 400 RGB": (400, 600, 3),
-    "600 x 400": (400, 600),
-    "1024 x 1024 RGB": (1024, 1024, 3),
-    "1024 x 1024": (1024, 1024),
-    "4096 x 4096 RGB": (4096, 4096, 3),
-    "4096 x 4096": (4096, 4096),
-    "64 x 1024 x 1024, planes": (64, 1024, 1024),
+    "600 x 400 RGB": ("YXS", (400, 600, 3)),
+    "600 x 400": ("YX", (400, 600)),
+    "1024 x 1024 RGB": ("YXS", (1024, 1024, 3)),
+    "1024 x 1024": ("YX", (1024, 1024)),
+    "4096 x 4096 RGB": ("YXS", (4096, 4096, 3)),
+    "4096 x 4096": ("YX", (4096, 4096)),
+    "64 x 1024 x 1024, planes": ("TYX", (64, 1024, 1024)),
+    "64 x 1024 x 1024, volume": ("ZYX", (64, 1024, 1024)),
 }
+"""Axes and shape; with an axis Z the whole is rendered as a volume."""
+
 MINIMUM_SECONDS = 2.0
 
 
-def sample(shape: tuple[int, ...], seed: int) -> np.ndarray:
+def sample(axes: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
     """Return a dim image with some structure."""
     random = np.random.default_rng(seed)
-    rows = np.linspace(0, 9, shape[-3 if shape[-1] == 3 else -2])
-    light = (
-        3 + 2 * np.sin(rows)[:, None, None] if shape[-1] == 3 else 3 + 2 * np.sin(rows)[:, None]
-    )
+    rows = np.linspace(0, 9, shape[axes.index("Y")])
+    light = (3 + 2 * np.sin(rows)).reshape([-1 if letter == "Y" else 1 for letter in axes])
     return random.poisson(np.broadcast_to(light, shape)).astype(np.uint8)
 
 
-def plain(image: np.ndarray, device: str) -> np.ndarray:
-    """Return what anybody would write: the network on whole planes, float32, no tiles."""
+def plain(image: np.ndarray, axes: str, device: str) -> np.ndarray:
+    """Return what anybody would write: the network on whole images, float32, no tiles."""
     import torch
     from torch.nn import functional
 
     import napari_noiser as noiser
 
-    colour = image.shape[-1] == 3
-    weights = noiser.load_model("noiser", channels=3 if colour else 1).weights
+    ndim, colour = 2 + ("Z" in axes), "S" in axes
+    convolve = functional.conv3d if ndim == 3 else functional.conv2d
+    weights = noiser.load_model("noiser", channels=3 if colour else 1, ndim=ndim).weights
     weights = {name: value.to(device) for name, value in weights.items()}
 
     def padded(x: torch.Tensor) -> torch.Tensor:
-        return functional.pad(x, (1,) * 4, mode="replicate")
+        return functional.pad(x, (1,) * (2 * ndim), mode="replicate")
 
-    def plane(pixels: np.ndarray) -> np.ndarray:
+    def one(pixels: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(pixels).to(device).float() / 127.5 - 1
         x = x.permute(2, 0, 1)[None] if colour else x[None, None]
-        x = functional.conv2d(padded(x), weights["first_weight"], weights["first_bias"])
+        x = convolve(padded(x), weights["first_weight"], weights["first_bias"])
         x = functional.gelu(functional.instance_norm(x, eps=1e-12))
-        x = functional.conv2d(padded(x), weights["second_weight"], weights["second_bias"])
+        x = convolve(padded(x), weights["second_weight"], weights["second_bias"])
         x = (torch.tanh(x) + 1) / 2
         return (x[0].permute(1, 2, 0) if colour else x[0, 0]).cpu().numpy()
 
     with torch.inference_mode():
-        if image.ndim == 2 or colour:
-            return plane(image)
-        return np.stack([plane(each) for each in image])
+        return np.stack([one(each) for each in image]) if "T" in axes else one(image)
 
 
-def ours(image: np.ndarray, device: str) -> np.ndarray:
+def ours(image: np.ndarray, axes: str, device: str) -> np.ndarray:
     """Return the same by this package: moments, fold, tiles."""
     import napari_noiser as noiser
 
-    axes = "YXS" if image.shape[-1] == 3 else None
-    scope = "plane" if image.ndim == 3 and axes is None else "stack"
-    return noiser.enhance(image, axes=axes, statistics=scope, device=device)
+    return noiser.enhance(image, **_options(axes, device))
+
+
+def _options(axes: str, device: str) -> dict[str, object]:
+    scope = "plane" if "T" in axes else "stack"
+    return {"axes": axes, "ndim": 2 + ("Z" in axes), "statistics": scope, "device": device}
 
 
 def timed(work: Callable[[int], object]) -> float:
@@ -94,15 +97,15 @@ def _seconds(work: Callable[[int], object], number: int) -> float:
     return time.perf_counter() - start
 
 
-def measure(method: str, shape: tuple[int, ...], device: str) -> tuple[float, float]:
+def measure(method: str, axes: str, shape: tuple[int, ...], device: str) -> tuple[float, float]:
     """Return seconds, and the peak of memory in bytes beyond input and result."""
     function = {"plain": plain, "ours": ours}[method]
-    images = [sample(shape, seed) for seed in range(3)]
-    function(images[0][:64, :64] if images[0].ndim == 2 else images[0][:3, :64, :64], device)
+    images = [sample(axes, shape, seed) for seed in range(3)]
+    function(images[0][tuple(slice(min(length, 40)) for length in shape)], axes, device)
     before = _resident()
-    result = function(images[0], device)
+    result = function(images[0], axes, device)
     peak = _peak() - before - result.nbytes
-    return timed(lambda number: function(images[number % 3], device)), peak
+    return timed(lambda number: function(images[number % 3], axes, device)), peak
 
 
 def measure_training(method: str, channels: int, device: str, threads: int, busy: bool) -> float:
@@ -157,19 +160,18 @@ def our_training(channels: int, device: str, iterations: int) -> None:
     noiser.train(recipe, channels=channels, device=device)
 
 
-def measure_moments(shape: tuple[int, ...], device: str) -> float:
+def measure_moments(axes: str, shape: tuple[int, ...], device: str) -> float:
     """Return seconds for the statistics alone."""
     from napari_noiser.stack.enhance import render_steps
     from napari_noiser.stack.work import plan
 
     def measure_only(number: int) -> None:
-        axes = "YXS" if shape[-1] == 3 else None
-        steps = render_steps(plan(images[number % 3], axes=axes, device=device))
+        steps = render_steps(plan(images[number % 3], **_options(axes, device)))
         for step in steps:
             if step.done == step.total // 2:
                 steps.close()
 
-    images = [sample(shape, seed) for seed in range(3)]
+    images = [sample(axes, shape, seed) for seed in range(3)]
     return timed(measure_only)
 
 
@@ -205,12 +207,13 @@ def print_rendering(device: str, bandwidth: float) -> None:
         "| image | plain | ours | ratio | moments | Mvoxel/s | memcpy | plain peak | ours peak |"
     )
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
-    for name, shape in CASES.items():
-        slow, slow_peak = alone(measure, "plain", shape, device)
-        fast, fast_peak = alone(measure, "ours", shape, device)
-        moments = alone(measure_moments, shape, device)
+    for name, case in CASES.items():
+        slow, slow_peak = alone(measure, "plain", *case, device)
+        fast, fast_peak = alone(measure, "ours", *case, device)
+        moments = alone(measure_moments, *case, device)
+        axes, shape = case
         values = float(np.prod(shape))
-        voxels = values / (3 if shape[-1] == 3 else 1)
+        voxels = values / (3 if "S" in axes else 1)
         share = 5 * values / fast / bandwidth  # one byte in, four out
         print(
             f"| {name} | {slow:.3f} s | {fast:.3f} s | {slow / fast:.1f} | {moments:.3f} s | "
