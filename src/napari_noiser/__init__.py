@@ -19,7 +19,7 @@ except PackageNotFoundError:  # run from a source tree
 if TYPE_CHECKING:
     from napari_noiser.files.saving import enhance_to_file
     from napari_noiser.files.space import Space
-    from napari_noiser.plugin.layers import enhance_layer
+    from napari_noiser.plugin.layers import enhance_layer, live_layer
     from napari_noiser.srm.model import Model, load_model
     from napari_noiser.srm.noise import Gaussian, Palette, PureColour
     from napari_noiser.srm.recipe import RECIPES, Recipe, mean_shifted, target_mean
@@ -44,6 +44,7 @@ _HOME = {
     "enhance_to_file": "files.saving",
     "Space": "files.space",
     "enhance_layer": "plugin.layers",
+    "live_layer": "plugin.layers",
 }
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "enhance",
     "enhance_layer",
     "enhance_to_file",
+    "live_layer",
     "load_model",
     "mean_shifted",
     "target_mean",

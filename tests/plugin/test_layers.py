@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from napari.layers import Image, Labels, Points
 
 import napari_noiser as noiser
-from napari_noiser.plugin.layers import ImageSource, axes_choices, enhance_layer, guess_axes
+from napari_noiser.plugin.layers import enhance_layer
+from napari_noiser.plugin.source import ImageSource, axes_choices, guess_axes
 from napari_noiser.srm.recipe import Recipe
 
 CARRIED = (

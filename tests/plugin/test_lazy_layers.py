@@ -11,9 +11,11 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 import napari_noiser as noiser
-from napari_noiser.plugin.jobs import Enhanced, enhance_job
-from napari_noiser.plugin.layers import ImageSource, enhance_layer
+from napari_noiser.plugin.jobs import enhance_job
+from napari_noiser.plugin.keeping import Enhanced
+from napari_noiser.plugin.layers import enhance_layer
 from napari_noiser.plugin.settings import Settings
+from napari_noiser.plugin.source import ImageSource
 
 PLANES = np.random.default_rng(0).poisson(4, (12, 40, 50)).astype(np.uint16) + 100
 ENHANCED = noiser.enhance(PLANES)
@@ -105,8 +107,8 @@ def test_the_widgets_job_computes_tile_by_tile(lazy_stack: Image, loads: Counter
             enhanced: Enhanced = stop.value
             break
     assert [event.done for event in events] == list(range(1, 25))
-    assert isinstance(enhanced.array, np.ndarray)
-    np.testing.assert_allclose(enhanced.array, ENHANCED, atol=1e-5)
+    assert isinstance(enhanced.data, np.ndarray)
+    np.testing.assert_allclose(enhanced.data, ENHANCED, atol=1e-5)
     loads.clear()
     cancelled = enhance_job(ImageSource.of(lazy_stack), Settings())
     next(cancelled)

@@ -11,7 +11,7 @@ from napari._app_model.constants._menus import is_menu_contributable
 from npe2 import PluginManifest
 
 import napari_noiser as noiser
-from napari_noiser.plugin.settings import DEVICES, DTYPES, Settings
+from napari_noiser.plugin.settings import DEVICES, DTYPES, KEEPS, Settings
 from napari_noiser.srm.model import BUNDLED
 from napari_noiser.stack.axes import Statistics
 
@@ -47,7 +47,8 @@ def test_preferences_offer_what_the_code_takes(manifest: PluginManifest) -> None
     assert tuple(offered["statistics"].enum) == get_args(Statistics)
     assert tuple(offered["dtype"].enum) == DTYPES
     assert tuple(offered["device"].enum) == DEVICES
+    assert tuple(offered["keep"].enum) == KEEPS
     assert set(offered["model"].enum) == {name for name, _, _ in BUNDLED} <= set(noiser.RECIPES)
     for name, preference in offered.items():
-        assert preference.default == getattr(Settings(), name)
+        assert (preference.default or None) == getattr(Settings(), name)
         assert preference.description

@@ -19,6 +19,9 @@ def test_preferences_are_read(plugin_settings, npe2pm) -> None:
     chosen = get_plugin_settings("napari-noiser").defaults
     chosen.model, chosen.statistics, chosen.dtype = "noiser-es", "plane", "uint16"
     assert Settings.preferred() == Settings(model="noiser-es", statistics="plane", dtype="uint16")
+    chosen.keep, chosen.results_folder = "disk", "/results"
+    assert Settings.preferred().keep == "disk"
+    assert Settings.preferred().results_folder == "/results"
 
 
 def test_defaults_stand_in_without_the_registry(plugin_settings, npe2pm) -> None:

@@ -91,6 +91,25 @@ def test_cancel_stops_between_two_steps(record: Record, wait_for_run, qtbot) -> 
     qtbot.waitUntil(closed.is_set)
 
 
+def test_a_cancelled_job_is_closed_where_it_ran_before_the_run_ends(qapp, qtbot) -> None:
+    ran, closed, ended = [], [], []
+
+    def job():
+        ran.append(threading.current_thread())
+        try:
+            yield from endless()
+        finally:
+            closed.append(threading.current_thread())
+
+    run = Run("A test", job, lambda result: None, on_end=lambda outcome: ended.append([*closed]))
+    held = run._worker  # as Qt may hold it, so that nothing is collected
+    qtbot.waitUntil(lambda: bool(ran))
+    run.cancel()
+    qtbot.waitUntil(lambda: Run.current is None)
+    assert held is not None
+    assert ended == [closed] == [ran]
+
+
 def test_cancel_in_the_activity_dock_stops_too(record: Record, wait_for_run, qtbot) -> None:
     record.start(endless)
     qtbot.waitUntil(lambda: len(record.events) > 2)
@@ -110,6 +129,21 @@ def test_no_bar_is_left_behind(record: Record, wait_for_run) -> None:
     assert len(progress._all_instances) == before + 1
     wait_for_run()
     assert len(progress._all_instances) == before
+
+
+def test_a_bar_follows_a_new_total(qapp, wait_for_run) -> None:
+    totals = []
+
+    def job():
+        yield Step(40, 40)  # one level of an image, and then a smaller one
+        yield Step(10, 10)
+
+    def look(event: Step) -> None:
+        totals.append([(bar.n, bar.total) for bar in progress._all_instances if bar.total])
+
+    Run("A test", job, lambda result: None, look)
+    wait_for_run()
+    assert totals == [[(40, 40)], [(10, 10)]]
 
 
 @pytest.mark.parametrize("error", [ValueError, RuntimeError])

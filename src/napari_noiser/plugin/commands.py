@@ -6,9 +6,10 @@ from napari import Viewer
 from napari.layers import Layer
 from napari.utils.notifications import show_warning
 
-from napari_noiser.plugin.layers import ImageSource
+from napari_noiser.plugin.enhancing import start_enhancing
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.worker import Busy, start_enhancing
+from napari_noiser.plugin.source import ImageSource
+from napari_noiser.plugin.worker import Busy
 
 __all__ = ["enhance_active", "open_widget"]
 
@@ -25,7 +26,7 @@ def enhance_active(viewer: Viewer, layer: Layer | None = None) -> None:
     """
     try:
         start_enhancing(viewer, ImageSource.of(layer), Settings.preferred())
-    except (TypeError, Busy) as error:
+    except (TypeError, ValueError, Busy) as error:
         show_warning(str(error))
 
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import ComboBox, Container, FloatSlider, PushButton, SpinBox, Widget
+from magicgui.widgets import (
+    ComboBox,
+    Container,
+    FileEdit,
+    FloatSlider,
+    PushButton,
+    SpinBox,
+    Widget,
+)
 from napari import Viewer
 from napari.layers import Image
 from qtpy.QtWidgets import QLabel
 
-from napari_noiser.plugin.layers import ImageSource, axes_choices, guess_axes
-from napari_noiser.plugin.settings import DEVICES, DTYPES, Settings
+from napari_noiser.plugin.settings import DEVICES, DTYPES, KEEPS, Settings
+from napari_noiser.plugin.source import ImageSource, axes_choices, guess_axes
 from napari_noiser.srm.recipe import RECIPES, Recipe
 
 if TYPE_CHECKING:
@@ -22,6 +30,8 @@ __all__ = ["Controls", "form", "resettable", "row"]
 _LABEL_WIDTH = 100  # napari's font is wider than the one that magicgui measures labels in
 _RENDER = [("planes (2-D)", 2), ("volumes (3-D)", 3)]
 _EXPOSURE = [("whole series", "stack"), ("each time point", "volume"), ("each plane", "plane")]
+_KEEP = list(zip(("in memory", "live, as you look", "on disk"), KEEPS, strict=True))
+_NARROW = 28  # a button of one character
 _NO_IMAGE = (
     "Open an image first (File > Open Sample > napari-noiser has dim ones). Points, labels, "
     "shapes and other layers have no brightness to enhance."
@@ -40,11 +50,14 @@ class Controls:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self.models: list[Model] = []
-        self._make_choices(Settings.preferred())
+        preferred = Settings.preferred()
+        self._make_choices(preferred)
+        self._make_keeping(preferred)
         self._make_sliders()
         self._make_training()
         self.model.changed.connect(self._on_model)
         self.image.changed.connect(self._on_image)
+        self.keep.changed.connect(self.show_folder)
         self._on_model()
 
     def _make_choices(self, preferred: Settings) -> None:
@@ -91,6 +104,26 @@ class Controls:
             value=preferred.device,
             tooltip="auto takes a graphics card that works, and otherwise the processor.",
         )
+
+    def _make_keeping(self, preferred: Settings) -> None:
+        self.keep = ComboBox(
+            label="keep result",
+            choices=_KEEP,
+            value=preferred.keep,
+            tooltip="In memory: at once, as long as it fits. Live: nothing is kept, what you look "
+            "at is rendered when you look. On disk: an OME-Zarr file of any size, which fills in "
+            "while you look.",
+        )
+        self.results_folder = FileEdit(
+            label="folder",
+            mode="d",
+            nullable=True,
+            value=preferred.results_folder,
+            tooltip="Where results on disk go. Apply goes on with an unfinished one that it finds "
+            "there. The preferences can name a folder once and for all.",
+        )
+        self.results_folder.choose_btn.text = "…"
+        self.results_folder.choose_btn.max_width = _NARROW
 
     def _make_sliders(self) -> None:
         self.brightness = FloatSlider(
@@ -170,6 +203,10 @@ class Controls:
             for each in self.models
         ]
 
+    def show_folder(self) -> None:
+        """Show the folder's control if results are kept on disk."""
+        self.results_folder.visible = self.keep.value == "disk"
+
     def _on_image(self) -> None:
         self._guess_axes()
         if self.image.value is not None:
@@ -210,7 +247,7 @@ def resettable(slider: FloatSlider) -> Container:
     """Return a slider beside a button that puts it back to where it is now."""
     start = slider.value
     button = PushButton(text="↺", tooltip=f"Back to {start:g}")
-    button.max_width = 28
+    button.max_width = _NARROW
     button.changed.connect(lambda: setattr(slider, "value", start))
     both = row(slider, button)
     both.label, both.tooltip = slider.label, slider.tooltip

@@ -6,43 +6,19 @@ torch is imported in here, on the worker's thread: it takes seconds, and Qt must
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from napari_noiser.plugin.layers import ImageSource
+from napari_noiser.plugin.keeping import Enhanced, keep_in_memory, keep_live, keep_on_disk
 from napari_noiser.plugin.settings import Settings
+from napari_noiser.plugin.source import ImageSource
 from napari_noiser.progress import Event
 
 if TYPE_CHECKING:
     from napari_noiser.srm.model import Model
     from napari_noiser.srm.recipe import Recipe
 
-__all__ = ["Enhanced", "enhance_job", "train_job"]
-
-
-@dataclass(frozen=True)
-class Enhanced:
-    """What an enhancement leaves: all that the result's layer takes.
-
-    Attributes
-    ----------
-    array : array
-        The result.
-    provenance : dict
-        How it was made.
-    limits : pair of float
-        Contrast limits.
-    model : Model
-        What rendered it.
-    trained : bool
-        Whether the model was trained on the way.
-    """
-
-    array: Any
-    provenance: dict[str, Any]
-    limits: tuple[float, float]
-    model: Model
-    trained: bool
+__all__ = ["enhance_job", "train_job"]
 
 
 def train_job(
@@ -58,10 +34,7 @@ def enhance_job(source: ImageSource, settings: Settings) -> Generator[Event, Non
     """Enhance a layer's image; train the model first, if it is the name of one not bundled."""
     from napari_noiser.srm.model import BUNDLED
     from napari_noiser.srm.recipe import RECIPES
-    from napari_noiser.stack.display import display_limits
-    from napari_noiser.stack.enhance import render_steps
     from napari_noiser.stack.values import Stack
-    from napari_noiser.stack.work import plan
 
     ndim, model = settings.ndim, settings.model
     layout = Stack.of(source.array, source.axes, ndim).layout
@@ -72,7 +45,16 @@ def enhance_job(source: ImageSource, settings: Settings) -> Generator[Event, Non
         if settings.training_steps is not None:
             recipe = replace(recipe, iterations=settings.training_steps)
         model = yield from train_job(recipe, layout.samples, ndim, settings.device, settings.seed)
-    work = plan(source.array, model, axes=source.axes, **settings.options)
-    array = yield from render_steps(work)
-    limits = display_limits(array, source.rgb)
-    return Enhanced(array, work.describe(), limits, work.method, trained)
+    return replace((yield from _kept(source, model, settings)), trained=trained)
+
+
+def _kept(
+    source: ImageSource, model: str | Model, settings: Settings
+) -> Generator[Event, None, Enhanced]:
+    match settings.keep:
+        case "live":
+            return keep_live(source, model, **settings.options)
+        case "disk":
+            return keep_on_disk(source, model, settings.results_folder, **settings.options)
+        case _:
+            return keep_in_memory(source, model, **settings.options)

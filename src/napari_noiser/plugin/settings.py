@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_noiser.srm.model import Model
 
-__all__ = ["DEVICES", "DTYPES", "Settings"]
+__all__ = ["DEVICES", "DTYPES", "KEEPS", "Settings"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 DTYPES = ("float32", "uint16", "uint8")
+KEEPS = ("memory", "live", "disk")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,11 @@ class Settings:
         For a recipe that is trained first; left out, the recipe's own.
     seed : int
         Likewise.
+    keep : str
+        Where the result is kept: in "memory", nowhere ("live": rendered as it is shown), or on
+        "disk".
+    results_folder : path, optional
+        Where results on disk go.
     """
 
     model: str | Model = "noiser"
@@ -42,6 +49,8 @@ class Settings:
     dtype: str = "float32"
     training_steps: int | None = None
     seed: int = 0
+    keep: str = "memory"
+    results_folder: str | PathLike[str] | None = None
 
     @classmethod
     def preferred(cls) -> Settings:
@@ -52,8 +61,9 @@ class Settings:
             chosen = get_plugin_settings("napari-noiser").defaults
         except (ImportError, KeyError):  # an older napari, or headless without its registry
             return cls()
-        names = {"model", "statistics", "device", "dtype"}
-        return cls(**{name: getattr(chosen, name) for name in names})
+        names = {"model", "statistics", "device", "dtype", "keep"}
+        folder = chosen.results_folder or None  # preferences know no other way to say none
+        return cls(results_folder=folder, **{name: getattr(chosen, name) for name in names})
 
     @property
     def options(self) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QSizePolicy
 
 from napari_noiser.plugin.controls import Controls, form, resettable, row
-from napari_noiser.plugin.jobs import Enhanced, train_job
-from napari_noiser.plugin.worker import Busy, Run, start_enhancing
+from napari_noiser.plugin.enhancing import start_enhancing
+from napari_noiser.plugin.jobs import train_job
+from napari_noiser.plugin.keeping import Enhanced
+from napari_noiser.plugin.worker import Busy, Run
 from napari_noiser.progress import Event
 
 if TYPE_CHECKING:
@@ -46,7 +48,10 @@ class NoiserWidget(Container):
             "which would otherwise be mid-gray and look like fog; the values stay as they are.",
         )
         self.cancel = PushButton(
-            text="Cancel", enabled=False, tooltip="Stop now; nothing half-done stays behind."
+            text="Cancel",
+            enabled=False,
+            tooltip="Stop now; no half-done layer stays behind. Of a result on disk, what is "
+            "finished is kept: Apply goes on with it.",
         )
         self.train = PushButton(
             text="Train", tooltip="Train the chosen recipe on noise. No image is looked at."
@@ -67,6 +72,8 @@ class NoiserWidget(Container):
                     resettable(controls.contrast),
                     controls.dtype,
                     controls.device,
+                    controls.keep,
+                    controls.results_folder,
                 ),
                 row(self.apply, self.cancel),
                 form(controls.training_steps, controls.seed),
@@ -94,6 +101,7 @@ class NoiserWidget(Container):
         self.native.destroyed.connect(self._on_destroyed)
         self.controls.refresh()
         self.controls.choose_active()
+        self.controls.show_folder()
 
     # the buttons
 

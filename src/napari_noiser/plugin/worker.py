@@ -1,32 +1,27 @@
 """Work in the background: starting it, its progress bars, cancel, the result.
 
 The generators of the core run in napari's generator worker, which can stop between two steps.
-Bars and layers are made on the GUI thread only, in the slots of the worker's signals.
+Bars are made on the GUI thread only, in the slots of the worker's signals.
 """
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import closing
 from functools import partial
 from time import monotonic
 from typing import Any
 
-from napari import Viewer
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils import cancelable_progress, progress
 from napari.utils.notifications import notification_manager
 
-from napari_noiser.plugin.jobs import Enhanced, enhance_job
-from napari_noiser.plugin.layers import ImageSource
-from napari_noiser.plugin.settings import Settings
+from napari_noiser.plugin.threads import few_threads
 from napari_noiser.progress import Event
-from napari_noiser.remedy import torch_remedy
 
-__all__ = ["Busy", "Run", "start_enhancing"]
+__all__ = ["Busy", "Run"]
 
 _REFRESH = 0.05  # seconds between two updates of a bar: training makes hundreds of steps a second
 
@@ -41,6 +36,18 @@ class WorkFailed(Exception):
     superqt takes those for a deleted worker, and would never say that the work has ended; torch
     raises them when memory runs out.
     """
+
+
+class _Worker(GeneratorWorker):
+    """Closes its generator where it ran, and before it says that it has ended.
+
+    Left to the garbage collector, that would come at any time, on any thread: a file would stay
+    claimed by a run that was cancelled.
+    """
+
+    def work(self) -> Any:
+        with closing(self._gen):
+            return super().work()
 
 
 class Run:
@@ -82,7 +89,7 @@ class Run:
         self._outcome = "failed"
         self._result: Any = None
         self._inner: progress | None = None
-        self._kind: type | None = None
+        self._kind: tuple[type, int] | None = None
         self._shown = 0.0
         self._waiting: deque[Callable[[], None]] = deque()
         self._handling = False
@@ -92,6 +99,7 @@ class Run:
             _politely,
             job,
             _start_thread=False,
+            _worker_class=_Worker,
             _connect={
                 "yielded": lambda event: self._handle(partial(self._show, event)),
                 "returned": lambda result: self._handle(partial(self._finish, result)),
@@ -103,7 +111,7 @@ class Run:
         self._worker.start()
 
     def cancel(self) -> None:
-        """Ask the work to stop: it does within one step or tile, and leaves nothing behind."""
+        """Ask the work to stop: it does within one step or tile."""
         if self._worker is not None:
             self._outcome = "cancelled"
             self._worker.quit()
@@ -127,12 +135,12 @@ class Run:
     def _show(self, event: Event) -> None:
         if self._outer.is_canceled:
             self.cancel()
-        now = monotonic()
-        if type(event) is self._kind and event.done < event.total and now < self._shown + _REFRESH:
+        now, kind = monotonic(), (type(event), event.total)
+        if kind == self._kind and event.done < event.total and now < self._shown + _REFRESH:
             return
         self._shown = now
-        if type(event) is not self._kind:
-            self._kind = type(event)
+        if kind != self._kind:
+            self._kind = kind
             self._close_inner()
             # Not nest_under=self._outer: napari 0.9.2 deletes the whole group when one of its bars
             # closes while the activity dock is hidden, and PyQt6 then crashes the process.
@@ -181,63 +189,9 @@ def _clear_frames(error: BaseException | None) -> None:
 
 
 def _politely(job: Callable[[], Generator]) -> Generator:
-    """Run a job on all cores but one: torch's threads spin, and the viewer needs one to draw."""
-    with _threads(max(1, (os.cpu_count() or 2) - 1)):
+    """Run a job on all cores but one."""
+    with few_threads():
         try:
             return (yield from job())
         except RuntimeError as error:
             raise WorkFailed(str(error)) from error
-
-
-@contextmanager
-def _threads(most: int) -> Iterator[None]:
-    with torch_remedy():
-        import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(before, most))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def start_enhancing(
-    viewer: Viewer,
-    source: ImageSource,
-    settings: Settings,
-    on_enhanced: Callable[[Enhanced], object] = lambda enhanced: None,
-    **slots: Callable[..., object],
-) -> Run:
-    """Start enhancing in the background and add the result to a viewer.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Gets the result.
-    source : ImageSource
-        What to enhance.
-    settings : Settings
-        How.
-    on_enhanced : callable
-        Gets the result, once its layer is in the viewer.
-    **slots
-        on_event, on_end: as in `Run`.
-
-    Returns
-    -------
-    Run
-        To be cancelled.
-
-    Raises
-    ------
-    Busy
-        If other work runs.
-    """
-
-    def add(enhanced: Enhanced) -> None:
-        layer = source.result(enhanced.array, enhanced.provenance, enhanced.limits)
-        viewer.add_layer(layer)
-        on_enhanced(enhanced)
-
-    return Run(f"Enhancing {source.name}", lambda: enhance_job(source, settings), add, **slots)

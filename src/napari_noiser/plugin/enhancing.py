@@ -1,0 +1,131 @@
+"""An enhancement in the background, and its layer: there at the end, or while it fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+from napari import Viewer
+from napari.layers import Image
+from napari.utils.notifications import show_info
+
+from napari_noiser.plugin.jobs import enhance_job
+from napari_noiser.plugin.keeping import Enhanced, Filling
+from napari_noiser.plugin.settings import Settings
+from napari_noiser.plugin.source import ImageSource
+from napari_noiser.plugin.worker import Run
+from napari_noiser.progress import Event
+
+__all__ = ["start_enhancing"]
+
+_REFRESH = 1.0  # seconds between two looks at a result that fills in
+
+
+def start_enhancing(
+    viewer: Viewer,
+    source: ImageSource,
+    settings: Settings,
+    on_enhanced: Callable[[Enhanced], object] = lambda enhanced: None,
+    on_event: Callable[[Event], object] = lambda event: None,
+    on_end: Callable[[str], object] = lambda outcome: None,
+) -> Run:
+    """Start enhancing in the background and add the result to a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Gets the result.
+    source : ImageSource
+        What to enhance.
+    settings : Settings
+        How.
+    on_enhanced : callable
+        Gets the result, once its layer is in the viewer.
+    on_event, on_end : callable
+        As in `Run`.
+
+    Returns
+    -------
+    Run
+        To be cancelled.
+
+    Raises
+    ------
+    Busy
+        If other work runs.
+    ValueError
+        If the result is to be kept on disk, but no folder was chosen.
+    """
+    if settings.keep == "disk" and not settings.results_folder:
+        raise ValueError(
+            "Choose a folder for results on disk, in the widget or in "
+            "Preferences > Plugins > napari-noiser"
+        )
+    shown = _Result(viewer, source)
+
+    def event(event: Event) -> None:
+        shown.fill_in(event)
+        on_event(event)
+
+    def result(enhanced: Enhanced) -> None:
+        shown.finish(enhanced)
+        on_enhanced(enhanced)
+
+    def end(outcome: str) -> None:
+        shown.end(outcome)
+        on_end(outcome)
+
+    title = f"Enhancing {source.name}"
+    return Run(title, lambda: enhance_job(source, settings), result, event, end)
+
+
+class _Result:
+    """The layer of a result."""
+
+    def __init__(self, viewer: Viewer, source: ImageSource) -> None:
+        self._viewer, self._source = viewer, source
+        self._layer: Image | None = None  # which shows what there is, while there is more to come
+        self._filling: Filling | None = None
+        self._looked = 0.0
+
+    def fill_in(self, event: Event) -> None:
+        """Show what is finished of a result on disk, from when its rendering begins."""
+        if not isinstance(event, Filling):
+            return
+        self._filling = event
+        if event.stage != "render" or monotonic() < self._looked + _REFRESH:
+            return
+        if self._layer is None:
+            name = event.folder.name.removesuffix(".ome.zarr.partial")
+            self._layer = self._source.unfinished(event.data, f"{name} [unfinished]")
+            self._viewer.add_layer(self._layer)
+        elif self._is_there:
+            self._layer.refresh(extent=False)
+        self._looked = monotonic()
+
+    def finish(self, enhanced: Enhanced) -> None:
+        """Show the result, in the layer that showed it unfinished, unless that was removed."""
+        layer = self._source.result(enhanced.data, enhanced.provenance, enhanced.limits)
+        if not self._is_there:
+            self._viewer.add_layer(layer)
+        else:
+            self._layer.data = layer.data
+            self._layer.name, self._layer.metadata = layer.name, layer.metadata
+            self._layer.contrast_limits = layer.contrast_limits
+        self._layer = self._filling = None
+
+    def end(self, outcome: str) -> None:
+        """Take a layer away that will never be finished, and say how to go on with it."""
+        if self._is_there:
+            self._viewer.layers.remove(self._layer)
+        if self._filling is not None and self._filling.folder.exists():
+            show_info(
+                f"{outcome}: what there is of {self._source.name} is kept in "
+                f"{self._filling.folder}. Apply again with the same settings to go on with it, or "
+                "delete that folder."
+            )
+        self._layer = self._filling = None
+
+    @property
+    def _is_there(self) -> bool:
+        return self._layer is not None and self._layer in self._viewer.layers

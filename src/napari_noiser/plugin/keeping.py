@@ -1,0 +1,223 @@
+"""Where a result is kept: in memory, nowhere (it is rendered as one looks), or on disk.
+
+torch is imported in here, on the worker's thread: it takes seconds, and Qt must not wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial, wraps
+from math import prod
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+
+from napari_noiser.plugin.naming import begin_or_resume
+from napari_noiser.plugin.source import ImageSource
+from napari_noiser.plugin.threads import few_threads
+from napari_noiser.progress import Event
+
+if TYPE_CHECKING:
+    from napari_noiser.srm.model import Model
+    from napari_noiser.stack.deferred import Deferred
+
+__all__ = ["Enhanced", "Filling", "keep_in_memory", "keep_live", "keep_on_disk"]
+
+
+@dataclass(frozen=True)
+class Enhanced:
+    """What an enhancement leaves: all that the result's layer takes.
+
+    Attributes
+    ----------
+    data : array or list of array
+        The result; a list holds the levels of a multiscale layer.
+    provenance : dict
+        How it was made.
+    limits : pair of float
+        Contrast limits.
+    model : Model
+        What rendered it.
+    trained : bool
+        Whether the model was trained on the way.
+    """
+
+    data: Any
+    provenance: dict[str, Any]
+    limits: tuple[float, float]
+    model: Model
+    trained: bool = False
+
+
+@dataclass(frozen=True)
+class Filling:
+    """One finished tile of a result on disk.
+
+    Attributes
+    ----------
+    done, total, stage
+        As in `napari_noiser.progress.Event`.
+    data : Deferred or list of Deferred
+        What there is of the result, to be looked at again and again.
+    folder : Path
+        Where it is until it is finished.
+    """
+
+    done: int
+    total: int
+    stage: str
+    data: Deferred | list[Deferred]
+    folder: Path
+
+
+def keep_in_memory(
+    source: ImageSource, model: str | PathLike[str] | Model, **options: Any
+) -> Generator[Event, None, Enhanced]:
+    """Enhance a layer's image into an array in memory.
+
+    Raises
+    ------
+    MemoryError
+        If there is no room for the result.
+    """
+    from napari_noiser.stack.display import display_limits
+    from napari_noiser.stack.enhance import render_steps
+    from napari_noiser.stack.work import plan
+
+    work = plan(source.array, model, axes=source.axes, **options)
+    if work.out is None:
+        _check_memory(prod(work.stack.layout.shape) * work.dtype.itemsize)
+    array = yield from render_steps(work)
+    return Enhanced(array, work.describe(), display_limits(array, source.rgb), work.method)
+
+
+def keep_live(
+    source: ImageSource, model: str | PathLike[str] | Model, **options: Any
+) -> Generator[Event, None, Enhanced]:
+    """Measure a layer's image for a result that is rendered as it is shown.
+
+    Each level of a multiscale layer is measured for itself, so that only what is shown is read.
+    """
+    from napari_noiser.stack.display import display_limits
+    from napari_noiser.stack.live import live_image
+    from napari_noiser.stack.steps import measure_steps
+    from napari_noiser.stack.work import plan
+
+    mask = options.pop("mask", None)
+    works = [
+        plan(level, model, axes=source.axes, mask=_for_level(mask, source, level), **options)
+        for level in source.levels
+    ]
+    views = []
+    for work in works:
+        moments = yield from measure_steps(work)
+        work.room.release()
+        views.append(_politely_read(live_image(work, moments)))
+    limits = display_limits(views[0], source.rgb)
+    return Enhanced(_one_or_all(views), works[0].describe(), limits, works[0].method)
+
+
+def keep_on_disk(
+    source: ImageSource,
+    model: str | PathLike[str] | Model,
+    folder: str | PathLike[str],
+    **options: Any,
+) -> Generator[Filling, None, Enhanced]:
+    """Enhance a layer's image into an OME-Zarr in a folder, or go on with one that is unfinished.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written to.
+    """
+    import dask.array as da
+
+    from napari_noiser.files.ome_zarr import OmeZarr
+    from napari_noiser.stack.display import display_limits
+
+    saving = begin_or_resume(source, model, Path(folder), options)
+    looked_at = _one_or_all([_looked_at(level) for level in saving.target.levels])
+    begun = partial(Filling, data=looked_at, folder=saving.unfinished.folder)
+    path = yield from _mapped(
+        saving.steps(), lambda event: begun(event.done, event.total, event.stage)
+    )
+    finished = [
+        level if isinstance(level, da.Array) else da.from_zarr(level)
+        for level in OmeZarr.open(path, source.axes).levels
+    ]
+    provenance = {**saving.work.describe(), "path": str(path)}
+    limits = display_limits(finished[0], source.rgb)
+    return Enhanced(_one_or_all(finished), provenance, limits, saving.work.method)
+
+
+def _check_memory(needed: int) -> None:
+    free = int(psutil.virtual_memory().available)
+    if needed > free:
+        raise MemoryError(
+            f"the result takes {needed / 1e9:.3g} GB, but {free / 1e9:.3g} GB of memory are free: "
+            "keep it on disk, or live (rendered as you look), or take a smaller type"
+        )
+
+
+def _for_level(mask: Any, source: ImageSource, level: Any) -> Any:
+    """Return a mask of the finest level for another one: of each voxel the nearest."""
+    if mask is None or level is source.array:
+        return mask
+    from napari_noiser.stack.axes import Layout
+    from napari_noiser.stack.work import place_mask
+
+    fine = Layout(source.axes, tuple(source.array.shape)).without_samples
+    coarse = Layout(source.axes, tuple(level.shape)).without_samples
+    placed = place_mask(np.asarray(mask), fine)
+    nearest = (
+        np.arange(length) * held // length if held > 1 else [0]
+        for held, length in zip(placed.shape, coarse.shape, strict=True)
+    )
+    return np.broadcast_to(placed[np.ix_(*nearest)], coarse.shape)
+
+
+def _politely_read(view: Deferred) -> Deferred:
+    """Return a view that leaves a core to napari, whichever of its threads asks."""
+    read = view.read
+
+    @wraps(read)
+    def politely(box: Any) -> Any:
+        with few_threads():
+            return read(box)
+
+    return replace(view, read=politely)
+
+
+def _mapped(
+    steps: Generator[Event, None, Any], change: Callable[[Event], Filling]
+) -> Generator[Filling, None, Any]:
+    """Yield other events for a generator's own, and return what it returns."""
+    with closing(steps):
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as stop:
+                return stop.value
+            yield change(event)
+
+
+def _looked_at(level: Any) -> Deferred:
+    """Return a view of a store that is being filled.
+
+    napari would read all planes of a zarr array in a multiscale layer, and would remember what
+    it once saw of a dask array.
+    """
+    from napari_noiser.stack.blocks import chunk_grid
+    from napari_noiser.stack.deferred import Deferred
+
+    chunks = chunk_grid(level).largest
+    return Deferred.whole(lambda box: np.asarray(level[box]), level.shape, level.dtype, chunks)
+
+
+def _one_or_all(levels: list[Any]) -> Any:
+    return levels if len(levels) > 1 else levels[0]
