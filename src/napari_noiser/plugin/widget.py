@@ -16,6 +16,7 @@ from napari_noiser.plugin.controls import Controls, form, resettable, row
 from napari_noiser.plugin.enhancing import start_enhancing
 from napari_noiser.plugin.jobs import train_job
 from napari_noiser.plugin.keeping import Enhanced
+from napari_noiser.plugin.sections import make_sections
 from napari_noiser.plugin.worker import Busy, Run
 from napari_noiser.progress import Event
 
@@ -83,6 +84,9 @@ class NoiserWidget(Container):
         )
         self.status.native.setWordWrap(True)
         self.status.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.sections = list(make_sections(viewer, controls))
+        for section in self.sections:
+            self.native.layout().addWidget(section.folded())
         self.native.layout().setAlignment(Qt.AlignmentFlag.AlignTop)
         self._connect()
 
@@ -199,10 +203,15 @@ class NoiserWidget(Container):
         if self._open:
             loss = f", loss {event.loss:.3f}" if hasattr(event, "loss") else ""
             self.status.value = f"{event.stage} {event.done} of {event.total}{loss}"
+            for section in self.sections:
+                section.on_event(event)
 
     def _on_enhanced(self, enhanced: Enhanced) -> None:
         if self._open and enhanced.trained:
             self.controls.add_model(enhanced.model)
+        if self._open:
+            for section in self.sections:
+                section.on_enhanced(enhanced)
 
     def _on_end(self, outcome: str) -> None:
         self._run = None
@@ -229,3 +238,5 @@ class NoiserWidget(Container):
 
     def _on_destroyed(self) -> None:
         self._open = False
+        for section in self.sections:
+            section.on_close()
