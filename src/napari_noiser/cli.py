@@ -105,10 +105,10 @@ def _enhance_one(source: Path, target: Path, asked: Namespace, options: dict[str
                 **options,
             )
             drain(saving.steps(), _progress(source.name, asked.quiet), source.name)
+        print(target, flush=True)
     except Exception as error:  # whatever is wrong with this one, the next may be well
         _report(error, asked.debug, source.name)
         return False
-    print(target, flush=True)
     return True
 
 

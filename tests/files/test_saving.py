@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,9 @@ import tifffile
 import zarr
 
 from napari_noiser import enhance
+from napari_noiser.files.provenance import PROVENANCE, read_provenance
 from napari_noiser.files.reading import open_image
-from napari_noiser.files.saving import PROVENANCE, enhance_to_file, start_saving
+from napari_noiser.files.saving import enhance_to_file, start_saving
 from napari_noiser.files.space import Space
 
 OPTIONS = {"tile": 16, "memory_limit": 2_000_000}
@@ -205,6 +207,8 @@ def test_what_was_begun_differently_is_not_gone_on_with(tmp_path: Path) -> None:
         ({"contrast": 1.0}, "another contrast"),
         ({"contrast": 2.0, "model": "noiser-es"}, "another"),
         ({"contrast": 2.0, "dtype": "uint8"}, "another dtype"),
+        ({"contrast": 2.0, "tile": 8}, "was begun with tile=16"),
+        ({"contrast": 2.0, "memory_limit": 10**6}, "was begun with memory_limit=2000000"),
     ]:
         with pytest.raises(ValueError, match=names):
             start_saving(image, tmp_path / "a.zarr", resume=True, **others)
@@ -212,6 +216,102 @@ def test_what_was_begun_differently_is_not_gone_on_with(tmp_path: Path) -> None:
         start_saving(image + 1, tmp_path / "a.zarr", resume=True, contrast=2)
     path = enhance_to_file(image, tmp_path / "a.zarr", resume=True, contrast=2)
     np.testing.assert_allclose(stored(path), enhance(image, contrast=2), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.tif"])
+def test_what_is_finished_is_not_passed_off_for_something_else(tmp_path: Path, name: str) -> None:
+    image, path = scene((70, 90)), tmp_path / name
+    enhance_to_file(image, path)
+    assert read_provenance(path)["recipe"]["name"] == "noiser"
+    assert enhance_to_file(image, path, resume=True) == path
+    for others in ({"brightness": 0.5}, {"dtype": "uint8"}):
+        with pytest.raises(ValueError, match=f"another {next(iter(others))}"):
+            enhance_to_file(image, path, resume=True, **others)
+    with pytest.raises(ValueError, match="another image"):
+        enhance_to_file(image[::-1], path, resume=True)
+
+
+def test_what_is_no_result_is_neither_taken_for_one_nor_cleared_away(tmp_path: Path) -> None:
+    image = scene((40, 50))
+    (tmp_path / "empty.zarr").mkdir()
+    (tmp_path / "empty.tif").touch()
+    tifffile.imwrite(tmp_path / "other.tif", image)
+    (tmp_path / "dangling.tif").symlink_to(tmp_path / "nowhere" / "a.tif")
+    for name in ("empty.zarr", "empty.tif", "other.tif", "dangling.tif"):
+        with pytest.raises(FileExistsError, match=r"no result of enhance_to_file"):
+            enhance_to_file(image, tmp_path / name, resume=True)
+    (tmp_path / "a.zarr.partial").mkdir()
+    (tmp_path / "a.zarr.partial" / "thesis.txt").write_text("precious")
+    with pytest.raises(FileExistsError, match="napari-noiser has not made it"):
+        enhance_to_file(image, tmp_path / "a.zarr")
+    assert (tmp_path / "a.zarr.partial" / "thesis.txt").read_text() == "precious"
+
+
+def test_a_run_may_end_on_another_thread_or_never_begin(tmp_path: Path) -> None:
+    image = scene((40, 50))
+    saving = start_saving(image, tmp_path / "a.zarr")
+
+    def begin_and_stop() -> None:
+        steps = saving.steps()
+        next(steps)
+        steps.close()
+
+    thread = threading.Thread(target=begin_and_stop)
+    thread.start()
+    thread.join()
+    never = start_saving(image, tmp_path / "a.zarr", resume=True)
+    never.close()
+    enhance_to_file(image, tmp_path / "a.zarr", resume=True)
+
+
+def test_the_folder_one_is_in_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    steps = start_saving(scene((40, 50)), "a.zarr").steps()
+    next(steps)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for _ in steps:
+        pass
+    assert (tmp_path / "a.zarr").exists()
+
+
+def test_an_image_without_anything_to_measure_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no patch to measure"):
+        enhance_to_file(np.full((40, 50), np.nan), tmp_path / "a.tif")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_zarr_left_of_a_chunk_is_cleared_away(tmp_path: Path) -> None:
+    image = scene((40, 50))
+    steps = start_saving(image, tmp_path / "a.zarr").steps()
+    next(steps)
+    steps.close()
+    orphan = tmp_path / "a.zarr.partial" / "a.zarr" / "0" / "c" / "0" / "0.ef15.partial"
+    orphan.parent.mkdir(parents=True, exist_ok=True)
+    orphan.write_bytes(b"half")
+    path = enhance_to_file(image, tmp_path / "a.zarr", resume=True)
+    assert not list(path.rglob("*.partial"))
+
+
+def test_another_version_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = scene((40, 50))
+    steps = start_saving(image, tmp_path / "a.zarr").steps()
+    next(steps)
+    steps.close()
+    monkeypatch.setattr("napari_noiser.__version__", "99.0")
+    with pytest.warns(UserWarning, match=r"begun by napari-noiser .* gone on with by 99\.0"):
+        enhance_to_file(image, tmp_path / "a.zarr", resume=True)
+
+
+@pytest.mark.parametrize("name", ["run.json", "moments.npz"])
+def test_broken_notes_are_said_to_be_broken(tmp_path: Path, name: str) -> None:
+    image = scene((40, 50))
+    steps = start_saving(image, tmp_path / "a.zarr").steps()
+    next(steps)
+    steps.close()
+    (tmp_path / "a.zarr.partial" / name).write_text("")
+    with pytest.raises(ValueError, match=r"a\.zarr\.partial.* is broken, delete it"):
+        enhance_to_file(image, tmp_path / "a.zarr", resume=True)
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
@@ -255,6 +355,7 @@ def test_what_was_killed_before_it_began_starts_anew(tmp_path: Path) -> None:
     folder = tmp_path / "a.zarr.partial"
     (folder / "a.zarr" / "0").mkdir(parents=True)
     (folder / "a.zarr" / "zarr.json").write_text("{")
+    (folder / "made by napari-noiser").touch()
     image = scene((40, 50))
     path = enhance_to_file(image, tmp_path / "a.zarr")
     np.testing.assert_allclose(stored(path), enhance(image), atol=1e-6)
@@ -317,6 +418,17 @@ def test_a_full_disk_is_said_and_what_is_finished_stays(tmp_path: Path) -> None:
     assert finished > 0
     assert run(path).returncode == 0
     np.testing.assert_array_equal(stored(path), stored(tmp_path / "whole.zarr"))
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room cannot be taken before")
+def test_a_tiff_takes_its_room_before_anything_is_computed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL, str(tmp_path / "a.tif"), "100000"]
+    failed = subprocess.run(command, capture_output=True, text=True)
+    assert failed.returncode == 1, "not killed by a bus error"
+    assert "OSError" in failed.stderr.strip().splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+    path = enhance_to_file(scene((400, 500)), tmp_path / "b.tif")
+    assert path.stat().st_blocks * 512 >= 400 * 500 * 4
 
 
 @pytest.mark.parametrize("name", ["a.zarr", "a.tif"])

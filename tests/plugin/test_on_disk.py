@@ -188,7 +188,8 @@ def test_cancelled_is_resumed(
     qtbot,
 ) -> None:
     run = start_enhancing(viewer, cells(), settings)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=60_000)
+    finished = tmp_path / "cells (noiser).ome.zarr.partial" / "finished"
+    qtbot.waitUntil(lambda: finished.exists() and finished.stat().st_size > 0, timeout=60_000)
     run.cancel()
     gate.set()
     wait_for_run()

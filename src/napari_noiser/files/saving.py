@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from inspect import signature
 from os import PathLike
+from os.path import lexists
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import napari_noiser
 from napari_noiser.files.ome_zarr import OmeZarr
+from napari_noiser.files.provenance import PROVENANCE, read_provenance
 from napari_noiser.files.space import Space
 from napari_noiser.files.tif import Tif
 from napari_noiser.files.unfinished import Unfinished
@@ -26,18 +30,15 @@ from napari_noiser.stack.display import display_limits
 from napari_noiser.stack.steps import TileDone, fill_steps, measure_steps
 from napari_noiser.stack.work import Work, plan
 
-__all__ = ["ENDINGS", "PROVENANCE", "Saving", "enhance_to_file", "start_saving"]
+__all__ = ["ENDINGS", "Saving", "enhance_to_file", "start_saving"]
 
 Kind = OmeZarr | Tif
-
-PROVENANCE = "napari_noiser"
-"""The key of a result's provenance among its attributes."""
 
 ENDINGS = (".zarr", ".tif", ".tiff")
 """Of the files that can be made: OME-Zarr and OME-TIFF."""
 
 _KEEP_MOMENTS = 20.0  # seconds of measuring that a kill may cost
-_CORNER = 32
+_SAMPLES, _SIDE = 8, 32  # squares along an image's diagonal that tell it from others
 
 
 def enhance_to_file(
@@ -65,7 +66,8 @@ def enhance_to_file(
         Axes, steps and units, to be written down; left out, pixels.
     resume : bool
         Go on with what an earlier run has left; what is finished is not computed again. If
-        nothing was left, start; if all is finished, leave it as it is.
+        nothing was left, start; if all is finished, leave it as it is. What was made of another
+        image, or otherwise, is refused.
     progress : bool or callable
         As in `enhance`.
     **options
@@ -109,6 +111,10 @@ class Saving:
     target: Kind | None
     unfinished: Unfinished
 
+    def close(self) -> None:
+        """Let go of the unfinished file without a step; `steps` does so when it ends."""
+        self.unfinished.release()
+
     def steps(self) -> Generator[TileDone, None, Path]:
         """Measure and render what is left to do; closing the generator leaves it to be resumed.
 
@@ -132,6 +138,10 @@ class Saving:
                 colour = "S" in self.work.stack.layout.axes
                 self.target.set_limits(*display_limits(self.target.levels[0], colour))
             self.unfinished.complete()
+        except ValueError:
+            if not self.unfinished.finished:  # the image itself cannot be enhanced
+                self.unfinished.discard()
+            raise
         finally:
             self.work.room.release()
             self.unfinished.release()
@@ -178,8 +188,9 @@ def start_saving(
     FileExistsError, OSError, TypeError, ValueError
         As in `enhance_to_file`.
     """
-    path, kind = Path(path), _kind(Path(path))
-    unknown = set(options) - set(signature(plan).parameters) | {"out"} & set(options)
+    path = Path(path).absolute()
+    kind = _kind(path)
+    unknown = set(options) - (set(signature(plan).parameters) - {"out"})
     if unknown:
         raise TypeError(f"enhance_to_file takes no argument {sorted(unknown)}; see enhance")
     if space is not None:
@@ -187,23 +198,59 @@ def start_saving(
     work = plan(image, model, **options)
     space = space or Space.pixels(work.stack.layout.axes)
     unfinished = Unfinished(path)
-    if path.exists() and resume:
-        unfinished.clear_up()
-        return Saving(work, path, None, unfinished)
-    if path.exists() or (unfinished.exists and not resume):
-        which = "exists" if path.exists() else "is unfinished"
-        raise FileExistsError(f"{path} {which} already: take another name, resume or delete it")
+    if not resume:
+        _check_free(path, unfinished)
+    elif lexists(path):
+        return _finished(work, space, unfinished)
     found = unfinished.claim()
     try:
+        if lexists(path):  # another run has just finished it
+            raise FileExistsError(f"{path} has come up meanwhile")
         if found is None:
-            return _begin(work, space, kind, unfinished)
+            return _begin(work, space, kind, unfinished, options)
+        _check_limits(unfinished, found, options)
         return _go_on(work, space, kind, unfinished, found)
     except BaseException:
-        unfinished.release() if found else unfinished.discard()
+        if found is None:
+            unfinished.discard()
+        unfinished.release()
         raise
 
 
-def _begin(work: Work, space: Space, kind: type[Kind], unfinished: Unfinished) -> Saving:
+def _check_free(path: Path, unfinished: Unfinished) -> None:
+    """Raise a `FileExistsError` if there is a file, finished or not."""
+    if lexists(path) or unfinished.exists:
+        which = "exists" if lexists(path) else "is unfinished"
+        raise FileExistsError(f"{path} {which} already: take another name, resume or delete it")
+
+
+def _check_limits(
+    unfinished: Unfinished, found: Mapping[str, Any], options: Mapping[str, Any]
+) -> None:
+    """Raise a `ValueError` if tiles or memory are asked for that are not those of the file."""
+    for option, name in (("tile", "side"), ("memory_limit", "memory")):
+        if options.get(option) not in (None, found["given"].get(option)):
+            raise ValueError(
+                f"{unfinished.folder} was begun with {option}={found['given'].get(option)} "
+                f"({found[name]}), which its blocks depend on; got {options[option]}: leave it "
+                "out to go on, or delete the folder to begin anew"
+            )
+
+
+def _finished(work: Work, space: Space, unfinished: Unfinished) -> Saving:
+    """Return what has nothing left to do, if the file is what is asked for."""
+    path = unfinished.path
+    provenance = read_provenance(path)
+    if provenance is None or "asked" not in provenance:
+        raise FileExistsError(f"{path} exists, and is no result of enhance_to_file")
+    _compare(str(path), provenance["asked"], _asked(work, space))
+    unfinished.clear_up()
+    return Saving(work, path, None, unfinished)
+
+
+def _begin(
+    work: Work, space: Space, kind: type[Kind], unfinished: Unfinished, options: Mapping[str, Any]
+) -> Saving:
     asked = _asked(work, space)
     target = kind.create(
         unfinished.result,
@@ -211,31 +258,40 @@ def _begin(work: Work, space: Space, kind: type[Kind], unfinished: Unfinished) -
         work.dtype,
         space,
         name=unfinished.path.name.split(".")[0],
-        attributes={PROVENANCE: work.describe()},
+        attributes={PROVENANCE: {**work.describe(), "asked": asked}},
     )
-    unfinished.begin({"asked": asked, "side": work.side, "memory": work.memory})
+    given = {name: options.get(name) for name in ("tile", "memory_limit")}
+    version = napari_noiser.__version__
+    grid = {"side": work.side, "memory": work.memory}
+    unfinished.begin({"asked": asked, "given": given, **grid, "version": version})
     return Saving(work, unfinished.path, target, unfinished)
 
 
 def _go_on(
-    work: Work,
-    space: Space,
-    kind: type[Kind],
-    unfinished: Unfinished,
-    found: Mapping[str, Any],
+    work: Work, space: Space, kind: type[Kind], unfinished: Unfinished, found: Mapping[str, Any]
 ) -> Saving:
-    asked = _asked(work, space)
-    others = sorted(name for name in asked if asked[name] != found["asked"].get(name))
-    if others:
-        raise ValueError(
-            f"{unfinished.folder} was begun with another {', '.join(others)}: "
-            f"{ {name: found['asked'].get(name) for name in others} }, now "
-            f"{ {name: asked[name] for name in others} }; delete it, or take another name"
+    _compare(str(unfinished.folder), found["asked"], _asked(work, space))
+    if found["version"] != napari_noiser.__version__:
+        warnings.warn(
+            f"{unfinished.path} was begun by napari-noiser {found['version']}, and is gone on "
+            f"with by {napari_noiser.__version__}: delete {unfinished.folder} to begin anew",
+            stacklevel=4,
         )
     # The same tiles in the same blocks: the same result, to the last bit.
     work = replace(work, side=found["side"], memory=found["memory"])
     target = kind.open(unfinished.result, space.axes)
     return Saving(work, unfinished.path, target, unfinished)
+
+
+def _compare(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise a `ValueError` if a file was made of something else, or otherwise, than asked for."""
+    others = sorted(name for name in now if now[name] != before.get(name))
+    if others:
+        raise ValueError(
+            f"{place} was made with another {', '.join(others)}: "
+            f"{ {name: before.get(name) for name in others} }, now "
+            f"{ {name: now[name] for name in others} }; delete it, or take another name"
+        )
 
 
 def _kind(path: Path) -> type[Kind]:
@@ -251,21 +307,21 @@ def _asked(work: Work, space: Space) -> dict[str, Any]:
         key: value for key, value in work.describe().items() if key not in ("versions", "device")
     }
     image = {"shape": work.stack.layout.shape, "dtype": str(np.dtype(work.stack.array.dtype))}
-    whole = {**described, "image": image | {"values": _corners(work)}, "space": asdict(space)}
+    whole = {**described, "image": image | {"values": _sampled(work)}, "space": asdict(space)}
     found: dict[str, Any] = json.loads(json.dumps(whole))
     return found
 
 
-def _corners(work: Work) -> str:
-    """Return twelve hexadecimal digits that tell the first and last values of an image."""
-    layout = work.stack.layout
-    most = [_CORNER if letter in layout.spatial + "S" else 1 for letter in layout.axes]
-    lengths = list(zip(layout.shape, most, strict=True))
-    first = tuple(slice(0, min(length, few)) for length, few in lengths)
-    last = tuple(slice(max(0, length - few), length) for length, few in lengths)
-    digest = sha256()
-    for corner in (first, last):
-        digest.update(np.ascontiguousarray(work.stack.array[corner]).tobytes())
+def _sampled(work: Work) -> str:
+    """Return twelve hexadecimal digits that tell a few values along an image's diagonal."""
+    layout, digest = work.stack.layout, sha256()
+    for sample in range(_SAMPLES):
+        box = []
+        for letter, length in zip(layout.axes, layout.shape, strict=True):
+            side = min(length, _SIDE if letter in layout.spatial + "S" else 1)
+            start = (length - side) * sample // (_SAMPLES - 1)
+            box.append(slice(start, start + side))
+        digest.update(np.ascontiguousarray(work.stack.array[tuple(box)]).tobytes())
     return digest.hexdigest()[:12]
 
 

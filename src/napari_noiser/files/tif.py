@@ -124,6 +124,7 @@ class Tif:
             returnoffset=True,
         )
         assert result is not None  # uncompressed and in one piece
+        _take_room(path)
         return cls(path, space.axes, shape, dtype, result[0])
 
     @classmethod
@@ -226,8 +227,15 @@ def _sizes(space: Space) -> dict[str, Any]:
     return sizes
 
 
+def _take_room(path: Path) -> None:
+    """Take a file's room on the disk now: where it is full, writing to a map ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
 def _check_room(path: Path, size: int) -> None:
-    """Raise an `OSError` if a file would not fit: writing to a map of it would end the process."""
+    """Raise an `OSError` if a file would not fit."""
     free = shutil.disk_usage(path.parent).free
     if size > free:
         raise OSError(

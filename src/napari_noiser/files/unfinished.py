@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from os.path import lexists
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -16,6 +18,8 @@ from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.steps import Moments
 
 __all__ = ["Unfinished"]
+
+_MARK = "made by napari-noiser"
 
 
 class Unfinished:
@@ -41,7 +45,8 @@ class Unfinished:
         self.path = path
         self.folder = path.with_name(path.name + ".partial")
         self.result = self.folder / path.name
-        self._lock = FileLock(self.folder / "lock")
+        # Not a lock of one thread: a run that began on one may end on another.
+        self._lock = FileLock(self.folder / "lock", thread_local=False)
 
     @property
     def exists(self) -> bool:
@@ -60,16 +65,29 @@ class Unfinished:
         ------
         BlockingIOError
             If another run is at work in it.
+        FileExistsError
+            If there is such a folder that no run has made.
+        ValueError
+            If what an earlier run left cannot be read.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
-            raise BlockingIOError(f"{self.path} is being made by another run") from None
+            raise BlockingIOError(
+                f"{self.path} is being made by another run (if you are sure that none is, delete "
+                f"{self._lock.lock_file})"
+            ) from None
         if not self.exists:  # it was killed before there was anything to resume
             self._clear()
             return None
-        found: dict[str, Any] = json.loads(self._description.read_text("utf-8"))
+        try:
+            found: dict[str, Any] = json.loads(self._description.read_text("utf-8"))
+        except ValueError as error:
+            self.release()
+            raise ValueError(f"{self.folder} is broken, delete it: {error}") from error
+        for orphan in self.result.rglob("*.partial"):  # of a chunk that zarr was writing
+            orphan.unlink()
         return found
 
     def begin(self, description: Mapping[str, Any]) -> None:
@@ -113,11 +131,14 @@ class Unfinished:
         """Return what was measured, and in how many blocks."""
         if not self._moments.exists():
             return {}, 0
-        with np.load(self._moments) as saved:
-            parts = zip(saved["counts"], saved["means"], saved["covariances"], strict=True)
-            values = [PatchMoments(int(count), *rest) for count, *rest in parts]
-            keys = map(tuple, saved["exposures"].tolist())
-            return dict(zip(keys, values, strict=True)), int(saved["blocks"])
+        try:
+            with np.load(self._moments) as saved:
+                parts = zip(saved["counts"], saved["means"], saved["covariances"], strict=True)
+                values = [PatchMoments(int(count), *rest) for count, *rest in parts]
+                keys = map(tuple, saved["exposures"].tolist())
+                return dict(zip(keys, values, strict=True)), int(saved["blocks"])
+        except (EOFError, KeyError, OSError, ValueError, BadZipFile) as error:
+            raise ValueError(f"{self._moments} is broken, delete it: {error}") from error
 
     def complete(self) -> None:
         """Give the result its own name and place, and take the folder away.
@@ -127,7 +148,7 @@ class Unfinished:
         FileExistsError
             If something has taken that place meanwhile.
         """
-        if self.path.exists():
+        if lexists(self.path):
             raise FileExistsError(f"{self.path} has come up meanwhile; {self.result} is complete")
         self.result.rename(self.path)
         self.discard()
@@ -146,6 +167,17 @@ class Unfinished:
         """Let go of the folder, for another run to resume."""
         self._lock.release()
 
+    def _make_folder(self) -> None:
+        """Make the folder, marked as ours: what we have not made we must not clear."""
+        mark = self.folder / _MARK
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not mark.exists() and any(self.folder.iterdir()):
+            raise FileExistsError(
+                f"{self.folder} exists, and napari-noiser has not made it: move it away, or take "
+                "another name"
+            )
+        mark.touch()
+
     @property
     def _description(self) -> Path:
         return self.folder / "run.json"
@@ -162,7 +194,7 @@ class Unfinished:
         for each in self.folder.iterdir():
             if each.is_dir():
                 shutil.rmtree(each)
-            elif each != Path(self._lock.lock_file):
+            elif each.name not in ("lock", _MARK):
                 each.unlink()
 
 
