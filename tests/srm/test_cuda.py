@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from napari_noiser.srm.device import release_memory
 from napari_noiser.srm.network import SRM
 from napari_noiser.srm.recipe import Recipe
 from napari_noiser.srm.training import regress, total_variation, train, train_steps
@@ -89,3 +90,10 @@ def test_training_runs_beside_other_work_on_the_device():
         noise = torch.tanh(noise @ noise.T)
         assert event.loss == event.loss
     assert bool(noise.isfinite().all())
+
+
+def test_what_torch_keeps_for_later_can_be_given_back():
+    train(RECIPE, device="cuda")
+    gc.collect()
+    release_memory()
+    assert torch.cuda.memory_reserved() <= torch.cuda.memory_allocated() + 2**21

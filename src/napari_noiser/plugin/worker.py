@@ -46,8 +46,13 @@ class _Worker(GeneratorWorker):
     """
 
     def work(self) -> Any:
-        with closing(self._gen):
-            return super().work()
+        try:
+            with closing(self._gen):
+                return super().work()
+        finally:
+            from napari_noiser.srm.device import release_memory
+
+            release_memory()
 
 
 class Run:

@@ -6,7 +6,7 @@ import warnings
 
 import torch
 
-__all__ = ["best_device"]
+__all__ = ["best_device", "release_memory"]
 
 _ACCELERATORS = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
 
@@ -46,6 +46,16 @@ def best_device(device: str | torch.device = "auto") -> torch.device:
             "use 'auto', 'cpu', 'cuda', 'cuda:N', 'mps' or 'xpu'"
         ) from error
     return chosen
+
+
+def release_memory() -> None:
+    """Give the memory that torch keeps for later back to the device, for other programs to use."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if torch.xpu.is_initialized():
+        torch.xpu.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 def _automatic() -> torch.device:
