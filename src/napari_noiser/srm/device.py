@@ -50,9 +50,9 @@ def best_device(device: str | torch.device = "auto") -> torch.device:
 
 def release_memory() -> None:
     """Give the memory that torch keeps for later back to the device, for other programs to use."""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
-    if torch.xpu.is_initialized():
+    if torch.xpu.is_initialized():  # type: ignore[no-untyped-call]
         torch.xpu.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
