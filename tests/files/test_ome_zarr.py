@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -297,3 +297,44 @@ def test_only_what_was_created_so_is_opened(tmp_path: Path) -> None:
     for name in "acd":
         with pytest.raises(ValueError, match=rf"{name}\.zarr is no complete OME-Zarr 0.5 image"):
             OmeZarr.open(tmp_path / f"{name}.zarr", "ZYX")
+
+
+def test_a_further_level_is_made_of_one_chunk_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def noted(values: np.ndarray, halved: list[int]) -> np.ndarray:
+        seen.append(values.shape)
+        return halve(values, halved)
+
+    monkeypatch.setattr("napari_noiser.files.ome_zarr.halve", noted)
+    shape, chunks = (3, 50, 70), (2, 16, 16)
+    store = OmeZarr.create(
+        tmp_path / "a.zarr", shape, "f4", Space.pixels("ZYX"), name="a", chunks=chunks
+    )
+    whole = tuple(slice(0, length) for length in shape)
+    store[whole] = np.random.default_rng(0).random(shape, np.float32)
+    store.finish(whole)
+    assert all(np.less_equal(each, chunks).all() for each in seen)
+    for fine, coarse in pairwise(store.arrays):
+        np.testing.assert_array_equal(coarse[:], halve(fine[:], [1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("source", "chunks"),
+    [
+        (None, (1, 1024, 1024)),
+        ((1, 2048, 2048), (1, 1024, 1024)),
+        ((200, 128, 128), (32, 128, 128)),
+        ((64, 256, 256), (8, 256, 256)),
+        ((200, 2000, 10), (32, 1024, 16)),
+    ],
+)
+def test_chunks_go_with_those_of_the_source(
+    tmp_path: Path, source: tuple[int, ...] | None, chunks: tuple[int, ...]
+) -> None:
+    store = OmeZarr.create(
+        tmp_path / "a.zarr", (200, 2000, 2000), "f4", Space.pixels("TYX"), name="a", source=source
+    )
+    assert store.chunks == chunks

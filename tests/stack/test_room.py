@@ -87,6 +87,21 @@ def test_at_last_it_is_the_cpu() -> None:
     assert room.device == torch.device("cpu")
 
 
+def test_a_device_without_room_for_the_method_leaves_it_to_the_cpu() -> None:
+    room = Room(torch.device("cuda"))
+
+    def act() -> str:
+        if room.device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
+        return "folded"
+
+    with pytest.warns(UserWarning, match="cuda is out of memory: going on on the CPU"):
+        assert room.try_here(act) == "folded"
+    room.device = torch.device("cuda")
+    with pytest.raises(ZeroDivisionError):
+        room.try_here(lambda: 1 // 0)
+
+
 def test_what_the_result_says_of_its_device_is_where_it_was_computed() -> None:
     work = plan(scene((30, 30)))
     work.room.device = torch.device("meta")

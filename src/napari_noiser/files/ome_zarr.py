@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from napari_noiser.checks import real
 from napari_noiser.files.ngff import image_model, value_range
 from napari_noiser.files.pyramid import blocks, completed, halve, level_shapes, parents
 from napari_noiser.files.space import Space
 from napari_noiser.files.stored import (
-    Region,
     as_json,
     fitting_block,
     full_region,
@@ -25,6 +25,7 @@ from napari_noiser.files.stored import (
     stored_shape,
     stored_type,
 )
+from napari_noiser.stack.axes import Region
 
 if TYPE_CHECKING:
     from zarr import Array
@@ -34,6 +35,7 @@ __all__ = ["OmeZarr"]
 _ORDER = "TCSZYX"  # what OME-NGFF wants, colour samples being channels there
 _SIDE = 1024
 _BYTES = 2**21
+_TOGETHER = 2**22  # voxels
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class OmeZarr:
         name: str,
         attributes: Mapping[str, Any] | None = None,
         chunks: tuple[int, ...] | None = None,
+        source: tuple[int, ...] | None = None,
     ) -> OmeZarr:
         """Create a store with all its levels, all zero.
 
@@ -88,6 +91,9 @@ class OmeZarr:
         chunks : tuple of int, optional
             By default planes of at most 1024 x 1024 with all samples, and as many along Z, or
             else T, as make 2 MiB.
+        source : tuple of int, optional
+            The chunks of the array that it will be filled from. Of chunks that hold many planes
+            the default's are no wider than such that a block of whole ones stays small.
 
         Returns
         -------
@@ -115,7 +121,7 @@ class OmeZarr:
             raise ValueError("attributes must not have the key 'ome', which is OME-Zarr's own")
         as_json(attributes or {})  # or it would fail with half a store written
         if chunks is None:
-            chunks = _chunks(shape, dtype.itemsize, space.axes)
+            chunks = _chunks(shape, dtype.itemsize, space.axes, source)
         levels = level_shapes(shape, chunks, _halved(space.axes))
         order = order_of(space.axes, _ORDER)
         _, arrays = prepare_image(
@@ -218,8 +224,7 @@ class OmeZarr:
         for fine, coarse in pairwise(self.arrays):
             part = completed(part, fine.shape, chunks, halved)
             for block in blocks(part, chunks):
-                values = np.asarray(fine[parents(block, fine.shape, halved)])
-                coarse[block] = halve(values, halved)
+                coarse[block] = _mean(fine, block, halved)
 
     def set_limits(self, lower: float, upper: float) -> None:
         """Say which values viewers show as black and as white, in all channels.
@@ -268,16 +273,39 @@ class OmeZarr:
         return full
 
 
+def _mean(fine: Any, block: Region, halved: list[int]) -> NDArray[Any]:
+    """Return a chunk of the next level, made of one parent at a time."""
+    result = np.empty([each.stop - each.start for each in block], fine.dtype)
+    half = tuple(
+        -(-length // 2) if axis in halved else length for axis, length in enumerate(fine.chunks)
+    )
+    for part in blocks(tuple(slice(0, length) for length in result.shape), half):
+        place = tuple(
+            slice(each.start + whole.start, each.stop + whole.start)
+            for each, whole in zip(part, block, strict=True)
+        )
+        result[part] = halve(np.asarray(fine[parents(place, fine.shape, halved)]), halved)
+    return result
+
+
 def _halved(axes: str) -> list[int]:
     return [axes.index("Y"), axes.index("X")]
 
 
-def _chunks(shape: tuple[int, ...], itemsize: int, axes: str) -> tuple[int, ...]:
+def _chunks(
+    shape: tuple[int, ...], itemsize: int, axes: str, source: tuple[int, ...] | None
+) -> tuple[int, ...]:
     """Return planes of a bounded side with all samples, several along Z or T if they are small."""
+    source = (1,) * len(shape) if source is None else source
     most = {"Y": _SIDE, "X": _SIDE, "S": shape[axes.index("S")] if "S" in axes else 1}
+    planes = prod(n for letter, n in zip(axes, source, strict=True) if letter in "TCZ")
+    for letter in "YX" * 10:  # in turn
+        chunk = source[axes.index(letter)]
+        if planes * most["Y"] * most["X"] > _TOGETHER and most[letter] > chunk:
+            most[letter] = max(chunk, most[letter] // 2)
     chunks = [min(most.get(a, 1), length) for a, length in zip(axes, shape, strict=True)]
     outer = [axis for axis, letter in enumerate(axes) if letter in "TZ"]
     if outer:
-        planes = _BYTES // (int(np.prod(chunks)) * itemsize)
+        planes = _BYTES // (prod(chunks) * itemsize)
         chunks[outer[-1]] = min(max(planes, 1), shape[outer[-1]])
     return tuple(chunks)

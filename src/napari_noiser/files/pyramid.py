@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.files.stored import Region
+from napari_noiser.stack.axes import Region
 
 __all__ = ["blocks", "completed", "halve", "level_shapes", "parents"]
 
 Shape = tuple[int, ...]
+
+_STRIP = 2**20  # values that are halved at a time
 
 
 def level_shapes(shape: Shape, chunks: Shape, halved: Sequence[int]) -> list[Shape]:
@@ -99,9 +101,31 @@ def halve(values: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
     numpy array
         Of the same type; integers are rounded, halves to the even one.
     """
+    order = [axis for axis in range(values.ndim) if axis not in halved]
+    planes = values.transpose(*order, *halved)
+    lengths = [-(-values.shape[axis] // 2) for axis in halved]
+    halves = np.empty([*planes.shape[: len(order)], *lengths], values.dtype)
+    for some in _strips(planes.shape, len(order)):
+        halves[some] = _halve_last(planes[some], len(halved))
+    return halves.transpose(np.argsort([*order, *halved]))
+
+
+def _strips(shape: Shape, outer: int) -> Iterator[Region]:
+    """Cut off strips of a bounded size along the outer axes: float64 takes memory."""
+    lengths = []
+    left = max(1, _STRIP // int(np.prod(shape[outer:])))
+    for length in reversed(shape[:outer]):
+        lengths.append(min(length, left))
+        left = max(1, left // length)
+    whole = tuple(slice(0, length) for length in shape[:outer])
+    return blocks(whole, tuple(reversed(lengths)))
+
+
+def _halve_last(values: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return the means of pairs along each of so many last axes."""
     means = values.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):  # inf and -inf are NaN
-        for axis in halved:
+        for axis in range(-count, 0):
             turned = np.moveaxis(means, axis, 0)
             means = turned[::2].copy()
             pairs = len(turned) // 2

@@ -26,6 +26,7 @@ from napari_noiser.files.unfinished import Unfinished
 from napari_noiser.progress import Progress, drain
 from napari_noiser.srm.model import Model
 from napari_noiser.stack.axes import Region
+from napari_noiser.stack.blocks import chunk_grid
 from napari_noiser.stack.display import display_limits
 from napari_noiser.stack.steps import TileDone, fill_steps, measure_steps
 from napari_noiser.stack.work import Work, plan
@@ -252,6 +253,7 @@ def _begin(
     work: Work, space: Space, kind: type[Kind], unfinished: Unfinished, options: Mapping[str, Any]
 ) -> Saving:
     asked = _asked(work, space)
+    chunks = {"source": chunk_grid(work.stack.array).largest} if kind is OmeZarr else {}
     target = kind.create(
         unfinished.result,
         work.stack.layout.shape,
@@ -259,6 +261,7 @@ def _begin(
         space,
         name=unfinished.path.name.split(".")[0],
         attributes={PROVENANCE: {**work.describe(), "asked": asked}},
+        **chunks,
     )
     given = {name: options.get(name) for name in ("tile", "memory_limit")}
     version = napari_noiser.__version__
@@ -306,7 +309,11 @@ def _asked(work: Work, space: Space) -> dict[str, Any]:
     described = {
         key: value for key, value in work.describe().items() if key not in ("versions", "device")
     }
-    image = {"shape": work.stack.layout.shape, "dtype": str(np.dtype(work.stack.array.dtype))}
+    image = {
+        "shape": work.stack.layout.shape,
+        "dtype": str(np.dtype(work.stack.array.dtype)),
+        "chunks": chunk_grid(work.stack.array).largest,  # which the blocks depend on
+    }
     whole = {**described, "image": image | {"values": _sampled(work)}, "space": asdict(space)}
     found: dict[str, Any] = json.loads(json.dumps(whole))
     return found

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_noiser.checks import whole
 from napari_noiser.files.space import Space
+from napari_noiser.stack.axes import Region
 
 __all__ = [
     "Region",
@@ -21,9 +22,6 @@ __all__ = [
     "stored_shape",
     "stored_type",
 ]
-
-Region = tuple[slice, ...]
-"""A part of an array: a slice with a start and a stop along each axis."""
 
 _TYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
 

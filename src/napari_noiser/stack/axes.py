@@ -21,7 +21,7 @@ ImageIndex = tuple[int, ...]
 """Which plane or volume of an array: an index along each of the layout's outer axes."""
 
 Region = tuple[slice, ...]
-"""A part of an image: a slice along each of the layout's spatial axes."""
+"""A part of an array or of an image: a slice along each of its axes."""
 
 DEFAULT_AXES: Mapping[int, str] = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
 

@@ -1,24 +1,35 @@
-"""Blocks of an array: cut along its chunks, read with their neighbours' edges, each chunk once."""
+"""Blocks of an array: where it is cut, along its chunks."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, product
 from math import prod
-from pathlib import Path
+from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["BlockIndex", "Box", "Grid", "block_reader", "chunk_grid", "fitted", "split"]
+from napari_noiser.stack.axes import Region
 
-_LEAST_SIDE = 8
+__all__ = [
+    "LEAST_SIDE",
+    "BlockIndex",
+    "Box",
+    "Grid",
+    "chunk_grid",
+    "fitted",
+    "overlap",
+    "split",
+    "within",
+]
 
-Box = tuple[slice, ...]
-"""A part of an array: a slice along each of its axes."""
+Box = Region
+
+LEAST_SIDE = 8
+"""Of blocks and tiles that memory is too small for: below, their halos are most of the work."""
 
 BlockIndex = tuple[int, ...]
 """Which block of a grid: the number along each axis."""
@@ -53,7 +64,7 @@ class Grid:
         """Iterate over all blocks, the last axis fastest."""
         return product(*(range(len(along) - 1) for along in self.cuts))
 
-    def box(self, index: BlockIndex, reach: Sequence[int] | None = None) -> Box:
+    def box(self, index: BlockIndex, reach: Sequence[int] | None = None) -> Region:
         """Return a block's place, widened by a reach along each axis as far as there is more."""
         reach = (0,) * len(index) if reach is None else reach
         return tuple(
@@ -61,7 +72,7 @@ class Grid:
             for along, at, far in zip(self.cuts, index, reach, strict=True)
         )
 
-    def touching(self, box: Box) -> Iterator[BlockIndex]:
+    def touching(self, box: Region) -> Iterator[BlockIndex]:
         """Iterate over the blocks that a box has a part of."""
         return product(
             *(
@@ -84,10 +95,16 @@ def chunk_grid(array: Any, plane: Collection[int] | None = None) -> Grid:
     """
     ndim = len(array.shape)
     chunks = getattr(array, "shards", None) or getattr(array, "chunks", None)
-    if not isinstance(chunks, tuple) or len(chunks) != ndim:
+    if not isinstance(chunks, tuple) or len(chunks) != ndim or not all(map(_lengths, chunks)):
         plane = (ndim - 2, ndim - 1) if plane is None else plane
         chunks = tuple(n if axis in plane else 1 for axis, n in enumerate(array.shape))
     return Grid(tuple(map(_borders, array.shape, chunks)))
+
+
+def _lengths(chunk: Any) -> bool:
+    """Return whether something says how long the chunks along an axis are."""
+    several = chunk if isinstance(chunk, Sequence) else [chunk]
+    return all(isinstance(each, Integral) for each in several)
 
 
 def _borders(length: int, chunk: int | Sequence[int]) -> tuple[int, ...]:
@@ -96,7 +113,9 @@ def _borders(length: int, chunk: int | Sequence[int]) -> tuple[int, ...]:
     return (*range(0, length, chunk), length)
 
 
-def fitted(chunks: Grid, wanted: Sequence[int], most: int) -> Grid:
+def fitted(
+    chunks: Grid, wanted: Sequence[int], most: int, near: Sequence[int] | None = None
+) -> Grid:
     """Return blocks of whole chunks.
 
     Parameters
@@ -107,16 +126,18 @@ def fitted(chunks: Grid, wanted: Sequence[int], most: int) -> Grid:
         How long a block may be along each axis; it is longer only where a chunk is.
     most : int
         How many values a block may hold; it holds more only if a chunk does.
+    near : sequence of int, optional
+        Lengths that blocks are made shorter than only after all that are longer.
     """
-    lengths, least = list(wanted), chunks.largest
-    cuts = [_merged(*each) for each in zip(chunks.cuts, lengths, strict=True)]
-    while prod(largest := Grid(tuple(cuts)).largest) > most:
-        excess = [now / chunk for now, chunk in zip(largest, least, strict=True)]
-        axis = int(np.argmax(excess))
-        if excess[axis] <= 1:
-            break
-        lengths[axis] = max(largest[axis] // 2, least[axis])
-        cuts[axis] = _merged(chunks.cuts[axis], lengths[axis])
+    own = chunks.largest
+    cuts = [_merged(*each) for each in zip(chunks.cuts, wanted, strict=True)]
+    for least in (tuple(map(max, near or own, own)), own):
+        while prod(largest := Grid(tuple(cuts)).largest) > most:
+            excess = [now / length for now, length in zip(largest, least, strict=True)]
+            axis = int(np.argmax(excess))
+            if excess[axis] <= 1:
+                break
+            cuts[axis] = _merged(chunks.cuts[axis], max(largest[axis] // 2, least[axis]))
     return Grid(tuple(cuts))
 
 
@@ -125,7 +146,7 @@ def split(grid: Grid, most: int) -> Grid:
 
     For storage whose chunks are larger than memory: each is then read several times.
     """
-    while prod(grid.largest) > most and max(grid.largest) > _LEAST_SIDE:
+    while prod(grid.largest) > most and max(grid.largest) > LEAST_SIDE:
         axis = int(np.argmax(grid.largest))
         halves = [(a, (a + b) // 2) if b - a > 1 else (a,) for a, b in pairwise(grid.cuts[axis])]
         along = (*(cut for pair in halves for cut in pair), grid.cuts[axis][-1])
@@ -142,99 +163,16 @@ def _merged(cuts: tuple[int, ...], length: int) -> tuple[int, ...]:
     return (*kept, cuts[-1])
 
 
-def block_reader(
-    array: Any, cells: Grid, blocks: Grid, reach: tuple[int, ...], most: int
-) -> Callable[[BlockIndex], NDArray[Any]]:
-    """Return a function that reads blocks with their neighbours' edges.
-
-    Parameters
-    ----------
-    array : array
-        Anything that slices.
-    cells : Grid
-        What is read at a time: whole chunks. Each is read once, if blocks are asked for in the
-        grid's order and `most` allows; parts of numpy arrays are views and read nothing.
-    blocks : Grid
-        What is asked for.
-    reach : tuple of int
-        How far, along each axis, the edges go.
-    most : int
-        How many bytes to keep for the blocks to come. Beyond them cells are read again.
-
-    Returns
-    -------
-    callable
-        Takes the index of a block, returns the values of ``blocks.box(index, reach)``: not to be
-        written to, and valid until the next block is read.
-    """
-    if isinstance(array, np.ndarray):
-        return lambda index: array[blocks.box(index, reach)]
-    return _CellReader(array, cells, blocks, reach, most)
-
-
-class _CellReader:
-    """Keeps the cells that a later block reaches into, and no others."""
-
-    def __init__(
-        self, array: Any, cells: Grid, blocks: Grid, reach: tuple[int, ...], most: int
-    ) -> None:
-        self._array, self._cells, self._blocks = array, cells, blocks
-        self._reach, self._most = reach, most
-        self._held: dict[BlockIndex, NDArray[Any]] = {}
-        # Along each axis and for each cell, the last block that reaches into it.
-        self._last = [
-            [bisect_left(starts, stop + far) - 1 for stop in along[1:]]
-            for along, far, starts in zip(
-                cells.cuts, reach, (each[:-1] for each in blocks.cuts), strict=True
-            )
-        ]
-
-    def __call__(self, index: BlockIndex) -> NDArray[Any]:
-        box = self._blocks.box(index, self._reach)
-        touched = list(self._cells.touching(box))
-        self._forget(index, touched)
-        if len(touched) == 1 and self._cells.box(touched[0]) == box:
-            return self._cell(touched[0])
-        block = np.empty([part.stop - part.start for part in box], self._array.dtype)
-        for number in touched:
-            cell, place = self._cell(number), self._cells.box(number)
-            shared = [
-                slice(max(a.start, b.start), min(a.stop, b.stop))
-                for a, b in zip(box, place, strict=True)
-            ]
-            block[_within(shared, box)] = cell[_within(shared, place)]
-        return block
-
-    def _cell(self, number: BlockIndex) -> NDArray[Any]:
-        if number not in self._held:
-            self._held[number] = np.asarray(self._array[self._cells.box(number)])
-            _check_store(self._array)
-        return self._held[number]
-
-    def _forget(self, index: BlockIndex, touched: Sequence[BlockIndex]) -> None:
-        """Let go of cells without further use; then, of the newest, until the rest fits."""
-        for number in list(self._held):
-            last = tuple(along[at] for along, at in zip(self._last, number, strict=True))
-            if last < index:
-                del self._held[number]
-        held = sum(cell.nbytes for cell in self._held.values())
-        # The oldest are needed first.
-        for number in reversed(list(self._held)):
-            if held <= self._most:
-                break
-            if number not in touched:
-                held -= self._held.pop(number).nbytes
-
-
-def _check_store(array: Any) -> None:
-    """Raise a `FileNotFoundError` if a zarr array's folder is gone: zarr would read zeros."""
-    root = getattr(getattr(getattr(array, "store_path", None), "store", None), "root", None)
-    if isinstance(root, Path) and not (place := root / array.path).exists():
-        raise FileNotFoundError(f"image has vanished while it was read: {place} is not there")
-
-
-def _within(box: Sequence[slice], place: Sequence[slice]) -> Box:
+def overlap(one: Region, other: Region) -> Region:
+    """Return the region that two have in common."""
     return tuple(
-        slice(part.start - whole.start, part.stop - whole.start)
-        for part, whole in zip(box, place, strict=True)
+        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
+    )
+
+
+def within(region: Region, whole: Region) -> Region:
+    """Return where a region lies in an array that holds the whole one."""
+    return tuple(
+        slice(part.start - each.start, part.stop - each.start)
+        for part, each in zip(region, whole, strict=True)
     )

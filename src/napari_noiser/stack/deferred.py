@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_noiser.stack.blocks import Box
+from napari_noiser.stack.axes import Region
 
 __all__ = ["Deferred"]
 
@@ -37,7 +37,7 @@ class Deferred:
         What a view shows of each axis of the whole array: an axis with one index is gone.
     """
 
-    read: Callable[[Box], NDArray[Any]]
+    read: Callable[[Region], NDArray[Any]]
     dtype: np.dtype[Any]
     lengths: tuple[int, ...]
     picked: tuple[int | range, ...]
@@ -45,7 +45,7 @@ class Deferred:
     @classmethod
     def whole(
         cls,
-        read: Callable[[Box], NDArray[Any]],
+        read: Callable[[Region], NDArray[Any]],
         shape: tuple[int, ...],
         dtype: DTypeLike,
         chunks: tuple[int, ...],
@@ -131,7 +131,7 @@ class Deferred:
             return np.empty([len(part) for part in parts], self.dtype)
         return self.read(tuple(map(_spanned, parts)))[tuple(map(_stepped, parts))]
 
-    def _portions(self) -> Iterator[tuple[Box, tuple[range, ...]]]:
+    def _portions(self) -> Iterator[tuple[Region, tuple[range, ...]]]:
         """Yield what is read at a time: where it goes, and the range along each axis.
 
         All at once; but where a step leaps over whole chunks, one index at a time.

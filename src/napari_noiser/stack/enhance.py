@@ -74,8 +74,9 @@ def enhance(
         Side of the tiles in pixels. It never changes the result (beyond float rounding).
     memory_limit : int, optional
         Bytes to hold at a time, by default a quarter of what is free: parts of the image, tiles
-        (down to 8 a side) and what is computed from them. A result in memory comes on top, and it
-        never changes the result either.
+        (down to 8 a side) and what is computed from them. On top come a result in memory, and
+        what zarr and the like take to decode and encode a chunk, or chunks that are larger than
+        that themselves. It never changes the result either.
     dtype : {"float32", "float64", "uint8", "uint16"}, optional
         Of the result, float32 by default. Integers span their range: 255 or 65535 is 1.
     out : array, optional
@@ -120,7 +121,8 @@ def enhance(
 
     An array that is stored in chunks (zarr, h5py; of others each plane counts as one) is read in
     whole chunks, each twice: once to measure, once to render. If `memory_limit` is too small for
-    the chunks along one row of the image (one layer, if ndim=3), some are read again.
+    the chunks along one row of the image (one layer, if ndim=3), or for all chunks that one of
+    `out` has a part of, some are read again. A lazy mask is read as the image is.
 
     Where memory runs out all the same, tiles are halved; then the CPU takes over from another
     device. A warning says so.

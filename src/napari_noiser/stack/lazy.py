@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import isnan
 from os import PathLike
 from typing import Any
 
@@ -26,11 +25,12 @@ from napari_noiser.srm.device import best_device
 from napari_noiser.srm.model import Model
 from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.axes import ImageIndex, Layout
+from napari_noiser.stack.masks import place_mask
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.render import Block, fold_exposures
 from napari_noiser.stack.steps import check_signal
-from napari_noiser.stack.values import is_dask
-from napari_noiser.stack.work import Method, Work, place_mask, plan
+from napari_noiser.stack.values import check_shape, is_dask
+from napari_noiser.stack.work import Method, Work, plan
 
 __all__ = ["LazyWork", "plan_lazily"]
 
@@ -148,10 +148,7 @@ def plan_lazily(
 
 
 def _check(image: Any, device: Any, progress: Any) -> None:
-    if any(isnan(length) for length in image.shape):
-        raise ValueError(
-            f"image must be of known shape, got {image.shape}; call its compute_chunk_sizes()"
-        )
+    check_shape(image)
     if progress is not False:
         raise ValueError(
             f"progress must be False for a dask image, whose result is lazy, got {progress!r}; "
@@ -225,7 +222,9 @@ def _with_edges(image: Any, layout: Layout, halo: int) -> Any:
 
 def _blocks_of_mask(mask: Any, image: Any, layout: Layout) -> Any:
     """Return a mask with the image's axes and blocks, of length 1 where it is to be repeated."""
-    placed = da.asarray(place_mask(mask if is_dask(mask) else np.asarray(mask), layout)) != 0
+    # Another lazy array stays where it is as well, and is read in its own chunks.
+    array = mask if is_dask(mask) else da.asarray(mask)
+    placed = place_mask(array, layout) != 0
     whole = placed[tuple(None if letter == "S" else slice(None) for letter in layout.axes)]
     return whole.rechunk(
         tuple(
@@ -284,7 +283,7 @@ def _measure_block(
     if mask is not None:
         mask = _mask_of_part(mask, layout, part.margin)
     # Each image for itself: what is shared is summed as a tree.
-    alone = replace(part, work=replace(part.work, statistics="plane", mask=mask))
+    alone = replace(part, work=replace(part.work, statistics="plane"), mask=mask)
     total = dict.fromkeys(layout.images(), part.work.no_moments)
     for image, moments in alone.measure():
         total[image] += moments

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.stack.axes import ImageIndex
-from napari_noiser.stack.blocks import Box
+from napari_noiser.stack.axes import ImageIndex, Region
 from napari_noiser.stack.deferred import Deferred
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.render import cut_out, fold_exposures
@@ -54,7 +53,7 @@ class _Renderer:
         self._folded = fold_exposures(work, moments)
         self._lock = Lock()
 
-    def __call__(self, box: Box) -> NDArray[Any]:
+    def __call__(self, box: Region) -> NDArray[Any]:
         layout, halo = self._work.stack.layout, self._work.method.halo
         place = tuple(  # a model sees all colour samples together
             slice(0, length) if letter == "S" else part
@@ -73,7 +72,7 @@ class _Renderer:
         return rendered
 
 
-def _widened(place: Box, reach: list[int], shape: tuple[int, ...]) -> Box:
+def _widened(place: Region, reach: list[int], shape: tuple[int, ...]) -> Region:
     """Return a box with its neighbours' edges, as far as there are neighbours."""
     return tuple(
         slice(max(0, part.start - far), min(length, part.stop + far))

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from napari_noiser.srm.patches import Halo
-from napari_noiser.stack.axes import ImageIndex, Layout
-from napari_noiser.stack.blocks import Box
+from napari_noiser.stack.axes import ImageIndex, Layout, Region
+from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.moments import PatchMoments, patch_moments
-from napari_noiser.stack.tiles import Tile, tiles
+from napari_noiser.stack.tiles import Tile, tile_count, tiles
 from napari_noiser.stack.values import to_output
 from napari_noiser.stack.work import Folded, Work
 
@@ -33,26 +33,35 @@ class Block:
     Attributes
     ----------
     work : Work
-        What to do with it: its stack is the part, its mask that of the part.
+        What to do with it: its stack is the part.
     margin : Halo
         How much of the part, along each spatial axis, are its neighbours' edges.
     first : ImageIndex
         Which of the larger array's images its first image is.
+    mask : array, optional
+        That of the part, without S: not 0 where a pixel is to be measured.
     """
 
     work: Work
     margin: Halo
     first: ImageIndex
+    mask: NDArray[Any] | None = None
 
     @property
     def tile_count(self) -> int:
         """How many tiles there are in all its images."""
-        return sum(1 for _ in self._tiles(0))
+        layout = self.work.stack.layout
+        lengths = (
+            length - sum(edges)
+            for length, edges in zip(layout.image_shape, self.margin, strict=True)
+        )
+        images = prod(layout.shape[layout.axes.index(letter)] for letter in layout.outer)
+        return images * tile_count(tuple(lengths), self.work.side)
 
     def measure(self) -> Iterator[tuple[ImageIndex, PatchMoments]]:
         """Yield for each tile its exposure and the moments of the patches centred in it."""
         for image, tile in self._tiles(halo=1):
-            measure = partial(_measure_tile, self.work, image)
+            measure = partial(_measure_tile, self.work, self.mask, image)
             found = (moments for _, moments in self.work.room.fit(tile, 1, measure))
             yield self._exposure(image), sum(found, self.work.no_moments)
 
@@ -88,7 +97,9 @@ class Block:
         return self.work.exposure(tuple(map(sum, zip(image, self.first, strict=True))))
 
 
-def cut_out(work: Work, values: NDArray[Any], box: Box, place: Box) -> Block:
+def cut_out(
+    work: Work, values: NDArray[Any], box: Region, place: Region, mask: Mask | None = None
+) -> Block:
     """Return a block of the stack that some work is about.
 
     Parameters
@@ -97,24 +108,24 @@ def cut_out(work: Work, values: NDArray[Any], box: Box, place: Box) -> Block:
         About the whole.
     values : array
         What ``box`` holds.
-    box : Box
+    box : Region
         What was read.
-    place : Box
+    place : Region
         The same without the neighbours' edges.
+    mask : Mask, optional
+        To measure with: it is read here.
     """
     layout = work.stack.layout
     here = dict(zip(layout.axes, zip(box, place, strict=True), strict=True))
     part = Layout(layout.axes, values.shape, layout.ndim)
-    mask = work.mask
-    if mask is not None:
-        mask = mask[tuple(here[letter][0] for letter in layout.without_samples.axes)]
     return Block(
-        replace(work, stack=replace(work.stack, array=values, layout=part), mask=mask),
+        replace(work, stack=replace(work.stack, array=values, layout=part)),
         tuple(
             (inner.start - outer.start, outer.stop - inner.stop)
             for outer, inner in (here[letter] for letter in layout.spatial)
         ),
         tuple(here[letter][1].start for letter in layout.outer),
+        None if mask is None else mask.read(tuple(here[a][0] for a in mask.layout.axes)),
     )
 
 
@@ -122,28 +133,34 @@ def fold_exposures(
     work: Work, moments: Mapping[ImageIndex, PatchMoments]
 ) -> dict[ImageIndex, Folded]:
     """Return the method folded for each exposure that has a signal."""
+
+    def fold(found: PatchMoments) -> Folded:
+        return work.method.fold(found.mean, found.covariance, work.room.device)
+
     return {
-        exposure: work.method.fold(found.mean, found.covariance, work.room.device)
+        exposure: work.room.try_here(partial(fold, found))
         for exposure, found in moments.items()
         if found.has_signal
     }
 
 
-def _measure_tile(work: Work, image: ImageIndex, tile: Tile) -> PatchMoments:
+def _measure_tile(
+    work: Work, mask: NDArray[Any] | None, image: ImageIndex, tile: Tile
+) -> PatchMoments:
     """Return the moments of the patches centred in a tile, read with a halo of 1."""
     # torch has no float64 on Apple's GPUs; the moments need it.
     device = torch.device("cpu") if work.room.device.type == "mps" else work.room.device
     raw = work.stack.read(image, tile.read)
-    if work.mask is None and _constant(raw):
+    if mask is None and _constant(raw):
         one = torch.from_numpy(work.stack.exact(_one_voxel(raw)))
         count = prod(part.stop - part.start for part in tile.place)
         found = patch_moments(one, _NO_HALO[: work.stack.layout.ndim])
         return replace(found, count=found.count * count)
     values = work.stack.exact(raw)
     inside = None
-    if work.mask is not None:
-        here = work.stack.layout.without_samples.read(work.mask, image, tile.place)[0]
-        inside = torch.from_numpy(here.copy()).to(device)
+    if mask is not None:
+        here = work.stack.layout.without_samples.read(mask, image, tile.place)[0]
+        inside = torch.from_numpy(here != 0).to(device)
     return patch_moments(torch.from_numpy(values).to(device), tile.halo, inside, work.room.scratch)
 
 

@@ -7,23 +7,24 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import psutil
 import torch
 
 from napari_noiser.srm.patches import Scratch
+from napari_noiser.stack.blocks import LEAST_SIDE
+from napari_noiser.stack.free_memory import free_memory
 from napari_noiser.stack.tiles import Tile, pieces
 
 __all__ = ["Room", "default_memory"]
 
-_LEAST_SIDE = 16  # below this the halo is most of the work
+_SMALLEST = 2 * LEAST_SIDE  # sooner than such tiles, another device
 _ENDLESS = 2**62
 
 Result = TypeVar("Result")
 
 
 def default_memory() -> int:
-    """Return a quarter of the memory that is free now, in bytes."""
-    return int(psutil.virtual_memory().available) // 4
+    """Return a quarter of the memory that this process may still take, in bytes."""
+    return free_memory() // 4
 
 
 class Room:
@@ -96,26 +97,45 @@ class Room:
                 for smaller in pieces(larger, self._side, halo)
             ]
 
+    def try_here(self, act: Callable[[], Result]) -> Result:
+        """Compute what cannot be cut: on `device`, or else on the CPU, with a warning."""
+        try:
+            return act()
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error) or self.device.type == "cpu":
+                raise
+            reason = str(error).split("\n")[0]
+        self._free()
+        warnings.warn(self._go_to_cpu() + f" ({reason})", stacklevel=2)
+        return act()
+
     def release(self) -> None:
         """Give the memory back that was held for further tiles."""
         self.scratch = Scratch()
 
     def _yield_ground(self, piece: Tile, reason: str) -> None:
         """Halve the pieces to come, or take them to the CPU."""
+        self._free()
+        side = max(part.stop - part.start for part in piece.place) // 2
+        if side >= _SMALLEST:
+            self._side = side
+            message = f"{self.device} is out of memory: going on with tiles of {side}"
+        elif self.device.type != "cpu":
+            message = self._go_to_cpu()
+        else:
+            raise MemoryError(f"out of memory with tiles of {2 * side} already ({reason})")
+        warnings.warn(f"{message} ({reason})", stacklevel=2)
+
+    def _go_to_cpu(self) -> str:
+        message = f"{self.device} is out of memory: going on on the CPU"
+        self.device, self._side = torch.device("cpu"), _ENDLESS
+        return message
+
+    def _free(self) -> None:
         self.release()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        side = max(part.stop - part.start for part in piece.place) // 2
-        if side >= _LEAST_SIDE:
-            self._side = side
-            message = f"{self.device} is out of memory: going on with tiles of {side}"
-        elif self.device.type != "cpu":
-            message = f"{self.device} is out of memory: going on on the CPU"
-            self.device, self._side = torch.device("cpu"), _ENDLESS
-        else:
-            raise MemoryError(f"out of memory with tiles of {2 * side} already ({reason})")
-        warnings.warn(f"{message} ({reason})", stacklevel=2)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -14,12 +14,14 @@ from napari_noiser.stack.axes import ImageIndex, Layout
 from napari_noiser.stack.blocks import Box, Grid, chunk_grid, split
 from napari_noiser.stack.values import Stack
 
-__all__ = ["SampledPlane", "sampled_pairs", "sampled_planes", "sampled_values"]
+__all__ = ["PAIRS", "SampledPlane", "sampled_pairs", "sampled_planes", "sampled_values"]
 
 _VALUES = 2**20  # histograms and limits need no more, and lazy arrays stay lazy
-_PAIRS = 2**18  # pairs are sorted, at ten times the cost
 _BOXES = 8
 _BOX = 2**22  # values: of larger chunks a part is read
+
+PAIRS = 2**18
+"""How many values of two arrays are compared: they are sorted, at ten times the cost."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def sampled_pairs(
         raise ValueError(
             f"result must have the shape of raw, {before.layout.shape}, got {after.layout.shape}"
         )
-    pair = sampled_values(before.array, after.array, layout=before.layout, most=_PAIRS)
+    pair = sampled_values(before.array, after.array, layout=before.layout, most=PAIRS)
     x, y = (
         stack.exact(values[None])[0] for stack, values in zip((before, after), pair, strict=True)
     )

@@ -11,13 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from napari_noiser.stack.axes import ImageIndex
-from napari_noiser.stack.blocks import Box, Grid, block_reader, chunk_grid, fitted, split
+from napari_noiser.stack.axes import ImageIndex, Region
+from napari_noiser.stack.blocks import Grid, chunk_grid, fitted, split
+from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.moments import PatchMoments
+from napari_noiser.stack.reading import block_reader
 from napari_noiser.stack.render import Block, cut_out, fold_exposures
+from napari_noiser.stack.values import is_dask
 from napari_noiser.stack.work import Work
 
 __all__ = ["Moments", "TileDone", "check_signal", "fill_steps", "measure_steps"]
+
+_TOGETHER = 2**26  # voxels of a dask array that are computed at a time
 
 Moments = dict[ImageIndex, PatchMoments]
 """The moments of the patches of each exposure."""
@@ -33,14 +38,14 @@ class TileDone:
         How many tiles are finished, of how many; measuring and rendering count alike.
     stage : str
         "measure" or "render".
-    block : Box, optional
+    block : Region, optional
         The block that this tile has completed, if it was its last one.
     """
 
     done: int
     total: int
     stage: str
-    block: Box | None = None
+    block: Region | None = None
 
 
 def measure_steps(
@@ -70,11 +75,11 @@ def measure_steps(
         The moments of each exposure.
     """
     moments = {} if moments is None else moments
-    grid = _reading_grid(work)
-    done, total = _tile_count(work, grid, skip), _tile_count(work, grid)
+    cells = _reading_grid(work)
+    done, total = _tile_count(work, cells, skip), _tile_count(work, cells)
     if out is not None:
-        total += _tile_count(work, _writing_grid(work, out))
-    for place, block in _blocks(work, grid, 1, skip):
+        total += _tile_count(work, _writing_grid(work, out, cells))
+    for place, block in _blocks(work, cells, cells, 1, skip, work.mask):
         first, last = done, done + block.tile_count
         for done, (exposure, found) in enumerate(block.measure(), start=first + 1):
             moments[exposure] = moments.get(exposure, work.no_moments) + found
@@ -105,10 +110,11 @@ def fill_steps(
         Once a tile.
     """
     folded = fold_exposures(work, moments)
-    grid = _writing_grid(work, out)
-    measured = _tile_count(work, _reading_grid(work))
+    cells = _reading_grid(work)
+    grid = _writing_grid(work, out, cells)
+    measured = _tile_count(work, cells)
     done, total = measured + _tile_count(work, grid, skip), measured + _tile_count(work, grid)
-    for place, block in _blocks(work, grid, work.method.halo, skip):
+    for place, block in _blocks(work, cells, grid, work.method.halo, skip):
         here = isinstance(out, np.ndarray)
         shape = [part.stop - part.start for part in place]
         result = out[place] if here else np.empty(shape, work.dtype)
@@ -119,29 +125,54 @@ def fill_steps(
             yield TileDone(done, total, "render", place if done == last else None)
 
 
-def _blocks(work: Work, grid: Grid, halo: int, skip: int) -> Iterator[tuple[Box, Block]]:
+def _blocks(
+    work: Work, cells: Grid, grid: Grid, halo: int, skip: int, mask: Mask | None = None
+) -> Iterator[tuple[Region, Block]]:
     """Read the blocks of a grid with their neighbours' edges, each where it stands."""
     reach = tuple(halo if a in work.stack.layout.spatial else 0 for a in work.stack.layout.axes)
-    cells = _reading_grid(work)
     read = block_reader(work.stack.array, cells, grid, reach, work.memory // 2)
     for index in islice(grid, skip, None):
         place = grid.box(index)
-        yield place, cut_out(work, read(index), grid.box(index, reach), place)
+        yield place, cut_out(work, read(index), grid.box(index, reach), place, mask)
 
 
 def _reading_grid(work: Work) -> Grid:
     """Return the blocks to read an array in: whole chunks, but for ones larger than memory."""
-    array = work.stack.array
-    if isinstance(array, np.ndarray):
+    array, layout = work.stack.array, work.stack.layout
+    if isinstance(array, np.ndarray) and (work.mask is None or work.mask.in_memory):
         return Grid.whole(array.shape)
-    return split(fitted(_chunks(work, array), *_wanted(work)), _wanted(work)[1])
+    lengths, most = _wanted_lengths(work), _most_voxels(work)
+    if is_dask(array):
+        # What its chunks are computed from may span several of them: images are read together.
+        lengths = tuple(
+            whole if letter in layout.outer else length
+            for letter, whole, length in zip(layout.axes, layout.shape, lengths, strict=True)
+        )
+        most = min(most, _TOGETHER)
+    return split(fitted(_chunks(work, array), lengths, most), most)
 
 
-def _writing_grid(work: Work, out: Any) -> Grid:
-    """Return the blocks to fill an array in: whole chunks."""
+def _writing_grid(work: Work, out: Any, cells: Grid) -> Grid:
+    """Return the blocks to fill an array in: whole chunks, if possible the ones that are read.
+
+    A function of the arrays' chunks, the tiles and the memory alone, so that a run can be
+    resumed.
+    """
+    array, layout = work.stack.array, work.stack.layout
     if isinstance(out, np.ndarray):
-        return _reading_grid(work)
-    return fitted(_chunks(work, out), *_wanted(work))
+        return cells
+    chunks, lengths = _chunks(work, out), _wanted_lengths(work)
+    if isinstance(array, np.ndarray):
+        return fitted(chunks, lengths, _most_voxels(work))
+    if all(n == 1 for a, n in zip(layout.axes, chunks.largest, strict=True) if a != "S"):
+        return cells  # it can be cut anywhere
+    # As many images at a time as a chunk of the array holds: else it is read again for each.
+    together = tuple(
+        read if letter in layout.outer else 1
+        for letter, read in zip(layout.axes, cells.largest, strict=True)
+    )
+    lengths = tuple(map(max, lengths, together))
+    return fitted(chunks, lengths, _most_voxels(work), cells.largest)
 
 
 def _chunks(work: Work, array: Any) -> Grid:
@@ -156,15 +187,21 @@ def _chunks(work: Work, array: Any) -> Grid:
     )
 
 
-def _wanted(work: Work) -> tuple[tuple[int, ...], int]:
-    """Return how long a block should be along each axis, and how much it may hold."""
+def _wanted_lengths(work: Work) -> tuple[int, ...]:
+    """Return how long a block should be along each axis: some tiles, of one image."""
     layout = work.stack.layout
-    lengths = tuple(
+    return tuple(
         4 * work.side if letter in layout.spatial else 1 if letter in layout.outer else length
         for letter, length in zip(layout.axes, layout.shape, strict=True)
     )
-    voxel = np.dtype(work.stack.array.dtype).itemsize + work.dtype.itemsize
-    return lengths, work.memory // 4 // voxel
+
+
+def _most_voxels(work: Work) -> int:
+    """Return how many voxels a block may hold, in a quarter of the memory."""
+    types = [work.stack.array.dtype, work.dtype]
+    if work.mask is not None and not work.mask.in_memory:
+        types.append(work.mask.array.dtype)
+    return int(work.memory // 4 // sum(np.dtype(each).itemsize for each in types))
 
 
 def _tile_count(work: Work, grid: Grid, blocks: int | None = None) -> int:

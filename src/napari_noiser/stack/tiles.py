@@ -12,10 +12,9 @@ import torch
 from napari_noiser.checks import whole
 from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.axes import Region
+from napari_noiser.stack.blocks import LEAST_SIDE
 
 __all__ = ["Tile", "default_side", "pieces", "tile_count", "tile_side", "tiles"]
-
-_LEAST_SIDE = 8
 
 
 @dataclass(frozen=True)
@@ -138,4 +137,4 @@ def tile_side(ndim: int, voxel_bytes: int, tile: Any, memory_limit: Any = None) 
     if memory_limit is None:
         return side
     voxels = whole("memory_limit", memory_limit) / voxel_bytes
-    return min(side, max(_LEAST_SIDE, int(voxels ** (1 / ndim)) - 4))
+    return min(side, max(LEAST_SIDE, int(voxels ** (1 / ndim)) - 4))

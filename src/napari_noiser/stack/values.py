@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_noiser.stack.axes import ImageIndex, Layout, Region
 
-__all__ = ["Stack", "is_dask", "output_type", "to_output"]
+__all__ = ["Stack", "check_shape", "is_dask", "output_type", "to_output"]
 
 _FAR = 1e18  # standard deviations: what a mask keeps out of the statistics may be anything
 _OUTPUTS = ("float32", "float64", "uint8", "uint16")
@@ -44,7 +44,7 @@ class Stack:
         TypeError
             If it does not hold integers or floats.
         ValueError
-            If it is empty or 0-d, or the axes do not fit.
+            If it is empty or 0-d, or the axes do not fit, or its shape is not known.
         """
         if isinstance(image, np.ma.MaskedArray):
             raise TypeError(
@@ -57,6 +57,7 @@ class Stack:
             raise TypeError(
                 f"image must be an array, got {type(image).__name__}: {error}"
             ) from error
+        check_shape(array)
         dtype = np.dtype(array.dtype)
         if dtype.kind not in "uif":
             raise TypeError(f"image must hold integers or floats, got {dtype}")
@@ -103,6 +104,14 @@ class Stack:
         if raw.dtype.kind == "f":
             np.clip(values, -_FAR, _FAR, out=values)
         return values.astype(np.float32, copy=False)
+
+
+def check_shape(image: Any) -> None:
+    """Raise a `ValueError` if a dask array does not know how long it is."""
+    if any(length != length for length in image.shape):  # NaN
+        raise ValueError(
+            f"image must be of known shape, got {image.shape}; call its compute_chunk_sizes()"
+        )
 
 
 def is_dask(array: Any) -> bool:

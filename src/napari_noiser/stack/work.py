@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from os import PathLike
 from typing import Any, Protocol
 
@@ -18,10 +17,12 @@ from napari_noiser.srm.device import best_device
 from napari_noiser.srm.model import Model, load_model
 from napari_noiser.srm.patches import Halo, Scratch
 from napari_noiser.stack.axes import ImageIndex, Layout, Statistics
+from napari_noiser.stack.masks import Mask, place_mask
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.room import Room, default_memory
+from napari_noiser.stack.sources import share_values
 from napari_noiser.stack.tiles import default_side, tile_side
-from napari_noiser.stack.values import Stack, output_type
+from napari_noiser.stack.values import Stack, is_dask, output_type
 
 __all__ = ["Folded", "Method", "Work", "place_mask", "plan"]
 
@@ -64,7 +65,7 @@ class Work:
     Attributes
     ----------
     stack, method, statistics, mask, brightness, contrast, dtype
-        As asked for; the mask has the image's shape without S.
+        As asked for.
     room : Room
         The device, and what it has room for.
     side : int
@@ -78,7 +79,7 @@ class Work:
     stack: Stack
     method: Method
     statistics: Statistics
-    mask: NDArray[np.bool_] | None
+    mask: Mask | None
     brightness: float
     contrast: float
     room: Room
@@ -103,7 +104,7 @@ class Work:
             **self.method.describe(),
             "axes": self.stack.layout.axes,
             "statistics": self.statistics,
-            "mask": None if self.mask is None else _fingerprint(self.mask),
+            "mask": None if self.mask is None else self.mask.fingerprint(),
             "brightness": self.brightness,
             "contrast": self.contrast,
             "dtype": self.dtype.name,
@@ -150,7 +151,7 @@ def plan(
         stack,
         method,
         stack.layout.check_statistics(statistics),
-        None if mask is None else _find_mask(np.asarray(mask), stack.layout),
+        None if mask is None else Mask.of(mask, stack.layout),
         real("brightness", brightness),
         real("contrast", contrast, above=0.0),
         room,
@@ -186,58 +187,14 @@ def _find_method(model: str | PathLike[str] | Model | Method, layout: Layout) ->
     return model
 
 
-def _find_mask(mask: NDArray[Any], layout: Layout) -> NDArray[np.bool_]:
-    """Return a mask in the layout's shape without S."""
-    return np.broadcast_to(place_mask(mask, layout) != 0, layout.without_samples.shape)
-
-
-def place_mask(mask: Any, layout: Layout) -> Any:
-    """Return a mask with the layout's axes without S, of length 1 where it is to be repeated.
-
-    Parameters
-    ----------
-    mask : array
-        Of numpy or dask, which stays lazy.
-    layout : Layout
-        Of the image.
-
-    Returns
-    -------
-    array
-        The same values, of the same kind.
-
-    Raises
-    ------
-    TypeError
-        If it holds neither bool nor integers.
-    ValueError
-        If its shape is not the image's without S, its trailing axes, or one plane's or volume's.
-    """
-    if mask.dtype.kind not in "bui":
-        raise TypeError(
-            f"mask must hold bool or integers (of a layer, pass its data), got {mask.dtype}"
-        )
-    whole = layout.without_samples
-    if mask.shape == layout.image_shape:
-        order = [letter for letter in whole.axes if letter in layout.spatial]
-        mask = mask.transpose([layout.spatial.index(letter) for letter in order])
-    elif mask.shape == whole.shape[len(whole.shape) - mask.ndim :]:
-        order = list(whole.axes[len(whole.shape) - mask.ndim :])
-    else:
-        raise ValueError(
-            f"mask must have the image's shape without S, {whole.shape}, its trailing axes, or "
-            f"one image's shape, {layout.image_shape}; got {mask.shape}"
-        )
-    return mask[tuple(slice(None) if letter in order else None for letter in whole.axes)]
-
-
 def _find_type(stack: Stack, dtype: DTypeLike | None, out: Any) -> np.dtype[Any]:
     """Return the dtype of the result: of `out` if there is one, otherwise as asked for.
 
     Raises
     ------
     ValueError
-        If `out` has another shape or dtype, is read-only, or shares its memory with the image.
+        If `out` has another shape or dtype, cannot be written to, or lies in the image's memory,
+        file or store.
     """
     if out is None:
         return output_type("float32" if dtype is None else dtype)
@@ -249,22 +206,11 @@ def _find_type(stack: Stack, dtype: DTypeLike | None, out: Any) -> np.dtype[Any]
     found = output_type(out.dtype)
     if dtype is not None and output_type(dtype) != found:
         raise ValueError(f"dtype {dtype!r} came with an out of {found}; give one of them")
-    if isinstance(out, np.ndarray) and not out.flags.writeable:
+    if is_dask(out):
+        raise ValueError("out must be an array that can be written to, it is a dask array")
+    read_only = getattr(out, "read_only", False)  # as zarr says it
+    if read_only is True or (isinstance(out, np.ndarray) and not out.flags.writeable):
         raise ValueError("out must be an array that can be written to, it is read-only")
-    if _overlap(stack.array, out):
+    if share_values(stack.array, out):
         raise ValueError("out shares its memory with image, which is read while out is filled")
     return found
-
-
-def _overlap(image: Any, out: Any) -> bool:
-    """Return whether two arrays may lie in the same memory, or in the same store (zarr)."""
-    if isinstance(image, np.ndarray) and isinstance(out, np.ndarray):
-        return np.may_share_memory(image, out)
-    store = getattr(out, "store_path", None)
-    return image is out or (store is not None and getattr(image, "store_path", None) == store)
-
-
-def _fingerprint(mask: NDArray[np.bool_]) -> str:
-    """Return twelve hexadecimal digits; axes along which a mask is only repeated are left out."""
-    unrepeated = mask[tuple(slice(None) if step else slice(0, 1) for step in mask.strides)]
-    return sha256(str(mask.shape).encode() + unrepeated.tobytes()).hexdigest()[:12]
