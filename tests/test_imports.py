@@ -15,7 +15,7 @@ import napari_noiser
 PACKAGE = Path(napari_noiser.__file__).parent
 ROOT = Path(__file__).parents[1]
 DESKTOP = ["napari", "qtpy", "magicgui", "superqt", "npe2", "PyQt6", "PySide6"]
-OF_LAYERS = ("enhance_layer", "live_layer")
+OF_LAYERS = ("as_python", "enhance_layer", "live_layer", "region_mask", "replay")
 PUBLIC = [name for name in napari_noiser.__all__ if name not in OF_LAYERS]
 
 BLOCK = f"import sys; sys.modules.update(dict.fromkeys({DESKTOP}))\n"

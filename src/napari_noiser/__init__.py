@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     from napari_noiser.files.saving import enhance_to_file
     from napari_noiser.files.space import Space
     from napari_noiser.plugin.layers import enhance_layer, live_layer
+    from napari_noiser.plugin.region import region_mask
+    from napari_noiser.plugin.replay import replay
+    from napari_noiser.plugin.script import as_python
     from napari_noiser.srm.model import Model, load_model
     from napari_noiser.srm.noise import Gaussian, Palette, PureColour
     from napari_noiser.srm.recipe import RECIPES, Recipe, mean_shifted, target_mean
     from napari_noiser.srm.training import train, train_steps
     from napari_noiser.stack.closed_form import closed_form
+    from napari_noiser.stack.diagnosis import diagnose
     from napari_noiser.stack.enhance import enhance
+    from napari_noiser.stack.linearity import linearity
+    from napari_noiser.stack.transfer import transfer_curve
 
 _HOME = {
     "RECIPES": "srm.recipe",
@@ -41,10 +47,16 @@ _HOME = {
     "load_model": "srm.model",
     "enhance": "stack.enhance",
     "closed_form": "stack.closed_form",
+    "diagnose": "stack.diagnosis",
+    "linearity": "stack.linearity",
+    "transfer_curve": "stack.transfer",
     "enhance_to_file": "files.saving",
     "Space": "files.space",
     "enhance_layer": "plugin.layers",
     "live_layer": "plugin.layers",
+    "region_mask": "plugin.region",
+    "as_python": "plugin.script",
+    "replay": "plugin.replay",
 }
 
 __all__ = [
@@ -55,16 +67,22 @@ __all__ = [
     "PureColour",
     "Recipe",
     "Space",
+    "as_python",
     "closed_form",
+    "diagnose",
     "enhance",
     "enhance_layer",
     "enhance_to_file",
+    "linearity",
     "live_layer",
     "load_model",
     "mean_shifted",
+    "region_mask",
+    "replay",
     "target_mean",
     "train",
     "train_steps",
+    "transfer_curve",
 ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Points
 from napari.settings import get_settings
+from same_metadata import assert_same_metadata
 
 import napari_noiser as noiser
 from napari_noiser.plugin.jobs import enhance_job
@@ -43,7 +44,7 @@ def test_it_equals_the_enhanced_layer(dim_stack: Image) -> None:
     live, kept = live_layer(dim_stack, contrast=1.5), enhance_layer(dim_stack, contrast=1.5)
     np.testing.assert_allclose(np.asarray(live.data), kept.data, rtol=0, atol=1e-6)
     assert live.name == kept.name
-    assert live.metadata == kept.metadata
+    assert_same_metadata(live, kept)
     np.testing.assert_array_equal(live.scale, kept.scale)
     assert (live.units, live.axis_labels) == (kept.units, kept.axis_labels)
     np.testing.assert_allclose(live.contrast_limits, kept.contrast_limits, atol=0.05)
@@ -131,7 +132,7 @@ def test_the_job_gives_what_the_console_gives(dim_stack: Image) -> None:
     enhanced = drain(enhance_job(source, Settings(keep="live", dtype="uint16")), False, "")
     expected = live_layer(dim_stack, dtype="uint16")
     layer = source.result(enhanced.data, enhanced.provenance, enhanced.limits)
-    assert layer.metadata == expected.metadata
+    assert_same_metadata(layer, expected)
     np.testing.assert_array_equal(np.asarray(layer.data), np.asarray(expected.data))
 
 

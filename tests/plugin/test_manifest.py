@@ -42,6 +42,11 @@ def test_both_commands_stand_under_layers_filter(manifest: PluginManifest) -> No
     assert [item.command for item in items] == ["napari-noiser.enhance", "napari-noiser.open"]
 
 
+def test_copying_stands_under_layers_data(manifest: PluginManifest) -> None:
+    (item,) = manifest.contributions.menus["napari/layers/data"]
+    assert item.command == "napari-noiser.copy"
+
+
 def test_preferences_offer_what_the_code_takes(manifest: PluginManifest) -> None:
     offered = manifest.contributions.configurations["defaults"].properties
     assert tuple(offered["statistics"].enum) == get_args(Statistics)

@@ -303,10 +303,7 @@ def test_what_cannot_be_stored_so_is_said(settings: Settings, tmp_path: Path) ->
 
 
 def test_a_result_larger_than_memory_is_refused_with_what_to_do(monkeypatch) -> None:
-    class Memory:
-        available = 10_000
-
-    monkeypatch.setattr(keeping.psutil, "virtual_memory", lambda: Memory)
+    monkeypatch.setattr(keeping, "free_memory", lambda: 10_000)
     source = ImageSource.of(Image(PLANES[0]))
     with pytest.raises(MemoryError, match="keep it on disk, or live"):
         drain(enhance_job(source, Settings()), False, "")

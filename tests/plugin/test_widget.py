@@ -10,6 +10,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.notifications import notification_manager
+from same_metadata import assert_same_metadata
 
 import napari_noiser as noiser
 from napari_noiser.plugin.widget import NoiserWidget
@@ -85,7 +86,7 @@ def test_apply_gives_what_the_console_gives(
     )
     np.testing.assert_allclose(result.data, expected.data, rtol=0, atol=1)
     np.testing.assert_allclose(result.contrast_limits, expected.contrast_limits, rtol=0, atol=1)
-    assert result.metadata == expected.metadata
+    assert_same_metadata(result, expected)
     assert widget.status.value.startswith("finished")
 
 
@@ -257,7 +258,7 @@ def test_every_control_has_a_tooltip(widget: NoiserWidget) -> None:
 def test_anisotropy_is_said(widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image) -> None:
     viewer.add_layer(dim_stack)
     widget.controls.ndim.value = 3
-    assert "4 times the pixel size" in widget.status.value
+    assert "4 times the pixel size" in widget.remarks.value
 
 
 def test_opening_it_does_not_import_torch() -> None:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from napari_noiser.srm.model import BUNDLED, Model, bundled_file, load_model
 from napari_noiser.srm.noise import Gaussian
 from napari_noiser.srm.recipe import RECIPES, Recipe
-from napari_noiser.srm.training import train
+from napari_noiser.srm.training import train, train_steps
 from napari_noiser.stack.enhance import enhance
 
 RECIPE = Recipe(name="mine", source=Gaussian((0.1, 0.2, 0.3), 2.0), iterations=2, size=8, width=4)
@@ -49,6 +49,35 @@ def test_model_survives_its_file(tmp_path, channels, ndim, seed):
     assert again.describe() == model.describe()
     for name, value in model.weights.items():
         assert torch.equal(again.weights[name], value)
+
+
+def test_a_model_remembers_how_it_learned(model, saved):
+    steps = train_steps(RECIPE, channels=3, device="cpu", seed=11)
+    assert model.losses == pytest.approx([step.loss for step in steps], rel=1e-4)
+    assert load_model(saved).losses == model.losses
+    assert "losses" not in model.describe()
+
+
+def test_a_long_training_is_remembered_in_200_stretches(tmp_path):
+    recipe = Recipe(name="long", iterations=401, size=4, width=1)
+    losses = [step.loss for step in train_steps(recipe, device="cpu")]
+    model = train(recipe, device="cpu")
+    assert len(model.losses) == 200
+    assert np.average(model.losses, weights=[3] + [2] * 199) == pytest.approx(
+        np.mean(losses), rel=1e-4
+    )
+    assert model.losses[-1] == pytest.approx(np.mean(losses[-2:]), rel=1e-4)
+    file = model.save(tmp_path / "long")
+    assert load_model(file).losses == model.losses
+    assert file.stat().st_size < 4000
+
+
+def test_a_file_of_before_is_read_and_tells_no_losses(model, tmp_path):
+    old = load_model(write(tmp_path / "old.safetensors", model.weights, header_of(model)))
+    assert old.losses == ()
+    assert old.fingerprint == model.fingerprint
+    again = load_model(old.save(tmp_path / "again"))
+    assert (again.losses, again.describe()) == ((), model.describe())
 
 
 @pytest.mark.parametrize("name", ["mine", "mine.v2", "mine.safetensors"])
@@ -146,6 +175,12 @@ def test_header_without_a_value_is_refused(model, tmp_path, missing):
         {"seed": None},
         {"seed": -1},
         {"seed": 0.5},
+        {"losses": None},
+        {"losses": "0.5"},
+        {"losses": ["0.5"]},
+        {"losses": {"0": 0.5}},
+        {"losses": [0.5, float("nan")]},
+        {"losses": [10**400]},
     ],
 )
 def test_header_with_a_wrong_value_is_refused(model, tmp_path, changed):
@@ -236,6 +271,7 @@ def test_bundled_model(name, channels, ndim):
     assert model.recipe == RECIPES[name]
     assert (model.name, model.seed, model.halo) == (name, 0, 2)
     assert (model.channels, model.ndim) == (channels, ndim)
+    assert model.losses == ()
     file = bundled_file(name, channels, ndim)
     assert file.stat().st_size < 6000
     assert set(load_file(file)) == set(model.weights)

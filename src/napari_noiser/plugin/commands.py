@@ -1,17 +1,19 @@
-"""Layers menu and command palette: enhance the active layer, or open the widget."""
+"""Layers menu and command palette: enhance, copy a result as Python, or open the widget."""
 
 from __future__ import annotations
 
 from napari import Viewer
 from napari.layers import Layer
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtGui import QGuiApplication
 
 from napari_noiser.plugin.enhancing import start_enhancing
+from napari_noiser.plugin.script import as_python
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.plugin.worker import Busy
 
-__all__ = ["enhance_active", "open_widget"]
+__all__ = ["copy_as_python", "enhance_active", "open_widget"]
 
 
 def enhance_active(viewer: Viewer, layer: Layer | None = None) -> None:
@@ -28,6 +30,23 @@ def enhance_active(viewer: Viewer, layer: Layer | None = None) -> None:
         start_enhancing(viewer, ImageSource.of(layer), Settings.preferred())
     except (TypeError, ValueError, Busy) as error:
         show_warning(str(error))
+
+
+def copy_as_python(layer: Layer | None = None) -> None:
+    """Put the script that makes the active layer's array again into the clipboard.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer, optional
+        The active layer; others than results are refused with a message.
+    """
+    try:
+        script = as_python(layer)
+    except ValueError as error:
+        show_warning(str(error))
+        return
+    QGuiApplication.clipboard().setText(script)
+    show_info(f"Copied a script that makes {layer.name} again")
 
 
 def open_widget(viewer: Viewer) -> None:

@@ -10,24 +10,28 @@ from magicgui.widgets import (
     Container,
     FileEdit,
     FloatSlider,
+    Label,
     PushButton,
     SpinBox,
     Widget,
 )
 from napari import Viewer
 from napari.layers import Image
-from qtpy.QtWidgets import QLabel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QSizePolicy
 
+from napari_noiser.plugin.region_controls import region_controls
 from napari_noiser.plugin.settings import DEVICES, DTYPES, KEEPS, Settings
+from napari_noiser.plugin.shown import is_preview
 from napari_noiser.plugin.source import ImageSource, axes_choices, guess_axes
 from napari_noiser.srm.recipe import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from napari_noiser.srm.model import Model
 
-__all__ = ["Controls", "form", "resettable", "row"]
+__all__ = ["Controls", "Note", "form", "resettable", "row"]
 
-_LABEL_WIDTH = 100  # napari's font is wider than the one that magicgui measures labels in
+_LABEL_WIDTH = 105  # napari's font is wider than the one that magicgui measures labels in
 _RENDER = [("planes (2-D)", 2), ("volumes (3-D)", 3)]
 _EXPOSURE = [("whole series", "stack"), ("each time point", "volume"), ("each plane", "plane")]
 _KEEP = list(zip(("in memory", "live, as you look", "on disk"), KEEPS, strict=True))
@@ -52,18 +56,25 @@ class Controls:
         self.models: list[Model] = []
         preferred = Settings.preferred()
         self._make_choices(preferred)
+        self.region, self.leave_out, self.all_planes = region_controls(viewer)
         self._make_keeping(preferred)
         self._make_sliders()
         self._make_training()
         self.model.changed.connect(self._on_model)
         self.image.changed.connect(self._on_image)
         self.keep.changed.connect(self.show_folder)
+        for control in (self.image, self.region, self.leave_out):
+            control.changed.connect(self.show_all_planes)
         self._on_model()
 
     def _make_choices(self, preferred: Settings) -> None:
         self.image = ComboBox(
             label="image",
-            choices=lambda box: [each for each in self._viewer.layers if isinstance(each, Image)],
+            choices=lambda box: [
+                each
+                for each in self._viewer.layers
+                if isinstance(each, Image) and not is_preview(each)
+            ],
             tooltip="The image to enhance. It is never changed: the result is a new layer.",
         )
         self.axes = ComboBox(
@@ -182,8 +193,15 @@ class Controls:
         return 3 if self.image.value is not None and self.image.value.rgb else 1
 
     def refresh(self) -> None:
-        """Offer the images that the viewer has now; a choice that still stands is kept."""
-        self.image.reset_choices()
+        """Offer the layers that the viewer has now; a choice that still stands is kept."""
+        for control in (self.image, self.region, self.leave_out):
+            chosen = control.value
+            with control.changed.blocked():  # a renamed layer is another choice at first
+                control.reset_choices()
+                if chosen in control.choices:
+                    control.value = chosen
+            if control.value is not chosen:
+                control.changed.emit(control.value)
 
     def choose_active(self) -> None:
         """Choose the viewer's active layer, if it is an image."""
@@ -202,6 +220,11 @@ class Controls:
             (f"{each.name}, {each.channels} ch, {each.ndim}-D, {each.fingerprint[:6]}", each)
             for each in self.models
         ]
+
+    def show_all_planes(self) -> None:
+        """Show its control if there are regions, and planes that they might hold on."""
+        image, regions = self.image.value, (self.region.value, self.leave_out.value)
+        self.all_planes.visible = image is not None and image.ndim > 2 and any(regions)
 
     def show_folder(self) -> None:
         """Show the folder's control if results are kept on disk."""
@@ -234,6 +257,20 @@ def form(*widgets: Widget) -> Container:
     for label in container.native.findChildren(QLabel):
         label.setMinimumWidth(_LABEL_WIDTH)
     return container
+
+
+class Note(Label):
+    """A text that breaks its lines where the dock ends, and takes no room while it is empty."""
+
+    def __init__(self) -> None:
+        super().__init__(value="", visible=False)
+        self.native.setWordWrap(True)
+        self.native.setTextFormat(Qt.TextFormat.PlainText)  # errors may hold anything
+        self.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def say(self, text: str) -> None:
+        """Show a text, or nothing."""
+        self.value, self.visible = text, bool(text)
 
 
 def row(*widgets: Widget) -> Container:

@@ -62,6 +62,7 @@ def start_enhancing(
             "Preferences > Plugins > napari-noiser"
         )
     shown = _Result(viewer, source)
+    settings = settings.taken()
 
     def event(event: Event) -> None:
         shown.fill_in(event)

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 
 from napari_noiser.plugin.naming import begin_or_resume
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.plugin.threads import few_threads
 from napari_noiser.progress import Event
+from napari_noiser.stack.free_memory import free_memory
 
 if TYPE_CHECKING:
+    from napari_noiser.plugin.report import Report
     from napari_noiser.srm.model import Model
     from napari_noiser.stack.deferred import Deferred
 
@@ -38,11 +39,13 @@ class Enhanced:
     data : array or list of array
         The result; a list holds the levels of a multiscale layer.
     provenance : dict
-        How it was made.
+        How it was made, and how far it is from its raw data.
     limits : pair of float
         Contrast limits.
     model : Model
         What rendered it.
+    report : Report
+        What it made of the image.
     trained : bool
         Whether the model was trained on the way.
     """
@@ -51,6 +54,7 @@ class Enhanced:
     provenance: dict[str, Any]
     limits: tuple[float, float]
     model: Model
+    report: Report
     trained: bool = False
 
 
@@ -85,7 +89,6 @@ def keep_in_memory(
     MemoryError
         If there is no room for the result.
     """
-    from napari_noiser.stack.display import display_limits
     from napari_noiser.stack.enhance import render_steps
     from napari_noiser.stack.work import plan
 
@@ -93,7 +96,7 @@ def keep_in_memory(
     if work.out is None:
         _check_memory(prod(work.stack.layout.shape) * work.dtype.itemsize)
     array = yield from render_steps(work)
-    return Enhanced(array, work.describe(), display_limits(array, source.rgb), work.method)
+    return _enhanced(source, array, work.describe(), work.method)
 
 
 def keep_live(
@@ -103,7 +106,6 @@ def keep_live(
 
     Each level of a multiscale layer is measured for itself, so that only what is shown is read.
     """
-    from napari_noiser.stack.display import display_limits
     from napari_noiser.stack.live import live_image
     from napari_noiser.stack.steps import measure_steps
     from napari_noiser.stack.work import plan
@@ -118,8 +120,7 @@ def keep_live(
         moments = yield from measure_steps(work)
         work.room.release()
         views.append(_politely_read(live_image(work, moments)))
-    limits = display_limits(views[0], source.rgb)
-    return Enhanced(_one_or_all(views), works[0].describe(), limits, works[0].method)
+    return _enhanced(source, _one_or_all(views), works[0].describe(), works[0].method)
 
 
 def keep_on_disk(
@@ -138,7 +139,6 @@ def keep_on_disk(
     import dask.array as da
 
     from napari_noiser.files.ome_zarr import OmeZarr
-    from napari_noiser.stack.display import display_limits
 
     saving = begin_or_resume(source, model, Path(folder), options)
     looked_at = _one_or_all([_looked_at(level) for level in saving.target.levels])
@@ -151,12 +151,24 @@ def keep_on_disk(
         for level in OmeZarr.open(path, source.axes).levels
     ]
     provenance = {**saving.work.describe(), "path": str(path)}
-    limits = display_limits(finished[0], source.rgb)
-    return Enhanced(_one_or_all(finished), provenance, limits, saving.work.method)
+    return _enhanced(source, _one_or_all(finished), provenance, saving.work.method)
+
+
+def _enhanced(
+    source: ImageSource, data: Any, provenance: dict[str, Any], model: Model
+) -> Enhanced:
+    """Look at a few parts of a finished result: how to show it, and what it made of the image."""
+    from napari_noiser.plugin.report import report_on
+    from napari_noiser.stack.display import display_limits
+
+    finest = data[0] if isinstance(data, list) else data
+    limits = display_limits(finest, source.rgb)
+    report = report_on(source.array, finest, source.axes)
+    return Enhanced(data, {**provenance, **report.provenance}, limits, model, report)
 
 
 def _check_memory(needed: int) -> None:
-    free = int(psutil.virtual_memory().available)
+    free = free_memory()
     if needed > free:
         raise MemoryError(
             f"the result takes {needed / 1e9:.3g} GB, but {free / 1e9:.3g} GB of memory are free: "

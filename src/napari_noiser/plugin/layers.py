@@ -50,10 +50,12 @@ def enhance_layer(
     -------
     napari.layers.Image
         Not yet in a viewer (``viewer.add_layer(...)``). It has the source's scale, units, axis
-        labels, transforms, look and metadata; ``metadata["napari_noiser"]`` says how it was made.
+        labels, transforms, look and metadata; ``metadata["napari_noiser"]`` says how it was made,
+        and under "linearity" how far it is from its raw data: see `linearity`.
         Its contrast limits start at the background: see
         `napari_noiser.stack.display.display_limits`. A dask array is measured now, and rendered
-        as it is shown; its limits come from a few chunks.
+        as it is shown; its limits come from a few chunks, and its linearity is left out, for
+        which the image would have to be computed anew.
 
     Raises
     ------

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari.layers import Labels, Shapes
+
+    from napari_noiser.plugin.region import Region
     from napari_noiser.srm.model import Model
+    from napari_noiser.srm.recipe import Recipe
 
 __all__ = ["DEVICES", "DTYPES", "KEEPS", "Settings"]
 
@@ -22,14 +26,20 @@ class Settings:
 
     Attributes
     ----------
-    model : str or Model
-        The name of a recipe (trained first, if it is not bundled), or a model.
+    model : str, Recipe or Model
+        The name of a recipe (trained first, if it is not bundled), a recipe (trained first), or a
+        model.
     axes : str, optional
         Left out, the layer's own.
     ndim, statistics, brightness, contrast, device, dtype
         As in `napari_noiser.enhance`.
+    region, leave_out : Labels or Shapes, optional
+        Layers that say which pixels set the exposure; see
+        `napari_noiser.plugin.region.statistics_mask`.
+    all_planes : bool
+        Whether what was painted or drawn on one plane holds on every plane.
     training_steps : int, optional
-        For a recipe that is trained first; left out, the recipe's own.
+        For the name of a recipe that is trained first; left out, the recipe's own.
     seed : int
         Likewise.
     keep : str
@@ -39,7 +49,7 @@ class Settings:
         Where results on disk go.
     """
 
-    model: str | Model = "noiser"
+    model: str | Recipe | Model = "noiser"
     axes: str | None = None
     ndim: int = 2
     statistics: str = "stack"
@@ -47,6 +57,9 @@ class Settings:
     contrast: float = 1.0
     device: str = "auto"
     dtype: str = "float32"
+    region: Labels | Shapes | Region | None = None
+    leave_out: Labels | Shapes | Region | None = None
+    all_planes: bool = False
     training_steps: int | None = None
     seed: int = 0
     keep: str = "memory"
@@ -65,8 +78,22 @@ class Settings:
         folder = chosen.results_folder or None  # preferences know no other way to say none
         return cls(results_folder=folder, **{name: getattr(chosen, name) for name in names})
 
+    def taken(self) -> Settings:
+        """Return the settings with their layers as they are now: they may change meanwhile."""
+        from napari_noiser.plugin.region import Region
+
+        names = [name for name in ("region", "leave_out") if getattr(self, name) is not None]
+        return replace(self, **{name: Region.of(getattr(self, name)) for name in names})
+
+    @property
+    def regions(self) -> dict[str, Any]:
+        """What a result's provenance says of its regions, beside the mask's fingerprint."""
+        named = {"region": self.region, "leave_out": self.leave_out}
+        found: dict[str, Any] = {key: each.name for key, each in named.items() if each is not None}
+        return {**found, "all_planes": True} if found and self.all_planes else found
+
     @property
     def options(self) -> dict[str, Any]:
-        """What `napari_noiser.enhance` takes as keyword arguments, axes left out."""
+        """What `napari_noiser.enhance` takes as keyword arguments, axes and mask left out."""
         names = ("ndim", "statistics", "brightness", "contrast", "device", "dtype")
         return {name: getattr(self, name) for name in names}

@@ -57,6 +57,8 @@ class ImageSource:
         Keyword arguments of `napari.layers.Image` that a result shares.
     metadata : dict
         A copy of the layer's own.
+    path : str, optional
+        Of the file that the layer was read from.
     """
 
     levels: tuple[Any, ...]
@@ -65,6 +67,7 @@ class ImageSource:
     place: Mapping[str, Any]
     look: Mapping[str, Any]
     metadata: dict[str, Any]
+    path: str | None = None
 
     @classmethod
     def of(cls, layer: Layer, axes: str | None = None) -> ImageSource:
@@ -96,6 +99,7 @@ class ImageSource:
             {name: getattr(layer, name) for name in _LOOK}
             | {"experimental_clipping_planes": _clipping_planes(layer)},
             _copied(layer.metadata),
+            layer.source.path,
         )
 
     @property
@@ -155,7 +159,8 @@ class ImageSource:
             Not added to any viewer.
         """
         name = f"{self.name} ({provenance['recipe']['name']})"
-        metadata = {**self.metadata, PROVENANCE: {**provenance, "source": self.name}}
+        source = {"source": self.name} | ({"source_path": self.path} if self.path else {})
+        metadata = {**self.metadata, PROVENANCE: {**provenance, **source}}
         return self._layer(data, name, metadata, limits)
 
     def unfinished(self, data: Any, name: str) -> Image:

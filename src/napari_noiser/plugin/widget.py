@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import napari
 from magicgui.widgets import Container, Label, PushButton
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QSizePolicy
 
 from napari_noiser.plugin.controls import Controls, form, resettable, row
 from napari_noiser.plugin.enhancing import start_enhancing
 from napari_noiser.plugin.jobs import train_job
 from napari_noiser.plugin.keeping import Enhanced
-from napari_noiser.plugin.sections import make_sections
+from napari_noiser.plugin.remarks import Remarks
+from napari_noiser.plugin.sections import make_sections, scrolled
 from napari_noiser.plugin.worker import Busy, Run
 from napari_noiser.progress import Event
 
@@ -60,6 +60,7 @@ class NoiserWidget(Container):
         self.save = PushButton(text="Save…", tooltip="Write the chosen model to a file.")
         self.load = PushButton(text="Load…", tooltip="Read a model from a file.")
         self.status = Label(value="")
+        self.remarks = Remarks(viewer, controls)
         super().__init__(
             labels=False,
             widgets=[
@@ -69,6 +70,9 @@ class NoiserWidget(Container):
                     controls.model,
                     controls.ndim,
                     controls.statistics,
+                    controls.region,
+                    controls.leave_out,
+                    controls.all_planes,
                     resettable(controls.brightness),
                     resettable(controls.contrast),
                     controls.dtype,
@@ -80,22 +84,19 @@ class NoiserWidget(Container):
                 form(controls.training_steps, controls.seed),
                 row(self.train, self.save, self.load),
                 self.status,
+                self.remarks,
             ],
         )
         self.status.native.setWordWrap(True)
         self.status.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.sections = list(make_sections(viewer, controls))
-        for section in self.sections:
-            self.native.layout().addWidget(section.folded())
-        self.native.layout().setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.native.layout().addWidget(scrolled(self.sections), 1)
         self._connect()
 
     def _connect(self) -> None:
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.renamed):
             event.connect(self._on_layers)
-        for control in (self.controls.image, self.controls.axes, self.controls.ndim):
-            control.changed.connect(self._tell)
         self.apply.changed.connect(self.start_apply)
         self.cancel.changed.connect(self.stop)
         self.train.changed.connect(self.start_training)
@@ -106,6 +107,7 @@ class NoiserWidget(Container):
         self.controls.refresh()
         self.controls.choose_active()
         self.controls.show_folder()
+        self.controls.show_all_planes()
 
     # the buttons
 
@@ -226,17 +228,16 @@ class NoiserWidget(Container):
         if self._open:
             self.controls.refresh()
 
-    def _tell(self) -> None:
-        chosen = self.controls
-        if self._run is None and chosen.axes.value is not None:
-            self.status.value = chosen.source.note(chosen.ndim.value)
-
     def _on_parent(self, parent: object) -> None:
         # Closing the dock: nobody could take a trained model, but a result goes to the viewer.
         if parent is None and self._run is self._training:
             self.stop()
+        if parent is None and self._open:
+            for section in self.sections:
+                section.on_leave()
 
     def _on_destroyed(self) -> None:
         self._open = False
+        self.remarks.on_close()
         for section in self.sections:
             section.on_close()

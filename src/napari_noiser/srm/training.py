@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from napari_noiser.srm.step import WrittenOut
 
 __all__ = ["TrainingStep", "regress", "total_variation", "train", "train_steps"]
 
+_STRETCHES = 200  # of the losses that a model remembers
 _WARM_UP = 3  # real steps before a CUDA graph is captured, as torch asks
 
 
@@ -137,11 +139,20 @@ def _train(
     network = SRM(channels, recipe.width, ndim, start).to(device)
     shape = recipe.training_shape(channels, ndim)
     signal_seed = int(torch.randint(2**62, (), generator=start))
-    yield from regress(network, recipe, shape, signal_seed)
+    losses = []
+    for step in regress(network, recipe, shape, signal_seed):
+        losses.append(step.loss)
+        yield step
     weights = {
         name: value.detach().to("cpu", copy=True) for name, value in network.named_parameters()
     }
-    return Model(recipe, channels, ndim, seed, weights, device.type)
+    return Model(recipe, channels, ndim, seed, weights, device.type, _thinned(losses))
+
+
+def _thinned(losses: Sequence[float]) -> tuple[float, ...]:
+    """Return the means of up to 200 equal stretches, in five digits."""
+    stretches = np.array_split(losses, min(len(losses), _STRETCHES))
+    return tuple(float(f"{np.mean(stretch):.5g}") for stretch in stretches)
 
 
 def regress(

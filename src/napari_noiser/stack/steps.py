@@ -22,7 +22,7 @@ from napari_noiser.stack.work import Work
 
 __all__ = ["Moments", "TileDone", "check_signal", "fill_steps", "measure_steps"]
 
-_TOGETHER = 2**26  # voxels of a dask array that are computed at a time
+_TOGETHER = 2**24  # voxels of a dask array that are computed at a time: seconds at most
 
 Moments = dict[ImageIndex, PatchMoments]
 """The moments of the patches of each exposure."""

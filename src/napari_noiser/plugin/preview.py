@@ -1,0 +1,192 @@
+"""The section that shows what Apply would make, while one moves the sliders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from magicgui.widgets import CheckBox
+from napari import Viewer
+from superqt.utils import QSignalThrottler
+
+from napari_noiser.plugin.controls import Controls, Note
+from napari_noiser.plugin.keeping import Enhanced
+from napari_noiser.plugin.sections import Section
+from napari_noiser.plugin.shown import FirstLook, Shown, newest_result, preview_look
+from napari_noiser.plugin.source import PROVENANCE
+from napari_noiser.plugin.worker import Busy, Run
+from napari_noiser.progress import Event
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+__all__ = ["PreviewSection"]
+
+_PAUSE = 30  # milliseconds between two pictures: a slider makes hundreds of moves a second
+
+
+class PreviewSection(Section):
+    """A switch for the preview of the chosen image, which follows all that is chosen."""
+
+    title = "Preview"
+
+    def __init__(self, viewer: Viewer, controls: Controls) -> None:
+        super().__init__(viewer, controls)
+        self.switch = CheckBox(
+            text="show what Apply would make",
+            tooltip="Measures the image once, then renders only the plane that you look at, each "
+            "time you move a slider or choose another model or exposure. Its values are those "
+            "that Apply gives; nothing of it is kept.",
+        )
+        self.note = Note()
+        self.extend([self.switch, self.note])
+        self._open = True
+        self._run: Run | None = None
+        self._shown: Shown | None = None
+        self._asked: tuple[Any, ...] = ()  # of what the preview is, or will be
+        self._throttler = QSignalThrottler(parent=self.native)
+        self._throttler.setTimeout(_PAUSE)
+        self._connect()
+
+    def _connect(self) -> None:
+        chosen = self.controls
+        self.switch.changed.connect(self._on_switch)
+        self._throttler.triggered.connect(self._update)
+        for control in (chosen.model, chosen.statistics, chosen.brightness, chosen.contrast):
+            control.changed.connect(self._on_change)
+        regions = (chosen.region, chosen.leave_out, chosen.all_planes)
+        for control in (chosen.image, chosen.axes, chosen.ndim, *regions):
+            control.changed.connect(self._on_other)
+        self.viewer.layers.events.removed.connect(self._on_removed)
+
+    def on_enhanced(self, enhanced: Enhanced) -> None:
+        """Give way to the result, which takes the preview's contrast limits: it looks the same."""
+        if self._shown is None:
+            return
+        source = self._shown.measured.source.name
+        result = newest_result(self.viewer.layers, source)
+        made = {**enhanced.provenance, "source": source}
+        if result is not None and made.items() <= result.metadata[PROVENANCE].items():
+            _look_alike(result, self._shown.layer)
+            self.switch.value = False
+
+    def on_leave(self) -> None:
+        """Take the preview away; the switch says so if the widget comes back."""
+        self.switch.value = False
+
+    def on_close(self) -> None:
+        """Take the preview away, without the controls, which are gone."""
+        self._open = False
+        self._let_go()
+
+    # on and off
+
+    def _on_switch(self, on: bool) -> None:
+        self.note.say("")
+        if on:
+            self._start()
+        else:
+            self._let_go()
+
+    def _off(self, why: str) -> None:
+        self.switch.value = False
+        self.note.say(why)
+
+    def _start(self) -> None:
+        chosen = self.controls
+        try:
+            source, settings = chosen.source, chosen.settings.taken()
+            self._run = Run(
+                f"Measuring {source.name}",
+                lambda: preview_look(source, settings),
+                self._show,
+                self._on_event,
+                self._on_end,
+            )
+        except (Busy, ValueError) as error:
+            self._off(str(error))
+        else:
+            self._asked = self._choice()
+            chosen.image.value.events.data.connect(self._again)
+
+    def _let_go(self) -> None:
+        """Stop measuring, take the layer away, and forget what was measured."""
+        if self._asked:
+            self._asked[0].events.data.disconnect(self._again)
+        shown, self._shown, self._asked = self._shown, None, ()
+        if self._run is not None:
+            self._run.cancel()
+        if shown is not None and shown.layer in self.viewer.layers:
+            self.viewer.layers.remove(shown.layer)
+
+    def _again(self) -> None:
+        """Measure anew: at once, or when what runs has stopped."""
+        self._let_go()
+        if self._run is None:
+            self._start()
+
+    # while it measures
+
+    def _on_event(self, event: Event) -> None:
+        if self._asked:
+            self.note.say(f"measuring {event.done} of {event.total}")
+
+    def _show(self, look: FirstLook) -> None:
+        if self._asked:
+            self._shown = Shown(look, "preview")
+            self.viewer.add_layer(self._shown.layer)
+            self._update()  # something may have been moved meanwhile
+
+    def _on_end(self, outcome: str) -> None:
+        self._run = None
+        if not self._open or not self.switch.value:
+            return
+        if not self._asked:
+            self._start()
+        elif outcome == "finished":
+            self.note.say("")
+        else:
+            self._off(outcome)
+
+    # what changes around
+
+    def _on_change(self) -> None:
+        if self._shown is not None:
+            self._throttler.throttle()
+
+    def _update(self) -> None:
+        if self._shown is None:
+            return
+        try:
+            self._shown.show(self.controls.model.value, **self._options())
+        except (TypeError, ValueError) as error:
+            self.note.say(f"{error}. The preview still shows the last choice.")
+        else:
+            self.note.say("")
+
+    def _on_other(self) -> None:
+        if not self.switch.value or self._choice() == self._asked:
+            return
+        if self._asked and self._asked[0] is not self.controls.image.value:
+            self.switch.value = False
+        else:
+            self._again()
+
+    def _on_removed(self, event: Any) -> None:
+        if self._shown is not None and event.value is self._shown.layer:
+            self.switch.value = False
+
+    def _choice(self) -> tuple[Any, ...]:
+        """Return what another measurement is needed for."""
+        names = ("image", "axes", "ndim", "region", "leave_out", "all_planes")
+        return tuple(getattr(self.controls, name).value for name in names)
+
+    def _options(self) -> dict[str, Any]:
+        names = ("statistics", "brightness", "contrast", "device")
+        return {name: getattr(self.controls, name).value for name in names}
+
+
+def _look_alike(result: Image, preview: Image) -> None:
+    """Give a result of any type the contrast limits of its preview, which is from 0 to 1."""
+    top = 1.0 if result.dtype.kind == "f" else float(np.iinfo(result.dtype).max)
+    result.contrast_limits = [top * limit for limit in preview.contrast_limits]

@@ -1,0 +1,91 @@
+"""What a result made of its image, told by a sample of both: to be plotted, and to be honest."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noiser.stack.axes import Layout
+from napari_noiser.stack.histogram import histogram
+from napari_noiser.stack.linearity import Linearity, linearity
+from napari_noiser.stack.sampling import PAIRS, sampled_values
+from napari_noiser.stack.transfer import Transfer, transfer_curve
+
+__all__ = ["Histogram", "Report", "report_on"]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often each value occurs.
+
+    Attributes
+    ----------
+    counts, edges : array
+        As of `napari_noiser.stack.histogram.histogram`.
+    dtype : dtype
+        Of the values.
+    """
+
+    counts: NDArray[np.int64]
+    edges: NDArray[np.float64]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> Histogram:
+        """Count the values of an array in memory."""
+        return cls(*histogram(values), values.dtype)
+
+
+@dataclass(frozen=True)
+class Report:
+    """An image and its result, compared.
+
+    Attributes
+    ----------
+    before, after : Histogram
+        Of the image and of the result.
+    transfer : Transfer
+        The curve that the result amounts to.
+    linearity : Linearity
+        How far it is from being proportional to the image.
+    """
+
+    before: Histogram
+    after: Histogram
+    transfer: Transfer
+    linearity: Linearity
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What belongs into the result's metadata, as JSON-able values."""
+        return {"linearity": asdict(self.linearity)}
+
+
+def report_on(image: Any, result: Any, axes: str) -> Report:
+    """Compare an image with its result; a few parts of each are read, and only once.
+
+    Parameters
+    ----------
+    image, result : array
+        Of one shape and any size, lazy or not.
+    axes : str
+        As in `napari_noiser.enhance`.
+
+    Returns
+    -------
+    Report
+        Small, whatever the image's size.
+    """
+    layout = Layout.of(tuple(image.shape), axes)
+    # As images of one row: each of the four would sample, and render, lazy ones anew.
+    pair = sampled_values(image, result, layout=layout, most=PAIRS)
+    before, after = (values[None] for values in pair)
+    return Report(
+        Histogram.of(before),
+        Histogram.of(after),
+        transfer_curve(before, after),
+        linearity(before, after),
+    )

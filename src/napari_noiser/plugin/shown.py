@@ -1,0 +1,190 @@
+"""A layer whose picture is exchanged while it is looked at, and which is marked as a preview."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Layer
+from numpy.typing import NDArray
+
+from napari_noiser.plugin.measured import Measured, Picture, measure
+from napari_noiser.plugin.region import statistics_mask
+from napari_noiser.plugin.source import PROVENANCE, ImageSource
+from napari_noiser.plugin.threads import few_threads
+from napari_noiser.progress import Event
+
+if TYPE_CHECKING:
+    from napari_noiser.plugin.settings import Settings
+    from napari_noiser.stack.axes import Statistics
+    from napari_noiser.stack.work import Method
+
+__all__ = [
+    "FirstLook",
+    "Shown",
+    "closed_form_look",
+    "closed_form_method",
+    "enhanced_layer",
+    "first_look",
+    "is_preview",
+    "newest_result",
+    "preview_look",
+]
+
+_MARK = "preview"
+_CLOSED_FORM = "closed form"  # as its method describes itself
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """What a layer takes that is to be shown: all of it can be made off the GUI thread.
+
+    Attributes
+    ----------
+    measured : Measured
+        The image.
+    picture : Picture
+        What is shown first.
+    limits : pair of float
+        Contrast limits for it.
+    """
+
+    measured: Measured
+    picture: Picture
+    limits: tuple[float, float]
+
+
+def first_look(
+    source: ImageSource,
+    model: str | PathLike[str] | Method = "noiser",
+    *,
+    ndim: int = 2,
+    mask: Any = None,
+    device: str = "auto",
+    **options: Any,
+) -> Generator[Event, None, FirstLook]:
+    """Measure a layer's image, and see where black and white should lie.
+
+    Parameters
+    ----------
+    source, model, ndim, mask, device
+        As in `napari_noiser.plugin.measured.measure`.
+    **options
+        As in `Measured.picture`.
+
+    Yields
+    ------
+    TileDone
+        Once a tile.
+
+    Returns
+    -------
+    FirstLook
+        For a `Shown`.
+    """
+    from napari_noiser.stack.display import display_limits
+
+    measured = yield from measure(source, model, ndim=ndim, mask=mask, device=device)
+    picture = measured.picture(model, device=device, **options)
+    return FirstLook(measured, picture, display_limits(picture.levels[0], source.rgb))
+
+
+def preview_look(source: ImageSource, settings: Settings) -> Generator[Event, None, FirstLook]:
+    """Measure a layer's image as settings ask for it; the regions are taken, as `taken` does."""
+    mask = statistics_mask(
+        settings.region, settings.leave_out, source, all_planes=settings.all_planes
+    )
+    options = {**settings.options, "mask": mask, "dtype": None}
+    return (yield from first_look(source, settings.model, **options))
+
+
+def closed_form_look(
+    source: ImageSource, statistics: Statistics
+) -> Generator[Event, None, FirstLook]:
+    """Measure a layer's image for the closed form, the honest baseline without any network."""
+    method = closed_form_method(source)
+    return (yield from first_look(source, method, statistics=statistics, device="cpu"))
+
+
+def closed_form_method(source: ImageSource) -> Method:
+    """Return the closed form for a layer's image."""
+    from napari_noiser.stack.axes import Layout
+    from napari_noiser.stack.closed_form import _BoxMean
+
+    return _BoxMean(Layout.of(tuple(source.array.shape), source.axes).samples)
+
+
+class Shown:
+    """A layer in a source's place, rendered where it is looked at; to be made on the GUI thread.
+
+    The contrast limits stay as they are at first, so that one sees what a slider does.
+
+    Parameters
+    ----------
+    look : FirstLook
+        What is shown at first.
+    title : str
+        Goes into the layer's name, in brackets.
+    """
+
+    def __init__(self, look: FirstLook, title: str) -> None:
+        self.measured = look.measured
+        # Not new data for each picture: of a multiscale layer, napari would fall back to the
+        # coarsest level and find the right one again, which flickers.
+        self._levels = list(look.picture.levels)
+        data = [
+            replace(level, read=partial(_read, self._levels, at))
+            for at, level in enumerate(self._levels)
+        ]
+        self.layer: Image = look.measured.source.unfinished(
+            data if len(data) > 1 else data[0], f"{look.measured.source.name} [{title}]"
+        )
+        self.layer.contrast_limits = look.limits
+        self._describe(look.picture)
+
+    def show(self, model: str | PathLike[str] | Method, **options: Any) -> None:
+        """Show another picture; see `Measured.picture`, which also says what it raises."""
+        picture = self.measured.picture(model, **options)
+        self._levels[:] = picture.levels
+        self._describe(picture)
+        self.layer.refresh(extent=False)
+
+    def _describe(self, picture: Picture) -> None:
+        source = self.measured.source
+        made = {_MARK: True, **picture.provenance, "source": source.name}
+        self.layer.metadata = {**source.metadata, PROVENANCE: made}
+
+
+def is_preview(layer: Layer) -> bool:
+    """Return whether a layer is there to be looked at only, and no result."""
+    return bool(_made(layer).get(_MARK))
+
+
+def enhanced_layer(layers: Iterable[Layer], source: str) -> Image | None:
+    """Return what a layer of this name looks like enhanced: its preview, or its newest result."""
+    enhanced = [each for each in layers if _made(each).get("recipe") != _CLOSED_FORM]
+    previews = [each for each in enhanced if is_preview(each) and _made(each)["source"] == source]
+    return previews[-1] if previews else newest_result(enhanced, source)
+
+
+def newest_result(layers: Iterable[Layer], source: str) -> Image | None:
+    """Return the last one of some layers that is a result of the layer of this name."""
+    results = [
+        layer for layer in layers if _made(layer).get("source") == source and not is_preview(layer)
+    ]
+    return results[-1] if results else None
+
+
+def _made(layer: Layer) -> dict[str, Any]:
+    found = layer.metadata.get(PROVENANCE)
+    return found if isinstance(found, dict) else {}
+
+
+def _read(levels: list[Any], at: int, box: Any) -> NDArray[Any]:
+    """Render what a level shows now; a core is left to napari, whichever thread asks."""
+    with few_threads():
+        rendered: NDArray[Any] = levels[at].read(box)
+    return rendered

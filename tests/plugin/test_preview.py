@@ -1,0 +1,385 @@
+"""The preview: what Apply would make, while one moves the sliders."""
+
+from __future__ import annotations
+
+import gc
+import time
+import weakref
+from collections import Counter
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+from napari.settings import get_settings
+
+import napari_noiser as noiser
+from napari_noiser.plugin.measured import measure
+from napari_noiser.plugin.preview import PreviewSection
+from napari_noiser.plugin.shown import newest_result
+from napari_noiser.plugin.source import ImageSource
+from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.plugin.worker import Run
+from napari_noiser.progress import drain
+
+rng = np.random.default_rng(0)
+PLANES = rng.poisson(np.linspace(2, 9, 12)[:, None, None], (12, 40, 50)).astype(np.uint16) + 100
+
+
+class Watched:
+    """An array that counts which planes are read, and how often."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
+        self.size = values.size
+        self.read: Counter[int] = Counter()
+
+    def __getitem__(self, key) -> np.ndarray:
+        planes = key[0] if isinstance(key, tuple) else key
+        self.read.update(np.atleast_1d(np.arange(len(self.values))[planes]).tolist())
+        return self.values[key]
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def widget(viewer: ViewerModel, qtbot, wait_for_run):
+    widget = NoiserWidget(viewer)
+    qtbot.addWidget(widget.native)
+    return widget
+
+
+@pytest.fixture
+def section(widget: NoiserWidget) -> PreviewSection:
+    return next(each for each in widget.sections if isinstance(each, PreviewSection))
+
+
+@pytest.fixture
+def preview(section: PreviewSection, viewer: ViewerModel, wait_for_run):
+    """Return a function that shows an image's preview."""
+
+    def show(image: Image) -> Image:
+        viewer.add_layer(image)
+        section.switch.value = True
+        wait_for_run()
+        return viewer.layers[f"{image.name} [preview]"]
+
+    return show
+
+
+def in_view(layer: Image) -> np.ndarray:
+    return layer._slice.image.raw
+
+
+def test_one_measurement_serves_every_model_slider_and_exposure() -> None:
+    watched = Watched(PLANES)
+    measured = drain(measure(ImageSource.of(Image(watched, contrast_limits=(0, 9)))), False, "")
+    assert watched.read.keys() == set(range(12))
+    watched.read.clear()
+    for model, statistics, brightness, contrast in (
+        ("noiser", "stack", 0, 1),
+        ("noiser-es", "plane", 0.5, 2),
+        ("noiser-var3", "volume", -1, 0.3),
+    ):
+        options = {"statistics": statistics, "brightness": brightness, "contrast": contrast}
+        (view,) = measured.picture(model, **options).levels
+        expected = noiser.enhance(PLANES, model, **options)
+        for at in (3, 9):
+            found = np.asarray(view[at])
+            np.testing.assert_allclose(found, expected[at], rtol=0, atol=1e-6)
+    assert watched.read.keys() == {3, 9}
+
+
+def test_colour_and_volumes_are_measured_for_every_exposure_too() -> None:
+    colour = rng.integers(0, 40, (3, 30, 40, 3), np.uint8) + np.uint8([[[0, 50, 90]]])
+    measured = drain(measure(ImageSource.of(Image(colour, rgb=True), "TYXS")), False, "")
+    for statistics in ("stack", "plane"):
+        (view,) = measured.picture("noiser", statistics=statistics, contrast=2).levels
+        expected = noiser.enhance(colour, axes="TYXS", statistics=statistics, contrast=2)
+        np.testing.assert_allclose(np.asarray(view), expected, rtol=0, atol=1e-6)
+    series = PLANES.reshape(3, 4, 40, 50)
+    measured = drain(measure(ImageSource.of(Image(series)), ndim=3), False, "")
+    for statistics in ("stack", "volume"):
+        (view,) = measured.picture("noiser", statistics=statistics).levels
+        expected = noiser.enhance(series, ndim=3, statistics=statistics)[1, 2]
+        np.testing.assert_allclose(np.asarray(view[1, 2]), expected, rtol=0, atol=1e-6)
+
+
+def test_an_empty_plane_is_no_reason_to_warn() -> None:
+    planes = PLANES.copy()
+    planes[4] = 0
+    measured = drain(measure(ImageSource.of(Image(planes))), False, "")  # warnings are errors
+    (view,) = measured.picture("noiser").levels
+    np.testing.assert_allclose(np.asarray(view[4]), noiser.enhance(planes)[4], rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="no patch to measure"):
+        drain(measure(ImageSource.of(Image(np.full((8, 8), np.nan)))), False, "")
+
+
+def test_it_follows_the_controls_without_reading_again(
+    preview, widget: NoiserWidget, viewer: ViewerModel, qtbot
+) -> None:
+    watched = Watched(PLANES)
+    layer = preview(Image(watched, name="cells", contrast_limits=(100, 120)))
+    controls, expected = widget.controls, {}
+    viewer.dims.set_current_step(0, 7)
+    watched.read.clear()
+
+    def follows() -> bool:
+        return np.allclose(in_view(layer), noiser.enhance(PLANES, **expected)[7], atol=1e-6)
+
+    for name, value in (
+        ("brightness", 0.5),
+        ("contrast", 2.0),
+        ("model", "noiser-es"),
+        ("statistics", "plane"),
+    ):
+        before = in_view(layer)
+        getattr(controls, name).value = expected[name] = value
+        qtbot.waitUntil(follows)
+        assert not np.allclose(before, in_view(layer), atol=1e-3)
+    assert not watched.read
+    viewer.dims.set_current_step(0, 2)
+    np.testing.assert_allclose(
+        in_view(layer), noiser.enhance(PLANES, **expected)[2], rtol=0, atol=1e-6
+    )
+    assert watched.read.keys() == {2}
+
+
+def test_it_equals_the_result_and_gives_way_to_it(
+    preview,
+    section: PreviewSection,
+    widget: NoiserWidget,
+    viewer: ViewerModel,
+    wait_for_run,
+    qtbot,
+) -> None:
+    layer = preview(Image(PLANES, name="cells"))
+    widget.controls.contrast.value = 1.7
+    widget.controls.dtype.value = "uint16"
+    qtbot.waitUntil(lambda: layer.metadata["napari_noiser"]["contrast"] == 1.7)
+    shown = in_view(layer)
+    layer.contrast_limits = (0.25, 0.75)
+    widget.apply.native.click()
+    wait_for_run()
+    assert [each.name for each in viewer.layers] == ["cells", "cells (noiser)"]
+    assert not section.switch.value
+    result = viewer.layers["cells (noiser)"]
+    np.testing.assert_allclose(in_view(result) / 65535, shown, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(result.contrast_limits, (0.25 * 65535, 0.75 * 65535))
+    assert "preview" not in result.metadata["napari_noiser"]
+
+
+def test_it_is_marked_and_no_image_to_enhance(preview, widget: NoiserWidget, dim_stack) -> None:
+    layer = preview(dim_stack)
+    made = layer.metadata["napari_noiser"]
+    assert (made["preview"], made["source"], made["recipe"]["name"]) == (True, "cells", "noiser")
+    assert layer.metadata["microscope"] == {"objective": "40x"}
+    assert widget.controls.image.choices == (dim_stack,)
+    np.testing.assert_array_equal(layer.scale, dim_stack.scale)
+    assert (layer.units, layer.axis_labels) == (dim_stack.units, dim_stack.axis_labels)
+
+
+def test_volumes_are_measured_anew(
+    preview, widget: NoiserWidget, viewer: ViewerModel, wait_for_run
+) -> None:
+    preview(Image(PLANES, name="cells"))
+    widget.controls.ndim.value = 3
+    wait_for_run()
+    layer = viewer.layers["cells [preview]"]
+    expected = noiser.enhance(PLANES, ndim=3)[viewer.dims.current_step[0]]
+    np.testing.assert_allclose(in_view(layer), expected, rtol=0, atol=1e-6)
+
+
+def test_other_axes_while_it_measures_begin_again(
+    section: PreviewSection, widget: NoiserWidget, viewer: ViewerModel, wait_for_run
+) -> None:
+    viewer.add_image(PLANES, name="cells")
+    section.switch.value = True
+    widget.controls.axes.value = "CYX"
+    wait_for_run()
+    layer = viewer.layers["cells [preview]"]
+    assert layer.metadata["napari_noiser"]["axes"] == "CYX"
+    assert section.switch.value
+
+
+def test_all_levels_and_the_region_are_shown(preview, widget: NoiserWidget, viewer) -> None:
+    image = PLANES[:, :40, :48]
+    labels = viewer.add_labels((image[0] > 102).astype(int))
+    viewer.layers.move(0, 0)
+    widget.controls.region.value = labels
+    levels = [image, image[:, ::2, ::2]]
+    layer = preview(Image(levels, multiscale=True, name="levels", contrast_limits=(100, 120)))
+    assert layer.multiscale
+    mask = image[0] > 102
+    for found, level, step in zip(layer.data, levels, (1, 2), strict=True):
+        expected = noiser.enhance(level, mask=mask[::step, ::step])
+        np.testing.assert_allclose(np.asarray(found), expected, rtol=0, atol=1e-6)
+
+
+def test_thick_slices_and_dask(preview, viewer: ViewerModel) -> None:
+    lazy = da.from_array(PLANES, (4, 20, 50))
+    layer = preview(Image(lazy, name="lazy", contrast_limits=(100, 120), projection_mode="mean"))
+    viewer.dims.set_current_step(0, 5)
+    viewer.dims.thickness = (4, 0, 0)
+    expected = noiser.enhance(PLANES)[3:8].mean(axis=0)
+    np.testing.assert_allclose(in_view(layer), expected, rtol=0, atol=1e-5)
+
+
+def test_what_has_to_be_trained_is_said(
+    preview, section: PreviewSection, widget: NoiserWidget, qtbot
+) -> None:
+    layer = preview(Image(PLANES, name="cells"))
+    widget.controls.model.value = "p-regression"
+    qtbot.waitUntil(lambda: "p-regression has to be trained first" in section.note.value)
+    assert layer.metadata["napari_noiser"]["recipe"]["name"] == "noiser"
+    widget.controls.model.value = "noiser-es"
+    qtbot.waitUntil(lambda: layer.metadata["napari_noiser"]["recipe"]["name"] == "noiser-es")
+    assert section.note.value == ""
+
+
+def test_other_work_is_waited_for(
+    section: PreviewSection, widget: NoiserWidget, viewer: ViewerModel, wait_for_run
+) -> None:
+    section.switch.value = True
+    assert "Open an image first" in section.note.value
+    viewer.add_image(PLANES, name="cells")
+    widget.controls.training_steps.value = 100_000
+    widget.train.native.click()
+    section.switch.value = True
+    assert not section.switch.value
+    assert "still running" in section.note.value
+    widget.cancel.native.click()
+    wait_for_run()
+
+
+def test_a_failure_switches_it_off(section: PreviewSection, viewer: ViewerModel, qtbot) -> None:
+    viewer.add_image(np.full((8, 8), np.nan), contrast_limits=(0, 1))
+    section.switch.value = True
+    qtbot.waitUntil(lambda: not section.switch.value, timeout=60_000)
+    assert "no patch to measure" in section.note.value
+    assert len(viewer.layers) == 1
+
+
+def test_switching_off_while_it_measures_stops(
+    section: PreviewSection, viewer: ViewerModel, wait_for_run, monkeypatch
+) -> None:
+    slow = Watched(np.repeat(PLANES, 20, axis=0))
+    viewer.add_image(slow, name="slow", contrast_limits=(100, 120))
+    read = Watched.__getitem__
+    monkeypatch.setattr(Watched, "__getitem__", lambda *both: time.sleep(0.01) or read(*both))
+    section.switch.value = True
+    section.switch.value = False
+    wait_for_run()
+    assert len(slow.read) < 200
+    assert len(viewer.layers) == 1
+    assert section.note.value == ""
+
+
+def test_a_preview_is_not_taken_for_a_result(
+    section: PreviewSection, widget: NoiserWidget, viewer: ViewerModel, wait_for_run
+) -> None:
+    viewer.add_image(PLANES, name="cells")
+    widget.apply.native.click()
+    wait_for_run()
+    section.switch.value = True
+    wait_for_run()
+    assert viewer.layers[-1].name == "cells [preview]"
+    assert newest_result(viewer.layers, "cells").name == "cells (noiser)"
+    assert newest_result(viewer.layers, "another") is None
+
+
+@pytest.mark.parametrize("how", ["switch", "image", "delete", "data", "close"])
+def test_everything_is_let_go_of(
+    preview, section: PreviewSection, widget: NoiserWidget, viewer: ViewerModel, how: str, qtbot
+) -> None:
+    image = Image(PLANES, name="cells")
+    preview(image)
+    measured = weakref.ref(section._shown.measured)
+    widget.controls.brightness.value = 1.0  # is still to come
+    match how:
+        case "switch":
+            section.switch.value = False
+        case "image":
+            widget.controls.image.value = viewer.add_image(PLANES[0])
+        case "delete":
+            viewer.layers.remove("cells [preview]")
+        case "data":
+            viewer.layers.remove(image)
+        case "close":
+            section.on_close()
+    assert "cells [preview]" not in viewer.layers
+    qtbot.wait(100)
+    gc.collect()
+    assert measured() is None
+
+
+def test_another_image_in_the_layer_is_measured(
+    preview, viewer: ViewerModel, wait_for_run
+) -> None:
+    image = Image(PLANES, name="cells")
+    preview(image)
+    image.data = PLANES[::-1, ::-1]
+    wait_for_run()
+    viewer.dims.set_current_step(0, 3)
+    expected = noiser.enhance(PLANES[::-1, ::-1])[3]
+    np.testing.assert_allclose(
+        in_view(viewer.layers["cells [preview]"]), expected, rtol=0, atol=1e-6
+    )
+
+
+@pytest.mark.viewer
+def test_in_a_window_with_and_without_asynchronous_slicing(
+    make_napari_viewer_proxy, wait_for_run, qtbot
+) -> None:
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.add_image(PLANES, name="cells")
+    widget = NoiserWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    section = widget.sections[0]
+    for asynchronous in (False, True):
+        get_settings().experimental.async_ = asynchronous
+        section.switch.value = True
+        wait_for_run()
+        layer = viewer.layers["cells [preview]"]
+        for at, brightness in ((2, 0.5), (9, -0.5)):
+            viewer.dims.set_current_step(0, at)
+            widget.controls.brightness.value = brightness
+            expected = noiser.enhance(PLANES, brightness=brightness)[at]
+            qtbot.waitUntil(lambda e=expected, la=layer: np.allclose(in_view(la), e, atol=1e-6))
+        section.switch.value = False
+    get_settings().experimental.async_ = False
+
+
+@pytest.mark.viewer
+@pytest.mark.parametrize("measuring", [True, False])
+def test_closing_the_dock_takes_it_away(
+    make_napari_viewer_proxy, wait_for_run, qtbot, measuring: bool
+) -> None:
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.add_image(PLANES, name="cells")
+    widget = NoiserWidget(viewer)
+    dock = viewer.window.add_dock_widget(widget)
+    widget.sections[0].switch.value = True
+    if not measuring:
+        wait_for_run()
+    viewer.window.remove_dock_widget(dock)
+    wait_for_run()
+    qtbot.waitUntil(lambda: [each.name for each in viewer.layers] == ["cells"])
+
+
+@pytest.mark.viewer
+def test_closing_napari_while_it_shows(make_napari_viewer_proxy, wait_for_run, qtbot) -> None:
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.add_image(PLANES, name="cells")
+    widget = NoiserWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    widget.sections[0].switch.value = True
+    wait_for_run()
+    viewer.close()
+    qtbot.wait(100)
+    assert Run.current is None

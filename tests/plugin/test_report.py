@@ -1,0 +1,84 @@
+"""What a result's layer says of itself: how far it is from its raw data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.layers import Image
+
+import napari_noiser as noiser
+from napari_noiser.plugin.jobs import enhance_job
+from napari_noiser.plugin.keeping import Enhanced
+from napari_noiser.plugin.report import report_on
+from napari_noiser.plugin.settings import Settings
+from napari_noiser.plugin.source import ImageSource
+from napari_noiser.progress import drain
+
+
+def enhanced(layer: Image, **settings) -> Enhanced:
+    return drain(enhance_job(ImageSource.of(layer), Settings(**settings)), False, "")
+
+
+@pytest.mark.parametrize("keep", ["memory", "live", "disk"])
+def test_every_result_says_how_linear_it_is(dim_stack: Image, keep: str, tmp_path) -> None:
+    found = enhanced(dim_stack, keep=keep, results_folder=tmp_path)
+    expected = noiser.linearity(dim_stack.data, noiser.enhance(dim_stack.data))
+    said = json.loads(json.dumps(found.provenance))["linearity"]
+    assert said == asdict(found.report.linearity)
+    assert said == pytest.approx(asdict(expected), abs=1e-4)
+    assert said["rank_correlation"] < 0.99
+
+
+def test_the_console_says_it_too(dim_stack: Image) -> None:
+    result = noiser.enhance_layer(dim_stack)
+    expected = asdict(noiser.linearity(dim_stack.data, result.data))
+    assert result.metadata["napari_noiser"]["linearity"] == expected
+    live = noiser.live_layer(dim_stack).metadata["napari_noiser"]["linearity"]
+    assert live == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_lazy_result_does_not_say_what_would_have_to_be_computed(dim_stack: Image) -> None:
+    lazy = Image(da.from_array(dim_stack.data, (1, 40, 50)), contrast_limits=(100, 120))
+    assert "linearity" not in noiser.enhance_layer(lazy).metadata["napari_noiser"]
+
+
+def test_the_report_is_of_the_finest_level(tmp_path) -> None:
+    image = np.random.default_rng(0).poisson(4, (64, 64)).astype(np.uint16)
+    levels = Image([image, image[::2, ::2]], multiscale=True, contrast_limits=(0, 20))
+    for keep in ("live", "disk"):
+        report = enhanced(levels, keep=keep, results_folder=tmp_path).report
+        assert report.before.counts.sum() == report.after.counts.sum() == image.size
+
+
+def test_histograms_are_in_each_ones_own_units() -> None:
+    image = np.arange(60, dtype=np.uint16).reshape(6, 10) + 500
+    report = report_on(image, (image / 1000).astype(np.float32), "YX")
+    assert (report.before.dtype, report.after.dtype) == (np.uint16, np.float32)
+    assert report.before.edges[[0, -1]].tolist() == [499.5, 559.5]
+    assert report.after.edges[[0, -1]] == pytest.approx([0.5, 0.559])
+    assert report.transfer.raw[[0, -1]].tolist() == [500, 559]
+    assert report.linearity.rank_correlation == 1
+
+
+def test_alpha_is_left_out() -> None:
+    colour = np.random.default_rng(0).integers(0, 100, (8, 9, 4), np.uint8)
+    assert report_on(colour, colour, "YXS").before.counts.sum() == 8 * 9 * 3
+
+
+def test_lazy_parts_are_read_once() -> None:
+    image = np.random.default_rng(0).poisson(4, (9, 20, 20)).astype(np.uint16)
+    computed = []
+
+    def load(block_id=()) -> np.ndarray:
+        computed.append(block_id[0])
+        return image[block_id[0]][None]
+
+    chunks = ((1,) * 9, (20,), (20,))
+    meta = np.empty((0, 0, 0), image.dtype)
+    lazy = da.map_blocks(load, chunks=chunks, dtype=image.dtype, meta=meta)
+    report_on(lazy, image, "ZYX")
+    assert len(computed) == len(set(computed)) == 8
