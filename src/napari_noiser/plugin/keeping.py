@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from napari_noiser.srm.model import Model
     from napari_noiser.stack.deferred import Deferred
 
-__all__ = ["Enhanced", "Filling", "keep_in_memory", "keep_live", "keep_on_disk"]
+__all__ = [
+    "Enhanced",
+    "Filling",
+    "keep_in_memory",
+    "keep_live",
+    "keep_on_disk",
+    "mask_for_level",
+]
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ def keep_live(
 
     mask = options.pop("mask", None)
     works = [
-        plan(level, model, axes=source.axes, mask=_for_level(mask, source, level), **options)
+        plan(level, model, axes=source.axes, mask=mask_for_level(mask, source, level), **options)
         for level in source.levels
     ]
     views = []
@@ -176,7 +183,7 @@ def _check_memory(needed: int) -> None:
         )
 
 
-def _for_level(mask: Any, source: ImageSource, level: Any) -> Any:
+def mask_for_level(mask: Any, source: ImageSource, level: Any) -> Any:
     """Return a mask of the finest level for another one: of each voxel the nearest."""
     if mask is None or level is source.array:
         return mask

@@ -151,7 +151,7 @@ def measure(
     TypeError, ValueError
         As in `napari_noiser.enhance`; or if a recipe has to be trained first.
     """
-    from napari_noiser.plugin.keeping import _for_level
+    from napari_noiser.plugin.keeping import mask_for_level
     from napari_noiser.stack.steps import check_signal, measure_steps
     from napari_noiser.stack.work import plan
 
@@ -159,7 +159,13 @@ def measure(
     options: dict[str, Any] = {"axes": source.axes, "ndim": ndim, "device": device}
     each_alone = "plane" if ndim == 2 else "volume"
     works = [
-        plan(level, model, statistics=each_alone, mask=_for_level(mask, source, level), **options)
+        plan(
+            level,
+            model,
+            statistics=each_alone,
+            mask=mask_for_level(mask, source, level),
+            **options,
+        )
         for level in source.levels
     ]
     found: list[Moments] = []

@@ -112,9 +112,9 @@ def closed_form_look(
 def closed_form_method(source: ImageSource) -> Method:
     """Return the closed form for a layer's image."""
     from napari_noiser.stack.axes import Layout
-    from napari_noiser.stack.closed_form import _BoxMean
+    from napari_noiser.stack.closed_form import BoxMean
 
-    return _BoxMean(Layout.of(tuple(source.array.shape), source.axes).samples)
+    return BoxMean(Layout.of(tuple(source.array.shape), source.axes).samples)
 
 
 class Shown:

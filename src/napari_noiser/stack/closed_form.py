@@ -18,7 +18,7 @@ from napari_noiser.stack.enhance import render_steps
 from napari_noiser.stack.values import Stack, is_dask
 from napari_noiser.stack.work import plan
 
-__all__ = ["closed_form"]
+__all__ = ["BoxMean", "closed_form"]
 
 _GAIN = 50 / 127.5
 """Standard deviations to the argument of tanh; fixed in 8-bit units, where 127.5 spans it."""
@@ -56,22 +56,33 @@ def closed_form(
     if is_dask(image):
         from napari_noiser.stack.lazy import plan_lazily  # brings dask in
 
-        method = _BoxMean(Layout.of(np.shape(image), axes).samples)
+        method = BoxMean(Layout.of(np.shape(image), axes).samples)
         options = {"axes": axes, "statistics": statistics, "device": "cpu"}
         return plan_lazily(image, method, **options).result()
     samples = Stack.of(image, axes).layout.samples
-    work = plan(image, _BoxMean(samples), axes=axes, statistics=statistics, device="cpu")
+    work = plan(image, BoxMean(samples), axes=axes, statistics=statistics, device="cpu")
     return drain(render_steps(work), False, "closed form")
 
 
 @dataclass(frozen=True)
-class _BoxMean:
+class BoxMean:
+    """The closed form as a method, to be folded and rendered as a model is.
+
+    Parameters
+    ----------
+    channels : int
+        Samples, each of which is standardised for itself.
+    ndim, halo, voxel_bytes : int
+        As of any `napari_noiser.stack.work.Method`.
+    """
+
     channels: int
     ndim: int = 2
     halo: int = 1
     voxel_bytes: int = 0
 
     def describe(self) -> dict[str, Any]:
+        """Return what it takes to make a result again."""
         return {"recipe": "closed form", "channels": self.channels, "ndim": self.ndim}
 
     def fold(
@@ -80,6 +91,7 @@ class _BoxMean:
         covariance: NDArray[np.float64],
         device: torch.device,
     ) -> _FoldedBox:
+        """Return the plain map for an image whose patches have these moments."""
         size = 3**self.ndim
         blocks = covariance.reshape(self.channels, size, self.channels, size)
         centre = mean.reshape(self.channels, size).mean(axis=1)
