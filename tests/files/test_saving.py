@@ -22,6 +22,7 @@ from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.files.reading import open_image
 from napari_noiser.files.saving import enhance_to_file, start_saving
 from napari_noiser.files.space import Space
+from napari_noiser.stack.display import display_limits
 
 
 @pytest.fixture
@@ -54,6 +55,17 @@ def test_the_file_says_where_its_voxels_lie_and_how_it_was_made(tmp_path: Path) 
     assert provenance["contrast"] == 1.5
     assert provenance["recipe"]["name"] == "noiser"
     assert zarr.open_group(path, mode="r")["0"].dtype == np.uint16
+
+
+def test_a_store_is_ready_to_be_looked_at(tmp_path: Path, small_chunks: None) -> None:
+    path = enhance_to_file(scene((70, 90)), tmp_path / "a.zarr", dtype="uint16", **OPTIONS)
+    group = zarr.open_group(path, mode="r")
+    fine, coarse = group["0"][:].astype(float), group["1"][:]
+    means = (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2]) / 4
+    np.testing.assert_allclose(coarse, means, atol=0.5)
+    window = group.attrs["ome"]["omero"]["channels"][0]["window"]
+    assert (window["start"], window["end"]) == display_limits(group["0"])
+    assert (window["min"], window["max"]) == (0, 65535)
 
 
 def test_while_it_is_made_it_has_another_name(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 
 import dask.array as da
 import numpy as np
@@ -12,6 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Points
 from napari.settings import get_settings
 from same_metadata import assert_same_metadata
+from watched import Watched
 
 import napari_noiser as noiser
 from napari_noiser.plugin.jobs import enhance_job
@@ -23,21 +23,6 @@ from napari_noiser.stack import render
 
 PLANES = np.random.default_rng(0).poisson(4, (12, 40, 50)).astype(np.uint16) + 100
 ENHANCED = noiser.enhance(PLANES)
-
-
-class Watched:
-    """An array that counts which planes are read, and how often."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.values = values
-        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
-        self.size = values.size
-        self.read: Counter[int] = Counter()
-
-    def __getitem__(self, key) -> np.ndarray:
-        planes = key[0] if isinstance(key, tuple) else key
-        self.read.update(np.atleast_1d(np.arange(len(self.values))[planes]).tolist())
-        return self.values[key]
 
 
 def test_it_equals_the_enhanced_layer(dim_stack: Image) -> None:

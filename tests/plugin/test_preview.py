@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import time
 import weakref
-from collections import Counter
 
 import dask.array as da
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.settings import get_settings
+from watched import Watched
 
 import napari_noiser as noiser
 from napari_noiser.plugin.measured import measure
@@ -25,21 +25,6 @@ from napari_noiser.progress import drain
 
 rng = np.random.default_rng(0)
 PLANES = rng.poisson(np.linspace(2, 9, 12)[:, None, None], (12, 40, 50)).astype(np.uint16) + 100
-
-
-class Watched:
-    """An array that counts which planes are read, and how often."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.values = values
-        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
-        self.size = values.size
-        self.read: Counter[int] = Counter()
-
-    def __getitem__(self, key) -> np.ndarray:
-        planes = key[0] if isinstance(key, tuple) else key
-        self.read.update(np.atleast_1d(np.arange(len(self.values))[planes]).tolist())
-        return self.values[key]
 
 
 @pytest.fixture

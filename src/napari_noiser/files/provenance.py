@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 __all__ = ["PROVENANCE", "read_provenance"]
 
 PROVENANCE = "napari_noiser"
-"""The key of a result's provenance among its attributes."""
+"""The key of a result's provenance, in a file's attributes and a layer's metadata."""
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:

@@ -135,9 +135,8 @@ class Saving:
             moments = yield from self._measure()
             out = _Recorded(self.target, self.unfinished)
             yield from fill_steps(self.work, out, moments, self.unfinished.finished)
-            if isinstance(self.target, OmeZarr):
-                colour = "S" in self.work.stack.layout.axes
-                self.target.set_limits(*display_limits(self.target.levels[0], colour))
+            colour = "S" in self.work.stack.layout.axes
+            self.target.set_limits(*display_limits(self.target.levels[0], colour))
             self.unfinished.complete()
         except ValueError:
             if not self.unfinished.finished:  # the image itself cannot be enhanced
@@ -253,7 +252,6 @@ def _begin(
     work: Work, space: Space, kind: type[Kind], unfinished: Unfinished, options: Mapping[str, Any]
 ) -> Saving:
     asked = _asked(work, space)
-    chunks = {"source": chunk_grid(work.stack.array).largest} if kind is OmeZarr else {}
     target = kind.create(
         unfinished.result,
         work.stack.layout.shape,
@@ -261,7 +259,7 @@ def _begin(
         space,
         name=unfinished.path.name.split(".")[0],
         attributes={PROVENANCE: {**work.describe(), "asked": asked}},
-        **chunks,
+        source=chunk_grid(work.stack.array).largest,
     )
     given = {name: options.get(name) for name in ("tile", "memory_limit")}
     version = napari_noiser.__version__

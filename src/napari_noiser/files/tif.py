@@ -68,6 +68,7 @@ class Tif:
         *,
         name: str,
         attributes: Mapping[str, Any] | None = None,
+        source: tuple[int, ...] | None = None,
     ) -> Tif:
         """Create a file of its full size with all metadata, all zero; BigTIFF above 4 GB.
 
@@ -86,6 +87,8 @@ class Tif:
             Of the image.
         attributes : mapping, optional
             JSON-able: goes into the image's description, as JSON.
+        source : tuple of int, optional
+            The chunks of the array that it will be filled from, which do not matter here.
 
         Returns
         -------
@@ -198,6 +201,9 @@ class Tif:
         full_region(region, self.shape)
         with self.path.open("r+b") as file:
             os.fsync(file.fileno())
+
+    def set_limits(self, lower: float, upper: float) -> None:
+        """Say nothing: OME-TIFF has no place for what viewers show as black and as white."""
 
     def _map(self, mode: Any) -> np.memmap[Any, Any]:
         order = _order(self.axes)

@@ -188,7 +188,7 @@ def mask_for_level(mask: Any, source: ImageSource, level: Any) -> Any:
     if mask is None or level is source.array:
         return mask
     from napari_noiser.stack.axes import Layout
-    from napari_noiser.stack.work import place_mask
+    from napari_noiser.stack.masks import place_mask
 
     fine = Layout(source.axes, tuple(source.array.shape)).without_samples
     coarse = Layout(source.axes, tuple(level.shape)).without_samples

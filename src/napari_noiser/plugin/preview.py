@@ -9,11 +9,11 @@ from magicgui.widgets import CheckBox
 from napari import Viewer
 from superqt.utils import QSignalThrottler
 
+from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.plugin.controls import Controls, Note
 from napari_noiser.plugin.keeping import Enhanced
 from napari_noiser.plugin.sections import Section
 from napari_noiser.plugin.shown import FirstLook, Shown, newest_result, preview_look
-from napari_noiser.plugin.source import PROVENANCE
 from napari_noiser.plugin.worker import Busy, Run
 from napari_noiser.progress import Event
 

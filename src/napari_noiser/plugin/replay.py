@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer, Shapes
 
+from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.plugin.jobs import to_train
 from napari_noiser.plugin.layers import enhance_layer
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.shown import is_preview
-from napari_noiser.plugin.source import PROVENANCE, ImageSource
+from napari_noiser.plugin.source import ImageSource
 from napari_noiser.progress import Progress
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
+from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.plugin.measured import Measured, Picture, measure
 from napari_noiser.plugin.region import statistics_mask
-from napari_noiser.plugin.source import PROVENANCE, ImageSource
+from napari_noiser.plugin.source import ImageSource
 from napari_noiser.plugin.threads import few_threads
 from napari_noiser.progress import Event
 

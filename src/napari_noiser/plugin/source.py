@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Layer
 
+from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.files.space import Space
 from napari_noiser.files.units import unit_name
 from napari_noiser.stack.axes import DEFAULT_AXES
 
-__all__ = ["PROVENANCE", "ImageSource", "axes_choices", "guess_axes"]
-
-PROVENANCE = "napari_noiser"
-"""The key of a result's provenance in its layer's metadata."""
+__all__ = ["ImageSource", "axes_choices", "guess_axes"]
 
 _PLACE = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 _LOOK = (

@@ -17,7 +17,6 @@ from napari_noiser.stack.axes import Region
 __all__ = [
     "LEAST_SIDE",
     "BlockIndex",
-    "Box",
     "Grid",
     "chunk_grid",
     "fitted",
@@ -25,8 +24,6 @@ __all__ = [
     "split",
     "within",
 ]
-
-Box = Region
 
 LEAST_SIDE = 8
 """Of blocks and tiles that memory is too small for: below, their halos are most of the work."""

@@ -78,9 +78,10 @@ class Mask:
             for first in range(0, len(array), rows):
                 digest.update((array[first : first + rows] != 0).tobytes())
         else:
-            parts = list(split(chunk_grid(self.array), _PIECE))
-            for at in (0, len(parts) // 2, -1):
-                values = self._reader(split(chunk_grid(self.array), _PIECE).box(parts[at]))
+            grid = split(chunk_grid(self.array), _PIECE)
+            counts = [len(along) - 1 for along in grid.cuts]
+            for part in (tuple(at * (n - 1) // 2 for n in counts) for at in range(3)):
+                values = self._reader(grid.box(part))
                 digest.update((values != 0).tobytes())
         return digest.hexdigest()[:12]
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.stack.axes import ImageIndex, Layout
-from napari_noiser.stack.blocks import Box, Grid, chunk_grid, split
+from napari_noiser.stack.axes import ImageIndex, Layout, Region
+from napari_noiser.stack.blocks import Grid, chunk_grid, split
 from napari_noiser.stack.values import Stack
 
 __all__ = ["PAIRS", "SampledPlane", "sampled_pairs", "sampled_planes", "sampled_values"]
@@ -189,7 +189,7 @@ def _common_chunks(arrays: Sequence[Any], layout: Layout | None) -> Grid:
     return Grid(tuple(cuts))
 
 
-def _spread(grid: Grid) -> list[Box]:
+def _spread(grid: Grid) -> list[Region]:
     """Return up to 8 cells along a grid's diagonal, each from the middle of its eighth."""
     grid = split(grid, _BOX)
     cells = [len(along) - 1 for along in grid.cuts]

@@ -17,14 +17,14 @@ from napari_noiser.srm.device import best_device
 from napari_noiser.srm.model import Model, load_model
 from napari_noiser.srm.patches import Halo, Scratch
 from napari_noiser.stack.axes import ImageIndex, Layout, Statistics
-from napari_noiser.stack.masks import Mask, place_mask
+from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.room import Room, default_memory
 from napari_noiser.stack.sources import share_values
 from napari_noiser.stack.tiles import default_side, tile_side
 from napari_noiser.stack.values import Stack, is_dask, output_type
 
-__all__ = ["Folded", "Method", "Work", "place_mask", "plan"]
+__all__ = ["Folded", "Method", "Work", "plan"]
 
 
 class Folded(Protocol):
