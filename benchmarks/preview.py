@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
 from statistics import median
-from typing import Any
 
 import numpy as np
 from napari import Viewer
@@ -23,27 +22,29 @@ from napari_noiser.plugin.worker import Run
 
 SIDE = 1024
 PLANES = 200
+DEPTH = 32  # planes of the volume
 MOVES = 30
 PAUSE = 0.1  # seconds between two moves, so that each is drawn
 
 
-def images() -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
-    """Yield a dim plane, a colour image and a stack, each with its layer's arguments."""
+def images() -> Iterator[tuple[str, np.ndarray, bool, int]]:
+    """Yield a dim plane, a colour image, a stack and a volume; whether it is RGB, and its ndim."""
     rng = np.random.default_rng(0)
     rows = np.broadcast_to(3 + 2 * np.sin(np.linspace(0, 9, SIDE))[:, None], (SIDE, SIDE))
     few = [rng.poisson(rows).astype(np.uint16) for _ in range(5)]
-    yield "plane", few[0], {}
-    yield "RGB plane", np.stack(few[:3], axis=-1).astype(np.uint8), {"rgb": True}
+    yield "plane", few[0], False, 2
+    yield "RGB plane", np.stack(few[:3], axis=-1).astype(np.uint8), True, 2
     # Drawing 200 planes takes minutes: a few ones, shifted.
-    stack = [np.roll(few[at % len(few)], 7 * at, axis=1) for at in range(PLANES)]
-    yield f"{PLANES} planes", np.stack(stack), {}
+    stack = np.stack([np.roll(few[at % len(few)], 7 * at, axis=1) for at in range(PLANES)])
+    yield f"{PLANES} planes", stack, False, 2
+    yield f"volume of {DEPTH} planes", stack[:DEPTH], False, 3
 
 
 def moves(widget: NoiserWidget) -> dict[str, Callable[[int], None]]:
     """Return what is moved, and how for the nth time."""
     chosen = widget.controls
     models = cycle(("noiser-es", "noiser-var3", "noiser"))
-    scopes = cycle(("plane", "stack"))
+    scopes = cycle(("plane" if chosen.ndim.value == 2 else "volume", "stack"))
     return {
         "brightness": lambda at: setattr(chosen.brightness, "value", (at + 1) * 0.05),
         "contrast": lambda at: setattr(chosen.contrast, "value", 1 + (at + 1) * 0.05),
@@ -67,13 +68,12 @@ def settle(seconds: float) -> None:
     wait(lambda: time.perf_counter() > end, seconds + 1)
 
 
-def measure(
-    image: np.ndarray, options: dict[str, Any]
-) -> Iterator[tuple[str, float, list[float]]]:
+def measure(image: np.ndarray, rgb: bool, ndim: int) -> Iterator[tuple[str, float, list[float]]]:
     """Yield for each control the seconds until the preview was there, and until it followed."""
     viewer = Viewer()
-    viewer.add_image(image, name="image", **options)
+    viewer.add_image(image, name="image", rgb=rgb)
     _, widget = viewer.window.add_plugin_dock_widget("napari-noiser", "Noise self-regression")
+    widget.controls.ndim.value = ndim
     section = next(each for each in widget.sections if each.title == "Preview")
     settle(2)
     start = time.perf_counter()
@@ -108,8 +108,8 @@ def main() -> None:
     print(f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
     print("| image | measured in | brightness | contrast | model | exposure |")
     print("|---|---:|---:|---:|---:|---:|")
-    for name, image, options in images():
-        found = list(measure(image, options))
+    for name, *image in images():
+        found = list(measure(*image))
         cells = (f"{1e3 * median(times):.0f} ({1e3 * max(times):.0f})" for *_, times in found)
         print(f"| {name} | {found[0][1]:.1f} s | {' | '.join(cells)} |", flush=True)
 

@@ -1,50 +1,64 @@
-"""Score the bundled recipes beside the honest baselines, on real pairs of dim and good images.
+"""Score the bundled recipes beside baselines and other denoisers, on pairs of dim and good images.
 
 Run as ``python benchmarks/quality.py [FOLDER]``; without a folder, NAPARI_NOISER_DATA names it.
-It prints one table. What is measured, and how, is explained in docs/benchmarks.md.
+Rows are printed as they come. What is measured, and how, is explained in docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
+import peers
+from data_sets import Array, Pair, arguments, astronomy, data_parser, hagen, lol, w2s
 from numpy.typing import NDArray
 from skimage.exposure import equalize_adapthist
-from skimage.io import imread
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from tables import Table, machine
+from zero_shot import zero_shot
 
 import napari_noiser as noiser
 
-Array = NDArray[np.generic]
 Floats = NDArray[np.floating]
 Score = tuple[float, float]
 """PSNR in dB, and SSIM."""
+Render = Callable[[Array, str, str], Floats]
+"""From an image, its axes, and whether "display" or "intensity" is asked for, to the result."""
+Denoise = Callable[[Floats, int | None], Floats]
+"""From an image in [0, 1] and its axis of samples to the light."""
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A dim image and the good one of the same scene."""
+class Method:
+    """A method in one or several strengths; which one serves a data set best is looked up there.
 
-    dim: Array
-    truth: Array
+    Attributes
+    ----------
+    variants
+        How to render, by strength.
+    needs
+        Packages that it takes.
+    slow
+        Over ten seconds a megapixel.
+    sets
+        The data sets that it is for.
+    """
 
-    @property
-    def axes(self) -> str:
-        """YX, or YXS for photographs."""
-        return "YXS" if self.dim.ndim == 3 else "YX"
+    variants: Mapping[str, Render]
+    needs: tuple[str, ...] = ()
+    slow: bool = False
+    sets: tuple[str, ...] = ("LOL", "W2S", "Hagen", "astronomy")
 
 
-# The methods: a dim image and its axes become an image in [0, 1].
+# The methods that make a display, whatever is asked for.
 
 
-def unchanged(image: Array, axes: str) -> Floats:
+def unchanged(image: Array, axes: str = "", output: str = "") -> Floats:
     """Scale to [0, 1]: by 255 for 8 bits, else by the image's own range."""
     if image.dtype == np.uint8:
         return image / 255.0
@@ -52,9 +66,9 @@ def unchanged(image: Array, axes: str) -> Floats:
     return (values - values.min()) / (values.max() - values.min())
 
 
-def auto_gamma(image: Array, axes: str) -> Floats:
+def auto_gamma(image: Array, axes: str, output: str) -> Floats:
     """Raise to the power that brings the mean to 0.45, found by bisection."""
-    values, low, high = unchanged(image, axes), -10.0, 10.0  # of the power's logarithm
+    values, low, high = unchanged(image), -10.0, 10.0  # of the power's logarithm
     for _ in range(60):
         middle = (low + high) / 2
         too_bright = (values ** np.exp(middle)).mean() > 0.45
@@ -62,33 +76,81 @@ def auto_gamma(image: Array, axes: str) -> Floats:
     return values ** np.exp(low)
 
 
-def clahe(image: Array, axes: str) -> Floats:
+def clahe(image: Array, axes: str, output: str) -> Floats:
     """Equalise the histogram adaptively, with scikit-image's defaults."""
-    return equalize_adapthist(unchanged(image, axes))
+    return equalize_adapthist(unchanged(image))
 
 
-def closed_form(image: Array, axes: str) -> Floats:
+def closed_form(image: Array, axes: str, output: str) -> Floats:
     """Box mean, standardise, tanh: no training, no network."""
     return noiser.closed_form(image, axes=axes)
 
 
-def recipe(name: str) -> Callable[[Array, str], Floats]:
-    """Return a bundled model as a method."""
-    return lambda image, axes: noiser.enhance(image, name, axes=axes, device="cpu")
+def recipe(image: Array, axes: str, output: str, name: str, colours: str = "balanced") -> Floats:
+    """Render with a bundled model of the paper's."""
+    return noiser.enhance(image, name, axes=axes, colours=colours, device="cpu")
 
 
-METHODS: Mapping[str, Callable[[Array, str], Floats]] = {
-    "input": unchanged,
-    "auto-gamma": auto_gamma,
-    "CLAHE": clahe,
-    "closed form": closed_form,
-    "noiser": recipe("noiser"),
-    "noiser-es": recipe("noiser-es"),
-    "noiser-var3": recipe("noiser-var3"),
+# The methods that return light.
+
+
+def structured(image: Array, axes: str, output: str) -> Floats:
+    """Render with the bundled model that learned from structured noise."""
+    return noiser.enhance(image, "structured", axes=axes, output=output, device="cpu")
+
+
+def denoised(image: Array, axes: str, output: str, denoise: Denoise) -> Floats:
+    """Return light; for display standardised by the moments of all samples, times 50/127.5."""
+    light = denoise(unchanged(image), 2 if axes.endswith("S") else None)
+    if output == "intensity":
+        return light
+    return (np.tanh(50 / 127.5 * (light - light.mean()) / light.std()) + 1) / 2
+
+
+def denoisers(denoise: Callable[..., Floats], *strengths: float) -> dict[str, Render]:
+    """Return a denoiser's variants by strength."""
+    return {
+        f"{each:g}": partial(denoised, denoise=partial(denoise, strength=each))
+        for each in strengths
+    }
+
+
+METHODS: Mapping[str, Method] = {
+    "input": Method({"": unchanged}),
+    "auto-gamma": Method({"": auto_gamma}),
+    "CLAHE": Method({"": clahe}),
+    "closed form": Method({"": closed_form}),
+    "noiser": Method({"": partial(recipe, name="noiser")}),
+    "noiser-es": Method({"": partial(recipe, name="noiser-es")}),
+    "noiser-var3": Method({"": partial(recipe, name="noiser-var3")}),
+    "noiser, colours kept": Method(
+        {"": partial(recipe, name="noiser", colours="kept")}, sets=("LOL",)
+    ),
+    "structured": Method({"": structured}),
+    "Gaussian": Method(
+        denoisers(peers.gaussian, 0.35, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
+    ),
+    "wavelets": Method(
+        denoisers(peers.wavelets, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0), ("pywt",)
+    ),
+    "total variation": Method(
+        denoisers(peers.total_variation, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0), ("pywt",)
+    ),
+    "non-local means": Method(
+        denoisers(peers.non_local_means, 0.5, 0.8, 1.2, 1.8, 2.7, 4.0), ("pywt",), slow=True
+    ),
+    "BM3D": Method(denoisers(peers.bm3d, 1.0, 1.5, 2.2, 3.0), ("pywt", "bm3d"), slow=True),
+    "BM3D, stabilised": Method(
+        denoisers(peers.stabilised_bm3d, 1.0, 1.5, 2.2),
+        ("pywt", "bm3d"),
+        slow=True,
+        sets=("W2S", "Hagen", "astronomy"),
+    ),
+    "ZS-N2N": Method({"": partial(denoised, denoise=zero_shot)}, slow=True),
 }
 
 
-# The scores: a result in [0, 1] beside the truth.
+# The scores: a result beside the truth.
 
 
 def score_photograph(result: Floats, truth: Array) -> Score:
@@ -111,104 +173,94 @@ def score_fitted(result: Floats, truth: Array) -> Score:
     return float(peak_signal_noise_ratio(wanted, fitted, data_range=span)), float(similarity)
 
 
-# The data sets.
-
-
-def twins(dim: Path, truth: Path, pattern: str) -> Iterator[Pair]:
-    """Read the images of one name in two folders."""
-    for path in sorted(dim.glob(pattern)):
-        yield Pair(imread(path), imread(truth / path.name))
-
-
-def lol(folder: Path) -> Iterator[Pair]:
-    """Read dark photographs and their well-lit twins."""
-    return twins(folder / "lol/low", folder / "lol/high", "*.png")
-
-
-def w2s(folder: Path) -> Iterator[Pair]:
-    """Read single fluorescence frames and the means of 400."""
-    return twins(folder / "w2s/avg1", folder / "w2s/avg400", "*.tif")
-
-
-def hagen(folder: Path) -> Iterator[Pair]:
-    """Read low and high exposures in fluorescence: green holds the signal of their displays."""
-    for pair in twins(folder / "hagen/low", folder / "hagen/high", "*.png"):
-        yield Pair(pair.dim[..., 1], pair.truth[..., 1])
-
-
-def astronomy(folder: Path) -> Iterator[Pair]:
-    """Read one frame of a star field and the median of 52 aligned ones."""
-    stars = folder / "astronomy"
-    yield Pair(
-        imread(stars / "hatp32_single_frame.tif"), imread(stars / "hatp32_reference_median.tif")
-    )
-
-
 @dataclass(frozen=True)
 class DataSet:
-    """Pairs, and how results are scored on them."""
+    """Pairs, what of a method is looked at, and how it is scored."""
 
     name: str
-    pairs: Callable[[Path], Iterator[Pair]]
+    pairs: tuple[Pair, ...]
+    output: str
     score: Callable[[Floats, Array], Score]
 
 
-DATA_SETS = (
-    DataSet("LOL", lol, score_photograph),
-    DataSet("W2S", w2s, score_fitted),
-    DataSet("Hagen", hagen, score_fitted),
-    DataSet("astronomy", astronomy, score_fitted),
-)
+def data_sets(folder: Path) -> tuple[DataSet, ...]:
+    """Read all of them."""
+    sets = (
+        DataSet("LOL", tuple(lol(folder)), "display", score_photograph),
+        DataSet("W2S", tuple(w2s(folder)), "intensity", score_fitted),
+        DataSet("Hagen", tuple(hagen(folder)), "intensity", score_fitted),
+        DataSet("astronomy", tuple(astronomy(folder)), "intensity", score_fitted),
+    )
+    for data in sets:
+        if not data.pairs:
+            raise FileNotFoundError(f"{folder} holds no images of {data.name}")
+    return sets
 
 
 # The table.
 
 
-def table(folder: Path) -> list[list[str]]:
-    """Score all methods on all data sets; return the cells, a header first."""
-    header, rows = ["PSNR (dB) / SSIM"], [[name] for name in METHODS]
-    for data in DATA_SETS:
-        pairs = list(data.pairs(folder))
-        if not pairs:
-            raise FileNotFoundError(f"{folder} holds no images of {data.name}")
-        header.append(f"{data.name} ({len(pairs)})")
-        for row, method in zip(rows, METHODS.values(), strict=True):
-            scores = [data.score(method(pair.dim, pair.axes), pair.truth) for pair in pairs]
-            psnr, ssim = np.mean(scores, axis=0)
-            row.append(f"{psnr:.2f} / {ssim:.3f}")
-    return [header, *rows]
+@dataclass(frozen=True)
+class Found:
+    """What a method reaches on a data set, and in how many seconds."""
+
+    psnr: float
+    ssim: float
+    seconds: float
+    strength: str = field(default="")
 
 
-def aligned(cells: list[list[str]]) -> str:
-    """Return a table in Markdown, its columns aligned."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    rule = [f"{'-' * widths[0]}", *(f"{'-' * (width - 1)}:" for width in widths[1:])]
-    lines = []
-    for first, *others in [cells[0], rule, *cells[1:]]:
-        numbers = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append(f"| {' | '.join([first.ljust(widths[0]), *numbers])} |")
-    return "\n".join(lines)
+def best(method: Method, data: DataSet) -> Found:
+    """Score a method in the strength of the best mean PSNR."""
+    return max((scored(*each, data) for each in method.variants.items()), key=lambda f: f.psnr)
 
 
-def machine() -> str:
-    """Return processor, cores and versions in a line."""
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        processor = names[0].partition(":")[2].strip() if names else processor
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scikit-image"))
-    return f"{processor}, {os.cpu_count()} cores; napari-noiser {noiser.__version__}, {packages}"
+def scored(strength: str, render: Render, data: DataSet) -> Found:
+    """Score a method in one strength: means over the pairs."""
+    scores, seconds = [], 0.0
+    for pair in data.pairs:
+        start = perf_counter()
+        result = render(pair.dim, pair.axes, data.output)
+        seconds += perf_counter() - start
+        scores.append(data.score(result, pair.truth))
+    psnr, ssim = np.mean(scores, axis=0)
+    return Found(float(psnr), float(ssim), seconds, strength)
+
+
+def cells(name: str, sets: tuple[DataSet, ...]) -> list[str]:
+    """Return a method's row."""
+    method = METHODS[name]
+    served = [data for data in sets if data.name in method.sets]
+    found = {data.name: best(method, data) for data in served}
+    scores = [
+        f"{found[data.name].psnr:.2f} / {found[data.name].ssim:.3f}" if data in served else "-"
+        for data in sets
+    ]
+    megapixels = sum(pair.megapixels for data in served for pair in data.pairs)
+    speed = sum(each.seconds for each in found.values()) / megapixels
+    strengths = (
+        ", ".join(each.strength for each in found.values()) if len(method.variants) > 1 else ""
+    )
+    return [name, *scores, f"{speed:.2g}", strengths]
 
 
 def main() -> None:
     """Print the machine and the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", default=os.environ.get("NAPARI_NOISER_DATA"))
-    folder = parser.parse_args().folder
-    if not folder:
-        parser.error("name the data folder, or set NAPARI_NOISER_DATA")
-    print(f"{machine()}\n\n{aligned(table(Path(folder)))}")
+    parser = data_parser(__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=METHODS, metavar="NAME", default=METHODS)
+    parser.add_argument("--quick", action="store_true", help="leave the slow methods out")
+    given = arguments(parser)
+    sets = data_sets(given.folder)
+    print(f"{machine('scikit-image')}\n")
+    table = Table([20, 13, 13, 13, 13, 6, 22])
+    titles = [f"{data.name} ({len(data.pairs)})" for data in sets]
+    table.head(["PSNR (dB) / SSIM", *titles, "s/Mpx", "strength"])
+    for name in given.only:
+        missing = [each for each in METHODS[name].needs if not find_spec(each)]
+        if missing:
+            print(f"<!-- {name} needs {', '.join(missing)} -->")
+        elif not (given.quick and METHODS[name].slow):
+            table.row(cells(name, sets))
 
 
 if __name__ == "__main__":

@@ -95,9 +95,11 @@ def test_the_core_does_not_know_the_desktop(room: str) -> None:
         assert not strangers, f"{file.name} imports {strangers}"
 
 
-def test_the_method_does_not_know_the_stack() -> None:
-    for file in (PACKAGE / "srm").rglob("*.py"):
-        strangers = within(imported(file), "napari_noiser.stack")
+@pytest.mark.parametrize("room", ["srm", "camera"])
+def test_the_method_and_the_camera_do_not_know_the_stack(room: str) -> None:
+    others = {"srm", "camera", "stack", "files", "plugin"} - {room}
+    for file in (PACKAGE / room).rglob("*.py"):
+        strangers = within(imported(file), *(f"napari_noiser.{other}" for other in others))
         assert not strangers, f"{file.name} imports {strangers}"
 
 

@@ -17,15 +17,19 @@ except PackageNotFoundError:  # run from a source tree
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
+    from napari_noiser.camera.anscombe import stabilise, unstabilise
+    from napari_noiser.camera.noise_model import CameraNoise, estimate_noise
     from napari_noiser.files.saving import enhance_to_file
     from napari_noiser.files.space import Space
     from napari_noiser.plugin.layers import enhance_layer, live_layer
     from napari_noiser.plugin.region import region_mask
     from napari_noiser.plugin.replay import replay
     from napari_noiser.plugin.script import as_python
+    from napari_noiser.srm.exposure import Photons, Unexposed
     from napari_noiser.srm.model import Model, load_model
     from napari_noiser.srm.noise import Gaussian, Palette, PureColour
     from napari_noiser.srm.recipe import RECIPES, Recipe, mean_shifted, target_mean
+    from napari_noiser.srm.structure import DeadLeaves, PowerLaw, Structure
     from napari_noiser.srm.training import train, train_steps
     from napari_noiser.stack.closed_form import closed_form
     from napari_noiser.stack.diagnosis import diagnose
@@ -41,6 +45,11 @@ _HOME = {
     "Gaussian": "srm.noise",
     "PureColour": "srm.noise",
     "Palette": "srm.noise",
+    "DeadLeaves": "srm.structure",
+    "PowerLaw": "srm.structure",
+    "Structure": "srm.structure",
+    "Photons": "srm.exposure",
+    "Unexposed": "srm.exposure",
     "train": "srm.training",
     "train_steps": "srm.training",
     "Model": "srm.model",
@@ -50,6 +59,10 @@ _HOME = {
     "diagnose": "stack.diagnosis",
     "linearity": "stack.linearity",
     "transfer_curve": "stack.transfer",
+    "CameraNoise": "camera.noise_model",
+    "estimate_noise": "camera.noise_model",
+    "stabilise": "camera.anscombe",
+    "unstabilise": "camera.anscombe",
     "enhance_to_file": "files.saving",
     "Space": "files.space",
     "enhance_layer": "plugin.layers",
@@ -61,28 +74,37 @@ _HOME = {
 
 __all__ = [
     "RECIPES",
+    "CameraNoise",
+    "DeadLeaves",
     "Gaussian",
     "Model",
     "Palette",
+    "Photons",
+    "PowerLaw",
     "PureColour",
     "Recipe",
     "Space",
+    "Structure",
+    "Unexposed",
     "as_python",
     "closed_form",
     "diagnose",
     "enhance",
     "enhance_layer",
     "enhance_to_file",
+    "estimate_noise",
     "linearity",
     "live_layer",
     "load_model",
     "mean_shifted",
     "region_mask",
     "replay",
+    "stabilise",
     "target_mean",
     "train",
     "train_steps",
     "transfer_curve",
+    "unstabilise",
 ]
 
 

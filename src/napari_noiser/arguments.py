@@ -9,7 +9,8 @@ from typing import get_args
 
 from napari_noiser import __version__
 from napari_noiser.srm.recipe import RECIPES
-from napari_noiser.stack.axes import Statistics
+from napari_noiser.stack.axes import Colours, Statistics
+from napari_noiser.stack.values import Output
 
 __all__ = ["parser"]
 
@@ -86,12 +87,26 @@ def _add_enhance(command: argparse.ArgumentParser) -> None:
         help="2 renders planes, 3 volumes (default: %(default)s)",
     )
     add(
+        "--colours",
+        choices=get_args(Colours),
+        default="balanced",
+        help="of RGB: without a colour cast, as a model sees them together; or with one exposure "
+        "for all three (default: %(default)s)",
+    )
+    add(
         "--statistics",
         choices=get_args(Statistics),
         default="stack",
         help="what shares one exposure: the series, a time point, a plane (default: %(default)s)",
     )
     add("--mask", type=Path, help="a file: which pixels (not 0) set the exposure")
+    add(
+        "--output",
+        choices=get_args(Output),
+        default="display",
+        help="to be looked at, or the light itself, denoised, in the image's units; that takes "
+        "a model such as structured (default: %(default)s)",
+    )
     add("--brightness", type=float, default=0.0, help="0 leaves the mean at mid-gray, the default")
     add("--contrast", type=float, default=1.0, help="above 0 (default: %(default)s)")
     _add_device(command)

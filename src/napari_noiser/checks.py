@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["dimensions", "real", "whole"]
+__all__ = ["dimensions", "real", "span", "whole"]
 
 
 def dimensions(ndim: Any) -> int:
@@ -41,6 +42,7 @@ def real(
     least: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    most: float | None = None,
 ) -> float:
     """Return a finite number of any type, numpy's included, as a float.
 
@@ -58,13 +60,30 @@ def real(
     except OverflowError:
         number = float("inf")
     limits = [f"at least {least}"] * (least is not None) + [f"above {above}"] * (above is not None)
-    limits += [f"below {below}"] * (below is not None)
+    limits += [f"below {below}"] * (below is not None) + [f"at most {most}"] * (most is not None)
     fits = (
         isfinite(number)
         and (least is None or number >= least)
         and (above is None or number > above)
         and (below is None or number < below)
+        and (most is None or number <= most)
     )
     if not fits:
         raise ValueError(f"{name} must be a finite number {' and '.join(limits)}, got {value!r}")
     return number
+
+
+def span(name: str, values: Any) -> tuple[float, float]:
+    """Return two numbers above 0, the smaller one first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are anything else.
+    """
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 2:
+        raise TypeError(f"{name} must be two numbers, got {values!r}")
+    low, high = (real(name, value, above=0.0) for value in values)
+    if low > high:
+        raise ValueError(f"{name} must be a smaller and a larger number, got {values!r}")
+    return low, high

@@ -31,7 +31,7 @@ _STORES = ("zarr.json", ".zgroup", ".zarray")
 _LOG_EVERY = 30.0  # seconds
 
 _ENHANCING = (
-    *("ndim", "statistics", "brightness", "contrast"),
+    *("ndim", "colours", "statistics", "output", "brightness", "contrast"),
     *("device", "tile", "memory_limit", "dtype"),
 )
 _TRAINING = ("channels", "ndim", "device", "seed")
@@ -217,8 +217,8 @@ def _checked_options(asked: Namespace) -> dict[str, Any]:
     from napari_noiser.stack.work import plan
 
     options = {name: getattr(asked, name) for name in _ENHANCING}
-    colours = 3 if "S" in (asked.axes or "") else 1
-    samples = load_model(asked.model, channels=colours, ndim=asked.ndim).channels
+    together = 3 if "S" in (asked.axes or "") and asked.colours != "kept" else 1
+    samples = load_model(asked.model, channels=together, ndim=asked.ndim).channels
     axes = asked.axes or ("TCZYX" if samples == 1 else "TCZYXS")  # any that an image may have
     shape = [samples if letter == "S" else 1 for letter in axes]
     tried = plan(np.zeros(shape, np.float32), asked.model, axes=axes, **options)

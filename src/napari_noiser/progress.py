@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Protocol, TypeVar
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["Event", "Progress", "drain"]
+__all__ = ["Event", "PartDone", "Progress", "drain", "mapped"]
 
 Progress = bool | Callable[[int, int], object]
 
 Result = TypeVar("Result")
+Other = TypeVar("Other")
 
 
 class Event(Protocol):
@@ -21,6 +24,39 @@ class Event(Protocol):
     def total(self) -> int: ...
     @property
     def stage(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class PartDone:
+    """One of several parts of long work is done: all that came before it was about that part.
+
+    Attributes
+    ----------
+    done, total : int
+        How many parts are done, of how many.
+    result : object
+        Of this part.
+    stage : str
+        As of any event.
+    """
+
+    done: int
+    total: int
+    result: Any
+    stage: str = "done"
+
+
+def mapped(
+    steps: Generator[Event, None, Result], change: Callable[[Any], Other]
+) -> Generator[Other, None, Result]:
+    """Yield other events for a generator's own, and return what it returns."""
+    with closing(steps):
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            yield change(event)
 
 
 def drain(steps: Generator[Event, None, Result], progress: Progress, description: str) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -66,6 +67,22 @@ def test_a_store_is_ready_to_be_looked_at(tmp_path: Path, small_chunks: None) ->
     window = group.attrs["ome"]["omero"]["channels"][0]["window"]
     assert (window["start"], window["end"]) == display_limits(group["0"])
     assert (window["min"], window["max"]) == (0, 65535)
+
+
+def test_what_an_earlier_version_began_is_gone_on_with(tmp_path: Path) -> None:
+    image = scene((40, 50, 3))
+    start_saving(image, tmp_path / "a.tif", axes="YXS").close()
+    begun = tmp_path / "a.tif.partial" / "run.json"
+    description = json.loads(begun.read_text())
+    for name in ("colours", "output"):
+        del description["asked"][name]
+    for name in ("exposure", "scales", "batch"):
+        del description["asked"]["recipe"][name]
+    begun.write_text(json.dumps(description))
+    with pytest.raises(ValueError, match="was made with another channels, colours, fingerprint:"):
+        start_saving(image, tmp_path / "a.tif", axes="YXS", colours="kept", resume=True)
+    path = enhance_to_file(image, tmp_path / "a.tif", axes="YXS", resume=True)
+    np.testing.assert_allclose(stored(path), enhance(image, axes="YXS"), atol=1e-6)
 
 
 def test_while_it_is_made_it_has_another_name(tmp_path: Path) -> None:

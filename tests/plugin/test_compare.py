@@ -173,8 +173,8 @@ def test_a_deleted_closed_form_ends_it(
 def test_other_work_is_waited_for(
     section: CompareSection, widget: NoiserWidget, viewer: ViewerModel, wait_for_run
 ) -> None:
-    widget.controls.training_steps.value = 100_000
-    widget.train.native.click()
+    widget.controls.recipe.fields["iterations"].value = "100000"
+    widget.training.train.native.click()
     section.choice.value = "closed form"
     assert "still running" in section.note.value
     widget.cancel.native.click()

@@ -19,7 +19,7 @@ from napari_noiser.plugin.layers import enhance_layer, live_layer
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.progress import drain
-from napari_noiser.stack import render
+from napari_noiser.srm.fold import FoldedSRM
 
 PLANES = np.random.default_rng(0).poisson(4, (12, 40, 50)).astype(np.uint16) + 100
 ENHANCED = noiser.enhance(PLANES)
@@ -127,13 +127,13 @@ def test_napari_is_left_a_core(monkeypatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 3)
     found = []
     layer = live_layer(Image(PLANES))
-    render_tile = render._render_tile
+    respond = FoldedSRM.__call__
 
-    def watched(*arguments) -> np.ndarray:
+    def watched(*arguments):
         found.append(torch.get_num_threads())
-        return render_tile(*arguments)
+        return respond(*arguments)
 
-    monkeypatch.setattr(render, "_render_tile", watched)
+    monkeypatch.setattr(FoldedSRM, "__call__", watched)
 
     def look() -> None:
         torch.set_num_threads(4)  # as napari's thread finds it on a machine with four cores

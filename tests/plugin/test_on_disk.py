@@ -16,7 +16,7 @@ import napari_noiser as noiser
 from napari_noiser.files.ome_zarr import OmeZarr
 from napari_noiser.files.reading import open_image
 from napari_noiser.plugin import enhancing, keeping
-from napari_noiser.plugin.commands import enhance_active
+from napari_noiser.plugin.commands import enhance_selected
 from napari_noiser.plugin.enhancing import start_enhancing
 from napari_noiser.plugin.jobs import enhance_job
 from napari_noiser.plugin.naming import file_name
@@ -74,7 +74,7 @@ def test_the_store_has_what_the_layer_shows(
     viewer: ViewerModel, settings: Settings, tmp_path: Path, wait_for_run
 ) -> None:
     place = {"scale": (2, 0.5, 0.5), "translate": (1, 2, 3), "units": ("um", "um", "um")}
-    start_enhancing(viewer, cells(**place), settings)
+    start_enhancing(viewer, [cells(**place)], settings)
     wait_for_run()
     (layer,) = viewer.layers
     path = tmp_path / "cells (noiser).ome.zarr"
@@ -105,7 +105,7 @@ def test_it_fills_in_and_never_looks_finished(
             seen.append((layer.name, bool(values(layer).any()), layer.contrast_limits))
             assert "napari_noiser" not in layer.metadata
 
-    start_enhancing(viewer, cells(), settings, on_event=look)
+    start_enhancing(viewer, [cells()], settings, on_event=look)
     wait_for_run()
     assert {name for name, _, _ in seen} == {"cells (noiser) [unfinished]"}
     assert any(some for _, some, _ in seen[:-1])
@@ -121,7 +121,7 @@ def test_a_plane_that_is_shown_follows_the_store(
     wait_for_run,
     qtbot,
 ) -> None:
-    start_enhancing(viewer, cells(), settings)
+    start_enhancing(viewer, [cells()], settings)
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=60_000)
     (layer,) = viewer.layers
     viewer.dims.set_current_step(0, 11)
@@ -150,7 +150,7 @@ def test_a_pyramid_is_shown_in_levels(
             # napari cuts out what is in view before it picks a plane: that must not read all.
             seen.add((layer.name, layer.multiscale, type(layer.data[1][:, :9, :9])))
 
-    start_enhancing(viewer, ImageSource.of(Image(image, name="wide")), settings, on_event=look)
+    start_enhancing(viewer, [ImageSource.of(Image(image, name="wide"))], settings, on_event=look)
     wait_for_run()
     (layer,) = viewer.layers
     assert seen == {("wide (noiser) [unfinished]", True, Deferred)}
@@ -166,7 +166,7 @@ def test_colour_comes_out_as_colour(
     unfinished = []
     start_enhancing(
         viewer,
-        ImageSource.of(Image(data, rgb=True)),
+        [ImageSource.of(Image(data, rgb=True))],
         settings,
         on_event=lambda event: unfinished.extend(layer.rgb for layer in viewer.layers),
     )
@@ -187,7 +187,7 @@ def test_cancelled_is_resumed(
     wait_for_run,
     qtbot,
 ) -> None:
-    run = start_enhancing(viewer, cells(), settings)
+    run = start_enhancing(viewer, [cells()], settings)
     finished = tmp_path / "cells (noiser).ome.zarr.partial" / "finished"
     qtbot.waitUntil(lambda: finished.exists() and finished.stat().st_size > 0, timeout=60_000)
     run.cancel()
@@ -200,7 +200,7 @@ def test_cancelled_is_resumed(
     assert str(partial) in told
     assert "Apply again" in told
     events = []
-    start_enhancing(viewer, cells(), settings, on_event=events.append)  # at once: nothing is held
+    start_enhancing(viewer, [cells()], settings, on_event=events.append)  # nothing is held
     wait_for_run()
     assert [path.name for path in tmp_path.iterdir()] == ["cells (noiser).ome.zarr"]
     assert events[0].done > 12 * 4 + 5 * 4  # neither measured nor rendered again
@@ -221,7 +221,7 @@ def test_a_failure_takes_the_unfinished_layer_away(
 
     monkeypatch.setattr(OmeZarr, "__setitem__", fill_up)
     ends = []
-    start_enhancing(viewer, cells(), settings, on_end=ends.append)
+    start_enhancing(viewer, [cells()], settings, on_end=ends.append)
     qtbot.waitUntil(lambda: Run.current is None, timeout=60_000)
     qtbot.wait(50)
     assert "No space left on device" in ends[0]
@@ -232,13 +232,13 @@ def test_a_failure_takes_the_unfinished_layer_away(
 def test_a_layer_removed_meanwhile_comes_back_when_it_is_finished(
     viewer: ViewerModel, settings: Settings, gate: threading.Event, wait_for_run, qtbot
 ) -> None:
-    start_enhancing(viewer, cells(), settings)
+    start_enhancing(viewer, [cells()], settings)
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=60_000)
     viewer.layers.clear()
     gate.set()
     wait_for_run()
     assert [layer.name for layer in viewer.layers] == ["cells (noiser)"]
-    start_enhancing(viewer, cells(), settings)
+    start_enhancing(viewer, [cells()], settings)
     wait_for_run()
     names = [layer.name for layer in viewer.layers]
     assert names == ["cells (noiser)", "cells (noiser) [1]"]
@@ -285,10 +285,10 @@ def test_names_that_file_systems_take(name: str, expected: str) -> None:
 
 def test_a_folder_is_needed(viewer: ViewerModel, tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(ValueError, match="Choose a folder"):
-        start_enhancing(viewer, cells(), Settings(keep="disk"))
+        start_enhancing(viewer, [cells()], Settings(keep="disk"))
     assert Run.current is None
     monkeypatch.setattr(Settings, "preferred", lambda: Settings(keep="disk"))
-    enhance_active(viewer, Image(PLANES))
+    enhance_selected(viewer, Image(PLANES))
     assert "Choose a folder" in notification_manager.records[-1].message
     nowhere = Settings(keep="disk", results_folder=tmp_path / "none")
     with pytest.raises(NotADirectoryError, match="there is none at"):
@@ -345,7 +345,7 @@ def test_a_window_shows_it_filling_in(
     names = set()
     start_enhancing(
         viewer,
-        cells(),
+        [cells()],
         settings,
         on_event=lambda event: names.update(layer.name for layer in viewer.layers),
     )
@@ -362,7 +362,7 @@ def test_napari_may_be_closed_while_it_fills_in(
     make_napari_viewer_proxy, settings: Settings, gate: threading.Event, tmp_path: Path, qtbot
 ) -> None:
     viewer = make_napari_viewer_proxy(show=True)
-    start_enhancing(viewer, cells(), settings)
+    start_enhancing(viewer, [cells()], settings)
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=60_000)
     gate.set()
     viewer.close()

@@ -50,7 +50,9 @@ def section_of(widget: NoiserWidget) -> PlotsSection:
 
 
 def unfold(widget: NoiserWidget) -> None:
-    (box,) = (each for each in widget.native.findChildren(QCollapsible) if each.text() == "Plots")
+    (box,) = (
+        each for each in widget.native.findChildren(QCollapsible) if each.text().endswith("Plots")
+    )
     box.expand()
 
 
@@ -73,23 +75,23 @@ def test_the_loss_is_drawn_while_it_falls_and_kept_with_the_model(
     widget, plots, wait_for_run, qtbot, tmp_path
 ) -> None:
     unfold(widget)
-    widget.controls.training_steps.value = 100_000
-    widget.train.native.click()
+    widget.controls.recipe.fields["iterations"].value = "100000"
+    widget.training.train.native.click()
     qtbot.waitUntil(lambda: len(plots.figure.panels) == 1, timeout=60_000)
     assert plots.choice.value == LOSS
     qtbot.waitUntil(lambda: len(lines(plots)[0][0]) > 3, timeout=60_000)
     widget.cancel.native.click()
     wait_for_run()
-    widget.controls.training_steps.value = 4
-    widget.train.native.click()
+    widget.controls.recipe.fields["iterations"].value = "4"
+    widget.training.train.native.click()
     wait_for_run()
     trained = widget.controls.model.value
     assert lines(plots) == [([0.5, 1.5, 2.5, 3.5], list(trained.losses))]
-    widget.save_model(tmp_path / "mine")
+    widget.training.save_model(tmp_path / "mine")
     widget.controls.model.value = "noiser"
     assert "Ready-made models do not" in plots.caption.value
     assert not plots.canvas.plots
-    widget.load_model(tmp_path / "mine.safetensors")
+    widget.training.load_models([tmp_path / "mine.safetensors"])
     assert lines(plots) == [([0.5, 1.5, 2.5, 3.5], list(trained.losses))]
 
 
@@ -109,15 +111,15 @@ def test_a_result_is_drawn(widget, plots, viewer, dim_stack, wait_for_run) -> No
 
 
 def test_what_one_looks_at_is_not_taken_away(widget, plots, wait_for_run) -> None:
-    widget.controls.training_steps.value = 3
-    widget.train.native.click()
+    widget.controls.recipe.fields["iterations"].value = "3"
+    widget.training.train.native.click()
     wait_for_run()
     assert plots.choice.value == LOSS
     widget.apply.native.click()
     wait_for_run()
     assert plots.choice.value == LOSS
     plots.choice.value = TRANSFER
-    widget.train.native.click()
+    widget.training.train.native.click()
     wait_for_run()
     assert plots.choice.value == TRANSFER
 
@@ -240,6 +242,6 @@ def test_a_constant_image_has_plots(widget, plots, viewer, wait_for_run) -> None
 def test_a_model_without_losses_has_no_curve(widget, plots) -> None:
     model = replace(noiser.load_model("noiser"), losses=())
     unfold(widget)
-    widget.controls.add_model(model)
+    widget.controls.model.add(model)
     plots.choice.value = LOSS
     assert not plots.figure.panels

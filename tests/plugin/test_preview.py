@@ -15,13 +15,10 @@ from napari.settings import get_settings
 from watched import Watched
 
 import napari_noiser as noiser
-from napari_noiser.plugin.measured import measure
 from napari_noiser.plugin.preview import PreviewSection
 from napari_noiser.plugin.shown import newest_result
-from napari_noiser.plugin.source import ImageSource
 from napari_noiser.plugin.widget import NoiserWidget
 from napari_noiser.plugin.worker import Run
-from napari_noiser.progress import drain
 
 rng = np.random.default_rng(0)
 PLANES = rng.poisson(np.linspace(2, 9, 12)[:, None, None], (12, 40, 50)).astype(np.uint16) + 100
@@ -58,51 +55,10 @@ def preview(section: PreviewSection, viewer: ViewerModel, wait_for_run):
 
 
 def in_view(layer: Image) -> np.ndarray:
-    return layer._slice.image.raw
-
-
-def test_one_measurement_serves_every_model_slider_and_exposure() -> None:
-    watched = Watched(PLANES)
-    measured = drain(measure(ImageSource.of(Image(watched, contrast_limits=(0, 9)))), False, "")
-    assert watched.read.keys() == set(range(12))
-    watched.read.clear()
-    for model, statistics, brightness, contrast in (
-        ("noiser", "stack", 0, 1),
-        ("noiser-es", "plane", 0.5, 2),
-        ("noiser-var3", "volume", -1, 0.3),
-    ):
-        options = {"statistics": statistics, "brightness": brightness, "contrast": contrast}
-        (view,) = measured.picture(model, **options).levels
-        expected = noiser.enhance(PLANES, model, **options)
-        for at in (3, 9):
-            found = np.asarray(view[at])
-            np.testing.assert_allclose(found, expected[at], rtol=0, atol=1e-6)
-    assert watched.read.keys() == {3, 9}
-
-
-def test_colour_and_volumes_are_measured_for_every_exposure_too() -> None:
-    colour = rng.integers(0, 40, (3, 30, 40, 3), np.uint8) + np.uint8([[[0, 50, 90]]])
-    measured = drain(measure(ImageSource.of(Image(colour, rgb=True), "TYXS")), False, "")
-    for statistics in ("stack", "plane"):
-        (view,) = measured.picture("noiser", statistics=statistics, contrast=2).levels
-        expected = noiser.enhance(colour, axes="TYXS", statistics=statistics, contrast=2)
-        np.testing.assert_allclose(np.asarray(view), expected, rtol=0, atol=1e-6)
-    series = PLANES.reshape(3, 4, 40, 50)
-    measured = drain(measure(ImageSource.of(Image(series)), ndim=3), False, "")
-    for statistics in ("stack", "volume"):
-        (view,) = measured.picture("noiser", statistics=statistics).levels
-        expected = noiser.enhance(series, ndim=3, statistics=statistics)[1, 2]
-        np.testing.assert_allclose(np.asarray(view[1, 2]), expected, rtol=0, atol=1e-6)
-
-
-def test_an_empty_plane_is_no_reason_to_warn() -> None:
-    planes = PLANES.copy()
-    planes[4] = 0
-    measured = drain(measure(ImageSource.of(Image(planes))), False, "")  # warnings are errors
-    (view,) = measured.picture("noiser").levels
-    np.testing.assert_allclose(np.asarray(view[4]), noiser.enhance(planes)[4], rtol=0, atol=1e-6)
-    with pytest.raises(ValueError, match="no patch to measure"):
-        drain(measure(ImageSource.of(Image(np.full((8, 8), np.nan)))), False, "")
+    """Return the values of all pixels that a layer shows, NaN for those still to come."""
+    *outer, height, width = layer.data.shape
+    found = [layer.get_value((*outer, *at)) for at in np.ndindex(height, width)]
+    return np.reshape(np.array(found, float), (height, width))
 
 
 def test_it_follows_the_controls_without_reading_again(
@@ -206,6 +162,54 @@ def test_all_levels_and_the_region_are_shown(preview, widget: NoiserWidget, view
         np.testing.assert_allclose(np.asarray(found), expected, rtol=0, atol=1e-6)
 
 
+def test_what_is_painted_meanwhile_is_followed(
+    preview, section: PreviewSection, widget: NoiserWidget, viewer: ViewerModel, qtbot
+) -> None:
+    image = Watched(PLANES)
+    labels = viewer.add_labels((PLANES > 105).astype(int), name="cells")
+    widget.controls.region.value = labels
+    layer = preview(Image(image, name="image", contrast_limits=(100, 120)))
+    viewer.layers.selection.active = labels
+    layer.contrast_limits = (0.2, 0.9)
+    image.read.clear()
+    at = viewer.dims.current_step[0]
+
+    def follows() -> bool:
+        expected = noiser.enhance(PLANES, mask=labels.data != 0)[at]
+        return np.allclose(in_view(layer), expected, atol=1e-6)
+
+    assert follows()
+    for row in range(0, 40, 8):
+        labels.paint((at, row, 20), 1)
+        qtbot.wait(10)
+    assert not image.read  # one paints still
+    qtbot.waitUntil(follows)
+    assert layer in viewer.layers
+    assert viewer.layers.selection.active is labels
+    assert layer.contrast_limits == [0.2, 0.9]
+    labels.data = np.zeros_like(labels.data)
+    qtbot.waitUntil(lambda: "is empty: paint on it" in section.note.value)
+    assert "still shows the last choice" in section.note.value
+    assert layer in viewer.layers
+
+
+def test_what_is_drawn_meanwhile_is_followed(
+    preview, widget: NoiserWidget, viewer: ViewerModel, qtbot
+) -> None:
+    box = np.array([[0, 0], [0, 20], [15, 20], [15, 0]])
+    shapes = viewer.add_shapes(box, shape_type="rectangle")
+    widget.controls.leave_out.value = shapes
+    layer = preview(Image(PLANES, name="image"))
+    before = in_view(layer)
+    shapes.translate = (20, 20)
+    qtbot.waitUntil(lambda: not np.allclose(in_view(layer), before, atol=1e-3))
+    shapes.data = [box + 5]
+    expected = np.ones((40, 50), bool)
+    expected[25:41, 25:46] = False
+    expected = noiser.enhance(PLANES, mask=expected)[viewer.dims.current_step[0]]
+    qtbot.waitUntil(lambda: np.allclose(in_view(layer), expected, atol=1e-6))
+
+
 def test_thick_slices_and_dask(preview, viewer: ViewerModel) -> None:
     lazy = da.from_array(PLANES, (4, 20, 50))
     layer = preview(Image(lazy, name="lazy", contrast_limits=(100, 120), projection_mode="mean"))
@@ -233,8 +237,8 @@ def test_other_work_is_waited_for(
     section.switch.value = True
     assert "Open an image first" in section.note.value
     viewer.add_image(PLANES, name="cells")
-    widget.controls.training_steps.value = 100_000
-    widget.train.native.click()
+    widget.controls.recipe.fields["iterations"].value = "100000"
+    widget.training.train.native.click()
     section.switch.value = True
     assert not section.switch.value
     assert "still running" in section.note.value

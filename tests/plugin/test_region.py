@@ -14,7 +14,7 @@ from napari.layers import Image, Labels, Layer, Points, Shapes
 from skimage.measure import points_in_poly
 
 import napari_noiser as noiser
-from napari_noiser.plugin.jobs import enhance_job
+from napari_noiser.plugin.jobs import enhance_each
 from napari_noiser.plugin.region import Region, region_mask, statistics_mask
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.source import ImageSource
@@ -260,11 +260,11 @@ def test_the_widget_gives_what_the_console_gives(
 ) -> None:
     asked = []
 
-    def job(source: ImageSource, settings: Settings):
+    def job(sources: list[ImageSource], settings: Settings):
         asked.append(settings)
-        return enhance_job(source, settings)
+        return enhance_each(sources, settings)
 
-    monkeypatch.setattr("napari_noiser.plugin.enhancing.enhance_job", job)
+    monkeypatch.setattr("napari_noiser.plugin.enhancing.enhance_each", job)
     cell = viewer.add_shapes([SQUARE * 2], shape_type="rectangle", name="cell")
     spots = viewer.add_labels(np.eye(50, dtype=int)[:40], name="spots", scale=(0.5, 0.5))
     widget.controls.region.value, widget.controls.leave_out.value = cell, spots

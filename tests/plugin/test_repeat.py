@@ -117,12 +117,13 @@ def test_a_trained_model_is_found_or_trained_again(
     widget: NoiserWidget, section: RepeatSection, viewer: ViewerModel, wait_for_run
 ) -> None:
     widget.controls.model.value = "p-regression"
-    widget.controls.training_steps.value, widget.controls.seed.value = 4, 2
+    widget.controls.recipe.fields["iterations"].value = "4"
+    widget.controls.seed.value = 2
     widget.apply.native.click()
     wait_for_run()
     made = section.result.metadata["napari_noiser"]
-    assert section.settings(made).model is widget.controls.models[0]
-    widget.controls.models.clear()
+    assert [section.settings(made).model] == list(widget.controls.model.models)
+    widget.controls.model.models.clear()
     assert section.settings(made).model.iterations == 4
     section.apply.native.click()
     wait_for_run()

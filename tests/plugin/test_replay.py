@@ -23,6 +23,7 @@ from napari_noiser.progress import drain
 
 PLANES = np.random.default_rng(0).poisson(4, (3, 40, 50)).astype(np.uint16) + 100
 COLOUR = np.random.default_rng(0).integers(0, 20, (30, 40, 3), np.uint8)
+SHORT = replace(noiser.RECIPES["p-regression"], iterations=2)
 CELL = np.array([[5.0, 5.0], [5.0, 30.0], [25.0, 30.0], [25.0, 5.0]])
 
 
@@ -56,10 +57,10 @@ def executed(script: str, **fill: np.ndarray) -> np.ndarray:
         (PLANES, Settings(axes="TYX", statistics="volume", dtype="uint16")),
         (PLANES, Settings(ndim=3)),
         (PLANES, Settings(keep="live")),
-        (PLANES, Settings(model="p-regression", training_steps=4, seed=3)),
+        (PLANES, Settings(model=noiser.RECIPES["p-regression"], seed=3)),
         (COLOUR, Settings(model="noiser-es")),
         (COLOUR, Settings(model=replace(noiser.RECIPES["noiser"], iterations=3, width=5))),
-        (PLANES, Settings(model=noiser.mean_shifted(0.45), ndim=3, training_steps=None)),
+        (PLANES, Settings(model=noiser.mean_shifted(0.45), ndim=3)),
     ],
 )
 def test_the_script_makes_the_same_array(data: np.ndarray, settings: Settings) -> None:
@@ -73,7 +74,7 @@ def test_the_script_makes_the_same_array(data: np.ndarray, settings: Settings) -
 
 
 def test_what_was_loaded_from_json_is_as_good() -> None:
-    result = made_by(Image(PLANES), Settings(model="p-regression", training_steps=2))
+    result = made_by(Image(PLANES), Settings(model=SHORT))
     result.metadata = json.loads(json.dumps(result.metadata))
     again = executed(noiser.as_python(result), image=PLANES)
     np.testing.assert_allclose(again, result.data, rtol=0, atol=1e-6)
@@ -131,7 +132,7 @@ def test_a_mask_is_to_be_filled_in() -> None:
 
 
 def test_the_script_notices_another_model() -> None:
-    result = made_by(Image(PLANES), Settings(model="p-regression", training_steps=2))
+    result = made_by(Image(PLANES), Settings(model=SHORT))
     result.metadata["napari_noiser"]["fingerprint"] = "000000000000"
     with pytest.raises(AssertionError, match="another model than the result"):
         executed(noiser.as_python(result), image=PLANES)
@@ -216,7 +217,7 @@ def test_it_is_told_in_words(qapp, tmp_path: Path, wait_for_run) -> None:
     viewer = ViewerModel()
     cell = viewer.add_shapes([CELL], shape_type="polygon", name="cell")
     settings = Settings(region=cell, contrast=2.0, keep="disk", results_folder=tmp_path)
-    start_enhancing(viewer, ImageSource.of(Image(PLANES, name="cells")), settings)
+    start_enhancing(viewer, [ImageSource.of(Image(PLANES, name="cells"))], settings)
     wait_for_run()
     text = told(provenance_of(viewer.layers["cells (noiser)"]))
     for line in (

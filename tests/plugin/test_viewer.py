@@ -38,8 +38,8 @@ def test_sample_train_apply_screenshot(
     viewer: Viewer, widget: NoiserWidget, wait_for_run, qtbot
 ) -> None:
     assert widget.controls.image.value.name == "Dim nuclei"
-    widget.controls.training_steps.value = 5
-    widget.train.native.click()
+    widget.controls.recipe.fields["iterations"].value = "5"
+    widget.training.train.native.click()
     wait_for_run()
     widget.apply.native.click()
     wait_for_run()
@@ -78,6 +78,18 @@ def test_commands_are_enabled_for_images_only(viewer: Viewer, qtbot) -> None:
     assert _enabled(viewer) == [False, False]
 
 
+def test_the_command_takes_all_images_that_are_selected(viewer: Viewer, wait_for_run) -> None:
+    from napari._app_model import get_app_model
+
+    for name in "ab":
+        viewer.add_image(np.random.default_rng(0).random((64, 64)), name=name)
+    viewer.layers.selection = set(viewer.layers)
+    assert _enabled(viewer) == [True, True]
+    get_app_model().commands.execute_command(ENHANCE).result()
+    wait_for_run()
+    assert [layer.name for layer in viewer.layers] == ["a", "b", "a (noiser)", "b (noiser)"]
+
+
 def test_the_command_enhances_without_a_dialog(viewer: Viewer, wait_for_run) -> None:
     from napari._app_model import get_app_model
 
@@ -101,8 +113,8 @@ def test_the_other_command_opens_the_widget(viewer: Viewer) -> None:
 def test_closing_the_widget_while_it_trains_cancels(
     viewer: Viewer, widget: NoiserWidget, wait_for_run, qtbot
 ) -> None:
-    widget.controls.training_steps.value = 100_000
-    widget.train.native.click()
+    widget.controls.recipe.fields["iterations"].value = "100000"
+    widget.training.train.native.click()
     qtbot.waitUntil(lambda: "train" in widget.status.value, timeout=60_000)
     viewer.window.remove_dock_widget("all")
     qtbot.wait(100)
@@ -110,8 +122,8 @@ def test_closing_the_widget_while_it_trains_cancels(
 
 
 def test_closing_napari_while_it_trains(viewer: Viewer, widget: NoiserWidget, qtbot) -> None:
-    widget.controls.training_steps.value = 100_000
-    widget.train.native.click()
+    widget.controls.recipe.fields["iterations"].value = "100000"
+    widget.training.train.native.click()
     qtbot.waitUntil(lambda: "train" in widget.status.value, timeout=60_000)
     viewer.close()
     qtbot.waitUntil(lambda: Run.current is None, timeout=60_000)

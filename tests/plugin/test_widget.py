@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from magicgui.widgets import PushButton
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.notifications import notification_manager
@@ -95,12 +96,13 @@ def test_a_recipe_that_is_not_bundled_trains_first(
 ) -> None:
     viewer.add_image(np.random.default_rng(0).random((16, 16)), name="dim")
     widget.controls.model.value = "p-regression"
-    widget.controls.training_steps.value, widget.controls.seed.value = 6, 3
+    widget.controls.recipe.fields["iterations"].value = "6"
+    widget.controls.seed.value = 3
     widget.apply.native.click()
     wait_for_run()
     made = viewer.layers["dim (p-regression)"].metadata["napari_noiser"]
     assert (made["recipe"]["iterations"], made["seed"]) == (6, 3)
-    assert widget.controls.model.value is widget.controls.models[-1]
+    assert [widget.controls.model.value] == list(widget.controls.model.models)
 
 
 def test_what_will_be_refused_is_not_trained_for(
@@ -119,7 +121,7 @@ def test_choosing_a_model_of_volumes_renders_volumes(
     widget: NoiserWidget, viewer: ViewerModel, tmp_path
 ) -> None:
     noiser.load_model("noiser", ndim=3).save(tmp_path / "volumes.safetensors")
-    widget.load_model(tmp_path / "volumes.safetensors")
+    widget.training.load_models([tmp_path / "volumes.safetensors"])
     assert widget.controls.ndim.value == 3
 
 
@@ -136,33 +138,21 @@ def test_the_axes_follow_the_layer(
     widget.controls.ndim.value = 3
 
 
-def test_a_corrupt_model_file_is_said_in_the_widget(
-    widget: NoiserWidget, tmp_path, monkeypatch
-) -> None:
-    (tmp_path / "broken.safetensors").write_bytes(b"nothing of the kind")
-    answer = (str(tmp_path / "broken.safetensors"), "")
-    monkeypatch.setattr(
-        "napari_noiser.plugin.widget.QFileDialog.getOpenFileName", lambda *args: answer
-    )
-    widget.load.native.click()
-    assert "is not a readable model" in widget.status.value
-    assert widget.controls.models == []
-
-
 def test_train_save_load_apply(
     widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image, wait_for_run, tmp_path
 ) -> None:
     viewer.add_layer(dim_stack)
-    assert widget.controls.training_steps.value == 2000
-    widget.controls.training_steps.value, widget.controls.seed.value = 4, 7
-    widget.train.native.click()
+    assert widget.controls.recipe.fields["iterations"].value == "2000"
+    widget.controls.recipe.fields["iterations"].value = "4"
+    widget.controls.seed.value = 7
+    widget.training.train.native.click()
     wait_for_run()
     trained = widget.controls.model.value
     assert (trained.seed, trained.recipe.iterations, trained.channels) == (7, 4, 1)
     assert "loss" in widget.status.value
-    widget.save_model(tmp_path / "mine")
+    widget.training.save_model(tmp_path / "mine")
     widget.controls.model.value = "noiser"
-    widget.load_model(tmp_path / "mine.safetensors")
+    widget.training.load_models([tmp_path / "mine.safetensors"])
     assert widget.controls.model.value.fingerprint == trained.fingerprint
     widget.apply.native.click()
     wait_for_run()
@@ -175,7 +165,7 @@ def test_saving_a_bundled_model_takes_the_form_for_the_image(
     widget: NoiserWidget, viewer: ViewerModel, tmp_path
 ) -> None:
     viewer.add_image(np.zeros((8, 8, 3), np.uint8), rgb=True)
-    widget.save_model(tmp_path / "colour.safetensors")
+    widget.training.save_model(tmp_path / "colour.safetensors")
     assert noiser.load_model(tmp_path / "colour.safetensors").channels == 3
 
 
@@ -183,13 +173,13 @@ def test_cancel_leaves_nothing(
     widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image, wait_for_run, qtbot
 ) -> None:
     viewer.add_layer(dim_stack)
-    widget.controls.training_steps.value = 100_000
-    widget.train.native.click()
+    widget.controls.recipe.fields["iterations"].value = "100000"
+    widget.training.train.native.click()
     qtbot.waitUntil(lambda: "train" in widget.status.value, timeout=60_000)
     widget.cancel.native.click()
     wait_for_run()
     assert widget.status.value.startswith("cancelled")
-    assert widget.controls.models == []
+    assert not widget.controls.model.models
     assert list(viewer.layers) == [dim_stack]
     assert widget.apply.enabled
 
@@ -198,8 +188,8 @@ def test_a_second_apply_is_refused(
     widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image, wait_for_run, qtbot
 ) -> None:
     viewer.add_layer(dim_stack)
-    widget.controls.training_steps.value = 100_000
-    widget.train.native.click()
+    widget.controls.recipe.fields["iterations"].value = "100000"
+    widget.training.train.native.click()
     widget.start_apply()
     assert "still running" in widget.status.value
     widget.cancel.native.click()
@@ -249,7 +239,9 @@ def test_sliders_have_a_reset(widget: NoiserWidget) -> None:
 def test_every_control_has_a_tooltip(widget: NoiserWidget) -> None:
     for control in (
         *(value for value in vars(widget.controls).values() if hasattr(value, "tooltip")),
-        *(widget.apply, widget.cancel, widget.train, widget.save, widget.load),
+        *(widget.apply, widget.cancel),
+        *(value for value in vars(widget.training).values() if isinstance(value, PushButton)),
+        *widget.controls.recipe.fields.values(),
     ):
         assert control.tooltip, control.name
     assert "background" in widget.apply.tooltip
@@ -273,8 +265,5 @@ def test_opening_it_does_not_import_torch() -> None:
 
 
 def _reset_button(widget: NoiserWidget, slider):
-    for form in widget:
-        for row in form if hasattr(form, "__iter__") else ():
-            if hasattr(row, "__iter__") and slider in list(row):
-                return row[1]
-    raise AssertionError("no reset beside the slider")
+    (found,) = (row for row in widget.form if hasattr(row, "__iter__") and slider in list(row))
+    return found[1]

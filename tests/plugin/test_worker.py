@@ -13,6 +13,7 @@ from napari.utils import progress
 from napari.utils.notifications import notification_manager
 
 from napari_noiser.plugin.worker import Busy, Run
+from napari_noiser.progress import PartDone
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,27 @@ def test_result_and_events_arrive_on_the_gui_thread(record: Record, wait_for_run
     assert record.results == ["result"]
     assert record.ends == ["finished"]
     assert record.events[-1] == Step(5, 5)
+
+
+def test_parts_that_are_done_move_the_outer_bar(qapp, wait_for_run) -> None:
+    seen, results = [], []
+
+    def look(event) -> None:
+        (bar,) = [bar for bar in progress._all_instances if hasattr(bar, "cancel")]
+        if isinstance(event, PartDone):
+            seen.append((event.result, bar.n, bar.total))
+
+    def job():
+        for done in (1, 2):
+            yield Step(1, 1)
+            yield PartDone(done, 3, f"part {done}")
+        yield Step(1, 1)
+        return "part 3"
+
+    Run("A test", job, results.append, look)
+    wait_for_run()
+    assert seen == [("part 1", 1, 3), ("part 2", 2, 3)]
+    assert results == ["part 3"]
 
 
 def test_cancel_stops_between_two_steps(record: Record, wait_for_run, qtbot) -> None:

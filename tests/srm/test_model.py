@@ -117,6 +117,18 @@ def test_fingerprint_tells_weights_apart(model):
     assert same.fingerprint == model.fingerprint
 
 
+def test_another_name_is_the_same_model(model, tmp_path):
+    other = model.renamed("other")
+    assert (other.name, model.name) == ("other", "mine")
+    assert (other.fingerprint, other.losses) == (model.fingerprint, model.losses)
+    again = load_model(other.save(tmp_path / "file"))
+    assert again.describe() == {**model.describe(), "recipe": other.recipe.to_dict()}
+    assert again.losses == model.losses
+    for name in ("", None):
+        with pytest.raises(TypeError, match="name must be a string that is not empty"):
+            model.renamed(name)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"junk", b"\x80\x04pickle.", b"\x00" * 64, b"\xff" * 64, b"{}" * 50]
 )
@@ -259,21 +271,25 @@ def test_form_that_is_not_bundled_says_what_is(name, channels, ndim):
         load_model(name, channels=channels, ndim=ndim)
 
 
-def test_bundle_holds_three_recipes_in_three_forms():
+def test_bundle_holds_the_papers_recipes_in_three_forms_and_structured_in_one():
     forms = {(1, 2), (3, 2), (1, 3)}
     names = {"noiser", "noiser-es", "noiser-var3"}
-    assert set(BUNDLED) == {(name, *form) for name in names for form in forms}
+    papers = {(name, *form) for name in names for form in forms}
+    assert set(BUNDLED) == papers | {("structured", 1, 2)}
+    assert load_model("structured", channels=3).channels == 1
 
 
 @pytest.mark.parametrize(("name", "channels", "ndim"), BUNDLED)
 def test_bundled_model(name, channels, ndim):
     model = load_model(name, channels=channels, ndim=ndim)
     assert model.recipe == RECIPES[name]
-    assert (model.name, model.seed, model.halo) == (name, 0, 2)
+    assert (model.name, model.seed) == (name, 0)
+    assert model.halo == (19 if name == "structured" else 2)
     assert (model.channels, model.ndim) == (channels, ndim)
     assert model.losses == ()
     file = bundled_file(name, channels, ndim)
-    assert file.stat().st_size < 6000
+    assert file.stat().st_size < (450_000 if name == "structured" else 6000)
+    assert sum(each.numel() for each in model.weights.values()) <= 100_000
     assert set(load_file(file)) == set(model.weights)
 
 

@@ -1,5 +1,6 @@
 """Training is a reproducible, interruptible sequence of steps; it leaves torch's globals alone."""
 
+import copy
 import inspect
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from napari_noiser.progress import drain
+from napari_noiser.srm.exposure import Photons
 from napari_noiser.srm.network import SRM
 from napari_noiser.srm.noise import Gaussian, Palette, PureColour
 from napari_noiser.srm.recipe import RECIPES, Recipe
@@ -273,3 +275,36 @@ def test_total_variation_of_channels_and_volumes_by_hand():
 def test_total_variation_is_zero_across_batch_and_channels():
     image = torch.tensor([0.0, 1.0, 5.0])[None, :, None, None].expand(1, 3, 4, 4)
     assert float(total_variation(image)) == 0
+
+
+def test_all_images_of_a_batch_count():
+    recipe = Recipe(name="several", iterations=3, width=4, size=9, batch=3)
+    network = SRM(1, 4, 2, torch.Generator().manual_seed(0))
+    plain = copy.deepcopy(network)
+    for _ in regress(network, recipe, recipe.training_shape(1, 2), seed=5):
+        pass
+    generator = torch.Generator().manual_seed(5)
+    optimiser = torch.optim.Adam(plain.parameters(), lr=recipe.learning_rate, betas=recipe.betas)
+    signal = torch.empty(3, 1, 9, 9)
+    for _ in range(3):
+        recipe.source.fill(signal, generator)
+        output = plain(signal)
+        loss = (output - signal).abs().mean() + total_variation(output)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    for found, wanted in zip(network.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3, 18, 19, 20, 21, 39])
+def test_restoring_recipes_train_for_any_number_of_steps_and_at_any_size(iterations):
+    recipe = Recipe(
+        name="short",
+        exposure=Photons(),
+        iterations=iterations,
+        width=2,
+        scales=(2,),
+        size=5 + iterations % 4,
+    )
+    assert len(train(recipe, device="cpu").losses) == iterations

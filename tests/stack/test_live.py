@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from plain_reference import scene
 
 from napari_noiser import enhance
+from napari_noiser.srm.fold import FoldedSRM
+from napari_noiser.srm.model import Model, load_model
 from napari_noiser.stack.deferred import Deferred
 from napari_noiser.stack.live import live_image
 from napari_noiser.stack.steps import measure_steps
@@ -49,6 +51,7 @@ CASES: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
     "channels last": (scene((21, 30, 2)), {"axes": "YXC"}),
     "counts": (scene((3, 21, 30)).astype("int64") + 2**60, {"dtype": "uint16"}),
     "small tiles": (scene((3, 40, 50)), {"tile": 16}),
+    "small tiles of volumes": (scene((7, 40, 50)), {"ndim": 3, "tile": 8}),
 }
 ENHANCED = {name: enhance(image, **options) for name, (image, options) in CASES.items()}
 LIVE = {name: live(image, **options) for name, (image, options) in CASES.items()}
@@ -99,6 +102,23 @@ def test_no_more_is_read_than_the_part_and_its_halo() -> None:
     image.read.clear()
     np.asarray(volume[4])
     assert image.read == [(5, 60, 70)]
+
+
+def test_no_more_is_folded_and_rendered_than_is_looked_at(monkeypatch: Any) -> None:
+    model = load_model("noiser")
+    folded: list[Any] = []
+    fold = Model.fold
+    monkeypatch.setattr(Model, "fold", lambda *a: folded.append(1) or fold(*a))
+    planes = live(scene((9, 20, 30)), model=model, statistics="plane")
+    assert not folded
+    np.asarray(planes[4])
+    np.asarray(planes[4:6])
+    assert len(folded) == 2
+    tiles: list[Any] = []
+    respond = FoldedSRM.__call__
+    monkeypatch.setattr(FoldedSRM, "__call__", lambda *a: tiles.append(a[1]) or respond(*a))
+    np.asarray(live(scene((12, 100, 100)), ndim=3)[4])  # one tile is as large as 32 x 32 x 32
+    assert [tile.shape for tile in tiles] == [(1, 1, 5, 100, 100)]
 
 
 def test_it_is_rendered_on_any_number_of_threads() -> None:

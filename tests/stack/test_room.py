@@ -28,7 +28,7 @@ class Cramped:
     def __init__(self, most: int, model: Model = MODEL) -> None:
         self.most, self.model = most, model
         self.channels, self.ndim, self.halo = model.channels, model.ndim, model.halo
-        self.voxel_bytes = model.voxel_bytes
+        self.voxel_bytes, self.restores = model.voxel_bytes, model.restores
         self.failures = 0
 
     def describe(self) -> dict[str, object]:
@@ -41,16 +41,18 @@ class Cramped:
 class CrampedTiles:
     def __init__(self, method: Cramped, folded: object) -> None:
         self.method, self.folded = method, folded
-        self.centre, self.scale = folded.centre, folded.scale
+        self.centre, self.scale, self.step = folded.centre, folded.scale, folded.step
 
     def to(self, device: torch.device) -> CrampedTiles:
         return self
 
-    def __call__(self, tile: Tensor, halo: Halo, scratch: Scratch) -> Tensor:
+    def __call__(
+        self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]
+    ) -> Tensor:
         if tile.numel() > self.method.most:
             self.method.failures += 1
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return self.folded(tile, halo, scratch)
+        return self.folded(tile, halo, scratch, corner)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -242,12 +242,13 @@ class OmeZarr:
         import zarr
 
         lower = real("lower", lower)
-        window = {"start": lower, "end": real("upper", upper, above=lower)}
+        upper = real("upper", upper, above=lower)
         group: Any = zarr.open_group(str(self.path), mode="r+")
         ome = dict(group.attrs["ome"])
         least, most = value_range(self.dtype)
         for channel in ome["omero"]["channels"]:
-            channel["window"] = {"min": least, "max": most, **window}
+            full = {"min": min(least, lower), "max": max(most, upper)}
+            channel["window"] = {**full, "start": lower, "end": upper}
         group.attrs["ome"] = ome
 
     @property

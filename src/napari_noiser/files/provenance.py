@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-__all__ = ["PROVENANCE", "read_provenance"]
+__all__ = ["EARLIER", "PROVENANCE", "read_provenance"]
 
 PROVENANCE = "napari_noiser"
 """The key of a result's provenance, in a file's attributes and a layer's metadata."""
+
+
+EARLIER = {"colours": "balanced", "output": "display"}
+"""What held for results that say nothing of it, since they are older than the choice."""
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 import napari_noiser
 from napari_noiser.files.ome_zarr import OmeZarr
-from napari_noiser.files.provenance import PROVENANCE, read_provenance
+from napari_noiser.files.provenance import EARLIER, PROVENANCE, read_provenance
 from napari_noiser.files.space import Space
 from napari_noiser.files.tif import Tif
 from napari_noiser.files.unfinished import Unfinished
 from napari_noiser.progress import Progress, drain
 from napari_noiser.srm.model import Model
+from napari_noiser.srm.recipe import Recipe
 from napari_noiser.stack.axes import Region
 from napari_noiser.stack.blocks import chunk_grid
 from napari_noiser.stack.display import display_limits
@@ -72,8 +73,8 @@ def enhance_to_file(
     progress : bool or callable
         As in `enhance`.
     **options
-        ndim, statistics, mask, brightness, contrast, device, tile, memory_limit, dtype: as in
-        `enhance`. Axes are those of `space`, or else `axes`.
+        ndim, colours, statistics, mask, output, brightness, contrast, device, tile, memory_limit,
+        dtype: as in `enhance`. Axes are those of `space`, or else `axes`.
 
     Returns
     -------
@@ -136,7 +137,8 @@ class Saving:
             out = _Recorded(self.target, self.unfinished)
             yield from fill_steps(self.work, out, moments, self.unfinished.finished)
             colour = "S" in self.work.stack.layout.axes
-            self.target.set_limits(*display_limits(self.target.levels[0], colour))
+            finest, output = self.target.levels[0], self.work.output
+            self.target.set_limits(*display_limits(finest, colour, output))
             self.unfinished.complete()
         except ValueError:
             if not self.unfinished.finished:  # the image itself cannot be enhanced
@@ -286,6 +288,10 @@ def _go_on(
 
 def _compare(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise a `ValueError` if a file was made of something else, or otherwise, than asked for."""
+    before = {**EARLIER, **before}
+    if "recipe" in before:  # fields that came later had what is now their default
+        before["recipe"] = json.loads(Recipe.from_dict(before["recipe"]).to_json())
+        now = {**now, "recipe": json.loads(Recipe.from_dict(now["recipe"]).to_json())}
     others = sorted(name for name in now if now[name] != before.get(name))
     if others:
         raise ValueError(

@@ -9,25 +9,28 @@ from qtpy.QtGui import QGuiApplication
 
 from napari_noiser.plugin.enhancing import start_enhancing
 from napari_noiser.plugin.script import as_python
+from napari_noiser.plugin.selected import selected_images
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.plugin.worker import Busy
 
-__all__ = ["copy_as_python", "enhance_active", "open_widget"]
+__all__ = ["copy_as_python", "enhance_selected", "open_widget"]
 
 
-def enhance_active(viewer: Viewer, layer: Layer | None = None) -> None:
-    """Enhance the active layer with the preferred settings, without any dialog.
+def enhance_selected(viewer: Viewer, layer: Layer | None = None) -> None:
+    """Enhance the selected images with the preferred settings, without any dialog.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Gets the result as a new layer, when it is done.
+        Gets each result as a new layer, when it is done.
     layer : napari.layers.Layer, optional
-        The active layer; others than images are refused with a message.
+        The active layer, which there is if but one is selected; others than images are refused
+        with a message.
     """
+    images = [layer] if layer is not None else selected_images(viewer.layers)
     try:
-        start_enhancing(viewer, ImageSource.of(layer), Settings.preferred())
+        start_enhancing(viewer, [*map(ImageSource.of, images or [None])], Settings.preferred())
     except (TypeError, ValueError, Busy) as error:
         show_warning(str(error))
 

@@ -8,7 +8,8 @@ from magicgui.widgets import RadioButtons
 from napari import Viewer
 
 from napari_noiser.plugin.comparison import Comparison
-from napari_noiser.plugin.controls import Controls, Note
+from napari_noiser.plugin.controls import Controls
+from napari_noiser.plugin.forms import Note
 from napari_noiser.plugin.keeping import Enhanced
 from napari_noiser.plugin.sections import Section
 from napari_noiser.plugin.shown import (
@@ -54,6 +55,7 @@ class CompareSection(Section):
             "honest baseline. Zoom and place stay the same, and with “all layers” "
             "everything comes back as it was.",
         )
+        self.choice.native.setStyleSheet("QGroupBox { margin-top: 0; }")  # no title needs room
         self.note = Note()
         self.extend([self.choice, self.note])
         self._open = True
@@ -65,7 +67,8 @@ class CompareSection(Section):
     def _connect(self) -> None:
         self.choice.changed.connect(self._update)
         self.controls.image.changed.connect(self._on_image)
-        self.controls.statistics.changed.connect(self._on_statistics)
+        for control in (self.controls.colours, self.controls.statistics):
+            control.changed.connect(self._on_exposure)
         self.viewer.layers.events.inserted.connect(self._on_inserted)
         self.viewer.layers.events.removed.connect(self._on_removed)
 
@@ -127,10 +130,10 @@ class CompareSection(Section):
         if self._run is not None:
             return
         try:
-            source, statistics = self.controls.source, self.controls.statistics.value
+            source, exposure = self.controls.source, self._exposure()
             self._run = Run(
                 f"Measuring {source.name}",
-                lambda: closed_form_look(source, statistics),
+                lambda: closed_form_look(source, **exposure),
                 self._show_closed,
                 self._on_event,
                 self._on_end,
@@ -146,7 +149,7 @@ class CompareSection(Section):
         if self._open and self.choice.value in _WANTED:
             self._closed = Shown(look, "closed form")
             self.viewer.add_layer(self._closed.layer)
-            self._on_statistics()  # another may have been chosen meanwhile
+            self._on_exposure()  # another may have been chosen meanwhile
 
     def _on_end(self, outcome: str) -> None:
         self._run = None
@@ -155,10 +158,15 @@ class CompareSection(Section):
 
     # what changes around
 
-    def _on_statistics(self) -> None:
+    def _on_exposure(self) -> None:
         if self._closed is not None:
-            method = closed_form_method(self._closed.measured.source)
-            self._closed.show(method, statistics=self.controls.statistics.value, device="cpu")
+            exposure = self._exposure()
+            method = closed_form_method(self._closed.measured.source, exposure["colours"])
+            self._closed.show(method, device="cpu", **exposure)
+
+    def _exposure(self) -> dict[str, Any]:
+        names = ("colours", "statistics")
+        return {name: getattr(self.controls, name).value for name in names}
 
     def _on_image(self) -> None:
         if self._open:

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
 
 from magicgui.widgets import (
     ComboBox,
-    Container,
     FileEdit,
     FloatSlider,
-    Label,
-    PushButton,
     SpinBox,
-    Widget,
 )
 from napari import Viewer
 from napari.layers import Image
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QSizePolicy
 
+from napari_noiser.plugin.forms import NARROW
+from napari_noiser.plugin.models import ModelList
+from napari_noiser.plugin.recipe_editor import RecipeEditor
 from napari_noiser.plugin.region_controls import region_controls
+from napari_noiser.plugin.selected import OtherImages, selected_images, sources_of
 from napari_noiser.plugin.settings import DEVICES, DTYPES, KEEPS, Settings
 from napari_noiser.plugin.shown import is_preview
 from napari_noiser.plugin.source import ImageSource, axes_choices, guess_axes
-from napari_noiser.srm.recipe import RECIPES, Recipe
 
-if TYPE_CHECKING:
-    from napari_noiser.srm.model import Model
+__all__ = ["Controls"]
 
-__all__ = ["Controls", "Note", "form", "resettable", "row"]
-
-_LABEL_WIDTH = 105  # napari's font is wider than the one that magicgui measures labels in
+_OUTPUT = [("a display", "display"), ("light, denoised", "intensity")]
+_COLOURS = [("balanced (gray world)", "balanced"), ("kept", "kept")]
 _RENDER = [("planes (2-D)", 2), ("volumes (3-D)", 3)]
 _EXPOSURE = [("whole series", "stack"), ("each time point", "volume"), ("each plane", "plane")]
 _KEEP = list(zip(("in memory", "live, as you look", "on disk"), KEEPS, strict=True))
-_NARROW = 28  # a button of one character
 _NO_IMAGE = (
     "Open an image first (File > Open Sample > napari-noiser has dim ones). Points, labels, "
     "shapes and other layers have no brightness to enhance."
@@ -53,9 +46,11 @@ class Controls:
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
-        self.models: list[Model] = []
         preferred = Settings.preferred()
         self._make_choices(preferred)
+        self.others = OtherImages(viewer)
+        self._selected = viewer.layers.selection.events.changed
+        self._selected.connect(self.show_selected)
         self.region, self.leave_out, self.all_planes = region_controls(viewer)
         self._make_keeping(preferred)
         self._make_sliders()
@@ -65,7 +60,9 @@ class Controls:
         self.keep.changed.connect(self.show_folder)
         for control in (self.image, self.region, self.leave_out):
             control.changed.connect(self.show_all_planes)
-        self._on_model()
+        self.others.changed.connect(self.show_selected)
+        for control in (self.image, self.colours, self.ndim):
+            control.changed.connect(self._on_form)
 
     def _make_choices(self, preferred: Settings) -> None:
         self.image = ComboBox(
@@ -83,12 +80,13 @@ class Controls:
             tooltip="What each axis is: T time, C channel (a dye), Z depth, Y and X the plane, "
             "S the red, green and blue of a colour image. Correct it if it was guessed wrong.",
         )
-        self.model = ComboBox(
-            label="model",
-            choices=self._model_choices,
-            value=preferred.model,
-            tooltip="What was learned from noise. noiser, noiser-es and noiser-var3 are ready to "
-            "use; other recipes train first. Trained and loaded models follow below them.",
+        self.model = ModelList(preferred.model)
+        self.colours = ComboBox(
+            label="colours",
+            choices=_COLOURS,
+            tooltip="Balanced: a colour cast is removed like a lack of light, so that the image "
+            "is gray on average. Kept: red, green and blue are brightened alike: what is red "
+            "stays red, as it should in a stained section.",
         )
         self.ndim = ComboBox(
             label="render",
@@ -103,11 +101,18 @@ class Controls:
             tooltip="What is brightened alike. Whole series: no flicker, and bleaching stays "
             "visible. Each plane: every plane comes out equally bright.",
         )
-        self.dtype = ComboBox(
+        self.output = ComboBox(
             label="result",
+            choices=_OUTPUT,
+            tooltip="A display is for looking: well lit, and not linear. Light is denoised and "
+            "left in the units of the image, for a model that learned to see it through noise.",
+        )
+        self.dtype = ComboBox(
+            label="number type",
             choices=DTYPES,
             value=preferred.dtype,
-            tooltip="float32 runs from 0 to 1. uint16 and uint8 take less room and open in Fiji.",
+            tooltip="Of the result. float32 runs from 0 to 1 in a display; uint16 and uint8 take "
+            "less room and open in Fiji.",
         )
         self.device = ComboBox(
             label="compute on",
@@ -134,7 +139,7 @@ class Controls:
             "there. The preferences can name a folder once and for all.",
         )
         self.results_folder.choose_btn.text = "…"
-        self.results_folder.choose_btn.max_width = _NARROW
+        self.results_folder.choose_btn.max_width = NARROW
 
     def _make_sliders(self) -> None:
         self.brightness = FloatSlider(
@@ -155,30 +160,23 @@ class Controls:
         )
 
     def _make_training(self) -> None:
-        self.training_steps = SpinBox(
-            label="training steps",
-            min=1,
-            max=100_000,
-            tooltip="How long to learn. The recipe's own number is filled in.",
-        )
         self.seed = SpinBox(
             label="seed",
             min=0,
             max=2**31 - 1,
             tooltip="Another seed, another noise, a slightly different model.",
         )
+        self.recipe = RecipeEditor(self.model.recipe, self.seed)
 
     @property
     def settings(self) -> Settings:
-        """What the controls say, as the console would take it."""
-        names = (field.name for field in fields(Settings))
-        return Settings(**{name: getattr(self, name).value for name in names})
+        """What the controls say, as the console would take it.
 
-    @property
-    def recipe(self) -> Recipe:
-        """The chosen recipe, or the chosen model's."""
-        chosen = self.model.value
-        return RECIPES[chosen] if isinstance(chosen, str) else chosen.recipe
+        Raises a `ValueError` if the chosen recipe is to be trained first, and edited wrongly.
+        """
+        names = (field.name for field in fields(Settings))
+        chosen = Settings(**{name: getattr(self, name).value for name in names})
+        return replace(chosen, model=self.recipe.recipe) if self.model.trains_first else chosen
 
     @property
     def source(self) -> ImageSource:
@@ -188,9 +186,16 @@ class Controls:
         return ImageSource.of(self.image.value, self.axes.value)
 
     @property
+    def sources(self) -> list[ImageSource]:
+        """The chosen image, and those that are enhanced with it; raises as `source` does."""
+        return sources_of([self.image.value, *self.others.images], self.source.axes)
+
+    @property
     def samples(self) -> int:
         """How many samples a model for the chosen image sees together."""
-        return 3 if self.image.value is not None and self.image.value.rgb else 1
+        colour = self.image.value is not None and self.image.value.rgb
+        alone = self.colours.value == "kept" or self.model.recipe.restores
+        return 3 if colour and not alone else 1
 
     def refresh(self) -> None:
         """Offer the layers that the viewer has now; a choice that still stands is kept."""
@@ -204,22 +209,9 @@ class Controls:
                 control.changed.emit(control.value)
 
     def choose_active(self) -> None:
-        """Choose the viewer's active layer, if it is an image."""
-        if isinstance(active := self._viewer.layers.selection.active, Image):
-            self.image.value = active
-
-    def add_model(self, model: Model) -> None:
-        """Offer a trained or loaded model, and choose it."""
-        self.models.append(model)
-        self.model.reset_choices()
-        self.model.value = model
-
-    def _model_choices(self, box: object) -> list[tuple[str, str | Model]]:
-        named = [(name, name) for name in RECIPES]
-        return named + [
-            (f"{each.name}, {each.channels} ch, {each.ndim}-D, {each.fingerprint[:6]}", each)
-            for each in self.models
-        ]
+        """Choose the viewer's active layer, if it is an image, or the first selected one."""
+        if images := selected_images(self._viewer.layers):
+            self.image.value = images[0]
 
     def show_all_planes(self) -> None:
         """Show its control if there are regions, and planes that they might hold on."""
@@ -230,7 +222,26 @@ class Controls:
         """Show the folder's control if results are kept on disk."""
         self.results_folder.visible = self.keep.value == "disk"
 
+    def show_output(self) -> None:
+        """Show the choice of what results show, if the model leaves one."""
+        self.output.visible = restores = self.model.recipe.restores
+        if not restores:
+            self.output.value = "display"
+
+    def show_selected(self) -> None:
+        """Show the other images that are selected, and the choice of colours if there are some."""
+        chosen = self.image.value
+        self.others.show_for(chosen)
+        images = [] if chosen is None else [chosen, *self.others.images]
+        balanced = not self.model.recipe.restores  # or else there is nothing to choose
+        self.colours.visible = balanced and any(each.rgb for each in images)
+
+    def on_close(self) -> None:
+        """Let go of the viewer: the widget is closing."""
+        self._selected.disconnect(self.show_selected)
+
     def _on_image(self) -> None:
+        self.show_selected()
         self._guess_axes()
         if self.image.value is not None:
             self.image.value.events.axis_labels.connect(self._guess_axes)
@@ -245,47 +256,12 @@ class Controls:
             self.axes.value = guess_axes(self.image.value)
 
     def _on_model(self) -> None:
-        self.training_steps.value = self.recipe.iterations
-        if not isinstance(self.model.value, str):
+        self.recipe.show_recipe(self.model.recipe)
+        self.show_output()
+        self.show_selected()
+        if self.model.own:
             self.ndim.value = self.model.value.ndim
 
-
-def form(*widgets: Widget) -> Container:
-    """Return widgets below each other, their labels in one column."""
-    container = Container(widgets=widgets, label="")
-    container.margins = (0, 0, 0, 0)
-    for label in container.native.findChildren(QLabel):
-        label.setMinimumWidth(_LABEL_WIDTH)
-    return container
-
-
-class Note(Label):
-    """A text that breaks its lines where the dock ends, and takes no room while it is empty."""
-
-    def __init__(self) -> None:
-        super().__init__(value="", visible=False)
-        self.native.setWordWrap(True)
-        self.native.setTextFormat(Qt.TextFormat.PlainText)  # errors may hold anything
-        self.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-
-    def say(self, text: str) -> None:
-        """Show a text, or nothing."""
-        self.value, self.visible = text, bool(text)
-
-
-def row(*widgets: Widget) -> Container:
-    """Return widgets side by side."""
-    container = Container(widgets=widgets, layout="horizontal", labels=False, label="")
-    container.margins = (0, 0, 0, 0)
-    return container
-
-
-def resettable(slider: FloatSlider) -> Container:
-    """Return a slider beside a button that puts it back to where it is now."""
-    start = slider.value
-    button = PushButton(text="↺", tooltip=f"Back to {start:g}")
-    button.max_width = _NARROW
-    button.changed.connect(lambda: setattr(slider, "value", start))
-    both = row(slider, button)
-    both.label, both.tooltip = slider.label, slider.tooltip
-    return both
+    def _on_form(self) -> None:
+        self.model.show_for(self.samples, self.ndim.value)
+        self.recipe.check_for(self.samples, self.ndim.value)

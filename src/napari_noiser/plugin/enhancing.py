@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from napari import Viewer
 from napari.layers import Image
 from napari.utils.notifications import show_info
 
-from napari_noiser.plugin.jobs import enhance_job
+from napari_noiser.plugin.jobs import enhance_each
 from napari_noiser.plugin.keeping import Enhanced, Filling
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.plugin.worker import Run
-from napari_noiser.progress import Event
+from napari_noiser.progress import Event, PartDone
 
 __all__ = ["start_enhancing"]
 
@@ -23,31 +24,31 @@ _REFRESH = 1.0  # seconds between two looks at a result that fills in
 
 def start_enhancing(
     viewer: Viewer,
-    source: ImageSource,
+    sources: Sequence[ImageSource],
     settings: Settings,
     on_enhanced: Callable[[Enhanced], object] = lambda enhanced: None,
     on_event: Callable[[Event], object] = lambda event: None,
     on_end: Callable[[str], object] = lambda outcome: None,
 ) -> Run:
-    """Start enhancing in the background and add the result to a viewer.
+    """Start enhancing in the background, and add each result to a viewer once it is finished.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Gets the result.
-    source : ImageSource
-        What to enhance.
+        Gets the results.
+    sources : sequence of ImageSource
+        What to enhance, one after the other.
     settings : Settings
         How.
     on_enhanced : callable
-        Gets the result, once its layer is in the viewer.
+        Gets each result, once its layer is in the viewer.
     on_event, on_end : callable
         As in `Run`.
 
     Returns
     -------
     Run
-        To be cancelled.
+        To be cancelled: results that are finished stay.
 
     Raises
     ------
@@ -61,23 +62,27 @@ def start_enhancing(
             "Choose a folder for results on disk, in the widget or in "
             "Preferences > Plugins > napari-noiser"
         )
-    shown = _Result(viewer, source)
     settings = settings.taken()
+    waiting = deque(_Result(viewer, source) for source in sources)
 
     def event(event: Event) -> None:
-        shown.fill_in(event)
-        on_event(event)
+        if isinstance(event, PartDone):
+            result(event.result)
+        else:
+            waiting[0].fill_in(event)
+            on_event(event)
 
     def result(enhanced: Enhanced) -> None:
-        shown.finish(enhanced)
+        waiting.popleft().finish(enhanced)
         on_enhanced(enhanced)
 
     def end(outcome: str) -> None:
-        shown.end(outcome)
+        if waiting:
+            waiting[0].end(outcome)
         on_end(outcome)
 
-    title = f"Enhancing {source.name}"
-    return Run(title, lambda: enhance_job(source, settings), result, event, end)
+    what = sources[0].name if len(sources) == 1 else f"{len(sources)} images"
+    return Run(f"Enhancing {what}", lambda: enhance_each(sources, settings), result, event, end)
 
 
 class _Result:
@@ -94,7 +99,7 @@ class _Result:
         if not isinstance(event, Filling):
             return
         self._filling = event
-        if event.stage != "render" or monotonic() < self._looked + _REFRESH:
+        if not event.stage.endswith("render") or monotonic() < self._looked + _REFRESH:
             return
         if self._layer is None:
             name = event.folder.name.removesuffix(".ome.zarr.partial")

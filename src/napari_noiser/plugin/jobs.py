@@ -5,7 +5,8 @@ torch is imported in here, on the worker's thread: it takes seconds, and Qt must
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,18 @@ from napari_noiser.plugin.keeping import Enhanced, keep_in_memory, keep_live, ke
 from napari_noiser.plugin.region import statistics_mask
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.source import ImageSource
-from napari_noiser.progress import Event
+from napari_noiser.progress import Event, PartDone, mapped
 
 if TYPE_CHECKING:
     from napari_noiser.srm.model import Model
     from napari_noiser.srm.recipe import Recipe
+    from napari_noiser.stack.axes import Layout
 
-__all__ = ["enhance_job", "to_train", "train_job"]
+__all__ = ["ImageFailed", "enhance_each", "enhance_job", "to_train", "train_job"]
+
+
+class ImageFailed(Exception):
+    """Raised where one of several images cannot be enhanced: it says which one."""
 
 
 def train_job(
@@ -31,38 +37,112 @@ def train_job(
     return (yield from train_steps(recipe, channels=channels, ndim=ndim, device=device, seed=seed))
 
 
-def enhance_job(source: ImageSource, settings: Settings) -> Generator[Event, None, Enhanced]:
-    """Enhance a layer's image; train the model first, if settings have but its recipe."""
-    from napari_noiser.stack.values import Stack
+def enhance_job(
+    source: ImageSource, settings: Settings, trained: dict[int, Model] | None = None
+) -> Generator[Event, None, Enhanced]:
+    """Enhance a layer's image; train the model first, if settings have but its recipe.
 
-    ndim, model = settings.ndim, settings.model
-    layout = Stack.of(source.array, source.axes, ndim).layout
-    layout.check_statistics(settings.statistics)  # before training, which would be in vain
+    Parameters
+    ----------
+    source : ImageSource
+        What to enhance.
+    settings : Settings
+        How.
+    trained : dict, optional
+        Models that need not be trained again, by their channels; one trained here is added.
+    """
+    channels = _checked(source, settings).channels(settings.colours)
     mask = statistics_mask(
         settings.region, settings.leave_out, source, all_planes=settings.all_planes
     )
-    recipe = to_train(settings, layout.samples)
+    trained = {} if trained is None else trained
+    new, model = None, settings.model
+    recipe = to_train(settings, channels)
     if recipe is not None:
-        model = yield from train_job(recipe, layout.samples, ndim, settings.device, settings.seed)
+        channels = 1 if recipe.restores else channels  # it keeps colours: one by one is better
+        if channels not in trained:
+            new = trained[channels] = yield from train_job(
+                recipe, channels, settings.ndim, settings.device, settings.seed
+            )
+        model = trained[channels]
     options = {**settings.options, "mask": mask}
     enhanced = yield from _kept(source, model, settings, options)
-    provenance = {**enhanced.provenance, **settings.regions}
-    return replace(enhanced, provenance=provenance, trained=recipe is not None)
+    return replace(enhanced, provenance={**enhanced.provenance, **settings.regions}, trained=new)
 
 
-def to_train(settings: Settings, samples: int) -> Recipe | None:
+def enhance_each(
+    sources: Sequence[ImageSource], settings: Settings
+) -> Generator[Event, None, Enhanced]:
+    """Enhance one image after the other with the same settings, each by its own moments.
+
+    Parameters
+    ----------
+    sources : sequence of ImageSource
+        One at least.
+    settings : Settings
+        For all of them; a model that has to be trained is trained once.
+
+    Yields
+    ------
+    Event
+        As of `enhance_job`; of several images the stage names the one. A `PartDone` with what it
+        is enhanced to comes after each but the last.
+
+    Returns
+    -------
+    Enhanced
+        The last one.
+
+    Raises
+    ------
+    ImageFailed
+        If one of several images cannot be enhanced; those before it are finished.
+    """
+    if len(sources) == 1:
+        return (yield from enhance_job(sources[0], settings))
+    trained: dict[int, Model] = {}
+    for source in sources:
+        with _named(source):
+            _checked(source, settings)  # before any work
+    for done, source in enumerate(sources, start=1):
+        with _named(source):
+            enhanced = yield from mapped(
+                enhance_job(source, settings, trained),
+                lambda event, name=source.name: replace(event, stage=f"{name}: {event.stage}"),
+            )
+        if done < len(sources):
+            yield PartDone(done, len(sources), enhanced)
+    return enhanced
+
+
+@contextmanager
+def _named(source: ImageSource) -> Iterator[None]:
+    """Say of an error which image it is about."""
+    try:
+        yield
+    except Exception as error:
+        raise ImageFailed(f"{source.name}: {error}") from error
+
+
+def _checked(source: ImageSource, settings: Settings) -> Layout:
+    """Return an image's layout, if it goes with the settings: else training would be in vain."""
+    from napari_noiser.stack.values import Stack
+
+    layout = Stack.of(source.array, source.axes, settings.ndim).layout
+    layout.check_statistics(settings.statistics)
+    return layout
+
+
+def to_train(settings: Settings, channels: int) -> Recipe | None:
     """Return the recipe that a model must be trained by first, if there is none yet."""
-    from napari_noiser.srm.model import BUNDLED
-    from napari_noiser.srm.recipe import RECIPES, Recipe
+    from napari_noiser.srm.recipe import RECIPES, Recipe, bundled_form
 
     model = settings.model
     if isinstance(model, Recipe):
         return model
-    if model not in RECIPES or (model, samples, settings.ndim) in BUNDLED:
+    if model not in RECIPES or bundled_form(model, channels, settings.ndim):
         return None
-    if settings.training_steps is None:
-        return RECIPES[model]
-    return replace(RECIPES[model], iterations=settings.training_steps)
+    return RECIPES[model]
 
 
 def _kept(

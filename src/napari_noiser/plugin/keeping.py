@@ -5,8 +5,7 @@ torch is imported in here, on the worker's thread: it takes seconds, and Qt must
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import partial, wraps
 from math import prod
@@ -19,7 +18,7 @@ import numpy as np
 from napari_noiser.plugin.naming import begin_or_resume
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.plugin.threads import few_threads
-from napari_noiser.progress import Event
+from napari_noiser.progress import Event, mapped
 from napari_noiser.stack.free_memory import free_memory
 
 if TYPE_CHECKING:
@@ -49,20 +48,17 @@ class Enhanced:
         How it was made, and how far it is from its raw data.
     limits : pair of float
         Contrast limits.
-    model : Model
-        What rendered it.
     report : Report
         What it made of the image.
-    trained : bool
-        Whether the model was trained on the way.
+    trained : Model, optional
+        What rendered it, if it was trained on the way.
     """
 
     data: Any
     provenance: dict[str, Any]
     limits: tuple[float, float]
-    model: Model
     report: Report
-    trained: bool = False
+    trained: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ def keep_in_memory(
     if work.out is None:
         _check_memory(prod(work.stack.layout.shape) * work.dtype.itemsize)
     array = yield from render_steps(work)
-    return _enhanced(source, array, work.describe(), work.method)
+    return _enhanced(source, array, work.describe())
 
 
 def keep_live(
@@ -127,7 +123,7 @@ def keep_live(
         moments = yield from measure_steps(work)
         work.room.release()
         views.append(_politely_read(live_image(work, moments)))
-    return _enhanced(source, _one_or_all(views), works[0].describe(), works[0].method)
+    return _enhanced(source, _one_or_all(views), works[0].describe())
 
 
 def keep_on_disk(
@@ -150,7 +146,7 @@ def keep_on_disk(
     saving = begin_or_resume(source, model, Path(folder), options)
     looked_at = _one_or_all([_looked_at(level) for level in saving.target.levels])
     begun = partial(Filling, data=looked_at, folder=saving.unfinished.folder)
-    path = yield from _mapped(
+    path = yield from mapped(
         saving.steps(), lambda event: begun(event.done, event.total, event.stage)
     )
     finished = [
@@ -158,20 +154,18 @@ def keep_on_disk(
         for level in OmeZarr.open(path, source.axes).levels
     ]
     provenance = {**saving.work.describe(), "path": str(path)}
-    return _enhanced(source, _one_or_all(finished), provenance, saving.work.method)
+    return _enhanced(source, _one_or_all(finished), provenance)
 
 
-def _enhanced(
-    source: ImageSource, data: Any, provenance: dict[str, Any], model: Model
-) -> Enhanced:
+def _enhanced(source: ImageSource, data: Any, provenance: dict[str, Any]) -> Enhanced:
     """Look at a few parts of a finished result: how to show it, and what it made of the image."""
     from napari_noiser.plugin.report import report_on
     from napari_noiser.stack.display import display_limits
 
     finest = data[0] if isinstance(data, list) else data
-    limits = display_limits(finest, source.rgb)
+    limits = display_limits(finest, source.rgb, provenance["output"])
     report = report_on(source.array, finest, source.axes)
-    return Enhanced(data, {**provenance, **report.provenance}, limits, model, report)
+    return Enhanced(data, {**provenance, **report.provenance}, limits, report)
 
 
 def _check_memory(needed: int) -> None:
@@ -210,19 +204,6 @@ def _politely_read(view: Deferred) -> Deferred:
             return read(box)
 
     return replace(view, read=politely)
-
-
-def _mapped(
-    steps: Generator[Event, None, Any], change: Callable[[Event], Filling]
-) -> Generator[Filling, None, Any]:
-    """Yield other events for a generator's own, and return what it returns."""
-    with closing(steps):
-        while True:
-            try:
-                event = next(steps)
-            except StopIteration as stop:
-                return stop.value
-            yield change(event)
 
 
 def _looked_at(level: Any) -> Deferred:

@@ -43,8 +43,8 @@ def enhance_layer(
     progress : bool or callable
         As in `enhance`: dask's own affair, if the layer's data are a dask array.
     **options
-        ndim, statistics, mask, brightness, contrast, device, tile, memory_limit, dtype, out: as
-        in `enhance`.
+        ndim, colours, statistics, mask, output, brightness, contrast, device, tile, memory_limit,
+        dtype, out: as in `enhance`.
 
     Returns
     -------
@@ -114,8 +114,8 @@ def live_layer(
     progress : bool or callable
         As in `enhance`, of the measuring.
     **options
-        ndim, statistics, mask, brightness, contrast, device, tile, memory_limit, dtype: as in
-        `enhance`.
+        ndim, colours, statistics, mask, output, brightness, contrast, device, tile, memory_limit,
+        dtype: as in `enhance`.
 
     Returns
     -------
@@ -182,4 +182,5 @@ def _show_lazily(
     work = plan_lazily(source.array, model, axes=source.axes, progress=progress, **options)
     work = work.measured()
     result = work.result()
-    return source.result(result, work.describe(), display_limits(result, source.rgb))
+    made = work.describe()
+    return source.result(result, made, display_limits(result, source.rgb, made["output"]))

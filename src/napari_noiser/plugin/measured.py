@@ -5,25 +5,32 @@ torch is imported in here, off the GUI thread: it takes seconds, and Qt must not
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.progress import Event
-from napari_noiser.stack.axes import Layout, Statistics
+from napari_noiser.stack.axes import Colours, Layout, Region, Statistics
 
 if TYPE_CHECKING:
     from napari_noiser.stack.deferred import Deferred
+    from napari_noiser.stack.live import Responses
+    from napari_noiser.stack.render import Response
     from napari_noiser.stack.steps import Moments
     from napari_noiser.stack.values import Stack
-    from napari_noiser.stack.work import Method
+    from napari_noiser.stack.work import Method, Work
 
 __all__ = ["Measured", "Picture", "measure"]
+
+_TONE = ("brightness", "contrast", "dtype")  # what a response does not depend on
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -66,11 +73,15 @@ class Measured:
     moments: tuple[Moments, ...]
     mask: str | None = None
     _merged: dict[str, list[Moments]] = field(default_factory=dict, repr=False)
+    _responding: dict[str, list[_Remembering[list[Response]]]] = field(
+        default_factory=dict, repr=False
+    )
 
     def picture(
         self,
         model: str | PathLike[str] | Method = "noiser",
         *,
+        colours: Colours = "balanced",
         statistics: Statistics = "stack",
         **options: Any,
     ) -> Picture:
@@ -78,7 +89,7 @@ class Measured:
 
         Parameters
         ----------
-        model, statistics : see `napari_noiser.enhance`
+        model, colours, statistics : see `napari_noiser.enhance`
             The model is for the samples and dimensions that were measured.
         **options
             brightness, contrast, device, dtype: as in `napari_noiser.enhance`.
@@ -93,20 +104,35 @@ class Measured:
         TypeError, ValueError
             As in `napari_noiser.enhance`; or if a recipe has to be trained first.
         """
-        from napari_noiser.stack.live import live_image
+        from napari_noiser.stack.live import toned_image
         from napari_noiser.stack.work import plan
 
         layout = self.stacks[0].layout
-        check_trained(model, layout)
-        options |= {"axes": layout.axes, "ndim": layout.ndim, "statistics": statistics}
+        check_trained(model, layout, colours)
+        options |= {"axes": layout.axes, "ndim": layout.ndim}
+        options |= {"colours": colours, "statistics": statistics}
         # A plan looks at shape and type only: nothing is read for it.
         works = [
             replace(plan(_nothing(level, stack), model, **options), stack=stack)
             for level, stack in zip(self.source.levels, self.stacks, strict=True)
         ]
-        exposures = self._exposures(statistics)
-        views = [live_image(work, each) for work, each in zip(works, exposures, strict=True)]
-        return Picture(views, {**works[0].describe(), "mask": self.mask})
+        described = works[0].describe()
+        response = str({name: each for name, each in described.items() if name not in _TONE})
+        if response not in self._responding:
+            self._responding.clear()
+            self._responding[response] = self._respond(works)
+        both = zip(works, self._responding[response], strict=True)
+        views = [toned_image(work, respond) for work, respond in both]
+        return Picture(views, {**described, "mask": self.mask})
+
+    def _respond(self, works: list[Work]) -> list[_Remembering[list[Response]]]:
+        """Return what responds to each level, and holds on to what is in view."""
+        from napari_noiser.stack.live import Responses
+
+        exposures = self._exposures(works[0].statistics)
+        both = zip(works, exposures, strict=True)
+        each = [Responses(work, moments) for work, moments in both]
+        return [_Remembering(partial(_all_of, one)) for one in each]
 
     def _exposures(self, statistics: Statistics) -> list[Moments]:
         if statistics not in self._merged:
@@ -122,6 +148,7 @@ def measure(
     model: str | PathLike[str] | Method = "noiser",
     *,
     ndim: int = 2,
+    colours: Colours = "balanced",
     mask: Any = None,
     device: str = "auto",
 ) -> Generator[Event, None, Measured]:
@@ -133,7 +160,7 @@ def measure(
         Each level of a multiscale layer is measured for itself.
     model : str, path or Method
         Any that sees the same samples and dimensions as those to be shown.
-    ndim, mask, device
+    ndim, colours, mask, device
         As in `napari_noiser.enhance`.
 
     Yields
@@ -155,8 +182,9 @@ def measure(
     from napari_noiser.stack.steps import check_signal, measure_steps
     from napari_noiser.stack.work import plan
 
-    check_trained(model, Layout.of(tuple(source.array.shape), source.axes, ndim))
-    options: dict[str, Any] = {"axes": source.axes, "ndim": ndim, "device": device}
+    check_trained(model, Layout.of(tuple(source.array.shape), source.axes, ndim), colours)
+    options: dict[str, Any] = {"axes": source.axes, "ndim": ndim}
+    options |= {"colours": colours, "device": device}
     each_alone = "plane" if ndim == 2 else "volume"
     works = [
         plan(
@@ -178,7 +206,7 @@ def measure(
         work.room.release()
         check_signal(merged(moments, work.stack.layout, "stack").values())
         found.append(moments)
-    stacks = tuple(replace(work.stack, array=_Remembering(work.stack.array)) for work in works)
+    stacks = tuple(replace(work.stack, array=_held(work.stack.array)) for work in works)
     return Measured(source, stacks, tuple(found), works[0].describe()["mask"])
 
 
@@ -191,13 +219,12 @@ def merged(moments: Moments, layout: Layout, statistics: Statistics) -> Moments:
     return exposures
 
 
-def check_trained(model: Any, layout: Layout) -> None:
+def check_trained(model: Any, layout: Layout, colours: Colours) -> None:
     """Raise a `ValueError` if a model is the name of a recipe that has to be trained first."""
-    from napari_noiser.srm.model import BUNDLED
-    from napari_noiser.srm.recipe import RECIPES, Recipe
+    from napari_noiser.srm.recipe import RECIPES, Recipe, bundled_form
 
-    form = (model, layout.samples, layout.ndim)
-    named = isinstance(model, str) and model in RECIPES and form not in BUNDLED
+    form = (layout.channels(colours), layout.ndim)
+    named = isinstance(model, str) and model in RECIPES and not bundled_form(model, *form)
     if named or isinstance(model, Recipe):
         name = model if named else model.name
         raise ValueError(f"{name} has to be trained first for this image: press Train")
@@ -208,15 +235,29 @@ def _nothing(level: Any, stack: Stack) -> NDArray[Any]:
     return np.broadcast_to(np.zeros((), level.dtype), stack.layout.shape)
 
 
-class _Remembering:
-    """An array that holds on to the part last read: a slider asks for the same one again."""
+def _all_of(respond: Responses, box: Region) -> list[Response]:
+    return list(respond(box))
 
-    def __init__(self, array: Any) -> None:
-        self._array = array
-        self._last: tuple[Any, NDArray[Any]] | None = None
 
-    def __getitem__(self, box: tuple[slice, ...]) -> NDArray[Any]:
-        last = self._last  # one look: others may read on another thread
+def _held(array: Any) -> _Remembering[NDArray[Any]]:
+    """Return an array that holds on to the part last read."""
+    return _Remembering(lambda box: np.asarray(array[box]))
+
+
+class _Remembering(Generic[Value]):
+    """A function of a box that holds on to its last value: a slider asks for the same one again.
+
+    It is also called by an index in brackets, as an array.
+    """
+
+    def __init__(self, function: Callable[[Region], Value]) -> None:
+        self._function = function
+        self._last: tuple[Region, Value] | None = None
+
+    def __call__(self, box: Region) -> Value:
+        last = self._last  # one look: others may ask on another thread
         if last is None or last[0] != box:
-            last = self._last = box, np.asarray(self._array[box])
+            last = self._last = box, self._function(box)
         return last[1]
+
+    __getitem__ = __call__

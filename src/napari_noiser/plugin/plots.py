@@ -9,8 +9,9 @@ from napari import Viewer
 from napari.utils.theme import get_theme
 
 from napari_noiser.plugin import figures
-from napari_noiser.plugin.controls import Controls, Note
+from napari_noiser.plugin.controls import Controls
 from napari_noiser.plugin.figures import Figure
+from napari_noiser.plugin.forms import Note
 from napari_noiser.plugin.keeping import Enhanced
 from napari_noiser.plugin.sections import Section
 from napari_noiser.progress import Event

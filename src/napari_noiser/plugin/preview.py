@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from napari import Viewer
 from superqt.utils import QSignalThrottler
 
 from napari_noiser.files.provenance import PROVENANCE
-from napari_noiser.plugin.controls import Controls, Note
+from napari_noiser.plugin.controls import Controls
+from napari_noiser.plugin.following import Following
+from napari_noiser.plugin.forms import Note
 from napari_noiser.plugin.keeping import Enhanced
 from napari_noiser.plugin.sections import Section
 from napari_noiser.plugin.shown import FirstLook, Shown, newest_result, preview_look
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PreviewSection"]
 
+_STILL = "The preview still shows the last choice."
 _PAUSE = 30  # milliseconds between two pictures: a slider makes hundreds of moves a second
 
 
@@ -46,16 +50,18 @@ class PreviewSection(Section):
         self._asked: tuple[Any, ...] = ()  # of what the preview is, or will be
         self._throttler = QSignalThrottler(parent=self.native)
         self._throttler.setTimeout(_PAUSE)
+        self._following = Following(self._on_marked)
         self._connect()
 
     def _connect(self) -> None:
         chosen = self.controls
         self.switch.changed.connect(self._on_switch)
         self._throttler.triggered.connect(self._update)
-        for control in (chosen.model, chosen.statistics, chosen.brightness, chosen.contrast):
+        looks = (chosen.model, chosen.colours, chosen.statistics, chosen.brightness)
+        for control in (*looks, chosen.contrast):
             control.changed.connect(self._on_change)
         regions = (chosen.region, chosen.leave_out, chosen.all_planes)
-        for control in (chosen.image, chosen.axes, chosen.ndim, *regions):
+        for control in (chosen.image, chosen.axes, chosen.ndim, chosen.output, *regions):
             control.changed.connect(self._on_other)
         self.viewer.layers.events.removed.connect(self._on_removed)
 
@@ -93,26 +99,30 @@ class PreviewSection(Section):
         self.note.say(why)
 
     def _start(self) -> None:
-        chosen = self.controls
         try:
-            source, settings = chosen.source, chosen.settings.taken()
-            self._run = Run(
-                f"Measuring {source.name}",
-                lambda: preview_look(source, settings),
-                self._show,
-                self._on_event,
-                self._on_end,
-            )
+            self._measure(self._show)
         except (Busy, ValueError) as error:
             self._off(str(error))
         else:
-            self._asked = self._choice()
+            chosen, self._asked = self.controls, self._choice()
             chosen.image.value.events.data.connect(self._again)
+            self._following.follow(chosen.region.value, chosen.leave_out.value)
+
+    def _measure(self, show: Callable[[FirstLook], object]) -> None:
+        source, settings = self.controls.source, self.controls.settings.taken()
+        self._run = Run(
+            f"Measuring {source.name}",
+            lambda: preview_look(source, settings),
+            show,
+            self._on_event,
+            self._on_end,
+        )
 
     def _let_go(self) -> None:
         """Stop measuring, take the layer away, and forget what was measured."""
         if self._asked:
             self._asked[0].events.data.disconnect(self._again)
+        self._following.follow()
         shown, self._shown, self._asked = self._shown, None, ()
         if self._run is not None:
             self._run.cancel()
@@ -137,6 +147,11 @@ class PreviewSection(Section):
             self.viewer.add_layer(self._shown.layer)
             self._update()  # something may have been moved meanwhile
 
+    def _show_again(self, look: FirstLook) -> None:
+        if self._shown is not None:
+            self._shown.measured = look.measured
+            self._update()
+
     def _on_end(self, outcome: str) -> None:
         self._run = None
         if not self._open or not self.switch.value:
@@ -145,8 +160,10 @@ class PreviewSection(Section):
             self._start()
         elif outcome == "finished":
             self.note.say("")
-        else:
+        elif self._shown is None:
             self._off(outcome)
+        else:
+            self.note.say(f"{outcome}. {_STILL}")
 
     # what changes around
 
@@ -160,7 +177,7 @@ class PreviewSection(Section):
         try:
             self._shown.show(self.controls.model.value, **self._options())
         except (TypeError, ValueError) as error:
-            self.note.say(f"{error}. The preview still shows the last choice.")
+            self.note.say(f"{error}. {_STILL}")
         else:
             self.note.say("")
 
@@ -172,21 +189,36 @@ class PreviewSection(Section):
         else:
             self._again()
 
+    def _on_marked(self) -> None:
+        """Measure what is painted or drawn now; until then the last picture stays."""
+        if self._shown is None:
+            self._again()
+            return
+        try:
+            self._measure(self._show_again)
+        except Busy:
+            if self._run is not None:
+                self._run.cancel()
+            self._following.again()
+        except ValueError as error:
+            self.note.say(f"{error}. {_STILL}")
+
     def _on_removed(self, event: Any) -> None:
         if self._shown is not None and event.value is self._shown.layer:
             self.switch.value = False
 
     def _choice(self) -> tuple[Any, ...]:
         """Return what another measurement is needed for."""
-        names = ("image", "axes", "ndim", "region", "leave_out", "all_planes")
+        names = ("image", "axes", "ndim", "region", "leave_out", "all_planes", "output")
         return tuple(getattr(self.controls, name).value for name in names)
 
     def _options(self) -> dict[str, Any]:
-        names = ("statistics", "brightness", "contrast", "device")
+        names = ("colours", "statistics", "output", "brightness", "contrast", "device")
         return {name: getattr(self.controls, name).value for name in names}
 
 
 def _look_alike(result: Image, preview: Image) -> None:
-    """Give a result of any type the contrast limits of its preview, which is from 0 to 1."""
-    top = 1.0 if result.dtype.kind == "f" else float(np.iinfo(result.dtype).max)
+    """Give a result of any type the contrast limits of its preview; a display's are of 0 to 1."""
+    display = result.metadata[PROVENANCE]["output"] == "display"
+    top = float(np.iinfo(result.dtype).max) if display and result.dtype.kind != "f" else 1.0
     result.contrast_limits = [top * limit for limit in preview.contrast_limits]

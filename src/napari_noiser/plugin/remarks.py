@@ -8,7 +8,8 @@ from napari.layers import Image
 from napari.utils.events import Event
 from qtpy.QtCore import QTimer
 
-from napari_noiser.plugin.controls import Controls, Note
+from napari_noiser.plugin.controls import Controls
+from napari_noiser.plugin.forms import Note
 from napari_noiser.plugin.latest import Latest
 from napari_noiser.plugin.source import ImageSource
 

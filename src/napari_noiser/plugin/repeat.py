@@ -12,8 +12,9 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt
 
 from napari_noiser.plugin.commands import copy_as_python
-from napari_noiser.plugin.controls import Controls, Note, row
+from napari_noiser.plugin.controls import Controls
 from napari_noiser.plugin.enhancing import start_enhancing
+from napari_noiser.plugin.forms import Note, row
 from napari_noiser.plugin.keeping import Enhanced
 from napari_noiser.plugin.replay import (
     ANOTHER,
@@ -95,7 +96,8 @@ class RepeatSection(Section):
         """Return a result's settings; where the new one is kept is what was chosen above."""
         chosen = self.controls.settings
         regions = regions_again(made, self.viewer.layers)
-        known = [each for each in self.controls.models if each.fingerprint == made["fingerprint"]]
+        models = self.controls.model.models
+        known = [each for each in models if each.fingerprint == made["fingerprint"]]
         again = recovered(made)
         return replace(
             again,
@@ -111,7 +113,7 @@ class RepeatSection(Section):
             made = provenance_of(self.result)
             self._run = start_enhancing(
                 self.viewer,
-                source_again(made, self.controls.source),
+                [source_again(made, self.controls.source)],
                 self.settings(made),
                 lambda enhanced: _compare(made, enhanced.provenance),
                 self._on_event,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer, Shapes
 
-from napari_noiser.files.provenance import PROVENANCE
+from napari_noiser.files.provenance import EARLIER, PROVENANCE
 from napari_noiser.plugin.jobs import to_train
 from napari_noiser.plugin.layers import enhance_layer
 from napari_noiser.plugin.settings import Settings
@@ -19,6 +19,7 @@ from napari_noiser.progress import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
 
 __all__ = [
     "ANOTHER",
@@ -38,6 +39,7 @@ ANOTHER = (
 """What to say where `same_model` says no."""
 
 _EXPOSURE = {"stack": "whole series", "volume": "each time point", "plane": "each plane"}
+_TOLD = {"display": "", "intensity": "the light itself, denoised, in the image's units"}
 _RENDERED = {2: "planes", 3: "volumes"}
 _NEEDED = {
     *("recipe", "channels", "ndim", "seed", "trained_on", "fingerprint", "axes", "statistics"),
@@ -103,7 +105,7 @@ def replay(
         )
     source, settings = source_again(made, ImageSource.of(on)), recovered(made)
     model: Any = settings.model
-    recipe = to_train(settings, _samples(source, settings))
+    recipe = to_train(settings, _channels(source, settings))
     if recipe is not None:
         model = _train(recipe, source, settings, progress)
     result = enhance_layer(
@@ -129,7 +131,7 @@ def provenance_of(layer: Layer | None) -> dict[str, Any]:
             f"layer must be a result of napari-noiser, which says in its metadata how it was "
             f"made; got {name}"
         )
-    return made
+    return {**EARLIER, **made}
 
 
 def recovered(made: Mapping[str, Any]) -> Settings:
@@ -139,10 +141,11 @@ def recovered(made: Mapping[str, Any]) -> Settings:
     """
     from napari_noiser.srm.recipe import Recipe
 
-    names = ("ndim", "statistics", "brightness", "contrast", "dtype", "device", "seed")
+    names = ("ndim", "colours", "statistics", "output", "brightness", "contrast", "dtype")
     recipe = Recipe.from_dict(made["recipe"])
     model = recipe.name if is_bundled(made) else recipe
-    return Settings(model=model, **{name: made[name] for name in names})
+    same = {name: made[name] for name in (*names, "device", "seed")}
+    return Settings(model=model, **same)
 
 
 def is_bundled(made: Mapping[str, Any]) -> bool:
@@ -198,7 +201,9 @@ def told(made: Mapping[str, Any]) -> str:
         "Model": f"{recipe['name']}, {recipe['iterations']} steps, seed {made['seed']}, "
         f"{made['fingerprint']}",
         "Rendered": f"{_RENDERED[made['ndim']]}, on {made['device']}, as {made['dtype']}",
+        "Colours": made["colours"] if "S" in made["axes"] else "",
         "One exposure": f"{_EXPOSURE[made['statistics']]}, {_regions(made)}",
+        "Result": _TOLD[made["output"]],
         "Brightness": f"{made['brightness']:g}, contrast {made['contrast']:g}",
         "File": made.get("path", ""),
         "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
@@ -215,10 +220,11 @@ def _regions(made: Mapping[str, Any]) -> str:
     return " ".join([*said, f"mask {made['mask']}"])
 
 
-def _samples(source: ImageSource, settings: Settings) -> int:
+def _channels(source: ImageSource, settings: Settings) -> int:
     from napari_noiser.stack.axes import Layout
 
-    return Layout.of(tuple(source.array.shape), source.axes, settings.ndim).samples
+    layout = Layout.of(tuple(source.array.shape), source.axes, settings.ndim)
+    return layout.channels(settings.colours)
 
 
 def _train(recipe: Any, source: ImageSource, settings: Settings, progress: Progress) -> Any:
@@ -226,7 +232,7 @@ def _train(recipe: Any, source: ImageSource, settings: Settings, progress: Progr
 
     return train(
         recipe,
-        channels=_samples(source, settings),
+        channels=_channels(source, settings),
         ndim=settings.ndim,
         device=settings.device,
         seed=settings.seed,

@@ -8,6 +8,7 @@ from typing import Any
 
 from napari.layers import Image
 
+from napari_noiser.files.provenance import EARLIER
 from napari_noiser.plugin.replay import is_bundled, provenance_of
 from napari_noiser.plugin.source import ImageSource
 
@@ -121,7 +122,7 @@ def _recipe(values: Mapping[str, Any]) -> str:
         return f"noiser.Recipe.from_dict({dict(values)!r})"
     named = RECIPES[recipe.name].to_dict()
     changed = {name: value for name, value in recipe.to_dict().items() if value != named[name]}
-    if "source" in changed:
+    if {"source", "exposure"} & set(changed):
         return f"noiser.Recipe.from_dict({dict(values)!r})"
     known = f"noiser.RECIPES[{recipe.name!r}]"
     arguments = ", ".join(f"{name}={value!r}" for name, value in changed.items())
@@ -157,6 +158,7 @@ def _on_disk(made: Mapping[str, Any], layer: Image) -> str:
 
 def _options(made: Mapping[str, Any]) -> dict[str, str]:
     options = {name: repr(made[name]) for name in _SAME}
+    options |= {name: repr(made[name]) for name in EARLIER if made[name] != EARLIER[name]}
     return options if made["mask"] is None else {**options, "mask": "mask"}
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from napari_noiser.plugin.region import Region
     from napari_noiser.srm.model import Model
     from napari_noiser.srm.recipe import Recipe
+    from napari_noiser.stack.axes import Colours
+    from napari_noiser.stack.values import Output
 
 __all__ = ["DEVICES", "DTYPES", "KEEPS", "Settings"]
 
@@ -31,17 +33,15 @@ class Settings:
         model.
     axes : str, optional
         Left out, the layer's own.
-    ndim, statistics, brightness, contrast, device, dtype
+    ndim, colours, statistics, output, brightness, contrast, device, dtype
         As in `napari_noiser.enhance`.
     region, leave_out : Labels or Shapes, optional
         Layers that say which pixels set the exposure; see
         `napari_noiser.plugin.region.statistics_mask`.
     all_planes : bool
         Whether what was painted or drawn on one plane holds on every plane.
-    training_steps : int, optional
-        For the name of a recipe that is trained first; left out, the recipe's own.
     seed : int
-        Likewise.
+        For a recipe that is trained first.
     keep : str
         Where the result is kept: in "memory", nowhere ("live": rendered as it is shown), or on
         "disk".
@@ -52,7 +52,9 @@ class Settings:
     model: str | Recipe | Model = "noiser"
     axes: str | None = None
     ndim: int = 2
+    colours: Colours = "balanced"
     statistics: str = "stack"
+    output: Output = "display"
     brightness: float = 0.0
     contrast: float = 1.0
     device: str = "auto"
@@ -60,7 +62,6 @@ class Settings:
     region: Labels | Shapes | Region | None = None
     leave_out: Labels | Shapes | Region | None = None
     all_planes: bool = False
-    training_steps: int | None = None
     seed: int = 0
     keep: str = "memory"
     results_folder: str | PathLike[str] | None = None
@@ -95,5 +96,5 @@ class Settings:
     @property
     def options(self) -> dict[str, Any]:
         """What `napari_noiser.enhance` takes as keyword arguments, axes and mask left out."""
-        names = ("ndim", "statistics", "brightness", "contrast", "device", "dtype")
-        return {name: getattr(self, name) for name in names}
+        names = ("ndim", "colours", "statistics", "output", "brightness", "contrast")
+        return {name: getattr(self, name) for name in (*names, "device", "dtype")}

@@ -20,7 +20,7 @@ from napari_noiser.progress import Event
 
 if TYPE_CHECKING:
     from napari_noiser.plugin.settings import Settings
-    from napari_noiser.stack.axes import Statistics
+    from napari_noiser.stack.axes import Colours, Statistics
     from napari_noiser.stack.work import Method
 
 __all__ = [
@@ -63,6 +63,7 @@ def first_look(
     model: str | PathLike[str] | Method = "noiser",
     *,
     ndim: int = 2,
+    colours: Colours = "balanced",
     mask: Any = None,
     device: str = "auto",
     **options: Any,
@@ -71,7 +72,7 @@ def first_look(
 
     Parameters
     ----------
-    source, model, ndim, mask, device
+    source, model, ndim, colours, mask, device
         As in `napari_noiser.plugin.measured.measure`.
     **options
         As in `Measured.picture`.
@@ -88,9 +89,12 @@ def first_look(
     """
     from napari_noiser.stack.display import display_limits
 
-    measured = yield from measure(source, model, ndim=ndim, mask=mask, device=device)
-    picture = measured.picture(model, device=device, **options)
-    return FirstLook(measured, picture, display_limits(picture.levels[0], source.rgb))
+    measured = yield from measure(
+        source, model, ndim=ndim, colours=colours, mask=mask, device=device
+    )
+    picture = measured.picture(model, colours=colours, device=device, **options)
+    limits = display_limits(picture.levels[0], source.rgb, picture.provenance["output"])
+    return FirstLook(measured, picture, limits)
 
 
 def preview_look(source: ImageSource, settings: Settings) -> Generator[Event, None, FirstLook]:
@@ -103,19 +107,20 @@ def preview_look(source: ImageSource, settings: Settings) -> Generator[Event, No
 
 
 def closed_form_look(
-    source: ImageSource, statistics: Statistics
+    source: ImageSource, colours: Colours, statistics: Statistics
 ) -> Generator[Event, None, FirstLook]:
     """Measure a layer's image for the closed form, the honest baseline without any network."""
-    method = closed_form_method(source)
-    return (yield from first_look(source, method, statistics=statistics, device="cpu"))
+    method = closed_form_method(source, colours)
+    options: dict[str, Any] = {"colours": colours, "statistics": statistics, "device": "cpu"}
+    return (yield from first_look(source, method, **options))
 
 
-def closed_form_method(source: ImageSource) -> Method:
+def closed_form_method(source: ImageSource, colours: Colours) -> Method:
     """Return the closed form for a layer's image."""
     from napari_noiser.stack.axes import Layout
     from napari_noiser.stack.closed_form import BoxMean
 
-    return BoxMean(Layout.of(tuple(source.array.shape), source.axes).samples)
+    return BoxMean(Layout.of(tuple(source.array.shape), source.axes).channels(colours))
 
 
 class Shown:

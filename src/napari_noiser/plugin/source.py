@@ -85,7 +85,9 @@ class ImageSource:
             )
         axes = guess_axes(layer) if axes is None else axes
         if not axes:
-            raise ValueError(f"axes cannot be guessed for {layer.ndim} dimensions: name them")
+            raise ValueError(
+                f"axes cannot be guessed for {layer.ndim} dimensions of {layer.name!r}: name them"
+            )
         if layer.rgb and not axes.endswith("S"):
             raise ValueError(f"axes of an RGB layer end in S, its colours, got {axes!r}")
         return cls(
@@ -181,7 +183,7 @@ class ImageSource:
             **self.look,
         )
         if layer.dtype.kind == "f":
-            layer.contrast_limits_range = (0.0, 1.0)
+            layer.contrast_limits_range = (min(0.0, limits[0]), max(1.0, limits[1]))
         return layer
 
 

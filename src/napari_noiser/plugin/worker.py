@@ -19,7 +19,7 @@ from napari.utils import cancelable_progress, progress
 from napari.utils.notifications import notification_manager
 
 from napari_noiser.plugin.threads import few_threads
-from napari_noiser.progress import Event
+from napari_noiser.progress import Event, PartDone
 
 __all__ = ["Busy", "Run"]
 
@@ -65,7 +65,7 @@ class Run:
     job : callable
         Returns a generator of events; called and drained on the worker's thread.
     on_event : callable
-        Gets an event, some twenty times a second.
+        Gets an event, some twenty times a second, and each `PartDone`.
     on_result : callable
         Gets the job's return value, if it ran to its end.
     on_end : callable
@@ -140,6 +140,12 @@ class Run:
     def _show(self, event: Event) -> None:
         if self._outer.is_canceled:
             self.cancel()
+        if isinstance(event, PartDone):
+            self._outer.total = event.total
+            self._outer.update(event.done - self._outer.n)
+            self._kind = None  # the next part has a bar of its own
+            self._on_event(event)
+            return
         now, kind = monotonic(), (type(event), event.total)
         if kind == self._kind and event.done < event.total and now < self._shown + _REFRESH:
             return

@@ -28,7 +28,7 @@ from napari_noiser.srm.patches import (
     patches_shape,
 )
 
-__all__ = ["FoldedSRM", "fold"]
+__all__ = ["FoldedFirst", "FoldedSRM", "fold"]
 
 _VARIANCE_FLOOR = 1e-12  # of |w|^2 tr S: relative, so that faint data keep the exact invariance
 
@@ -46,6 +46,8 @@ class FoldedSRM:
         To divide the centred input by, likewise: the input's own scale may not fit float32.
     first_weight, first_bias, second_weight, second_bias : Tensor
         float32, on the device to render on.
+    step : int
+        After how many voxels the response to what repeats itself must repeat itself as well.
     """
 
     centre: NDArray[np.float64]
@@ -54,6 +56,7 @@ class FoldedSRM:
     first_bias: Tensor
     second_weight: Tensor
     second_bias: Tensor
+    step: int = 1
 
     def to(self, device: torch.device) -> FoldedSRM:
         """Return the same network on a device; itself if it is there."""
@@ -67,7 +70,13 @@ class FoldedSRM:
             second_bias=self.second_bias.to(device),
         )
 
-    def __call__(self, tile: Tensor, halo: Halo, scratch: Scratch | None = None) -> Tensor:
+    def __call__(
+        self,
+        tile: Tensor,
+        halo: Halo,
+        scratch: Scratch | None = None,
+        corner: tuple[int, ...] = (),
+    ) -> Tensor:
         """Return the response before tanh, for the part of a tile that its halo surrounds.
 
         Parameters
@@ -78,6 +87,8 @@ class FoldedSRM:
             What the tile carries of it; less than 2 only where the image ends.
         scratch : Scratch, optional
             Memory to work in.
+        corner : tuple of int
+            Where in the image the tile lies: the same is made of it anywhere.
 
         Returns
         -------
@@ -99,24 +110,58 @@ class FoldedSRM:
     def _multiply(self, tile: Tensor, halo: Halo, scratch: Scratch) -> Tensor:
         """Do the same by matrix products: several times faster on a CPU while a tile is in cache.
 
-        The first convolution multiplies the patches. The second turns round: each hidden voxel
-        is multiplied once for all the places it contributes to, and those are summed.
+        A volume is a pile of planes, its 3x3x3 convolution a 3x3 one of three planes at a time:
+        they lie in memory one after the other, so that nothing is copied for it.
         """
         padded = pad_missing(tile, halo, 2)[0]
-        columns = patches(padded, scratch.take("columns", patches_shape(padded), tile))
-        shape = columns.shape[2:]
-        hidden = torch.addmm(
-            self.first_bias[:, None],
-            self.first_weight.flatten(1),
-            columns.flatten(0, 1).flatten(1),
-            out=scratch.take("hidden", (len(self.first_bias), prod(shape)), tile),
-        )
-        hidden = pad_missing(functional.gelu(hidden).view(1, -1, *shape), halo, 1)[0]
-        senders = self.second_weight.flatten(2).permute(2, 0, 1).flatten(0, 1)
-        taps = scratch.take("columns", (len(senders), prod(hidden.shape[1:])), tile)
-        torch.mm(senders, hidden.flatten(1), out=taps)
-        response = gather_taps(taps.view(-1, len(self.second_bias), *hidden.shape[1:]))
-        return response.add_(self.second_bias.view(-1, *(1 for _ in shape)))[None]
+        planes = (padded if len(halo) == 3 else padded[:, None]).transpose(0, 1)
+        hidden = self._multiply_patches(planes, scratch)
+        functional.gelu(hidden, out=hidden)  # type: ignore[call-arg]  # torch's stub lacks it
+        response = self._multiply_senders(_pad_planes(hidden, halo), scratch)
+        return response.transpose(0, 1)[None] if len(halo) == 3 else response
+
+    def _multiply_patches(self, planes: Tensor, scratch: Scratch) -> Tensor:
+        """Return the hidden channels (Z, width, Y, X) of planes (Z, C, Y, X) that have edges."""
+        weight = self.first_weight.flatten(-2).view(*self.first_weight.shape[:2], -1, 9)
+        width, channels, depth, taps = weight.shape
+        rows = planes.flatten(0, 1)
+        columns = patches(rows, scratch.take("columns", patches_shape(rows), planes))
+        shape = columns.shape[-2:]
+        piles = _piles(columns.view(len(planes), channels * taps, -1), depth)
+        hidden = scratch.take("hidden", (len(piles), width, prod(shape)), planes)
+        products = weight.transpose(1, 2).reshape(width, -1).expand(len(piles), -1, -1)
+        torch.baddbmm(self.first_bias[:, None], products, piles, out=hidden)
+        return hidden.view(-1, width, *shape)
+
+    def _multiply_senders(self, hidden: Tensor, scratch: Scratch) -> Tensor:
+        """Return the response (Z, C, Y, X) to hidden channels (Z, width, Y, X) that have edges.
+
+        Turned round: each hidden pixel is multiplied once for all the places that it contributes
+        to, and those are summed.
+        """
+        weight = self.second_weight.flatten(-2).view(*self.second_weight.shape[:2], -1, 9)
+        channels, _, depth, taps = weight.shape
+        piles = _piles(hidden.flatten(2), depth)
+        senders = weight.permute(3, 0, 2, 1).reshape(taps * channels, -1)
+        sent = scratch.take("columns", (len(piles), len(senders), piles.shape[-1]), hidden)
+        torch.bmm(senders.expand(len(piles), -1, -1), piles, out=sent)
+        response = gather_taps(sent.view(len(piles), taps, channels, *hidden.shape[2:]))
+        return response.add_(self.second_bias.view(-1, 1, 1))
+
+
+def _piles(planes: Tensor, depth: int) -> Tensor:
+    """Return as many planes (Z, K, N) at a time as a kernel is deep: a view (Z', depth K, N)."""
+    count, rows, length = planes.shape
+    return planes.as_strided((count - depth + 1, depth * rows, length), planes.stride())
+
+
+def _pad_planes(planes: Tensor, halo: Halo) -> Tensor:
+    """Repeat the edges of planes (Z, C, Y, X), and the outermost planes, where the image ends."""
+    padded = pad_missing(planes, halo[-2:], 1)
+    if len(halo) == 2 or all(halo[0]):
+        return padded
+    low, high = (int(side < 1) for side in halo[0])
+    return torch.cat((padded[:low], padded, padded[len(padded) - high :]))
 
 
 def fold(
@@ -147,25 +192,52 @@ def fold(
     -----
     Instance normalisation as in Zhang et al., arXiv 2211.04700, with no absolute epsilon.
     """
-    kernels = weights["first_weight"].double().numpy()
-    channels = kernels.shape[1]
-    flat = kernels.reshape(len(kernels), -1)
-    trace = np.trace(covariance)
-    scale = float(np.sqrt(trace / len(mean)))
-    variance = np.einsum("ki,ij,kj->k", flat, covariance / trace, flat)
-    variance = np.maximum(variance, _VARIANCE_FLOOR * (flat**2).sum(axis=1)) * len(mean)
-    normalised = flat / np.sqrt(variance)[:, None]  # for input divided by scale
-    centre = mean.reshape(channels, -1).mean(axis=1)
-    remainder = (mean.reshape(channels, -1) - centre[:, None]).reshape(-1) / scale
-
-    def tensor(values: NDArray[np.float64]) -> Tensor:
-        return torch.from_numpy(values).to(device, torch.float32)
-
+    first = FoldedFirst.of(weights["first_weight"], mean, covariance)
     return FoldedSRM(
-        centre,
-        scale,
-        tensor(normalised.reshape(kernels.shape)),
-        tensor(-normalised @ remainder),
+        first.centre,
+        first.scale,
+        first.weight.to(device),
+        first.bias.to(device),
         weights["second_weight"].to(device),
         weights["second_bias"].to(device),
     )
+
+
+@dataclass(frozen=True)
+class FoldedFirst:
+    """A first convolution with the instance normalisation behind it, for one exposure.
+
+    Attributes
+    ----------
+    centre, scale
+        As of `FoldedSRM`.
+    weight, bias : Tensor
+        float32, on the CPU; for input that is centred and scaled.
+    """
+
+    centre: NDArray[np.float64]
+    scale: float
+    weight: Tensor
+    bias: Tensor
+
+    @classmethod
+    def of(
+        cls, weight: Tensor, mean: NDArray[np.float64], covariance: NDArray[np.float64]
+    ) -> FoldedFirst:
+        """Fold the moments of patches into a convolution's weight; its own bias cancels."""
+        kernels = weight.double().numpy()
+        channels = kernels.shape[1]
+        flat = kernels.reshape(len(kernels), -1)
+        trace = np.trace(covariance)
+        scale = float(np.sqrt(trace / len(mean)))
+        variance = np.einsum("ki,ij,kj->k", flat, covariance / trace, flat)
+        variance = np.maximum(variance, _VARIANCE_FLOOR * (flat**2).sum(axis=1)) * len(mean)
+        normalised = flat / np.sqrt(variance)[:, None]  # for input divided by scale
+        centre = mean.reshape(channels, -1).mean(axis=1)
+        remainder = (mean.reshape(channels, -1) - centre[:, None]).reshape(-1) / scale
+        return cls(
+            centre,
+            scale,
+            torch.from_numpy(normalised.reshape(kernels.shape)).float(),
+            torch.from_numpy(-normalised @ remainder).float(),
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from math import isfinite
 from os import PathLike, fspath
@@ -20,17 +20,12 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from napari_noiser.checks import dimensions, whole
+from napari_noiser.srm.deep import deep_shapes, radius
 from napari_noiser.srm.fold import FoldedSRM, fold
-from napari_noiser.srm.recipe import RECIPES, Recipe
+from napari_noiser.srm.fold_deep import FoldedDeep, fold_deep
+from napari_noiser.srm.recipe import BUNDLED, RECIPES, Recipe, bundled_form
 
 __all__ = ["BUNDLED", "Model", "bundled_file", "check_form", "load_model"]
-
-BUNDLED = tuple(
-    (name, channels, ndim)
-    for name in ("noiser", "noiser-es", "noiser-var3")
-    for channels, ndim in ((1, 2), (3, 2), (1, 3))
-)
-"""The (recipe, channels, ndim) whose weights come with the package."""
 
 _HEADER = "napari_noiser"
 _FORMAT = 1
@@ -72,7 +67,7 @@ class Model:
         form = check_form(self.recipe, self.channels, self.ndim, self.seed)
         for field_name, number in zip(("channels", "ndim", "seed"), form, strict=True):
             object.__setattr__(self, field_name, number)
-        expected = _shapes(self.recipe.width, self.channels, self.ndim)
+        expected = _shapes(self.recipe, self.channels, self.ndim)
         found = {name: tuple(value.shape) for name, value in self.weights.items()}
         if found != expected:
             raise ValueError(f"weights must have the shapes {expected}, got {found}")
@@ -87,17 +82,24 @@ class Model:
         return self.recipe.name
 
     @property
+    def restores(self) -> bool:
+        """Whether it learned to see light through noise: then it can return that light."""
+        return self.recipe.restores
+
+    @property
     def halo(self) -> int:
-        """How many voxels around a tile its rendering needs: two 3x3 convolutions, so 2."""
-        return 2
+        """How many voxels around a tile its rendering needs; two 3x3 convolutions need 2."""
+        return radius(len(self.recipe.widths)) if self.recipe.restores else 2
 
     @property
     def voxel_bytes(self) -> int:
         """Working memory that rendering takes a voxel, in float32.
 
         The patches, the hidden channels before and after GELU, and what they send to their
-        neighbours.
+        neighbours; of a deeper network some copies of the hidden channels of each scale.
         """
+        if self.recipe.restores:
+            return sum(4 * 6 * width >> 2 * at for at, width in enumerate(self.recipe.widths))
         return int(4 * (2 * self.channels * 3**self.ndim + 2 * self.recipe.width))
 
     @property
@@ -128,9 +130,36 @@ class Model:
         mean: NDArray[np.float64],
         covariance: NDArray[np.float64],
         device: torch.device,
-    ) -> FoldedSRM:
+    ) -> FoldedSRM | FoldedDeep:
         """Return the network for images with these patch moments; see `napari_noiser.srm.fold`."""
+        if self.recipe.restores:
+            return fold_deep(self.weights, len(self.recipe.widths), mean, covariance, device)
         return fold(self.weights, mean, covariance, device)
+
+    def renamed(self, name: str) -> Model:
+        """Return the same model under another name, which its files and results will carry.
+
+        Parameters
+        ----------
+        name : str
+            For its recipe: a model has no other name.
+
+        Returns
+        -------
+        Model
+            With the same weights, and so the same fingerprint.
+
+        Raises
+        ------
+        TypeError
+            If the name is empty, or no string.
+
+        Examples
+        --------
+        >>> load_model("noiser").renamed("mine").name
+        'mine'
+        """
+        return replace(self, recipe=replace(self.recipe, name=name))
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the model to a .safetensors file, the recipe as JSON in its header.
@@ -174,10 +203,11 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
     Parameters
     ----------
     name_or_path : str or path
-        "noiser", "noiser-es" or "noiser-var3", or a .safetensors file from `Model.save`.
+        "noiser", "noiser-es", "noiser-var3" or "structured", or a .safetensors file from
+        `Model.save`.
     channels, ndim : int
-        Which of the bundled forms to take: 1 or 3 channels in 2-D, 1 channel in 3-D. A file
-        says so itself.
+        Which of the bundled forms to take: 1 or 3 channels in 2-D, 1 channel in 3-D; of
+        "structured" 1 channel in 2-D, for colours as well. A file says so itself.
 
     Returns
     -------
@@ -219,7 +249,7 @@ def check_form(recipe: Recipe, channels: Any, ndim: Any, seed: Any) -> tuple[int
         dimensions(ndim),
         whole("seed", seed, 0),
     )
-    recipe.source.check_channels(form[0])
+    recipe.check_form(*form[:2])
     return form
 
 
@@ -230,14 +260,16 @@ def bundled_file(name: str, channels: int, ndim: int) -> Path:
 
 
 def _load_bundled(name: str, channels: int, ndim: int) -> Model:
-    if (name, channels, ndim) not in BUNDLED:
+    form = bundled_form(name, channels, ndim)
+    if form is None:
+        RECIPES[name].check_form(channels, ndim)
         have = ", ".join(f"{n} ({c} channels, {d}-D)" for n, c, d in BUNDLED)
         raise ValueError(
             f"model {name!r} is not bundled with {channels} channels in {ndim}-D; "
             f"train it (train({name!r}, channels={channels}, ndim={ndim})) or take one of: "
             f"{have}"
         )
-    return _read(bundled_file(name, channels, ndim))
+    return _read(bundled_file(*form))
 
 
 def _read(path: Path) -> Model:
@@ -272,8 +304,10 @@ def _checked_losses(losses: Any) -> tuple[float, ...]:
     raise ValueError("losses must be finite numbers")
 
 
-def _shapes(width: int, channels: int, ndim: int) -> dict[str, tuple[int, ...]]:
-    kernel = (3,) * ndim
+def _shapes(recipe: Recipe, channels: int, ndim: int) -> dict[str, tuple[int, ...]]:
+    if recipe.restores:
+        return deep_shapes(channels, recipe.widths)
+    kernel, width = (3,) * ndim, recipe.width
     return {
         "first_weight": (width, channels, *kernel),
         "first_bias": (width,),

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-__all__ = ["EPS", "SRM", "convolution"]
+__all__ = ["EPS", "SRM", "convolution", "uniform"]
 
 EPS = 1e-5
 """Torch's own, for instance normalisation; the variance of noise is far above it."""
@@ -46,10 +46,10 @@ class SRM(nn.Module):
         super().__init__()
         self.convolve = convolution(ndim)
         kernel = (3,) * ndim
-        self.first_weight = _uniform((width, channels, *kernel), channels * 3**ndim, generator)
-        self.first_bias = _uniform((width,), channels * 3**ndim, generator)
-        self.second_weight = _uniform((channels, width, *kernel), width * 3**ndim, generator)
-        self.second_bias = _uniform((channels,), width * 3**ndim, generator)
+        self.first_weight = uniform((width, channels, *kernel), channels * 3**ndim, generator)
+        self.first_bias = uniform((width,), channels * 3**ndim, generator)
+        self.second_weight = uniform((channels, width, *kernel), width * 3**ndim, generator)
+        self.second_bias = uniform((channels,), width * 3**ndim, generator)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map (1, C, ...) to the same shape in (-1, 1)."""
@@ -58,7 +58,7 @@ class SRM(nn.Module):
         return torch.tanh(self.convolve(hidden, self.second_weight, self.second_bias, padding=1))
 
 
-def _uniform(shape: tuple[int, ...], fan_in: int, generator: Generator) -> nn.Parameter:
+def uniform(shape: tuple[int, ...], fan_in: int, generator: Generator) -> nn.Parameter:
     """Draw as torch's convolutions do by default, without touching the global generator."""
     bound = fan_in**-0.5
     return nn.Parameter(

@@ -11,7 +11,7 @@ name them, and map by ``2c - 1``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,7 +20,7 @@ from napari_noiser.checks import real, whole
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-__all__ = ["Gaussian", "Palette", "PureColour", "Source", "source_from_dict"]
+__all__ = ["Gaussian", "Palette", "PureColour", "Source"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Source(ABC):
 
     @abstractmethod
     def fill(self, out: Tensor, generator: Generator) -> None:
-        """Overwrite a training image with a fresh draw.
+        """Overwrite training images with a fresh draw.
 
         Parameters
         ----------
         out : Tensor
-            Shape (1, C, Y, X) or (1, C, Z, Y, X), on the generator's device.
+            Shape (N, C, Y, X) or (N, C, Z, Y, X), on the generator's device.
         generator : torch.Generator
             Where the random numbers come from.
         """
@@ -56,9 +56,11 @@ class Gaussian(Source):
     Parameters
     ----------
     mean : tuple of float
-        One value for all channels, or one a channel; the image's range is [-1, 1].
+        One value for all channels, or one a channel; the image's range is [-1, 1]. The result's
+        mean is drawn to (mean + 1) / 2: -0.2 aims at 0.4, as mean_shifted(0.4) does.
     variance : float
-        Greater than 0. The paper's "noise level 3" is read as a variance.
+        Greater than 0; 3 gives more contrast and less grain than 1. The paper's "noise level 3"
+        is read as a variance.
     """
 
     mean: tuple[float, ...] = (0.0,)
@@ -120,33 +122,12 @@ class Palette(Source):
 
     def fill(self, out: Tensor, generator: Generator) -> None:
         channels, spatial = out.shape[1], out.shape[2:]
-        colours = out.new_empty((1, channels, *(self.grid for _ in spatial)))
+        colours = out.new_empty((len(out), channels, *(self.grid for _ in spatial)))
         colours.uniform_(-1.0, 1.0, generator=generator)
         for axis, length in enumerate(spatial, start=2):
             patch = [at * self.grid // length for at in range(length)]
             colours = colours.index_select(axis, out.new_tensor(patch).long())
         out.copy_(colours)
-
-
-_KINDS: dict[str, type[Source]] = {cls.kind: cls for cls in (Gaussian, PureColour, Palette)}
-
-
-def source_from_dict(values: Mapping[str, Any]) -> Source:
-    """Rebuild a source from what `Source.to_dict` returned.
-
-    Raises
-    ------
-    ValueError
-        If the kind or one of the values is unknown.
-    """
-    fields = dict(values)
-    kind = fields.pop("kind", None)
-    if kind not in _KINDS:
-        raise ValueError(f"source kind must be one of {sorted(_KINDS)}, got {kind!r}")
-    try:
-        return _KINDS[kind](**fields)
-    except TypeError as error:
-        raise ValueError(f"source {kind!r} does not take these fields: {error}") from error
 
 
 def _floats(name: str, values: Any) -> tuple[float, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import product
 from math import prod
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -89,22 +88,22 @@ def patches_shape(image: Tensor) -> tuple[int, ...]:
 
 
 def gather_taps(taps: Tensor) -> Tensor:
-    """Sum what each voxel sends to the 3x3 (3x3x3) voxels around it: a convolution's second half.
+    """Sum what each pixel sends to the 3x3 pixels around it: a convolution's second half.
 
     Parameters
     ----------
     taps : Tensor
-        (3**ndim, C, ...), in the order of the kernel.
+        (N, 9, C, Y, X), of N planes, each in the order of the kernel.
 
     Returns
     -------
     Tensor
-        (C, ...), each spatial axis shorter by 2.
+        (N, C, Y, X), Y and X shorter by 2.
     """
-    inner = [length - 2 for length in taps.shape[2:]]
-    total = torch.zeros((taps.shape[1], *inner), dtype=taps.dtype, device=taps.device)
-    for tap, shift in enumerate(product(range(3), repeat=len(inner))):
-        total += taps[tap][_window(shift, inner)]
+    inner = [length - 2 for length in taps.shape[3:]]
+    total = taps.new_zeros((len(taps), taps.shape[2], *inner))
+    for tap, shift in enumerate(product(range(3), repeat=2)):
+        total += taps[:, tap][(slice(None), *_window(shift, inner))]
     return total
 
 

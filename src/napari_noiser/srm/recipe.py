@@ -14,12 +14,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_noiser.checks import real, whole
-from napari_noiser.srm.noise import Gaussian, Palette, PureColour, Source, source_from_dict
+from napari_noiser.srm.exposure import Exposure, Photons, Unexposed, exposure_from_dict
+from napari_noiser.srm.noise import Gaussian, Palette, PureColour, Source
+from napari_noiser.srm.sources import source_from_dict
+from napari_noiser.srm.structure import Structure
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["RECIPES", "Recipe", "as_recipe", "mean_shifted", "target_mean"]
+__all__ = [
+    "BUNDLED",
+    "RECIPES",
+    "Recipe",
+    "as_recipe",
+    "bundled_form",
+    "mean_shifted",
+    "target_mean",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,25 +43,37 @@ class Recipe:
     Parameters
     ----------
     name : str
-        What the recipe is called in menus and in a result's provenance.
+        What the recipe and its model are called in menus and in a result's provenance.
     source : Source
-        What is regressed to itself: `Gaussian`, `PureColour` or `Palette`.
+        What is learned from: `Gaussian` noise, `PureColour` or `Palette` of the paper's studies,
+        or structured noise: `DeadLeaves`, `PowerLaw`, or `Structure` of both.
+    exposure : Exposure
+        What becomes of the source before the network sees it: `Unexposed`, it learns to return
+        what it sees, as in the paper; `Photons`, it learns to see light through noise.
     iterations : int
-        Steps of training, 1 or more.
+        Steps of training, 1 or more. Stopped early (600) the result is grainier.
     width : int
         Hidden channels, 1 or more. 16 to 32 are equal; 8 and fewer lose quality.
+    scales : tuple of int
+        With an exposure: hidden channels at a half of the size, a quarter, and so on. Each
+        scale lets the network look twice as far.
+    batch : int
+        Images a step, 1 or more; several make each step surer and slower.
     size : int
-        Side of a training image in pixels, for 2-D models; 3 or more.
+        Side of a training image in pixels, for 2-D models; 3 or more. With an exposure it is
+        rounded up to what the coarsest scale divides.
     size_3d : int
         Side of a training volume in voxels, for 3-D models; 3 or more. (104, the paper's side,
         would hold a hundred times more voxels than 104 x 104 and teach the same.)
     learning_rate : float
-        Adam's step size, above 0.
+        Adam's step size, above 0: how far each step of training goes. With an exposure, the
+        highest of one cycle that ends near 0.
     betas : tuple of two floats
-        Adam's decay rates, each in [0, 1).
+        Adam's decay rates, each in [0, 1): how much a step keeps of those before it, in
+        direction and in size.
     tv_weight : float
         Weight of the squared total variation of the output, 0 or more. 1 is decisive:
-        without it the result is noisy, at 2 it is washed out.
+        without it the result is noisy, at 2 it is washed out. Of no effect with an exposure.
 
     Raises
     ------
@@ -67,8 +90,11 @@ class Recipe:
 
     name: str
     source: Source = field(default_factory=Gaussian)
+    exposure: Exposure = field(default_factory=Unexposed)
     iterations: int = 2000
     width: int = 18
+    scales: tuple[int, ...] = ()
+    batch: int = 1
     size: int = 104
     size_3d: int = 24
     learning_rate: float = 2e-4
@@ -80,6 +106,9 @@ class Recipe:
             raise TypeError(f"name must be a string that is not empty, got {self.name!r}")
         if not isinstance(self.source, Source):
             raise TypeError(f"source must be a Source, got {type(self.source).__name__}")
+        if not isinstance(self.exposure, Exposure):
+            raise TypeError(f"exposure must be an Exposure, got {type(self.exposure).__name__}")
+        scales = self.scales if isinstance(self.scales, (tuple, list)) else (self.scales,)
         if not isinstance(self.betas, (tuple, list)):
             raise TypeError(f"betas must be two numbers, got {self.betas!r}")
         if len(self.betas) != 2:
@@ -87,6 +116,8 @@ class Recipe:
         checked: dict[str, Any] = {
             "iterations": whole("iterations", self.iterations),
             "width": whole("width", self.width),
+            "scales": tuple(whole("scales", width) for width in scales),
+            "batch": whole("batch", self.batch),
             "size": whole("size", self.size, least=3),
             "size_3d": whole("size_3d", self.size_3d, least=3),
             "learning_rate": real("learning_rate", self.learning_rate, above=0.0),
@@ -96,9 +127,31 @@ class Recipe:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
+    @property
+    def restores(self) -> bool:
+        """Whether the network learns to see light through noise, not to return what it sees."""
+        return not isinstance(self.exposure, Unexposed)
+
+    def check_form(self, channels: int, ndim: int) -> None:
+        """Raise a `ValueError` if no model of this form can be trained by the recipe."""
+        self.source.check_channels(channels)
+        if self.restores and ndim != 2:
+            raise ValueError(f"ndim must be 2 (planes) for {self.name!r}, got {ndim} (volumes)")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Hidden channels at every scale of a network that restores."""
+        return (self.width, *self.scales)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-able values."""
-        return {**asdict(self), "betas": list(self.betas), "source": self.source.to_dict()}
+        return {
+            **asdict(self),
+            "source": self.source.to_dict(),
+            "exposure": self.exposure.to_dict(),
+            "scales": list(self.scales),
+            "betas": list(self.betas),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -117,6 +170,8 @@ class Recipe:
         changed = dict(values)
         if "source" in changed:
             changed["source"] = source_from_dict(changed["source"])
+        if "exposure" in changed:
+            changed["exposure"] = exposure_from_dict(changed["exposure"])
         return cls(**changed)
 
     def to_json(self) -> str:
@@ -129,9 +184,11 @@ class Recipe:
         return cls.from_dict(json.loads(text))
 
     def training_shape(self, channels: int, ndim: int) -> tuple[int, ...]:
-        """Return the shape of one training image: (1, C, Y, X) or (1, C, Z, Y, X)."""
+        """Return the shape of one step's images: (N, C, Y, X) or (N, C, Z, Y, X)."""
         side = self.size if ndim == 2 else self.size_3d
-        return (1, channels, *(side for _ in range(ndim)))
+        if self.restores:  # all scales hold whole pixels
+            side += -side % 2 ** len(self.scales)
+        return (self.batch, channels, *(side for _ in range(ndim)))
 
 
 def mean_shifted(target: float | Sequence[float] | np.ndarray) -> Recipe:
@@ -164,7 +221,7 @@ def mean_shifted(target: float | Sequence[float] | np.ndarray) -> Recipe:
         targets = np.array([np.nan])
     if targets.ndim != 1 or not bool(np.all((targets >= 0) & (targets <= 1))):
         raise ValueError(f"target must be one number in [0, 1], or one a channel, got {target!r}")
-    return Recipe(name="ms-noiser", source=Gaussian(mean=tuple(2 * targets - 1)))
+    return Recipe(name="ms-noiser", source=Gaussian(mean=tuple(np.round(2 * targets - 1, 12))))
 
 
 def target_mean(reference: ArrayLike, *, channels: int = 1) -> tuple[float, ...]:
@@ -219,10 +276,45 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             Recipe(name="noiser"),
             Recipe(name="noiser-es", iterations=600),
             Recipe(name="noiser-var3", source=Gaussian(variance=3.0)),
+            Recipe(
+                name="structured",
+                source=Structure(),
+                exposure=Photons(),
+                iterations=12_000,
+                width=16,
+                scales=(32, 56),
+                batch=8,
+                size=128,
+                learning_rate=2e-3,
+                betas=(0.9, 0.99),
+            ),
             mean_shifted(0.4),
             Recipe(name="c-regression", source=PureColour()),
             Recipe(name="p-regression", source=Palette()),
         )
     }
 )
-"""The paper's variants by name; ms-noiser aims at a mean of 0.4, c-regression learns black."""
+"""The paper's variants by name, and what goes beyond it: structured.
+
+ms-noiser aims at a mean of 0.4, c-regression learns black.
+"""
+
+BUNDLED = (
+    *(
+        (name, channels, ndim)
+        for name in ("noiser", "noiser-es", "noiser-var3")
+        for channels, ndim in ((1, 2), (3, 2), (1, 3))
+    ),
+    ("structured", 1, 2),
+)
+"""The (recipe, channels, ndim) whose weights come with the package."""
+
+
+def bundled_form(name: str, channels: int, ndim: int) -> tuple[str, int, int] | None:
+    """Return which of `BUNDLED` serves a recipe's images of so many samples, if one does.
+
+    A network that restores sees each sample alone: together they share one exposure, so that
+    colours keep their cast.
+    """
+    form = (name, 1 if RECIPES[name].restores else channels, ndim)
+    return form if form in BUNDLED else None

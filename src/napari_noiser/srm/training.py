@@ -10,15 +10,25 @@ import torch
 from torch import Tensor, nn
 
 from napari_noiser.progress import Progress, drain
+from napari_noiser.srm.deep import DeepSRM
 from napari_noiser.srm.device import best_device
 from napari_noiser.srm.model import Model, check_form
 from napari_noiser.srm.network import SRM
 from napari_noiser.srm.recipe import Recipe, as_recipe
 from napari_noiser.srm.step import WrittenOut
 
-__all__ = ["TrainingStep", "regress", "total_variation", "train", "train_steps"]
+__all__ = [
+    "TrainingStep",
+    "left_noise",
+    "regress",
+    "total_variation",
+    "train",
+    "train_steps",
+]
 
 _STRETCHES = 200  # of the losses that a model remembers
+_RISE = 0.05  # of one cycle, until the rate is highest
+_LARGEST_GRADIENT = 1.0
 _WARM_UP = 3  # real steps before a CUDA graph is captured, as torch asks
 
 
@@ -136,7 +146,7 @@ def _train(
     recipe: Recipe, channels: int, ndim: int, device: torch.device, seed: int
 ) -> Generator[TrainingStep, None, Model]:
     start = torch.Generator().manual_seed(seed)
-    network = SRM(channels, recipe.width, ndim, start).to(device)
+    network = _network(recipe, channels, ndim, start).to(device)
     shape = recipe.training_shape(channels, ndim)
     signal_seed = int(torch.randint(2**62, (), generator=start))
     losses = []
@@ -149,6 +159,12 @@ def _train(
     return Model(recipe, channels, ndim, seed, weights, device.type, _thinned(losses))
 
 
+def _network(recipe: Recipe, channels: int, ndim: int, start: torch.Generator) -> nn.Module:
+    if recipe.restores:
+        return DeepSRM(channels, recipe.widths, start)
+    return SRM(channels, recipe.width, ndim, start)
+
+
 def _thinned(losses: Sequence[float]) -> tuple[float, ...]:
     """Return the means of up to 200 equal stretches, in five digits."""
     stretches = np.array_split(losses, min(len(losses), _STRETCHES))
@@ -158,16 +174,16 @@ def _thinned(losses: Sequence[float]) -> tuple[float, ...]:
 def regress(
     network: nn.Module, recipe: Recipe, shape: tuple[int, ...], seed: int
 ) -> Generator[TrainingStep, None, None]:
-    """Train any network, in place, to return its own input; the loop of all recipes.
+    """Train any network, in place, to return the signal that it sees; the loop of all recipes.
 
     Parameters
     ----------
     network : nn.Module
         Maps a tensor of `shape` to one of the same shape; on the device to train on.
     recipe : Recipe
-        The source of signals and the hyper-parameters.
+        The source of signals, their exposure and the hyper-parameters.
     shape : tuple of int
-        (1, C, Y, X) or (1, C, Z, Y, X).
+        (N, C, Y, X) or (N, C, Z, Y, X).
     seed : int
         Seeds the signals on the network's device.
 
@@ -178,12 +194,24 @@ def regress(
 
     Notes
     -----
-    An `SRM` on a CPU is not called, its step is written out (`napari_noiser.srm.step`): hooks on
-    it do not run.
+    An `SRM` on a CPU is not called for one image at a time, its step is written out
+    (`napari_noiser.srm.step`): hooks on it do not run.
     """
     device = next(network.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     signal = torch.empty(shape, dtype=torch.float32, device=device)
+    make_steps = _restoration if recipe.restores else _self_regression
+    steps = make_steps(network, recipe, signal, generator)
+    for done in range(1, recipe.iterations + 1):
+        recipe.source.fill(signal, generator)
+        yield TrainingStep(done, recipe.iterations, float(next(steps)))
+
+
+def _self_regression(
+    network: nn.Module, recipe: Recipe, signal: Tensor, generator: torch.Generator
+) -> Generator[Tensor, None, None]:
+    """Step by step, return the signal itself: L1 plus total variation, a fixed rate."""
+    device = signal.device
     optimiser = torch.optim.Adam(
         network.parameters(),
         lr=recipe.learning_rate,
@@ -198,10 +226,56 @@ def regress(
         optimiser.step()
         return loss
 
-    steps = _captured(step, device) if device.type == "cuda" else _eager(step)
-    for done in range(1, recipe.iterations + 1):
-        recipe.source.fill(signal, generator)
-        yield TrainingStep(done, recipe.iterations, float(next(steps)))
+    return _captured(step, device) if device.type == "cuda" else _eager(step)
+
+
+def _restoration(
+    network: nn.Module, recipe: Recipe, signal: Tensor, generator: torch.Generator
+) -> Generator[Tensor, None, None]:
+    """Step by step, return the light that was exposed: relative error, one cycle of the rate."""
+    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, betas=recipe.betas)
+    total = recipe.iterations + 1
+    rise = max(_RISE, min(2 / total, 0.75))  # two steps at least, which torch divides by
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        max_lr=recipe.learning_rate,
+        total_steps=total,
+        pct_start=rise,
+        cycle_momentum=False,
+    )
+
+    @torch.enable_grad()
+    def step() -> Tensor:
+        seen, light = recipe.exposure.expose(signal, generator)
+        network.zero_grad(set_to_none=True)
+        found = network(seen.contiguous(memory_format=torch.channels_last))
+        loss = left_noise(found, light, seen)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
+        optimiser.step()
+        cycle.step()
+        return loss.detach()
+
+    return _eager(step)
+
+
+def left_noise(found: Tensor, light: Tensor, seen: Tensor) -> Tensor:
+    """Return how much of the noise is left, as a root mean square, 1 if all of it; the mean.
+
+    Squares, since the best guess by them is the mean and not the median: counts add up to the
+    right light. Over the noise, not over the structure: what is weighed by what is to be found
+    out is biased.
+
+    Parameters
+    ----------
+    found, light, seen : Tensor
+        (N, C, ...): what the network returned, what was to be returned, and what it saw. Each
+        image counts alike.
+    """
+    inside = tuple(range(1, light.ndim))
+    left = (found - light).square().mean(inside)
+    noise = (seen - light).square().mean(inside)
+    return ((left / noise.clamp_min(1e-6)) + 1e-8).sqrt().mean()
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -210,7 +284,7 @@ def total_variation(image: Tensor) -> Tensor:
     Parameters
     ----------
     image : Tensor
-        (1, C, ...); differences are taken along every axis after the second.
+        (N, C, ...); differences are taken along every axis after the second.
     """
     squares = [image.diff(dim=axis).square().sum() for axis in range(2, image.ndim)]
     return torch.stack(squares).sum() / image.numel()
@@ -219,7 +293,7 @@ def total_variation(image: Tensor) -> Tensor:
 def _differentiation(network: nn.Module, signal: Tensor, tv_weight: float) -> Callable[[], Tensor]:
     """Return what computes the loss and leaves its gradient with the network's parameters."""
     # Not isinstance: a network derived from SRM may compute something else.
-    if type(network) is SRM and signal.device.type == "cpu":
+    if type(network) is SRM and signal.device.type == "cpu" and len(signal) == 1:
         return WrittenOut(network, signal, tv_weight)
 
     @torch.enable_grad()

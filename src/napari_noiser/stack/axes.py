@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from napari_noiser.checks import dimensions
 
-__all__ = ["DEFAULT_AXES", "ImageIndex", "Layout", "Region", "Statistics"]
+__all__ = ["DEFAULT_AXES", "Colours", "ImageIndex", "Layout", "Region", "Statistics"]
 
 Statistics = Literal["stack", "volume", "plane"]
 """Which images share one exposure: a whole series, each time point, or each image for itself."""
+
+Colours = Literal["balanced", "kept"]
+"""What becomes of a colour cast: it is removed like a lack of light, or left as it is."""
 
 ImageIndex = tuple[int, ...]
 """Which plane or volume of an array: an index along each of the layout's outer axes."""
@@ -107,8 +110,12 @@ class Layout:
 
     @property
     def samples(self) -> int:
-        """How many samples a model sees together: 1 gray, 3 RGB; alpha is not among them."""
+        """How many samples are enhanced: 1 gray, 3 RGB; alpha is not among them."""
         return min(self._length("S"), 3) if "S" in self.axes else 1
+
+    def channels(self, colours: Colours) -> int:
+        """Return how many samples a model sees together: all, or each alone if they are kept."""
+        return 1 if colours == "kept" else self.samples
 
     @property
     def without_samples(self) -> Layout:
@@ -147,6 +154,13 @@ class Layout:
                 "use 'volume' or 'stack', or ndim=2"
             )
         return statistics  # type: ignore[return-value]
+
+    @staticmethod
+    def check_colours(colours: str) -> Colours:
+        """Return what becomes of a cast, or raise a `ValueError` if it is unknown."""
+        if colours not in get_args(Colours):
+            raise ValueError(f"colours must be one of {get_args(Colours)}, got {colours!r}")
+        return colours  # type: ignore[return-value]
 
     def read(self, array: Any, image: ImageIndex, region: Region) -> NDArray[Any]:
         """Return a region of one image as a new view or array of shape (S, *spatial).

@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_noiser.progress import drain
 from napari_noiser.srm.network import convolution
 from napari_noiser.srm.patches import Halo, Scratch, pad_missing
-from napari_noiser.stack.axes import Layout, Statistics
+from napari_noiser.stack.axes import Colours, Layout, Statistics
 from napari_noiser.stack.enhance import render_steps
 from napari_noiser.stack.values import Stack, is_dask
 from napari_noiser.stack.work import plan
@@ -25,7 +25,11 @@ _GAIN = 50 / 127.5
 
 
 def closed_form(
-    image: ArrayLike, *, axes: str | None = None, statistics: Statistics = "stack"
+    image: ArrayLike,
+    *,
+    axes: str | None = None,
+    colours: Colours = "balanced",
+    statistics: Statistics = "stack",
 ) -> Any:
     """Enhance without any network: 3x3 box mean, standardise, times 50/127.5, tanh.
 
@@ -34,8 +38,9 @@ def closed_form(
 
     Parameters
     ----------
-    image, axes, statistics : see `enhance`
-        Planes only, each sample and channel standardised for itself.
+    image, axes, colours, statistics : see `enhance`
+        Planes only, each channel standardised for itself, and so each sample, unless colours are
+        kept: then the samples share a mean and a deviation.
 
     Returns
     -------
@@ -53,14 +58,19 @@ def closed_form(
     >>> float(closed_form(np.eye(8)).mean().round(1))
     0.5
     """
+    options: dict[str, Any] = {
+        "axes": axes,
+        "colours": colours,
+        "statistics": statistics,
+        "device": "cpu",
+    }
     if is_dask(image):
         from napari_noiser.stack.lazy import plan_lazily  # brings dask in
 
-        method = BoxMean(Layout.of(np.shape(image), axes).samples)
-        options = {"axes": axes, "statistics": statistics, "device": "cpu"}
+        method = BoxMean(Layout.of(np.shape(image), axes).channels(colours))
         return plan_lazily(image, method, **options).result()
-    samples = Stack.of(image, axes).layout.samples
-    work = plan(image, BoxMean(samples), axes=axes, statistics=statistics, device="cpu")
+    method = BoxMean(Stack.of(image, axes).layout.channels(colours))
+    work = plan(image, method, **options)
     return drain(render_steps(work), False, "closed form")
 
 
@@ -72,7 +82,7 @@ class BoxMean:
     ----------
     channels : int
         Samples, each of which is standardised for itself.
-    ndim, halo, voxel_bytes : int
+    ndim, halo, voxel_bytes, restores
         As of any `napari_noiser.stack.work.Method`.
     """
 
@@ -80,6 +90,7 @@ class BoxMean:
     ndim: int = 2
     halo: int = 1
     voxel_bytes: int = 0
+    restores: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Return what it takes to make a result again."""
@@ -108,10 +119,13 @@ class _FoldedBox:
     centre: NDArray[np.float64]
     scale: float
     weight: Tensor
+    step: int = 1
 
     def to(self, device: torch.device) -> _FoldedBox:
         return replace(self, weight=self.weight.to(device))
 
-    def __call__(self, tile: Tensor, halo: Halo, scratch: Scratch) -> Tensor:
+    def __call__(
+        self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]
+    ) -> Tensor:
         convolve = convolution(tile.ndim - 2)
         return convolve(pad_missing(tile, halo, 1), self.weight, groups=len(self.weight))

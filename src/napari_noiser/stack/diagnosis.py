@@ -97,8 +97,8 @@ class Diagnosis:
         if self.noise_dominated:
             found.append(
                 f"Noise is stronger than structure{self._where()}: estimated signal to noise "
-                f"{_span(self.noisy)}. It is amplified with the signal, and texture in the result "
-                "may be noise."
+                f"{_span(self.noisy)}. It is amplified with the signal, unless the model is "
+                "structured, and texture in the result may be noise."
             )
         return found
 

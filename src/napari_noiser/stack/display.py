@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_noiser.stack.sampling import sampled_values
+from napari_noiser.stack.values import Output
 
 __all__ = ["display_limits"]
 
 _BINS = 256
 
 
-def display_limits(result: Any, rgb: bool = False) -> tuple[float, float]:
+def display_limits(
+    result: Any, rgb: bool = False, output: Output = "display"
+) -> tuple[float, float]:
     """Return contrast limits for an enhanced image.
 
     Gray world lifts a black background to mid-gray, which looks like fog. Where the values have a
@@ -27,8 +30,10 @@ def display_limits(result: Any, rgb: bool = False) -> tuple[float, float]:
     result : array
         An enhanced image of any type. It is sampled, not read whole: of one in chunks a few.
     rgb : bool
-        Whether its last axis holds colour samples. Then the full range is returned: other limits
-        would shift the colours.
+        Whether its last axis holds colour samples. Then the range is from 0, to the full one of a
+        display, or to the brightest of light: other limits would shift the colours.
+    output : {"display", "intensity"}
+        What the result shows.
 
     Returns
     -------
@@ -36,10 +41,12 @@ def display_limits(result: Any, rgb: bool = False) -> tuple[float, float]:
         In the units of `result`; lower < upper.
     """
     full = 1.0 if result.dtype.kind == "f" else float(np.iinfo(result.dtype).max)
-    if rgb:
+    if rgb and output == "display":
         return 0.0, full
     sample = sampled_values(result)[0].astype(np.float64)
     sample = sample[np.isfinite(sample)]
+    if rgb and sample.size and sample.max() > 0:
+        return 0.0, float(np.percentile(sample, 99.9)) or float(sample.max())
     if sample.size == 0 or sample.min() == sample.max():
         return 0.0, full
     darkest, upper = np.percentile(sample, (1, 99.9))

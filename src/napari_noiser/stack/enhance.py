@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from napari_noiser.progress import Progress, drain
 from napari_noiser.srm.model import Model
-from napari_noiser.stack.axes import Statistics
+from napari_noiser.stack.axes import Colours, Statistics
 from napari_noiser.stack.steps import TileDone, fill_steps, measure_steps
-from napari_noiser.stack.values import is_dask
+from napari_noiser.stack.values import Output, is_dask
 from napari_noiser.stack.work import Work, plan
 
 __all__ = ["enhance", "render_steps"]
@@ -25,8 +25,10 @@ def enhance(
     *,
     axes: str | None = None,
     ndim: int = 2,
+    colours: Colours = "balanced",
     statistics: Statistics = "stack",
     mask: ArrayLike | None = None,
+    output: Output = "display",
     brightness: float = 0.0,
     contrast: float = 1.0,
     device: str = "auto",
@@ -38,8 +40,8 @@ def enhance(
 ) -> Any:
     """Make a dim image or stack visible by noise self-regression.
 
-    The result is a display of the data, not a measurement: it is non-linear and depends on a
-    pixel's neighbours. It does not depend on the gain and offset of the camera:
+    The result is a display of the data, not a measurement (but see `output`): it is non-linear
+    and depends on a pixel's neighbours. It does not depend on the gain and offset of the camera:
     ``enhance(a * x + b)`` equals ``enhance(x)`` for a > 0.
 
     Parameters
@@ -48,22 +50,32 @@ def enhance(
         Integers or floats of any size. NaN and inf are left out of the statistics and come out
         as they went in. A dask array comes out as a lazy one (see Notes).
     model : str, path or Model
-        A bundled name ("noiser", "noiser-es", "noiser-var3"), a .safetensors file, or what
-        `train` returned. By name, the form for the image's samples and `ndim` is taken.
+        A bundled name ("noiser", "noiser-es", "noiser-var3", "structured"), a .safetensors file,
+        or what `train` returned. By name, the form for the image's samples, `colours` and `ndim`
+        is taken. A model of one sample that restores, such as "structured", always keeps colours.
     axes : str, optional
         One letter an axis: T time, C channel (a dye: each is enhanced for itself), Z, Y, X, and
-        S for colour samples (RGB or RGBA: one model sees them together; alpha passes through,
-        scaled to [0, 1]). Left out, YX, ZYX, TZYX, TCZYX stand for 2, 3, 4, 5 dimensions: colour
+        S for colour samples (RGB or RGBA: see `colours`; alpha passes through, scaled to
+        [0, 1]). Left out, YX, ZYX, TZYX, TCZYX stand for 2, 3, 4, 5 dimensions: colour
         is never guessed.
     ndim : int
         2 renders planes (YX), 3 renders volumes (ZYX together). A 3-D model takes a voxel's
         neighbours in z as near as those in y and x, whatever the step in z.
+    colours : {"balanced", "kept"}
+        Of an image with samples (S). Balanced: a model of three channels sees them together, and
+        a colour cast is removed like a lack of light. Kept: a model of one channel renders each
+        of them, with one exposure for all, so that no cast comes or goes. Gain and offset do not
+        matter then as long as the samples share them.
     statistics : {"stack", "volume", "plane"}
         What shares one exposure, for each channel: the whole series (no flicker; bleaching and
         attenuation stay visible), each time point, or each plane for itself as in the paper.
     mask : array of bool or integers, optional
         Which pixels (not 0) set the exposure, by the patches centred on them; all are rendered.
         The image's shape without S, its trailing axes, or the shape of one plane (volume).
+    output : {"display", "intensity"}
+        To be looked at, in [0, 1]; or the light itself, denoised, in the image's units: linear,
+        its offset kept. That takes a model that learned to see light through noise, such as
+        "structured"; brightness and contrast are of no effect on it.
     brightness : float
         Added to the response before tanh; 0 leaves the mean at mid-gray.
     contrast : float
@@ -78,7 +90,8 @@ def enhance(
         what zarr and the like take to decode and encode a chunk, or chunks that are larger than
         that themselves. It never changes the result either.
     dtype : {"float32", "float64", "uint8", "uint16"}, optional
-        Of the result, float32 by default. Integers span their range: 255 or 65535 is 1.
+        Of the result, float32 by default. For display integers span their range: 255 or 65535
+        is 1; an intensity is rounded, and clipped to what they hold.
     out : array, optional
         A numpy or zarr array of the image's shape to fill, in one of those dtypes, a chunk at a
         time; a dask image is then computed here and now.
@@ -89,8 +102,9 @@ def enhance(
     Returns
     -------
     array
-        In [0, 1], of the image's shape: ``(tanh(contrast * z + brightness) + 1) / 2``, where z is
-        the network's last response. `out`, if it was given; lazy, if the image is a dask array.
+        Of the image's shape. For display in [0, 1]: ``(tanh(contrast * z + brightness) + 1) / 2``,
+        where z is the network's last response. `out`, if it was given; lazy, if the image is a
+        dask array.
 
     Raises
     ------
@@ -105,8 +119,8 @@ def enhance(
     Warns
     -----
     UserWarning
-        If an exposure has no signal (all values are equal): it comes out flat at 0.5. If a
-        device's memory runs out.
+        If an exposure has no signal (all values are equal): it comes out flat, a display at 0.5.
+        If a device's memory runs out.
 
     See Also
     --------
@@ -145,8 +159,10 @@ def enhance(
     options: dict[str, Any] = {
         "axes": axes,
         "ndim": ndim,
+        "colours": colours,
         "statistics": statistics,
         "mask": mask,
+        "output": output,
         "brightness": brightness,
         "contrast": contrast,
         "device": device,

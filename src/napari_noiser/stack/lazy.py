@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from os import PathLike
 from typing import Any
 
@@ -27,7 +28,7 @@ from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.axes import ImageIndex, Layout
 from napari_noiser.stack.masks import place_mask
 from napari_noiser.stack.moments import PatchMoments
-from napari_noiser.stack.render import Block, fold_exposures
+from napari_noiser.stack.render import Block, folding
 from napari_noiser.stack.steps import check_signal
 from napari_noiser.stack.values import check_shape, is_dask
 from napari_noiser.stack.work import Method, Work, plan
@@ -35,6 +36,9 @@ from napari_noiser.stack.work import Method, Work, plan
 __all__ = ["LazyWork", "plan_lazily"]
 
 _SEED = "napari-noiser renders"
+
+Starts = tuple[tuple[int, ...], ...]
+"""Where an image's blocks begin: for each axis, each block along it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class LazyWork:
             self.moments,
             self.zero,
             method=self.method,
-            grid=self.image.numblocks,
+            starts=_starts(self.image),
             options=self.options,
             chunks=self.image.chunks,
             dtype=self.work.dtype,
@@ -101,6 +105,7 @@ def plan_lazily(
     image: Any,
     model: str | PathLike[str] | Model | Method = "noiser",
     *,
+    colours: str = "balanced",
     mask: Any = None,
     device: Any = "auto",
     progress: Any = False,
@@ -112,7 +117,7 @@ def plan_lazily(
     ----------
     image : dask array
         Of known shape.
-    model, mask, device : see `napari_noiser.enhance`
+    model, colours, mask, device : see `napari_noiser.enhance`
         The mask may be a dask array as well; others are part of the graph.
     progress : False
         It is dask's own affair.
@@ -133,7 +138,7 @@ def plan_lazily(
     # plan() looks at shape and dtype only, but for the zero of 64-bit integers: here it is 0.
     nothing = np.broadcast_to(np.zeros((), image.dtype), image.shape)
     masked = None if is_dask(mask) else mask
-    work = plan(nothing, model, mask=masked, device="cpu", **options)
+    work = plan(nothing, model, colours=colours, mask=masked, device="cpu", **options)
     layout = work.stack.layout
     image = image.rechunk(_chunks(image, layout, work.method.halo))
     zero = None
@@ -246,7 +251,7 @@ def _moments(
         mask,
         zero,
         method=method,
-        grid=image.numblocks,
+        starts=_starts(image),
         options=options,
         chunks=tuple(
             each if letter in layout.outer else (1,) * len(each)
@@ -274,11 +279,11 @@ def _measure_block(
     *,
     block_id: tuple[int, ...],
     method: Method,
-    grid: tuple[int, ...],
+    starts: Starts,
     options: Mapping[str, Any],
 ) -> NDArray[Any]:
     """Return the moments of each image in a block: its outer axes, the others of length 1."""
-    part = _part(block, zero, method, 1, block_id, grid, options)
+    part = _part(block, zero, method, 1, block_id, starts, options)
     layout = part.work.stack.layout
     if mask is not None:
         mask = _mask_of_part(mask, layout, part.margin)
@@ -299,11 +304,11 @@ def _render_block(
     *,
     block_id: tuple[int, ...],
     method: Method,
-    grid: tuple[int, ...],
+    starts: Starts,
     options: Mapping[str, Any],
 ) -> NDArray[Any]:
     """Return a block enhanced, without its edges."""
-    part = _part(block, zero, method, method.halo, block_id, grid, options)
+    part = _part(block, zero, method, method.halo, block_id, starts, options)
     work, layout = part.work, part.work.stack.layout
     each = np.broadcast_to(moments, [n if a in layout.outer else 1 for a, n in _lengths(layout)])
     exposures: dict[ImageIndex, PatchMoments] = {
@@ -311,7 +316,7 @@ def _render_block(
         for image, found in zip(layout.images(), each.flat, strict=True)
     }
     result = np.empty(_inner_shape(layout, part.margin), work.dtype)
-    for _ in part.render(fold_exposures(work, exposures), result):
+    for _ in part.render(folding(work, exposures), result):
         pass
     return result
 
@@ -322,7 +327,7 @@ def _part(
     method: Method,
     halo: int,
     block_id: tuple[int, ...],
-    grid: tuple[int, ...],
+    starts: Starts,
     options: Mapping[str, Any],
 ) -> Block:
     """Plan a block, by itself but for its neighbours' edges."""
@@ -330,9 +335,16 @@ def _part(
     if zero is not None:
         work = replace(work, stack=replace(work.stack, zero=int(zero.item())))
     layout = work.stack.layout
-    at = {a: (i > 0, i < n - 1) for a, i, n in zip(layout.axes, block_id, grid, strict=True)}
-    margin = tuple((halo * at[a][0], halo * at[a][1]) for a in layout.spatial)
-    return Block(work, margin, (0,) * len(layout.outer))
+    where = dict(zip(layout.axes, zip(block_id, starts, strict=True), strict=True))
+    places = [where[letter] for letter in layout.spatial]
+    margin = tuple((halo * (i > 0), halo * (i < len(along) - 1)) for i, along in places)
+    corner = tuple(along[i] - low for (i, along), (low, _) in zip(places, margin, strict=True))
+    return Block(work, margin, (0,) * len(layout.outer), corner)
+
+
+def _starts(image: Any) -> Starts:
+    """Return where each block begins, along every axis."""
+    return tuple((0, *accumulate(along[:-1])) for along in image.chunks)
 
 
 def _lengths(layout: Layout) -> Iterator[tuple[str, int]]:

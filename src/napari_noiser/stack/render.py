@@ -2,28 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.axes import ImageIndex, Layout, Region
 from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.moments import PatchMoments, patch_moments
 from napari_noiser.stack.tiles import Tile, tile_count, tiles
-from napari_noiser.stack.values import to_output
-from napari_noiser.stack.work import Folded, Work
+from napari_noiser.stack.values import to_display, to_intensity
+from napari_noiser.stack.work import Folded, Restoring, Work
 
-__all__ = ["Block", "cut_out", "fold_exposures"]
+__all__ = ["Block", "Fold", "Response", "cut_out", "folding"]
 
 _NO_HALO: Halo = ((0, 0),) * 3
+
+Fold = Callable[[ImageIndex], Folded | None]
+"""Returns the method for an exposure; None where it has no signal."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a method makes of a part of an image; brightness and contrast are still to come.
+
+    Attributes
+    ----------
+    image : ImageIndex
+        Which image of the block.
+    place : Region
+        Where in the image, the block's margin taken off.
+    network : Folded, optional
+        What responded; None without a signal.
+    values : Tensor, optional
+        Before tanh, of shape (1, samples, *spatial); None without a signal.
+    raw : array, shape (S, *spatial)
+        The part as it was read.
+    """
+
+    image: ImageIndex
+    place: Region
+    network: Folded | None
+    values: Tensor | None
+    raw: NDArray[Any]
+
+    def result(self, work: Work) -> NDArray[Any]:
+        """Return (S, *spatial) in the result's type."""
+        return self._light(work) if work.output == "intensity" else self._toned(work)
+
+    @torch.inference_mode()
+    def _toned(self, work: Work) -> NDArray[Any]:
+        """Return what is to be looked at: flat at 0.5 without a signal."""
+        if self.values is None:
+            shape = (work.stack.layout.samples, *self.raw.shape[1:])
+            return to_display(np.full(shape, 0.5, np.float32), self.raw, work.dtype)
+        # (tanh(z) + 1) / 2 is the logistic function of 2 z
+        toned = (self.values[0] * (2 * work.contrast)).add_(2 * work.brightness).sigmoid_()
+        return to_display(toned.cpu().numpy(), self.raw, work.dtype)
+
+    def _light(self, work: Work) -> NDArray[Any]:
+        """Return the light: what was read without a signal, as there is nothing to restore."""
+        if self.values is None or not isinstance(self.network, Restoring):
+            light = self.raw[: work.stack.layout.samples].astype(np.float64)
+        else:
+            response = self.values[0].cpu().numpy().astype(np.float64)
+            light = self.network.middle + work.stack.zero + self.network.unit * response
+        return to_intensity(light, self.raw, work.dtype)
 
 
 @dataclass(frozen=True)
@@ -38,6 +90,8 @@ class Block:
         How much of the part, along each spatial axis, are its neighbours' edges.
     first : ImageIndex
         Which of the larger array's images its first image is.
+    corner : tuple of int
+        Where in the larger array's images the part lies, along each spatial axis.
     mask : array, optional
         That of the part, without S: not 0 where a pixel is to be measured.
     """
@@ -45,6 +99,7 @@ class Block:
     work: Work
     margin: Halo
     first: ImageIndex
+    corner: tuple[int, ...]
     mask: NDArray[Any] | None = None
 
     @property
@@ -65,27 +120,31 @@ class Block:
             found = (moments for _, moments in self.work.room.fit(tile, 1, measure))
             yield self._exposure(image), sum(found, self.work.no_moments)
 
-    def render(self, folded: Mapping[ImageIndex, Folded], out: Any) -> Iterator[None]:
+    def render(self, folded: Fold, out: Any) -> Iterator[None]:
         """Fill an array of the block's shape, margin taken off; yield after each tile.
 
         Parameters
         ----------
-        folded : mapping
-            The method for each exposure; one that is missing comes out flat at 0.5.
+        folded : callable
+            Returns the method for an exposure; where there is none, it comes out flat at 0.5.
         out : array
             In the result's type.
         """
-        layout, low = self.work.stack.layout, [before for before, _ in self.margin]
-        halo = self.work.method.halo
-        for image, tile in self._tiles(halo):
-            render = partial(_render_tile, self.work, folded.get(self._exposure(image)), image)
-            for piece, rendered in self.work.room.fit(tile, halo, render):
-                place = tuple(
-                    slice(there.start - before, there.stop - before)
-                    for there, before in zip(piece.place, low, strict=True)
-                )
-                layout.write(out, image, place, rendered)
+        for responses in self.respond(folded):
+            for each in responses:
+                self.work.stack.layout.write(out, each.image, each.place, each.result(self.work))
             yield
+
+    def respond(self, folded: Fold) -> Iterator[list[Response]]:
+        """Yield for each tile the response to it, in one or more pieces; see `render`."""
+        low, halo = [before for before, _ in self.margin], self.work.method.halo
+        for image, tile in self._tiles(halo):
+            network = folded(self._exposure(image))
+            respond = partial(_respond, self, network, image)
+            yield [
+                Response(image, _moved_back(piece.place, low), network, values, raw)
+                for piece, (values, raw) in self.work.room.fit(tile, halo, respond)
+            ]
 
     def _tiles(self, halo: int) -> Iterator[tuple[ImageIndex, Tile]]:
         layout = self.work.stack.layout
@@ -125,23 +184,24 @@ def cut_out(
             for outer, inner in (here[letter] for letter in layout.spatial)
         ),
         tuple(here[letter][1].start for letter in layout.outer),
+        tuple(here[letter][0].start for letter in layout.spatial),
         None if mask is None else mask.read(tuple(here[a][0] for a in mask.layout.axes)),
     )
 
 
-def fold_exposures(
-    work: Work, moments: Mapping[ImageIndex, PatchMoments]
-) -> dict[ImageIndex, Folded]:
-    """Return the method folded for each exposure that has a signal."""
+def folding(work: Work, moments: Mapping[ImageIndex, PatchMoments]) -> Fold:
+    """Return what folds the method for an exposure: once, and not before it is asked for."""
 
-    def fold(found: PatchMoments) -> Folded:
-        return work.method.fold(found.mean, found.covariance, work.room.device)
+    @cache
+    def folded(exposure: ImageIndex) -> Folded | None:
+        found = moments.get(exposure)
+        if found is None or not found.has_signal:
+            return None
+        return work.room.try_here(
+            lambda: work.method.fold(found.mean, found.covariance, work.room.device)
+        )
 
-    return {
-        exposure: work.room.try_here(partial(fold, found))
-        for exposure, found in moments.items()
-        if found.has_signal
-    }
+    return folded
 
 
 def _measure_tile(
@@ -164,34 +224,32 @@ def _measure_tile(
     return patch_moments(torch.from_numpy(values).to(device), tile.halo, inside, work.room.scratch)
 
 
-def _render_tile(
-    work: Work, network: Folded | None, image: ImageIndex, tile: Tile
-) -> NDArray[Any]:
-    """Return (S, *spatial) in the result's type for a tile's place: flat without a network."""
+def _respond(
+    block: Block, network: Folded | None, image: ImageIndex, tile: Tile
+) -> tuple[Tensor | None, NDArray[Any]]:
+    """Return the response in a tile's place, None without a network; and what was read there."""
+    work = block.work
     raw = work.stack.read(image, tile.read)
     kept = raw[(slice(None), *_inner(tile))]
     if network is None:
-        enhanced = np.full((work.stack.layout.samples, *kept.shape[1:]), 0.5, np.float32)
-    elif _constant(raw):
-        one = _render(network, _one_voxel(raw), _NO_HALO[: work.stack.layout.ndim], work)
-        enhanced = np.broadcast_to(one, (len(one), *kept.shape[1:])).copy()
-    else:
-        enhanced = _render(network, raw, tile.halo, work)
-    return to_output(enhanced, kept, work.dtype)
+        return None, kept
+    corner = tuple(at + part.start for at, part in zip(block.corner, tile.read, strict=True))
+    if network.step == 1 and _constant(raw):
+        one = _response(network, _one_voxel(raw), _NO_HALO[: len(corner)], corner, work)
+        return one.expand(-1, -1, *kept.shape[1:]), kept
+    return _response(network, raw, tile.halo, corner, work), kept
 
 
 @torch.inference_mode()
-def _render(network: Folded, raw: NDArray[Any], halo: Halo, work: Work) -> NDArray[np.float32]:
-    """Return (samples, *spatial) in [0, 1] for a tile as it was read, halo taken off."""
+def _response(
+    network: Folded, raw: NDArray[Any], halo: Halo, corner: tuple[int, ...], work: Work
+) -> Tensor:
+    """Return (1, samples, *spatial) before tanh for a tile as it was read, halo taken off."""
     values = work.stack.normalised(raw, network.centre, network.scale)
     device = work.room.device
     tile = torch.from_numpy(values)[None].to(device)
     with _full_precision(device):
-        response = network.to(device)(tile, halo, work.room.scratch)
-    # (tanh(z) + 1) / 2 is the logistic function of 2 z
-    response.mul_(2 * work.contrast).add_(2 * work.brightness).sigmoid_()
-    result: NDArray[np.float32] = response[0].cpu().numpy()
-    return result
+        return network.to(device)(tile, halo, work.room.scratch, corner)
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[None]:
@@ -209,6 +267,12 @@ def _constant(raw: NDArray[Any]) -> bool:
 
 def _one_voxel(raw: NDArray[Any]) -> NDArray[Any]:
     return raw[(slice(None), *(slice(1),) * (raw.ndim - 1))]
+
+
+def _moved_back(region: Region, by: list[int]) -> Region:
+    return tuple(
+        slice(part.start - far, part.stop - far) for part, far in zip(region, by, strict=True)
+    )
 
 
 def _inner(tile: Tile) -> tuple[slice, ...]:

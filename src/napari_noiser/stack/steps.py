@@ -16,7 +16,7 @@ from napari_noiser.stack.blocks import Grid, chunk_grid, fitted, split
 from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.reading import block_reader
-from napari_noiser.stack.render import Block, cut_out, fold_exposures
+from napari_noiser.stack.render import Block, cut_out, folding
 from napari_noiser.stack.values import is_dask
 from napari_noiser.stack.work import Work
 
@@ -109,7 +109,7 @@ def fill_steps(
     TileDone
         Once a tile.
     """
-    folded = fold_exposures(work, moments)
+    folded = folding(work, moments)
     cells = _reading_grid(work)
     grid = _writing_grid(work, out, cells)
     measured = _tile_count(work, cells)
@@ -248,6 +248,6 @@ def check_signal(moments: Collection[PatchMoments], *, everything: bool = True) 
     if flat:
         warnings.warn(
             f"no signal in {flat} of {len(moments)} exposures (all measured values are equal, or "
-            "none is finite); they come out flat at 0.5",
+            "none is finite); they come out flat",
             stacklevel=2,
         )

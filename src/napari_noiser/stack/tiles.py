@@ -103,14 +103,15 @@ def _moved(region: Region, origin: Region) -> Region:
     )
 
 
-def default_side(ndim: int, device: torch.device) -> int:
+def default_side(ndim: int, halo: int, device: torch.device) -> int:
     """Return the side of tiles that suits a device.
 
     On a CPU the hidden channels of a tile should stay within the caches (measured: 160 to 256,
-    and 32 in 3-D, are equal within 10 %); an accelerator wants enough work at a time.
+    and 32 in 3-D, are equal within 10 %); an accelerator wants enough work at a time. A wide halo
+    is rendered again by each neighbour, and wants larger tiles.
     """
     if device.type == "cpu":
-        return 192 if ndim == 2 else 32
+        return max(192, 24 * halo) if ndim == 2 else 32
     return 1024 if ndim == 2 else 96
 
 

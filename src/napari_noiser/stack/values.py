@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_noiser.stack.axes import ImageIndex, Layout, Region
 
-__all__ = ["Stack", "check_shape", "is_dask", "output_type", "to_output"]
+__all__ = [
+    "Output",
+    "Stack",
+    "check_shape",
+    "is_dask",
+    "output_type",
+    "to_display",
+    "to_intensity",
+]
+
+Output = Literal["display", "intensity"]
+"""What a result is: to be looked at, in [0, 1], or light in the image's units."""
 
 _FAR = 1e18  # standard deviations: what a mask keeps out of the statistics may be anything
 _OUTPUTS = ("float32", "float64", "uint8", "uint16")
@@ -131,7 +142,7 @@ def output_type(dtype: DTypeLike) -> np.dtype[Any]:
     return chosen
 
 
-def to_output(
+def to_display(
     enhanced: NDArray[np.float32], raw: NDArray[Any], dtype: np.dtype[Any]
 ) -> NDArray[Any]:
     """Return a rendered block in the result's type, with what passes through put back.
@@ -149,14 +160,45 @@ def to_output(
     -------
     array of `dtype`, shape (S, *spatial)
     """
-    block = enhanced
-    if len(raw) > len(enhanced):
-        alpha = raw[len(enhanced) :] / (np.iinfo(raw.dtype).max if raw.dtype.kind in "ui" else 1)
-        block = np.concatenate([enhanced, alpha.astype(np.float32)])
-    if raw.dtype.kind == "f":
-        invalid = ~np.isfinite(raw)
-        block[invalid] = raw[invalid]
+    alpha = raw[len(enhanced) :] / (np.iinfo(raw.dtype).max if raw.dtype.kind in "ui" else 1)
+    block = _with_what_passes(enhanced, alpha.astype(np.float32), raw)
     if dtype.kind == "f":
         return block.astype(dtype, copy=False)
     scaled: NDArray[Any] = np.rint(np.nan_to_num(block, nan=0.0).clip(0, 1) * np.iinfo(dtype).max)
     return scaled.astype(dtype)
+
+
+def to_intensity(
+    light: NDArray[np.float64], raw: NDArray[Any], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return restored light in the result's type, with what passes through put back.
+
+    Parameters
+    ----------
+    light : array of float64, shape (samples, *spatial)
+        In the image's units.
+    raw : array, shape (S, *spatial)
+        The input: its NaN and inf come out as they went in, and so does its alpha.
+    dtype : dtype
+        A float, or an integer type that is rounded to and clipped at (NaN becomes 0).
+
+    Returns
+    -------
+    array of `dtype`, shape (S, *spatial)
+    """
+    block = _with_what_passes(light, raw[len(light) :].astype(np.float64), raw)
+    if dtype.kind == "f":
+        return block.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    rounded: NDArray[Any] = np.rint(np.nan_to_num(block, nan=0.0)).clip(limits.min, limits.max)
+    return rounded.astype(dtype)
+
+
+def _with_what_passes(block: NDArray[Any], alpha: NDArray[Any], raw: NDArray[Any]) -> NDArray[Any]:
+    """Return a block with its alpha, and the input's values that are not finite."""
+    if len(alpha):
+        block = np.concatenate([block, alpha])
+    if raw.dtype.kind == "f":
+        invalid = ~np.isfinite(raw)
+        block[invalid] = raw[invalid]
+    return block

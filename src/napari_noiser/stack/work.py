@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,15 +16,16 @@ from napari_noiser.checks import real, whole
 from napari_noiser.srm.device import best_device
 from napari_noiser.srm.model import Model, load_model
 from napari_noiser.srm.patches import Halo, Scratch
-from napari_noiser.stack.axes import ImageIndex, Layout, Statistics
+from napari_noiser.stack.axes import Colours, ImageIndex, Layout, Statistics
+from napari_noiser.stack.colours import SharedColours
 from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.room import Room, default_memory
 from napari_noiser.stack.sources import share_values
 from napari_noiser.stack.tiles import default_side, tile_side
-from napari_noiser.stack.values import Stack, is_dask, output_type
+from napari_noiser.stack.values import Output, Stack, is_dask, output_type
 
-__all__ = ["Folded", "Method", "Work", "plan"]
+__all__ = ["Folded", "Method", "Restoring", "Work", "plan"]
 
 
 class Folded(Protocol):
@@ -34,8 +35,22 @@ class Folded(Protocol):
     def centre(self) -> NDArray[np.float64]: ...
     @property
     def scale(self) -> float: ...
+    @property
+    def step(self) -> int: ...
     def to(self, device: torch.device) -> Folded: ...
-    def __call__(self, tile: Tensor, halo: Halo, scratch: Scratch) -> Tensor: ...
+    def __call__(
+        self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]
+    ) -> Tensor: ...
+
+
+@runtime_checkable
+class Restoring(Folded, Protocol):
+    """One whose response tells the light: ``middle + unit * response``, in the image's units."""
+
+    @property
+    def middle(self) -> float: ...
+    @property
+    def unit(self) -> float: ...
 
 
 class Method(Protocol):
@@ -49,6 +64,8 @@ class Method(Protocol):
     def halo(self) -> int: ...
     @property
     def voxel_bytes(self) -> int: ...
+    @property
+    def restores(self) -> bool: ...
     def describe(self) -> dict[str, Any]: ...
     def fold(
         self,
@@ -64,8 +81,8 @@ class Work:
 
     Attributes
     ----------
-    stack, method, statistics, mask, brightness, contrast, dtype
-        As asked for.
+    stack, method, colours, statistics, mask, output, brightness, contrast, dtype
+        As asked for; the method is for all samples that the stack has.
     room : Room
         The device, and what it has room for.
     side : int
@@ -78,8 +95,10 @@ class Work:
 
     stack: Stack
     method: Method
+    colours: Colours
     statistics: Statistics
     mask: Mask | None
+    output: Output
     brightness: float
     contrast: float
     room: Room
@@ -103,8 +122,10 @@ class Work:
         return {
             **self.method.describe(),
             "axes": self.stack.layout.axes,
+            "colours": self.colours,
             "statistics": self.statistics,
             "mask": None if self.mask is None else self.mask.fingerprint(),
+            "output": self.output,
             "brightness": self.brightness,
             "contrast": self.contrast,
             "dtype": self.dtype.name,
@@ -123,8 +144,10 @@ def plan(
     *,
     axes: str | None = None,
     ndim: int = 2,
+    colours: str = "balanced",
     statistics: str = "stack",
     mask: ArrayLike | None = None,
+    output: str = "display",
     brightness: float = 0.0,
     contrast: float = 1.0,
     device: str = "auto",
@@ -141,17 +164,20 @@ def plan(
         As in `napari_noiser.enhance`.
     """
     stack = Stack.of(image, axes, ndim)
-    method = _find_method(model, stack.layout)
+    asked = stack.layout.check_colours(colours)
+    method = _find_method(model, stack.layout, asked)
     room = Room(best_device(device))
-    side = default_side(ndim, room.device) if tile is None else tile
+    side = default_side(ndim, method.halo, room.device) if tile is None else tile
     memory = whole("memory_limit", default_memory() if memory_limit is None else memory_limit)
     patches = 2 * 8 * method.channels * 3**ndim  # in float64, twice
     voxel_bytes = max(patches, method.voxel_bytes) + 3 * 8 * method.channels
     return Work(
         stack,
         method,
+        "kept" if isinstance(method, SharedColours) else asked,
         stack.layout.check_statistics(statistics),
         None if mask is None else Mask.of(mask, stack.layout),
+        _find_output(output, method),
         real("brightness", brightness),
         real("contrast", contrast, above=0.0),
         room,
@@ -162,8 +188,13 @@ def plan(
     )
 
 
-def _find_method(model: str | PathLike[str] | Model | Method, layout: Layout) -> Method:
+def _find_method(
+    model: str | PathLike[str] | Model | Method, layout: Layout, colours: Colours
+) -> Method:
     """Return the method that a model, a name or a path stands for, if it fits the layout.
+
+    Where colours are kept it is one of one channel, taken for each of the samples; and so is one
+    of one channel that restores light, which has no cast to remove.
 
     Raises
     ------
@@ -172,19 +203,40 @@ def _find_method(model: str | PathLike[str] | Model | Method, layout: Layout) ->
     ValueError
         If it sees another number of samples or dimensions than the layout has.
     """
+    channels = layout.channels(colours)
     if isinstance(model, (str, PathLike)):
-        model = load_model(model, channels=layout.samples, ndim=layout.ndim)
+        model = load_model(model, channels=channels, ndim=layout.ndim)
     if isinstance(model, type) or not hasattr(model, "fold"):
         kind = type(model).__name__
         raise TypeError(f"model must be a name, a path or a Model, got {model!r} ({kind})")
-    if model.channels != layout.samples:
+    if model.restores and model.channels == 1:
+        channels = 1
+    if model.channels != channels and colours == "kept":
+        raise ValueError(
+            f"colours='kept' takes a model of one sample, trained for channels=1, and gives each "
+            f"colour to it alone; got one that sees {model.channels} together"
+        )
+    if model.channels != channels:
+        other = "" if model.channels > 1 else ", or colours='kept'"
         raise ValueError(
             f"model sees {model.channels} samples together, but the image has {layout.samples} "
-            f"along S (axes {layout.axes!r}); take a model trained for channels={layout.samples}"
+            f"along S (axes {layout.axes!r}); take a model trained for channels={channels}{other}"
         )
     if model.ndim != layout.ndim:
         raise ValueError(f"model was trained for ndim={model.ndim}, but ndim={layout.ndim} came")
-    return model
+    return model if channels == layout.samples else SharedColours(model, layout.samples)
+
+
+def _find_output(output: str, method: Method) -> Output:
+    """Return what the result is to be, or raise a `ValueError` if it is unknown or cannot be."""
+    if output not in get_args(Output):
+        raise ValueError(f"output must be one of {get_args(Output)}, got {output!r}")
+    if output == "intensity" and not method.restores:
+        raise ValueError(
+            "output='intensity' takes a model that learned to see light through noise, such as "
+            "'structured'; this one makes a display"
+        )
+    return output  # type: ignore[return-value]
 
 
 def _find_type(stack: Stack, dtype: DTypeLike | None, out: Any) -> np.dtype[Any]:

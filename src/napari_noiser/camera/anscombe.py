@@ -1,0 +1,66 @@
+"""The generalised Anscombe transform: noise of the same variance at every brightness, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_noiser.camera.noise_model import CameraNoise
+
+__all__ = ["stabilise", "unstabilise"]
+
+_LEAST = 2 * (3 / 8) ** 0.5  # what no electrons and no read noise are turned into
+
+
+def stabilise(image: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
+    """Turn counts into values whose noise has a variance of about 1, whatever their mean.
+
+    Parameters
+    ----------
+    image : array
+        Counts, of any shape.
+    noise : CameraNoise
+        Of the camera that took it.
+
+    Returns
+    -------
+    array of float64
+        ``2 sqrt(electrons + 3/8 + read_noise**2)``; 0 where that would be the root of a negative.
+
+    Notes
+    -----
+    Starck, Murtagh, Bijaoui, "Image Processing and Data Analysis", 1998. Not invariant to gain
+    and offset, unless the camera's parameters are scaled along.
+    """
+    electrons = (np.asarray(image, np.float64) - noise.offset) / noise.gain
+    return np.asarray(2 * np.sqrt(np.maximum(electrons + 3 / 8 + noise.read_noise**2, 0)))
+
+
+def unstabilise(values: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
+    """Return the mean counts that stabilised values with this mean come from.
+
+    The algebraic inverse would be too dark: the mean of a root is not the root of the mean.
+
+    Parameters
+    ----------
+    values : array
+        Means of what `stabilise` returned, as a denoiser estimates them.
+    noise : CameraNoise
+        The same.
+
+    Returns
+    -------
+    array of float64
+        In counts.
+
+    Notes
+    -----
+    The closed form of the exact unbiased inverse: Makitalo, Foi, "Optimal inversion of the
+    generalized Anscombe transformation for Poisson-Gaussian noise", IEEE TIP 22(1), 2013.
+    """
+    given = np.asarray(values, np.float64)
+    d = np.maximum(given, _LEAST)
+    root = (3 / 2) ** 0.5
+    electrons = d**2 / 4 + root / 4 / d - 11 / 8 / d**2 + 5 / 8 * root / d**3 - 1 / 8
+    electrons -= noise.read_noise**2
+    return np.asarray(noise.gain * electrons + noise.offset)

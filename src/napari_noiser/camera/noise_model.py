@@ -1,0 +1,149 @@
+"""How a camera's noise grows with its signal: the model, and its parameters from an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import least_squares
+
+from napari_noiser.checks import real
+
+__all__ = ["CameraNoise", "estimate_noise"]
+
+Floats = NDArray[np.float64]
+
+_BLOCK = 16  # pixels a side: enough to know a variance to 15 %, and small beside most structure
+_LEAST_SIDE = 64
+_LEVELS = 24  # of brightness, at which the variance is looked up
+_KERNEL_POWER = 36  # the sum of squares of (1, -2, 1) times (1, -2, 1)
+
+
+@dataclass(frozen=True)
+class CameraNoise:
+    """A camera's noise, as photons and electronics make it.
+
+    Counts are ``gain * Poisson(electrons) + offset + N(0, (gain * read_noise)**2)``, so that their
+    variance is ``gain * (mean - offset) + (gain * read_noise)**2``.
+
+    Parameters
+    ----------
+    gain : float
+        Counts an electron, above 0.
+    offset : float
+        Counts without light.
+    read_noise : float
+        Electrons, 0 or more.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is outside its range.
+
+    Notes
+    -----
+    Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for single-image
+    raw-data", IEEE TIP 17(10), 2008.
+    """
+
+    gain: float
+    offset: float = 0.0
+    read_noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gain", real("gain", self.gain, above=0.0))
+        object.__setattr__(self, "offset", real("offset", self.offset))
+        object.__setattr__(self, "read_noise", real("read_noise", self.read_noise, least=0.0))
+
+    def variance(self, mean: ArrayLike) -> Floats:
+        """Return the variance of counts around a mean; without light, that of the read noise."""
+        light = np.maximum(np.asarray(mean, np.float64) - self.offset, 0.0)
+        return np.asarray(self.gain * light + (self.gain * self.read_noise) ** 2)
+
+
+def estimate_noise(image: ArrayLike, *, offset: float | None = None) -> CameraNoise:
+    """Estimate a camera's noise from what it took.
+
+    Parameters
+    ----------
+    image : array, shape (Y, X) or (frames, Y, X)
+        Raw counts: smoothed, compressed or clipped images hide their noise. Several frames of a
+        scene that stands still tell more: structure cancels in their differences.
+    offset : float, optional
+        The camera's own, in counts: a data sheet or a dark frame tells. Left out, the darkest
+        level at which there would be no read noise: what matters, the variance at each
+        brightness, is the same.
+
+    Returns
+    -------
+    CameraNoise
+        With what of the variance no electron explains as read noise.
+
+    Raises
+    ------
+    ValueError
+        If the image has another number of dimensions, is smaller than 64 pixels a side or not
+        finite, or its variance does not grow with its mean.
+
+    Notes
+    -----
+    The mean and the variance of blocks of 16 x 16 pixels; their medians at 24 levels of
+    brightness; a line through those, robust against blocks full of structure. A single image's
+    noise is what its second differences hold (Immerkaer, CVIU 64(2), 1996).
+    """
+    frames = np.asarray(image)
+    if frames.ndim not in (2, 3) or min(frames.shape[-2:]) < _LEAST_SIDE:
+        raise ValueError(
+            f"image must be a plane or a few frames of it, of {_LEAST_SIDE} pixels a side or "
+            f"more; got shape {frames.shape}"
+        )
+    if not np.isfinite(frames).all():
+        raise ValueError("image must be finite throughout")
+    slope, intercept = _line(*_levels(*_blocks(frames.astype(np.float64))))
+    if not slope > 0:
+        raise ValueError("image has a variance that does not grow with its mean: give the noise")
+    dark = -intercept / slope if offset is None else real("offset", offset)
+    read = max(intercept + slope * dark, 0.0) ** 0.5 / slope
+    return CameraNoise(slope, dark, read)
+
+
+def _blocks(frames: Floats) -> tuple[Floats, Floats]:
+    """Return the mean and the variance of the noise of each block."""
+    if frames.ndim == 3 and len(frames) > 1:
+        mean, squares = frames.mean(axis=0), np.square(np.diff(frames, axis=0)).mean(axis=0) / 2
+    else:
+        mean = frames.reshape(frames.shape[-2:])
+        rough = np.diff(np.diff(mean, 2, axis=0), 2, axis=1)
+        mean, squares = mean[1:-1, 1:-1], np.square(rough) / _KERNEL_POWER
+    return _block_means(mean), _block_means(squares)
+
+
+def _block_means(plane: Floats) -> Floats:
+    rows, columns = (length // _BLOCK for length in plane.shape)
+    whole = plane[: rows * _BLOCK, : columns * _BLOCK]
+    return np.asarray(whole.reshape(rows, _BLOCK, columns, _BLOCK).mean(axis=(1, 3)).ravel())
+
+
+def _levels(means: Floats, variances: Floats) -> tuple[Floats, Floats]:
+    """Return the median mean and variance of the blocks at each level of brightness."""
+    order = np.argsort(means)
+    parts = np.array_split(order, min(_LEVELS, len(order) // 2))
+    pairs = [(np.median(means[part]), np.median(variances[part])) for part in parts]
+    mean, variance = np.transpose(pairs)
+    return mean, variance
+
+
+def _line(means: Floats, variances: Floats) -> tuple[float, float]:
+    """Return slope and intercept of variance over mean; relative errors count, large ones less."""
+    origin, size = means.mean(), variances.mean() or 1.0
+    span = np.ptp(means) or 1.0
+    weight = 1 / np.maximum(variances / size, 1e-3)
+
+    def residual(line: Floats) -> Floats:
+        fitted = line[0] * (means - origin) / span + line[1]
+        return np.asarray((fitted - variances / size) * weight)
+
+    slope, middle = least_squares(residual, [0.0, 1.0], loss="soft_l1", f_scale=0.1).x
+    slope *= size / span
+    return float(slope), float(middle * size - slope * origin)

@@ -1,0 +1,93 @@
+"""How controls are laid out: forms, rows, notes, what can be reset, what can be folded away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from magicgui.widgets import Container, FloatSlider, Label, PushButton, Widget
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QSizePolicy, QWidget
+from superqt import QCollapsible
+
+__all__ = ["NARROW", "Note", "foldable", "form", "resettable", "row"]
+
+NARROW = 28
+"""Width of a button of one character."""
+
+_LABEL_WIDTH = 105  # napari's font is wider than the one that magicgui measures labels in
+_LETTERS = 15  # of a choice, at least
+_NUMBER = "background: transparent; border: 0; padding: 0; min-width: 36px; max-width: 36px;"
+_ANY_HEIGHT = 2**24 - 1  # Qt's own limit
+_GAP = 4  # above and below what is unfolded, and after texts
+
+
+class Note(Label):
+    """A text that breaks its lines where the dock ends, and takes no room while it is empty."""
+
+    def __init__(self) -> None:
+        super().__init__(value="", visible=False, label="")
+        self.native.setWordWrap(True)
+        self.native.setTextFormat(Qt.TextFormat.PlainText)  # errors may hold anything
+        self.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.native.setContentsMargins(0, 0, _GAP, 0)  # beside a scroll bar
+
+    def say(self, text: str) -> None:
+        """Show a text, or nothing."""
+        self.value, self.visible = text, bool(text)
+
+
+def form(*widgets: Widget) -> Container:
+    """Return widgets below each other, their labels in one column."""
+    container = Container(widgets=widgets, label="")
+    container.margins = (0, 0, 0, 0)
+    for label in container.native.findChildren(QLabel):
+        label.setMinimumWidth(_LABEL_WIDTH)
+    for box in container.native.findChildren(QComboBox):  # a long name must not widen the dock
+        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        box.setMinimumContentsLength(_LETTERS)
+    return container
+
+
+def row(*widgets: Widget) -> Container:
+    """Return widgets side by side."""
+    container = Container(widgets=widgets, layout="horizontal", labels=False, label="")
+    container.margins = (0, 0, 0, 0)
+    return container
+
+
+def resettable(slider: FloatSlider) -> Container:
+    """Return a slider beside a button that puts it back to where it is now."""
+    start = slider.value
+    button = PushButton(text="↺", tooltip=f"Back to {start:g}")
+    button.max_width = NARROW
+    button.changed.connect(lambda: setattr(slider, "value", start))
+    slider.native.findChild(QDoubleSpinBox).setStyleSheet(_NUMBER)  # napari's is for wider ones
+    both = row(slider, button)
+    both.label, both.tooltip = slider.label, slider.tooltip
+    return both
+
+
+def foldable(
+    title: str, content: QWidget, on_unfold: Callable[[], object] = lambda: None
+) -> QCollapsible:
+    """Return something under a title, folded away until it is wanted."""
+
+    def on_toggled(unfolded: bool) -> None:
+        box.setText(f"{'▾' if unfolded else '▸'}  {title}")  # an icon would not follow the theme
+        if unfolded:
+            content.setMaximumHeight(_ANY_HEIGHT)  # it may say more later on
+            on_unfold()
+
+    box = QCollapsible(expandedIcon=QIcon(), collapsedIcon=QIcon())
+    box.setDuration(0)
+    box.setContent(content)
+    # Both would give texts the height of what they are before their lines break.
+    box.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
+    box.layout().setAlignment(Qt.AlignmentFlag(0))
+    box.layout().setContentsMargins(0, 0, 0, 0)
+    box.layout().setSpacing(0)
+    content.setContentsMargins(0, _GAP, 0, _GAP)  # none while it is folded
+    box.toggled.connect(on_toggled)
+    box.collapse(animate=False)
+    return box

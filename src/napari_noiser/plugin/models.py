@@ -1,0 +1,131 @@
+"""The list of models: bundled ones, recipes that train first, trained here, read from files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from magicgui.widgets import ComboBox
+
+from napari_noiser.srm.recipe import RECIPES, Recipe, bundled_form
+
+if TYPE_CHECKING:
+    from napari_noiser.srm.model import Model
+
+__all__ = ["ModelList", "offered"]
+
+_SEES = {1: "gray", 3: "RGB"}
+
+
+class ModelList(ComboBox):
+    """The control that chooses a model, by the name of its recipe or as a `Model`.
+
+    Parameters
+    ----------
+    preferred : str
+        The recipe to begin with.
+
+    Attributes
+    ----------
+    models : dict of Model to str
+        Those trained or loaded here, and where each is from: "trained", or a file's name.
+    """
+
+    def __init__(self, preferred: str) -> None:
+        self.models: dict[Model, str] = {}
+        self._preferred = preferred
+        self._form = (1, 2)
+        super().__init__(
+            label="model",
+            choices=self._offered,
+            value=preferred,
+            tooltip="What was learned from noise. Bundled models are ready to use; other recipes "
+            "train first, for some seconds. Below them are the models trained or loaded here.",
+        )
+
+    @property
+    def recipe(self) -> Recipe:
+        """The chosen recipe, or the chosen model's."""
+        return RECIPES[self.value] if isinstance(self.value, str) else self.value.recipe
+
+    @property
+    def trains_first(self) -> bool:
+        """Whether what is chosen is a recipe, of which no model is there yet."""
+        return isinstance(self.value, str) and not bundled_form(self.value, *self._form)
+
+    @property
+    def own(self) -> bool:
+        """Whether what is chosen was trained or loaded here: it can be renamed and removed."""
+        return not isinstance(self.value, str)
+
+    def show_for(self, channels: int, ndim: int) -> None:
+        """Say of each recipe whether its model for such images is bundled."""
+        self._form = (channels, ndim)
+        self._choose(self.value)
+
+    def add(self, model: Model, origin: str = "trained") -> None:
+        """Offer a model, in the place of one that is just the same, and choose it."""
+        made = model.describe()
+        self.models = {
+            each: kept for each, kept in self.models.items() if each.describe() != made
+        } | {model: origin}
+        self._choose(model)
+
+    def rename(self, name: str) -> None:
+        """Give the chosen model of one's own another name; see `Model.renamed`."""
+        chosen, again = self.value, self.value.renamed(name)
+        self.models = {
+            again if each is chosen else each: origin for each, origin in self.models.items()
+        }
+        self._choose(again)
+
+    def remove(self) -> None:
+        """Take the chosen model of one's own off the list; results and files of it stay."""
+        del self.models[self.value]
+        self._choose(self._preferred)
+
+    def _offered(self, box: object) -> list[tuple[str, str | Model]]:
+        return offered(self.models, *self._form)
+
+    def _choose(self, value: str | Model) -> None:
+        before = self.value
+        with self.changed.blocked():  # labels that changed are other choices at first
+            self.native.clear()  # otherwise what is new would come last
+            self.reset_choices()
+            self.value = value
+        if value != before:
+            self.changed.emit(value)
+
+
+def offered(
+    models: Mapping[Model, str], channels: int, ndim: int
+) -> list[tuple[str, str | Model]]:
+    """Return what can be chosen for an image, each with a label that is its own.
+
+    Parameters
+    ----------
+    models : mapping of Model to str
+        Trained or loaded ones, and where each is from.
+    channels, ndim : int
+        Samples of the image, and the dimensions to render.
+
+    Returns
+    -------
+    list of (str, str or Model)
+        Labels, with names of recipes or models.
+    """
+    found: dict[str, str | Model] = {}
+    for name, recipe in RECIPES.items():
+        ready = bundled_form(name, channels, ndim)
+        never = recipe.restores and ndim != 2
+        state = "bundled" if ready else "planes only" if never else "trains first"
+        found[f"{name} ({state})"] = name
+    for model, origin in models.items():
+        sees = _SEES.get(model.channels, f"{model.channels} channels")
+        about = f"({origin}, {sees}, {model.ndim}-D)"
+        label, count = f"{model.name} {about}", 1
+        while label in found:
+            count += 1
+            label = f"{model.name} [{count}] {about}"
+        found[label] = model
+    return list(found.items())

@@ -1,0 +1,197 @@
+"""The section that trains a recipe, and saves, loads, renames and removes models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from magicgui.widgets import PushButton
+from napari import Viewer
+from qtpy.QtWidgets import QFileDialog, QInputDialog
+
+from napari_noiser.plugin.controls import Controls
+from napari_noiser.plugin.forms import Note, row
+from napari_noiser.plugin.jobs import train_job
+from napari_noiser.plugin.naming import file_name
+from napari_noiser.plugin.sections import Section
+from napari_noiser.plugin.worker import Run
+
+if TYPE_CHECKING:
+    from napari_noiser.srm.model import Model
+
+__all__ = ["Start", "TrainingSection"]
+
+Start = Callable[[Callable[..., Run]], Run | None]
+"""Starts work whose progress, end and cancel the widget shows; None if it could not."""
+
+_FILES = "Models of napari-noiser (*.safetensors)"
+
+
+class TrainingSection(Section):
+    """Edits the recipe of the chosen model, trains it, and keeps the list of models.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        In which it is.
+    controls : Controls
+        What is chosen above it.
+    start : callable
+        Starts work; see `Start`.
+    """
+
+    title = "Train, save and load models"
+
+    def __init__(self, viewer: Viewer, controls: Controls, start: Start) -> None:
+        super().__init__(viewer, controls)
+        self._start = start
+        self._run: Run | None = None
+        self._running = False
+        self.train = PushButton(
+            text="Train",
+            tooltip="Train this recipe on noise, for the colours of the chosen image. No image is "
+            "looked at. In the console: napari_noiser.train(recipe)",
+        )
+        self.state, self.said = Note(), Note()
+        self._make_list_buttons()
+        self.extend(
+            [
+                controls.recipe,
+                self.train,
+                self.state,
+                row(self.load, self.save),
+                row(self.rename, self.remove),
+                self.said,
+            ]
+        )
+        self._connect()
+
+    def _make_list_buttons(self) -> None:
+        self.load = PushButton(
+            text="Load…",
+            tooltip="Read models from files, one or several at once. In the console: "
+            "napari_noiser.load_model(path)",
+        )
+        self.save = PushButton(
+            text="Save…",
+            tooltip="Write the chosen model to a file, with its recipe and how it learned. In the "
+            "console: model.save(path)",
+        )
+        self.rename = PushButton(
+            text="Rename…",
+            tooltip="Give the chosen model, trained or loaded here, another name: its files and "
+            "results will carry it. In the console: model.renamed(name)",
+        )
+        self.remove = PushButton(
+            text="Remove",
+            tooltip="Take the chosen model, trained or loaded here, off the list. Its files and "
+            "its results stay.",
+        )
+
+    def _connect(self) -> None:
+        self.train.changed.connect(self.start_training)
+        self.load.changed.connect(self._ask_load)
+        self.save.changed.connect(self._ask_save)
+        self.rename.changed.connect(self._ask_rename)
+        self.remove.changed.connect(self.controls.model.remove)
+        for signal in (self.controls.recipe.edited, self.controls.model.changed):
+            signal.connect(self._show_state)
+        self._show_state()
+
+    def start_training(self) -> None:
+        """Train the recipe, for the chosen image's samples, in the background."""
+        chosen = self.controls
+        recipe, channels = chosen.recipe.recipe, chosen.samples
+        ndim, device, seed = chosen.ndim.value, chosen.device.value, chosen.seed.value
+
+        def start(**slots: Callable[..., object]) -> Run:
+            return Run(
+                f"Training {recipe.name}",
+                lambda: train_job(recipe, channels, ndim, device, seed),
+                chosen.model.add,
+                **slots,
+            )
+
+        self._run = self._start(start)
+
+    def load_models(self, paths: Iterable[str | PathLike[str]]) -> None:
+        """Read models from files, and choose the last one; what cannot be read is said."""
+        from napari_noiser import load_model
+
+        wrong = []
+        for path in paths:
+            try:
+                self.controls.model.add(load_model(path), Path(path).name)
+            except (ValueError, OSError) as error:
+                wrong.append(str(error))
+        self.said.say("\n".join(wrong))
+
+    def save_model(self, path: str | PathLike[str]) -> None:
+        """Write the chosen model, or the bundled one that a name stands for here, to a file."""
+        self.said.say(f"Saved {self._chosen_model().save(path)}")
+
+    def on_running(self, running: bool) -> None:
+        """Do not offer to train while other work runs."""
+        self._running = running
+        self._show_state()
+
+    def on_leave(self) -> None:
+        """Stop training: nobody could take the model."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def on_close(self) -> None:
+        """Stop training likewise: the widget is closing."""
+        self.on_leave()
+
+    def _show_state(self) -> None:
+        editor, chosen = self.controls.recipe, self.controls.model
+        self.train.enabled = not (self._running or editor.faults)
+        self.rename.enabled = self.remove.enabled = chosen.own
+        if editor.faults:
+            self.state.say("Not ready to train: see what is marked.")
+        elif chosen.trains_first:
+            self.state.say("Apply trains this recipe first.")
+        elif editor.recipe != chosen.recipe:
+            self.state.say(f"Edited. Until it is trained, Apply uses {chosen.current_choice}.")
+        else:
+            self.state.say("")
+
+    def _chosen_model(self) -> Model:
+        from napari_noiser import load_model
+
+        chosen, ndim = self.controls.model.value, self.controls.ndim.value
+        if isinstance(chosen, str):
+            return load_model(chosen, channels=self.controls.samples, ndim=ndim)
+        return chosen
+
+    def _ask_load(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(self.native, "Load models", "", _FILES)
+        self.load_models(paths)
+
+    def _ask_save(self) -> None:
+        if not self._try(self._chosen_model):
+            return  # what cannot be saved is said before a name is asked
+        dialog = QFileDialog(self.native, "Save model", "", _FILES)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix("safetensors")
+        dialog.selectFile(f"{file_name(self.controls.model.recipe.name)}.safetensors")
+        if dialog.exec():
+            self._try(self.save_model, dialog.selectedFiles()[0])
+
+    def _ask_rename(self) -> None:
+        old = self.controls.model.recipe.name
+        name, agreed = QInputDialog.getText(self.native, "Rename model", "Name", text=old)
+        if agreed:
+            self._try(self.controls.model.rename, name)
+
+    def _try(self, act: Callable[..., object], *arguments: str) -> bool:
+        self.said.say("")
+        try:
+            act(*arguments)
+        except (TypeError, ValueError, OSError) as error:
+            self.said.say(str(error))
+            return False
+        return True

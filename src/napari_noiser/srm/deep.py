@@ -1,0 +1,122 @@
+"""A deeper self-regression network: what surrounds a pixel is seen at several scales.
+
+Its first layer is the shallow network's: a convolution and the one instance normalisation, known
+from the moments of patches. What follows is plain, and stays so at any size of the array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from math import prod
+
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from napari_noiser.srm.network import EPS, uniform
+
+__all__ = ["DeepSRM", "deep_shapes", "radius", "respond"]
+
+Weights = Mapping[str, Tensor]
+
+
+class DeepSRM(nn.Module):
+    """The network for training, whole images at a time, zero-padded.
+
+    Parameters
+    ----------
+    channels : int
+        Samples that the network sees together: 1 gray, 3 RGB.
+    widths : sequence of int
+        Hidden channels at full size, at a half of it along each axis, at a quarter, ...
+    generator : torch.Generator
+        On the CPU; the initial weights are drawn from it.
+
+    Notes
+    -----
+    A small U-Net (Ronneberger et al., arXiv 1505.04597): convolutions 3x3 with GELU, each added
+    to its input, on the way down to the coarsest scale and on the way back. No activation at the
+    end: it returns light, not a display.
+    """
+
+    def __init__(self, channels: int, widths: Sequence[int], generator: Generator) -> None:
+        super().__init__()
+        self.scales = len(widths)
+        shapes = deep_shapes(channels, widths)
+        for name, shape in shapes.items():
+            fan_in = prod(shapes[name.replace("bias", "weight")][1:])
+            self.register_parameter(name, uniform(shape, fan_in, generator))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (N, C, Y, X) to the same shape; Y and X are multiples of 2 ** (scales - 1)."""
+
+        def normalise(hidden: Tensor) -> Tensor:
+            return functional.instance_norm(hidden, eps=EPS)
+
+        return respond(dict(self.named_parameters()), image, self.scales, normalise)
+
+
+def respond(
+    weights: Weights,
+    image: Tensor,
+    scales: int,
+    normalise: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Return the network's response to images whose lengths the coarsest scale divides.
+
+    Parameters
+    ----------
+    weights : dict of Tensor
+        As of `deep_shapes`.
+    image : Tensor
+        (N, C, Y, X).
+    scales : int
+        How many there are, the full one included.
+    normalise : callable, optional
+        The instance normalisation; nothing, if it was folded into the first convolution.
+    """
+
+    def layer(name: str, hidden: Tensor, stride: int = 1) -> Tensor:
+        weight = weights[f"{name}_weight"]
+        padding = weight.shape[-1] // 2 if stride == 1 else 0
+        return functional.conv2d(hidden, weight, weights[f"{name}_bias"], stride, padding)
+
+    def refined(name: str, hidden: Tensor) -> Tensor:
+        return hidden + functional.gelu(layer(name, hidden))
+
+    hidden = layer("first", image)
+    hidden = functional.gelu(hidden if normalise is None else normalise(hidden))
+    hidden = refined("in0", hidden)
+    finer = []
+    for scale in range(1, scales):
+        finer.append(hidden)
+        hidden = refined(f"in{scale}", functional.gelu(layer(f"down{scale}", hidden, stride=2)))
+    for scale in range(scales - 1, 0, -1):
+        hidden = layer(f"up{scale}", refined(f"out{scale}", hidden))
+        hidden = finer.pop() + functional.pixel_shuffle(hidden, 2)
+    return layer("last", refined("out0", hidden))
+
+
+def deep_shapes(channels: int, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all weights, in the order in which they are drawn."""
+    convolutions: dict[str, tuple[int, ...]] = {"first": (widths[0], channels, 3, 3)}
+    for scale, (fine, coarse) in enumerate(pairwise(widths), start=1):
+        convolutions[f"down{scale}"] = (coarse, fine, 2, 2)
+        convolutions[f"in{scale}"] = convolutions[f"out{scale}"] = (coarse, coarse, 3, 3)
+        convolutions[f"up{scale}"] = (4 * fine, coarse, 1, 1)
+    convolutions["in0"] = convolutions["out0"] = (widths[0], widths[0], 3, 3)
+    convolutions["last"] = (channels, widths[0], 3, 3)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, shape in convolutions.items():
+        shapes |= {f"{name}_weight": shape, f"{name}_bias": shape[:1]}
+    return shapes
+
+
+def radius(scales: int) -> int:
+    """Return how far away a pixel can change the response, in pixels.
+
+    The first and the last convolution reach one pixel; two at each scale reach one of its
+    pixels, and a coarse pixel may begin anywhere in the coarsest.
+    """
+    coarsest: int = 2 ** (scales - 1)
+    return 2 + 2 * (2 * coarsest - 1) + coarsest - 1

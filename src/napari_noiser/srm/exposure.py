@@ -1,0 +1,150 @@
+"""An exposure: what becomes of a signal before a network sees it; of all, or of few photons."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from math import log
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from napari_noiser.checks import real, span
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+__all__ = ["EXPOSURES", "Exposure", "Photons", "Unexposed", "exposure_from_dict"]
+
+
+@dataclass(frozen=True)
+class Exposure(ABC):
+    """What becomes of a signal before a network sees it; one subclass a kind."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def expose(self, signal: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Return what a network sees of signals, and what it is to make of that.
+
+        Parameters
+        ----------
+        signal : Tensor
+            (N, C, ...), dark at -1 and bright at 1.
+        generator : torch.Generator
+            On the signal's device.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the exposure as JSON-able values, its kind among them."""
+        return {"kind": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Unexposed(Exposure):
+    """The signal itself, to be returned as it is: the paper's self-regression."""
+
+    kind: ClassVar[str] = "none"
+
+    def expose(self, signal: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        return signal, signal
+
+
+@dataclass(frozen=True)
+class Photons(Exposure):
+    """Counts of a camera at levels where each photon shows; each image has a level of its own.
+
+    What a network sees and what it is to return, the light, are both less the counts' mean in
+    each channel, and over their standard deviation in all channels together.
+
+    Parameters
+    ----------
+    photons : tuple of two floats
+        Between which mean numbers of photons a pixel an image has; all orders of magnitude are
+        equally likely.
+    read_noise : tuple of two floats
+        Between which strengths an image's read noise lies, over its mean photon noise.
+    read_share : float
+        0 to 1: how often there is read noise on top of that of the photons.
+    floor_share : float
+        0 to 1: how often the camera or the file clips dark values at a floor.
+
+    Notes
+    -----
+    Counts are Poisson(light) + N(0, read noise): Foi et al., "Practical Poissonian-Gaussian noise
+    modeling and fitting for single-image raw-data", IEEE TIP 17(10), 2008.
+    """
+
+    photons: tuple[float, float] = (0.5, 100.0)
+    read_noise: tuple[float, float] = (0.03, 3.0)
+    read_share: float = 0.7
+    floor_share: float = 0.15
+    kind: ClassVar[str] = "photons"
+
+    def __post_init__(self) -> None:
+        for name in ("photons", "read_noise"):
+            object.__setattr__(self, name, span(name, getattr(self, name)))
+        for name in ("read_share", "floor_share"):
+            object.__setattr__(self, name, real(name, getattr(self, name), least=0.0, most=1.0))
+
+    def expose(self, signal: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        import torch
+
+        inside = tuple(range(1, signal.ndim))
+        draw = _Draws(signal, generator)
+        light = ((signal + 1) / 2).clamp_min(0.0)
+        light = light - draw.uniform(0.0, 1.0) * light.amin(inside, keepdim=True)
+        mean = light.mean(inside, keepdim=True).clamp_min(1e-6)
+        photons = draw.scale(self.photons)
+        light = light / mean * photons
+        read = photons.sqrt() * draw.scale(self.read_noise) * draw.chosen(self.read_share)
+        noise = torch.empty_like(light).normal_(generator=generator)
+        counts = torch.poisson(light, generator=generator) + read * noise
+        floor = photons * draw.uniform(0.0, 0.6)
+        counts = torch.where(draw.chosen(self.floor_share), counts.maximum(floor), counts)
+        centre = counts.mean(inside[1:], keepdim=True)
+        deviation = (counts - centre).square().mean(inside, keepdim=True).sqrt().clamp_min(1e-6)
+        return (counts - centre) / deviation, (light - centre) / deviation
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """Draws one number for each image."""
+
+    signal: Tensor
+    generator: Generator
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        each = self.signal.new_empty(len(self.signal), *(1 for _ in self.signal.shape[1:]))
+        return each.uniform_(low, high, generator=self.generator)
+
+    def scale(self, limits: tuple[float, float]) -> Tensor:
+        """Draw so that all orders of magnitude are equally likely."""
+        return self.uniform(log(limits[0]), log(limits[1])).exp()
+
+    def chosen(self, share: float) -> Tensor:
+        return self.uniform(0.0, 1.0) < share
+
+
+EXPOSURES: Mapping[str, type[Exposure]] = MappingProxyType(
+    {cls.kind: cls for cls in (Unexposed, Photons)}
+)
+"""The exposures by kind."""
+
+
+def exposure_from_dict(values: Mapping[str, Any]) -> Exposure:
+    """Rebuild an exposure from what `Exposure.to_dict` returned.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the kind or a field is unknown, or a value outside its range.
+    """
+    given = dict(values)
+    kind = given.pop("kind", None)
+    if kind not in EXPOSURES:
+        raise ValueError(f"exposure kind must be one of {sorted(EXPOSURES)}, got {kind!r}")
+    known = {field.name for field in fields(EXPOSURES[kind])}
+    if not set(given) <= known:
+        raise ValueError(f"exposure {kind!r} takes {sorted(known)}, got {sorted(given)}")
+    return EXPOSURES[kind](**given)

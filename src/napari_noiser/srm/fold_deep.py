@@ -1,0 +1,166 @@
+"""A deeper network with its instance normalisation turned into plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_noiser.srm.deep import radius, respond
+from napari_noiser.srm.fold import FoldedFirst
+from napari_noiser.srm.patches import Halo, Scratch
+
+__all__ = ["FoldedDeep", "fold_deep"]
+
+_GAIN = 50 / 127.5
+"""Standard deviations to the argument of tanh; fixed in 8-bit units, where 127.5 spans it."""
+
+
+_LEAST_LIGHT = 0.01  # of the variance
+
+
+@dataclass(frozen=True)
+class FoldedDeep:
+    """A deeper network for one exposure, ready to render tile by tile.
+
+    Attributes
+    ----------
+    centre, scale
+        As of `napari_noiser.srm.fold.FoldedSRM`.
+    weights : dict of Tensor
+        On the device to render on; the first convolution is the folded one.
+    scales : int
+        How many there are, the full one included.
+    middle : float
+        The light whose response is 0, in the image's units: the mean of all samples.
+    unit : float
+        The light that makes a response of 1 more, in the image's units.
+    """
+
+    centre: NDArray[np.float64]
+    scale: float
+    weights: Mapping[str, Tensor]
+    scales: int
+    middle: float
+    unit: float
+
+    @property
+    def step(self) -> int:
+        """After how many pixels the grid of the coarsest scale repeats itself."""
+        return int(2 ** (self.scales - 1))
+
+    def to(self, device: torch.device) -> FoldedDeep:
+        """Return the same network on a device; itself if it is there."""
+        if device == self.weights["first_weight"].device:
+            return self
+        return replace(
+            self, weights={name: each.to(device) for name, each in self.weights.items()}
+        )
+
+    def __call__(
+        self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]
+    ) -> Tensor:
+        """Return the response before tanh, for the part of a tile that its halo surrounds.
+
+        Parameters
+        ----------
+        tile : Tensor
+            (1, C, Y, X) in float32, centred and scaled, with its halo.
+        halo : Halo
+            What the tile carries of it; less than `radius` only where the image ends. There it is
+            mirrored: repeated, the noise of its edge would look like strands.
+        scratch : Scratch
+            Not needed: torch's convolutions bring their own.
+        corner : tuple of int
+            Where in the image the tile's first voxel lies, halo included. The coarser scales
+            stand on a grid of the image's, whatever tile is cut out of it.
+        """
+        step, reach = self.step, radius(self.scales)
+        inner = []
+        for axis, (low, high), at in zip((2, 3), halo, corner, strict=True):
+            length = tile.shape[axis]
+            before = max(reach - low, 0)
+            before += (at - before) % step
+            after = max(reach - high, 0)
+            after += -(before + length + after) % step
+            mirrored = _mirrored(before, length, after).to(tile.device)
+            tile = tile.index_select(axis, mirrored)
+            inner.append(slice(before + low, before + length - high))
+        tile = tile.contiguous(memory_format=torch.channels_last)
+        return respond(self.weights, tile, self.scales)[:, :, inner[0], inner[1]]
+
+
+def _mirrored(before: int, length: int, after: int) -> Tensor:
+    """Return which of some pixels stand in a row of more, mirrored at both ends of theirs."""
+    period = max(2 * (length - 1), 1)
+    places = torch.arange(-before, length + after).remainder(period)
+    return torch.minimum(places, period - places).clamp_max(length - 1)
+
+
+def fold_deep(
+    weights: Mapping[str, Tensor],
+    scales: int,
+    mean: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    device: torch.device,
+) -> FoldedDeep:
+    """Turn a deeper network and the moments of an image's patches into one without statistics.
+
+    Parameters
+    ----------
+    weights : dict of Tensor
+        As of `napari_noiser.srm.deep.deep_shapes`.
+    scales : int
+        How many there are, the full one included.
+    mean, covariance, device
+        As of `napari_noiser.srm.fold.fold`.
+
+    Returns
+    -------
+    FoldedDeep
+        Its response is the light, standardised by the moments of all samples together, so that
+        colours keep their cast, times 50/127.5.
+
+    Notes
+    -----
+    The light's variance is what neighbouring pixels have in common: noise that is independent
+    from pixel to pixel does not count. It is taken for at least a hundredth of the whole, lest
+    an image of nothing but noise has what is left of that stretched to black and white.
+    """
+    first = FoldedFirst.of(weights["first_weight"], mean, covariance)
+    channels = len(first.centre)
+    blocks = covariance.reshape(channels, -1, channels, len(mean) // channels)
+    deviation = float(np.sqrt(np.einsum("cici->", blocks) / len(mean)))
+    shared = float(np.mean([_shared(blocks[at, :, at]) for at in range(channels)]))
+    middle = float(first.centre.mean())
+    spread = float(np.square(first.centre - middle).mean())
+    light = float(np.sqrt(max(shared, _LEAST_LIGHT * deviation**2) + spread))
+    gain = _GAIN * deviation / light
+    offset = _GAIN * (first.centre - middle) / light
+    kept = {name: each.to(device) for name, each in weights.items()}
+    return FoldedDeep(
+        first.centre,
+        first.scale,
+        kept
+        | {
+            "first_weight": first.weight.to(device),
+            "first_bias": first.bias.to(device),
+            "last_weight": kept["last_weight"] * gain,
+            "last_bias": kept["last_bias"] * gain + torch.tensor(offset).to(device, torch.float32),
+        },
+        scales,
+        middle,
+        light / _GAIN,
+    )
+
+
+def _shared(covariance: NDArray[np.float64]) -> float:
+    """Return the covariance of pixels that touch along an axis, from that of 3x3 patches."""
+    side = round(len(covariance) ** 0.5)
+    cells = np.arange(side * side).reshape(side, side)
+    pairs = [(cells[1:], cells[:-1]), (cells[:, 1:], cells[:, :-1])]
+    return float(np.mean([covariance[a.ravel(), b.ravel()].mean() for a, b in pairs]))

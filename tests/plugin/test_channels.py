@@ -1,0 +1,173 @@
+"""Channels in one layer are dyes, each enhanced for itself; colours are balanced, or kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+
+import napari_noiser as noiser
+from napari_noiser.plugin.commands import enhance_selected
+from napari_noiser.plugin.enhancing import start_enhancing
+from napari_noiser.plugin.measured import measure
+from napari_noiser.plugin.replay import provenance_of, recovered, told
+from napari_noiser.plugin.settings import Settings
+from napari_noiser.plugin.shown import closed_form_look
+from napari_noiser.plugin.source import ImageSource, axes_choices, guess_axes
+from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.progress import drain
+
+rng = np.random.default_rng(0)
+DYES = rng.poisson(np.reshape([3, 30, 300], (3, 1, 1)), (3, 40, 50)).astype(np.uint16)
+SERIES = np.stack([np.stack([DYES[:2], DYES[1:]], axis=1)] * 2)  # TCZYX
+COLOUR = rng.poisson([30, 10, 4], (30, 40, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def widget(viewer: ViewerModel, qtbot, wait_for_run):
+    widget = NoiserWidget(viewer)
+    qtbot.addWidget(widget.native)
+    widget.native.show()
+    return widget
+
+
+def assert_each_dye_alone(result: np.ndarray, dyes: np.ndarray, axis: int) -> None:
+    """Check that each channel is what it would be without the others."""
+    for channel in range(dyes.shape[axis]):
+        alone = noiser.enhance(dyes.take(channel, axis))
+        found = np.asarray(result).take(channel, axis)
+        np.testing.assert_allclose(found, alone, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "guess"),
+    [
+        (("c", "y", "x"), "CYX"),
+        (("Channel", "Y", "X"), "CYX"),
+        (("-3", "-2", "-1"), "ZYX"),
+        (("y", "x", "channels"), "YXC"),
+    ],
+)
+def test_axes_of_channels_are_guessed_from_labels_and_offered(labels, guess: str) -> None:
+    layer = Image(DYES, axis_labels=labels)
+    assert guess_axes(layer) == guess
+    assert {"CYX", "YXC"} <= set(axes_choices(layer))
+
+
+def test_five_axes_without_names_hold_channels() -> None:
+    assert guess_axes(Image(SERIES)) == "TCZYX"
+
+
+def test_the_widget_enhances_each_dye_for_itself(
+    widget: NoiserWidget, viewer: ViewerModel, wait_for_run
+) -> None:
+    viewer.add_image(DYES, name="dyes")
+    widget.controls.axes.value = "CYX"
+    widget.apply.native.click()
+    wait_for_run()
+    assert_each_dye_alone(viewer.layers["dyes (noiser)"].data, DYES, 0)
+
+
+def test_and_so_does_the_command(viewer: ViewerModel, wait_for_run) -> None:
+    viewer.add_image(DYES, name="dyes", axis_labels=("channel", "y", "x"))
+    viewer.add_image(SERIES, name="series")
+    viewer.layers.selection = set(viewer.layers)
+    enhance_selected(viewer)
+    wait_for_run()
+    assert_each_dye_alone(viewer.layers["dyes (noiser)"].data, DYES, 0)
+    assert_each_dye_alone(viewer.layers["series (noiser)"].data, SERIES, 1)
+
+
+@pytest.mark.parametrize(("data", "axes", "axis"), [(DYES, "CYX", 0), (SERIES, "TCZYX", 1)])
+def test_and_live_and_the_preview(data: np.ndarray, axes: str, axis: int) -> None:
+    assert_each_dye_alone(noiser.live_layer(Image(data), axes=axes).data, data, axis)
+    measured = drain(measure(ImageSource.of(Image(data), axes)), False, "")
+    assert_each_dye_alone(measured.picture().levels[0], data, axis)
+
+
+def test_the_choice_of_colours_is_there_for_colour_images(
+    widget: NoiserWidget, viewer: ViewerModel
+) -> None:
+    colours = widget.controls.colours
+    assert not colours.visible
+    viewer.add_image(COLOUR, rgb=True)
+    assert (colours.visible, colours.value) == (True, "balanced")
+    widget.controls.image.value = viewer.add_image(DYES)
+    assert not colours.visible
+    viewer.layers.selection = set(viewer.layers)  # the colour image is enhanced as well
+    assert colours.visible
+    widget.controls.others.value = False
+    assert not colours.visible
+
+
+@pytest.mark.parametrize("keep", ["memory", "live", "disk"])
+def test_colours_are_kept_as_in_the_console(
+    keep: str, widget: NoiserWidget, viewer: ViewerModel, wait_for_run, tmp_path
+) -> None:
+    viewer.add_image(COLOUR, rgb=True, name="photo")
+    widget.controls.colours.value = "kept"
+    widget.controls.keep.value, widget.controls.results_folder.value = keep, tmp_path
+    widget.apply.native.click()
+    wait_for_run()
+    result = viewer.layers["photo (noiser)"]
+    expected = noiser.enhance(COLOUR, axes="YXS", colours="kept")
+    np.testing.assert_allclose(np.asarray(result.data), expected, rtol=0, atol=1e-6)
+    assert result.rgb
+    assert "Colours: kept" in told(result.metadata["napari_noiser"])
+
+
+def test_the_preview_follows_the_choice(
+    widget: NoiserWidget, viewer: ViewerModel, wait_for_run, qtbot
+) -> None:
+    viewer.add_image(COLOUR, rgb=True, name="photo")
+    preview = next(each for each in widget.sections if each.title == "Preview")
+    preview.switch.value = True
+    wait_for_run()
+    layer = viewer.layers["photo [preview]"]
+    wanted = noiser.enhance(COLOUR, axes="YXS", colours="kept")
+    assert not np.allclose(np.asarray(layer.data), wanted, atol=1e-3)
+    widget.controls.colours.value = "kept"
+    qtbot.waitUntil(lambda: np.allclose(np.asarray(layer.data), wanted, atol=1e-6), timeout=10_000)
+
+
+def test_so_does_the_closed_form() -> None:
+    source = ImageSource.of(Image(COLOUR, rgb=True))
+    for colours in ("balanced", "kept"):
+        look = drain(closed_form_look(source, colours, "stack"), False, "")
+        expected = noiser.closed_form(COLOUR, axes="YXS", colours=colours)
+        np.testing.assert_allclose(np.asarray(look.picture.levels[0]), expected, atol=1e-6)
+
+
+def test_a_recipe_for_kept_colours_learns_one_channel(viewer: ViewerModel, wait_for_run) -> None:
+    recipe = replace(noiser.RECIPES["p-regression"], iterations=4)
+    sources = [ImageSource.of(Image(COLOUR, rgb=True))]
+    start_enhancing(viewer, sources, Settings(model=recipe, colours="kept"))
+    wait_for_run()
+    assert viewer.layers[0].metadata["napari_noiser"]["channels"] == 1
+
+
+def test_replay_and_the_script_keep_them_too() -> None:
+    photo = Image(COLOUR, rgb=True, name="photo")
+    result = noiser.enhance_layer(photo, colours="kept")
+    np.testing.assert_allclose(noiser.replay(result, photo).data, result.data, rtol=0, atol=1e-6)
+    namespace = {"image": COLOUR}
+    exec(noiser.as_python(result).replace("image = ...", "image = image"), namespace)
+    np.testing.assert_allclose(namespace["result"], result.data, rtol=0, atol=1e-6)
+
+
+def test_results_of_before_say_nothing_and_are_balanced() -> None:
+    photo = Image(COLOUR, rgb=True, name="photo")
+    result = noiser.enhance_layer(photo)
+    del result.metadata["napari_noiser"]["colours"]
+    assert recovered(provenance_of(result)).colours == "balanced"
+    assert "colours" not in noiser.as_python(result)
+    again = noiser.replay(result, photo)
+    np.testing.assert_allclose(again.data, result.data, rtol=0, atol=1e-6)

@@ -1,0 +1,100 @@
+"""A display or the light itself: a choice that replay and scripts keep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+
+import napari_noiser as noiser
+from napari_noiser.plugin.replay import provenance_of, told
+from napari_noiser.plugin.widget import NoiserWidget
+
+DIM = np.random.default_rng(0).poisson(np.linspace(3, 30, 40), (3, 40, 40)).astype("uint16") + 100
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    viewer = ViewerModel()
+    viewer.add_image(DIM, name="dim", scale=(2, 0.5, 0.5))
+    return viewer
+
+
+@pytest.fixture
+def widget(viewer: ViewerModel, qtbot, wait_for_run) -> NoiserWidget:
+    made = NoiserWidget(viewer)
+    qtbot.addWidget(made.native)
+    made.native.show()
+    return made
+
+
+def test_light_has_the_units_of_the_image() -> None:
+    result = noiser.enhance_layer(Image(DIM, name="dim"), "structured", output="intensity")
+    assert result.data.dtype == np.float32
+    assert result.data.mean() == pytest.approx(DIM.mean(), rel=0.01)
+    lower, upper = result.contrast_limits
+    assert 100 < lower < upper < 140
+    assert result.metadata["napari_noiser"]["output"] == "intensity"
+    assert result.metadata["napari_noiser"]["linearity"]["slope"] == pytest.approx(1, abs=0.2)
+    assert "light itself" in told(provenance_of(result))
+
+
+def test_the_widget_offers_it_for_models_that_restore(widget: NoiserWidget) -> None:
+    controls = widget.controls
+    assert controls.settings.output == "display"
+    controls.model.value = "structured"
+    controls.output.value = "intensity"
+    assert controls.settings.output == "intensity"
+    controls.model.value = "noiser"
+    assert controls.settings.output == "display"
+
+
+def test_applied_and_replayed(widget: NoiserWidget, viewer: ViewerModel, wait_for_run) -> None:
+    widget.controls.model.value = "structured"
+    widget.controls.output.value = "intensity"
+    widget.apply.native.click()
+    wait_for_run()
+    result = viewer.layers["dim (structured)"]
+    np.testing.assert_allclose(
+        result.data, noiser.enhance(DIM, "structured", output="intensity"), rtol=1e-5
+    )
+    again = noiser.replay(result, viewer.layers["dim"])
+    np.testing.assert_allclose(again.data, result.data, rtol=1e-5)
+    namespace = {"image": DIM}
+    exec(noiser.as_python(result).replace("image = ...", "image = image"), namespace)
+    np.testing.assert_allclose(namespace["result"], result.data, rtol=1e-5)
+
+
+def test_light_in_colour_is_not_shown_white() -> None:
+    photo = np.stack([DIM[0] - 100 + 20 * at for at in range(3)], axis=-1).astype("uint8")
+    result = noiser.enhance_layer(
+        Image(photo, rgb=True, name="photo"), "structured", output="intensity"
+    )
+    lower, upper = result.contrast_limits
+    assert lower == 0
+    assert 0.8 * result.data.max() <= upper <= result.data.max()
+
+
+def test_structured_needs_planes(widget: NoiserWidget) -> None:
+    controls = widget.controls
+    controls.model.value = "structured"
+    controls.ndim.value = 3
+    assert "structured (planes only)" in [label for label, _ in controls.model._offered(None)]
+    assert "ndim must be 2" in controls.recipe.faults["name"]
+    assert not widget.training.train.enabled
+    widget.apply.native.click()
+    assert "ndim must be 2" in widget.status.value
+    controls.ndim.value = 2
+    assert not controls.recipe.faults
+
+
+def test_structured_keeps_colours_and_leaves_no_choice(
+    widget: NoiserWidget, viewer: ViewerModel
+) -> None:
+    photo = np.stack([DIM[0]] * 3, axis=-1).astype("uint8")
+    widget.controls.image.value = viewer.add_image(photo, rgb=True, name="photo")
+    assert widget.controls.colours.visible
+    widget.controls.model.value = "structured"
+    assert not widget.controls.colours.visible
+    assert widget.controls.samples == 1

@@ -1,0 +1,105 @@
+"""A recipe is written into a form and read back; what is wrong is said of the field it is in."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from napari_noiser.plugin.recipe_form import KINDS, entries, faults, read, written
+from napari_noiser.srm.noise import Gaussian, Palette, PureColour
+from napari_noiser.srm.recipe import RECIPES, Recipe, mean_shifted
+
+UNUSUAL = Recipe(
+    name="3, really",
+    source=Gaussian((0.1, -1e-7, 1 / 3), 2.5),
+    learning_rate=1e-3,
+    betas=(0, 0.25),
+    iterations=7,
+)
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES.values(), mean_shifted((0.3, 0.45, 0.6)), UNUSUAL])
+def test_what_is_written_reads_as_the_same_recipe(recipe: Recipe) -> None:
+    assert read(written(recipe)) == recipe
+    assert faults(written(recipe)) == {}
+
+
+def test_every_field_has_an_entry_that_says_what_it_does() -> None:
+    found = list(entries())
+    plain = {field.name for field in fields(Recipe)} - set(KINDS)
+    kinds = {f"{part}.kind" for part in KINDS}
+    assert {each.name for each in found if not each.part} == plain | kinds
+    for part, classes in KINDS.items():
+        for kind, cls in classes.items():
+            names = {each.name for each in found if (each.part, each.kind) == (part, kind)}
+            assert names == {f"{part}.{field.name}" for field in fields(cls)}
+    for entry in found:
+        said, _, name = entry.says.rpartition("\nIn a script: ")
+        assert len(said) > 40
+        assert name == entry.name.removesuffix(".kind").removeprefix(f"{entry.part}.")
+        assert entry.label
+    labels = {each.name: each.label for each in found}
+    assert len(set(labels.values())) == len(labels)
+    assert read({each.name: each.default for each in found if not each.part}).name
+
+
+@pytest.mark.parametrize(
+    ("recipe", "standing"),
+    [
+        (Recipe(name="a"), {"mean", "variance"}),
+        (Recipe(name="a", source=PureColour()), {"colour"}),
+        (Recipe(name="a", source=Palette()), {"grid"}),
+    ],
+)
+def test_only_the_fields_of_the_chosen_kind_stand_in_it(recipe: Recipe, standing: set) -> None:
+    texts = written(recipe)
+    found = {each.name for each in entries() if each.stands_in(texts)}
+    assert found == set(texts)
+    assert {name[7:] for name in found if name.startswith("source.")} == {"kind", *standing}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("name", ""),
+        ("iterations", "0"),
+        ("iterations", "many"),
+        ("iterations", "2.5"),
+        ("width", ""),
+        ("width", "1, 2"),
+        ("size", "2"),
+        ("size_3d", "-24"),
+        ("learning_rate", "0"),
+        ("learning_rate", "nan"),
+        ("betas", "0.5"),
+        ("betas", "0.5, 1"),
+        ("betas", "0.5, much"),
+        ("tv_weight", "-1"),
+        ("tv_weight", "0,5"),
+        ("source.mean", "dark"),
+        ("source.mean", "0, inf"),
+        ("source.variance", "0"),
+    ],
+)
+def test_a_fault_is_in_its_field_and_in_the_recipes_own_words(name: str, text: str) -> None:
+    texts = {**written(RECIPES["noiser"]), name: text}
+    found = faults(texts)
+    assert set(found) == {name}
+    assert found[name].startswith(f"{name.removeprefix('source.')} must")
+    with pytest.raises((TypeError, ValueError)) as error:
+        read(texts)
+    assert str(error.value) == found[name]
+
+
+def test_every_fault_is_found() -> None:
+    texts = {**written(RECIPES["p-regression"]), "width": "0", "source.grid": "x", "betas": ""}
+    assert set(faults(texts)) == {"width", "source.grid", "betas"}
+
+
+def test_values_a_channel_must_fit_the_image() -> None:
+    texts = written(replace(RECIPES["noiser"], source=Gaussian((0.1, 0.2, 0.3))))
+    assert faults(texts, (3, 2)) == {}
+    assert "one a channel (1), got 3" in faults(texts, (1, 2))["source.mean"]
+    with pytest.raises(ValueError, match="mean must hold"):
+        read(texts, (1, 2))
