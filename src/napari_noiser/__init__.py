@@ -19,6 +19,8 @@ except PackageNotFoundError:  # run from a source tree
 if TYPE_CHECKING:
     from napari_noiser.camera.anscombe import stabilise, unstabilise
     from napari_noiser.camera.noise_model import CameraNoise, estimate_noise
+    from napari_noiser.camera.repair import outliers, repair
+    from napari_noiser.camera.whiteness import noise_correlation, residual_whiteness
     from napari_noiser.files.saving import enhance_to_file
     from napari_noiser.files.space import Space
     from napari_noiser.plugin.layers import enhance_layer, live_layer
@@ -61,6 +63,10 @@ _HOME = {
     "transfer_curve": "stack.transfer",
     "CameraNoise": "camera.noise_model",
     "estimate_noise": "camera.noise_model",
+    "noise_correlation": "camera.whiteness",
+    "residual_whiteness": "camera.whiteness",
+    "outliers": "camera.repair",
+    "repair": "camera.repair",
     "stabilise": "camera.anscombe",
     "unstabilise": "camera.anscombe",
     "enhance_to_file": "files.saving",
@@ -97,8 +103,12 @@ __all__ = [
     "live_layer",
     "load_model",
     "mean_shifted",
+    "noise_correlation",
+    "outliers",
     "region_mask",
+    "repair",
     "replay",
+    "residual_whiteness",
     "stabilise",
     "target_mean",
     "train",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from napari_noiser import __version__
+from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.srm.recipe import RECIPES
 from napari_noiser.stack.axes import Colours, Statistics
 from napari_noiser.stack.values import Output
@@ -101,6 +102,21 @@ def _add_enhance(command: argparse.ArgumentParser) -> None:
     )
     add("--mask", type=Path, help="a file: which pixels (not 0) set the exposure")
     add(
+        "--camera",
+        type=_camera,
+        default="auto",
+        metavar="NOISE",
+        help="GAIN,OFFSET,READ_NOISE in counts an electron, counts and electrons; none; or auto: "
+        "estimated for models such as structured (default: %(default)s)",
+    )
+    add("--no-repair", dest="repair", action="store_false", help="keep hot pixels, cosmic rays")
+    add(
+        "--max-change",
+        type=float,
+        metavar="SIGMAS",
+        help="of structured: how far a pixel may be moved, in standard deviations of its noise",
+    )
+    add(
         "--output",
         choices=get_args(Output),
         default="display",
@@ -140,6 +156,19 @@ def _add_train(command: argparse.ArgumentParser) -> None:
 def _add_device(command: argparse.ArgumentParser) -> None:
     text = "auto, cpu, cuda, cuda:N, mps or xpu (default: %(default)s)"
     command.add_argument("--device", default="auto", help=text)
+
+
+def _camera(text: str) -> CameraNoise | str | None:
+    """Return a camera's noise: "2.2,100,1.6", "auto" or "none"."""
+    if text in ("auto", "none"):
+        return None if text == "none" else text
+    try:
+        gain, offset, read_noise = map(float, text.split(","))
+        return CameraNoise(gain, offset, read_noise)
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(
+            f"it must be GAIN,OFFSET,READ_NOISE (2.2,100,1.6), auto or none, got {text!r}"
+        ) from error
 
 
 def _bytes(text: str) -> int:

@@ -31,8 +31,8 @@ _STORES = ("zarr.json", ".zgroup", ".zarray")
 _LOG_EVERY = 30.0  # seconds
 
 _ENHANCING = (
-    *("ndim", "colours", "statistics", "output", "brightness", "contrast"),
-    *("device", "tile", "memory_limit", "dtype"),
+    *("ndim", "colours", "statistics", "camera", "repair", "max_change", "output"),
+    *("brightness", "contrast", "device", "tile", "memory_limit", "dtype"),
 )
 _TRAINING = ("channels", "ndim", "device", "seed")
 

@@ -45,7 +45,7 @@ def moments(image):
 def response(model, image, box=None):
     """Return the response in a box of an image, read with the halo that it needs."""
     folded = model.fold(*moments(image), torch.device("cpu"))
-    lengths, reach = image.shape[1:], model.halo
+    lengths, (reach, _) = image.shape[1:], model.halo
     box = tuple(slice(0, length) for length in lengths) if box is None else box
     low = [min(reach, part.start) for part in box]
     high = [min(reach, length - part.stop) for part, length in zip(box, lengths, strict=True)]
@@ -174,7 +174,7 @@ def test_where_the_image_ends_it_is_mirrored(model, side):
     image = np.random.default_rng(5).normal(5, 2, (1, side, 64))
     mean, covariance = moments(image)
     folded = model.fold(mean, covariance, torch.device("cpu"))
-    reach = model.halo + 1  # a multiple of what the coarsest scale divides
+    reach = model.halo[0] + 1  # a multiple of what the coarsest scale divides
     around = ((0, 0), (reach, reach), (reach, reach))
     larger = np.pad(image, around, mode="reflect" if side > 1 else "edge")
     if side == 1:

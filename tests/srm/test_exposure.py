@@ -5,6 +5,8 @@ import torch
 
 from napari_noiser.srm.exposure import Photons, Unexposed, exposure_from_dict
 
+PLAIN = {"floor_share": 0, "stabilised_share": 0}
+
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
@@ -25,7 +27,7 @@ def test_unexposed_signals_are_the_same():
 
 
 def test_counts_have_the_light_as_their_mean_in_the_dark_and_in_the_bright():
-    clean = Photons(photons=(20, 20), read_share=0, floor_share=0)
+    clean = Photons(photons=(20, 20), read_share=0, **PLAIN)
     seen, light = clean.expose(steps(), generator())
     assert float(seen.mean()) == pytest.approx(0, abs=1e-5)
     assert float(seen.square().mean()) == pytest.approx(1, abs=1e-3)
@@ -39,7 +41,7 @@ def test_counts_have_the_light_as_their_mean_in_the_dark_and_in_the_bright():
 def test_photon_noise_is_the_root_of_the_light(photons):
     flat = torch.zeros((1, 1, 300, 300))
     flat[..., 0, 0] = -1.0  # black, so that no pedestal is taken off
-    exposure = Photons(photons=(photons, photons), read_share=0, floor_share=0)
+    exposure = Photons(photons=(photons, photons), read_share=0, **PLAIN)
     seen, light = exposure.expose(flat, generator())
     # Nearly all of the variance is noise: 1 in these units is sqrt(photons) electrons.
     step = float(light[..., 1, 1] - light[..., 0, 0])
@@ -50,10 +52,29 @@ def test_photon_noise_is_the_root_of_the_light(photons):
 def test_read_noise_comes_on_top():
     flat = torch.zeros((1, 1, 300, 300))
     flat[..., 0, 0] = -1.0
-    exposure = Photons(photons=(25, 25), read_noise=(2, 2), read_share=1, floor_share=0)
+    exposure = Photons(photons=(25, 25), read_noise=(2, 2), read_share=1, **PLAIN)
     _, light = exposure.expose(flat, generator())
     step = float(light[..., 1, 1] - light[..., 0, 0])
     assert step == pytest.approx((25 / (1 + 4)) ** 0.5, rel=0.03)
+
+
+def test_stabilised_counts_have_the_same_noise_in_the_dark_and_in_the_bright():
+    exposure = Photons(photons=(20, 20), read_share=0, floor_share=0, stabilised_share=1)
+    seen, light = exposure.expose(steps(), generator())
+    dark, bright = (seen - light).split(128, dim=3)
+    assert float(dark.mean()) == pytest.approx(0, abs=0.02)
+    assert float(bright.mean()) == pytest.approx(0, abs=0.02)
+    assert float(bright.var()) == pytest.approx(float(dark.var()), rel=0.05)
+
+
+def test_resampled_counts_have_noise_in_common_with_their_neighbours():
+    flat = torch.zeros((4, 1, 200, 200))
+    plain = {"photons": (50, 50), "stabilised_share": 0, "floor_share": 0}
+    for share, alike in ((0, False), (1, True)):
+        seen, light = Photons(resampled_share=share, **plain).expose(flat, generator())
+        noise = (seen - light)[0, 0]
+        common = float((noise[:, 1:] * noise[:, :-1]).mean() / noise.square().mean())
+        assert (common > 0.05) == alike
 
 
 def test_a_floor_clips_dark_counts():

@@ -284,7 +284,7 @@ def test_bundled_model(name, channels, ndim):
     model = load_model(name, channels=channels, ndim=ndim)
     assert model.recipe == RECIPES[name]
     assert (model.name, model.seed) == (name, 0)
-    assert model.halo == (19 if name == "structured" else 2)
+    assert model.halo == ((19 if name == "structured" else 2),) * ndim
     assert (model.channels, model.ndim) == (channels, ndim)
     assert model.losses == ()
     file = bundled_file(name, channels, ndim)

@@ -16,6 +16,7 @@ from napari_noiser.srm.model import Model
 from napari_noiser.srm.recipe import Recipe
 from napari_noiser.srm.structure import Structure
 from napari_noiser.srm.training import train
+from napari_noiser.stack.calibration import calibrated
 from napari_noiser.stack.enhance import enhance
 from napari_noiser.stack.live import live_image
 from napari_noiser.stack.steps import measure_steps
@@ -74,7 +75,7 @@ def test_dask_blocks_equal_the_whole(model: Model) -> None:
 @pytest.mark.parametrize("corner", [(0, 0), (1, 2), (33, 17), (50, 51)])
 def test_a_live_view_equals_the_whole(model: Model, corner: tuple[int, int]) -> None:
     image = counts(83, 71)
-    work = plan(image, model)
+    work = calibrated(plan(image, model))
     steps = measure_steps(work)
     while True:
         try:
@@ -104,9 +105,9 @@ def test_intensity_moves_with_gain_and_offset(model: Model, gain: float, offset:
 
 def test_display_is_the_intensity_through_a_curve(model: Model) -> None:
     """Standardised by the image's own moments, times 50 / 127.5, through tanh."""
-    image = counts(64, 64)
-    light = enhance(image, model, output="intensity", dtype="float64").ravel()
-    shown = enhance(image, model, dtype="float64", contrast=0.5, brightness=0.1).ravel()
+    image, options = counts(64, 64), {"camera": None, "dtype": "float64"}
+    light = enhance(image, model, output="intensity", **options).ravel()
+    shown = enhance(image, model, contrast=0.5, brightness=0.1, **options).ravel()
     response = (np.arctanh(2 * shown - 1) - 0.1) / 0.5
     slope, middle = np.polyfit(response, light, 1)
     np.testing.assert_allclose(slope * response + middle, light, rtol=1e-3)

@@ -67,7 +67,7 @@ def test_tiles_are_halved_until_they_fit_and_the_result_stays(ndim: int) -> None
 
 def test_at_last_it_is_the_cpu() -> None:
     room = Room(torch.device("cuda"))
-    (tile,) = tiles((100, 90), 1000, 2)
+    (tile,) = tiles((100, 90), 1000, (2, 2))
     covered = np.zeros((100, 90), int)
 
     def act(piece: Tile) -> str:

@@ -9,14 +9,17 @@ from hypothesis import strategies as st
 
 from napari_noiser.stack.tiles import tile_count, tile_side, tiles
 
+halos = st.tuples(*[st.integers(0, 3)] * 3)
 shapes = st.lists(st.integers(1, 14), min_size=2, max_size=3).map(tuple)
 
 
 @settings(deadline=None)
-@given(shapes, st.integers(1, 20), st.integers(0, 3))
-def test_tiles_cover_exactly_once(shape: tuple[int, ...], side: int, halo: int) -> None:
+@given(shapes, st.integers(1, 20), halos)
+def test_tiles_cover_exactly_once(
+    shape: tuple[int, ...], side: int, halo: tuple[int, ...]
+) -> None:
     covered = np.zeros(shape, int)
-    found = list(tiles(shape, side, halo))
+    found = list(tiles(shape, side, halo[: len(shape)]))
     for tile in found:
         part = covered[tile.place]
         assert part.size > 0
@@ -27,32 +30,34 @@ def test_tiles_cover_exactly_once(shape: tuple[int, ...], side: int, halo: int) 
 
 
 @settings(deadline=None)
-@given(shapes, st.integers(1, 20), st.integers(0, 3))
+@given(shapes, st.integers(1, 20), halos)
 def test_a_halo_reaches_as_far_as_asked_or_to_the_border(
-    shape: tuple[int, ...], side: int, halo: int
+    shape: tuple[int, ...], side: int, halo: tuple[int, ...]
 ) -> None:
+    halo = halo[: len(shape)]
     for tile in tiles(shape, side, halo):
-        for length, place, read, (low, high) in zip(
-            shape, tile.place, tile.read, tile.halo, strict=True
+        for length, place, read, (low, high), far in zip(
+            shape, tile.place, tile.read, tile.halo, halo, strict=True
         ):
-            assert read.start == max(0, place.start - halo)
-            assert read.stop == min(length, place.stop + halo)
+            assert read.start == max(0, place.start - far)
+            assert read.stop == min(length, place.stop + far)
             assert (low, high) == (place.start - read.start, read.stop - place.stop)
 
 
 @settings(deadline=None)
-@given(shapes, st.integers(1, 20), st.integers(0, 2), st.data())
+@given(shapes, st.integers(1, 20), halos, st.data())
 def test_a_part_of_an_image_has_the_tiles_of_the_whole(
-    shape: tuple[int, ...], side: int, halo: int, data: st.DataObject
+    shape: tuple[int, ...], side: int, halo: tuple[int, ...], data: st.DataObject
 ) -> None:
     starts = [data.draw(st.integers(0, length - 1)) for length in shape]
     stops = [
         data.draw(st.integers(start + 1, length))
         for start, length in zip(starts, shape, strict=True)
     ]
+    halo = halo[: len(shape)]
     margin = tuple(
-        (min(halo, start), min(halo, length - stop))
-        for start, stop, length in zip(starts, stops, shape, strict=True)
+        (min(far, start), min(far, length - stop))
+        for far, start, stop, length in zip(halo, starts, stops, shape, strict=True)
     )
     cut = [
         slice(start - low, stop + high)
@@ -65,8 +70,8 @@ def test_a_part_of_an_image_has_the_tiles_of_the_whole(
             for there, where in zip(tile.place, cut, strict=True)
         )
         covered[place] += 1
-        for length, there, sides in zip(shape, place, tile.halo, strict=True):
-            assert sides == (min(halo, there.start), min(halo, length - there.stop))
+        for far, length, there, sides in zip(halo, shape, place, tile.halo, strict=True):
+            assert sides == (min(far, there.start), min(far, length - there.stop))
         assert part[tile.read].shape == tuple(
             there.stop - there.start + sum(sides)
             for there, sides in zip(tile.place, tile.halo, strict=True)
@@ -77,7 +82,7 @@ def test_a_part_of_an_image_has_the_tiles_of_the_whole(
 
 
 def test_a_side_beyond_the_image_is_one_tile() -> None:
-    (tile,) = tiles((5, 6), 1000, 2)
+    (tile,) = tiles((5, 6), 1000, (2, 2))
     assert tile.place == tile.read == (slice(0, 5), slice(0, 6))
     assert tile.halo == ((0, 0), (0, 0))
 

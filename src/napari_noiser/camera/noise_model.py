@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +11,7 @@ from scipy.optimize import least_squares
 
 from napari_noiser.checks import real
 
-__all__ = ["CameraNoise", "estimate_noise"]
+__all__ = ["CameraNoise", "estimate_noise", "pooled_noise"]
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +101,42 @@ def estimate_noise(image: ArrayLike, *, offset: float | None = None) -> CameraNo
         )
     if not np.isfinite(frames).all():
         raise ValueError("image must be finite throughout")
-    slope, intercept = _line(*_levels(*_blocks(frames.astype(np.float64))))
+    return _fitted(*_blocks(frames.astype(np.float64)), offset)
+
+
+def pooled_noise(planes: Iterable[ArrayLike]) -> CameraNoise:
+    """Estimate a camera's noise from planes of different scenes, each for itself.
+
+    Parameters
+    ----------
+    planes : iterable of array, shape (Y, X)
+        Raw counts; blocks that are not finite throughout are left out.
+
+    Returns
+    -------
+    CameraNoise
+        As of `estimate_noise`, in six digits.
+
+    Raises
+    ------
+    ValueError
+        If no plane is 64 pixels a side or larger, or the variance does not grow with the mean.
+    """
+    arrays = [np.asarray(plane, np.float64) for plane in planes]
+    large = [_blocks(plane) for plane in arrays if min(plane.shape) >= _LEAST_SIDE]
+    if not large:
+        raise ValueError(f"planes must be of {_LEAST_SIDE} pixels a side or more")
+    means, variances = map(np.concatenate, zip(*large, strict=True))
+    known = np.isfinite(means) & np.isfinite(variances)
+    found = _fitted(means[known], variances[known])
+    return CameraNoise(*(float(f"{value:.6g}") for value in astuple(found)))
+
+
+def _fitted(means: Floats, variances: Floats, offset: float | None = None) -> CameraNoise:
+    """Return the noise that the means and variances of blocks tell of."""
+    if len(means) < 2:
+        raise ValueError("image must be finite, in two blocks of 16 x 16 pixels at least")
+    slope, intercept = _line(*_levels(means, variances))
     if not slope > 0:
         raise ValueError("image has a variance that does not grow with its mean: give the noise")
     dark = -intercept / slope if offset is None else real("offset", offset)

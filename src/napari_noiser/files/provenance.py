@@ -13,7 +13,14 @@ PROVENANCE = "napari_noiser"
 """The key of a result's provenance, in a file's attributes and a layer's metadata."""
 
 
-EARLIER = {"colours": "balanced", "output": "display"}
+EARLIER = {
+    "colours": "balanced",
+    "output": "display",
+    "camera": None,
+    "camera_estimated": False,
+    "repair": True,
+    "max_change": None,
+}
 """What held for results that say nothing of it, since they are older than the choice."""
 
 

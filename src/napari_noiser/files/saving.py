@@ -28,6 +28,7 @@ from napari_noiser.srm.model import Model
 from napari_noiser.srm.recipe import Recipe
 from napari_noiser.stack.axes import Region
 from napari_noiser.stack.blocks import chunk_grid
+from napari_noiser.stack.calibration import calibrated
 from napari_noiser.stack.display import display_limits
 from napari_noiser.stack.steps import TileDone, fill_steps, measure_steps
 from napari_noiser.stack.work import Work, plan
@@ -197,7 +198,7 @@ def start_saving(
         raise TypeError(f"enhance_to_file takes no argument {sorted(unknown)}; see enhance")
     if space is not None:
         options["axes"] = space.axes
-    work = plan(image, model, **options)
+    work = calibrated(plan(image, model, **options))
     space = space or Space.pixels(work.stack.layout.axes)
     unfinished = Unfinished(path)
     if not resume:

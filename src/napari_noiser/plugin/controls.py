@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from magicgui.widgets import (
+    CheckBox,
     ComboBox,
     FileEdit,
     FloatSlider,
@@ -25,6 +26,7 @@ from napari_noiser.plugin.source import ImageSource, axes_choices, guess_axes
 __all__ = ["Controls"]
 
 _OUTPUT = [("a display", "display"), ("light, denoised", "intensity")]
+_CAMERA = [("estimated, evened out", "auto"), ("not considered", "none")]
 _COLOURS = [("balanced (gray world)", "balanced"), ("kept", "kept")]
 _RENDER = [("planes (2-D)", 2), ("volumes (3-D)", 3)]
 _EXPOSURE = [("whole series", "stack"), ("each time point", "volume"), ("each plane", "plane")]
@@ -107,6 +109,19 @@ class Controls:
             tooltip="A display is for looking: well lit, and not linear. Light is denoised and "
             "left in the units of the image, for a model that learned to see it through noise.",
         )
+        self.camera = ComboBox(
+            label="camera noise",
+            choices=_CAMERA,
+            tooltip="How noise grows with brightness is estimated from the image, and evened out "
+            "before the network sees it: faint structure gains most. From the console a camera's "
+            "own gain, offset and read noise can be given.",
+        )
+        self.repair = CheckBox(
+            text="repair hot pixels and cosmic rays",
+            value=True,
+            tooltip="Single pixels and thin streaks that stand out, sharper than any lens draws, "
+            "are replaced by their neighbours. Stars and spots stay. Takes the camera's noise.",
+        )
         self.dtype = ComboBox(
             label="number type",
             choices=DTYPES,
@@ -174,8 +189,9 @@ class Controls:
 
         Raises a `ValueError` if the chosen recipe is to be trained first, and edited wrongly.
         """
-        names = (field.name for field in fields(Settings))
-        chosen = Settings(**{name: getattr(self, name).value for name in names})
+        names = {field.name for field in fields(Settings)} - {"camera", "max_change"}
+        camera = None if self.camera.value == "none" else self.camera.value
+        chosen = Settings(camera=camera, **{name: getattr(self, name).value for name in names})
         return replace(chosen, model=self.recipe.recipe) if self.model.trains_first else chosen
 
     @property
@@ -223,8 +239,10 @@ class Controls:
         self.results_folder.visible = self.keep.value == "disk"
 
     def show_output(self) -> None:
-        """Show the choice of what results show, if the model leaves one."""
-        self.output.visible = restores = self.model.recipe.restores
+        """Show what there is to choose for a model that sees light through noise."""
+        restores = self.model.recipe.restores
+        for control in (self.output, self.camera, self.repair):
+            control.visible = restores
         if not restores:
             self.output.value = "display"
 

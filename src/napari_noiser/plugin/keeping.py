@@ -92,10 +92,11 @@ def keep_in_memory(
     MemoryError
         If there is no room for the result.
     """
+    from napari_noiser.stack.calibration import calibrated
     from napari_noiser.stack.enhance import render_steps
     from napari_noiser.stack.work import plan
 
-    work = plan(source.array, model, axes=source.axes, **options)
+    work = calibrated(plan(source.array, model, axes=source.axes, **options))
     if work.out is None:
         _check_memory(prod(work.stack.layout.shape) * work.dtype.itemsize)
     array = yield from render_steps(work)
@@ -109,6 +110,7 @@ def keep_live(
 
     Each level of a multiscale layer is measured for itself, so that only what is shown is read.
     """
+    from napari_noiser.stack.calibration import calibrated
     from napari_noiser.stack.live import live_image
     from napari_noiser.stack.steps import measure_steps
     from napari_noiser.stack.work import plan
@@ -118,7 +120,7 @@ def keep_live(
         plan(level, model, axes=source.axes, mask=mask_for_level(mask, source, level), **options)
         for level in source.levels
     ]
-    views = []
+    views, works = [], [calibrated(work) for work in works]
     for work in works:
         moments = yield from measure_steps(work)
         work.room.release()

@@ -19,6 +19,7 @@ from napari_noiser.progress import Event
 from napari_noiser.stack.axes import Colours, Layout, Region, Statistics
 
 if TYPE_CHECKING:
+    from napari_noiser.camera.telling import Camera, Cameras
     from napari_noiser.stack.deferred import Deferred
     from napari_noiser.stack.live import Responses
     from napari_noiser.stack.render import Response
@@ -64,6 +65,12 @@ class Measured:
         Its levels, each of which holds on to the part that was last looked at.
     moments : tuple of mapping
         Of each image, for each level.
+    cameras : tuple of tuple
+        Of each channel, for each level: how values were stabilised before, if they were.
+    estimated : bool
+        Whether nobody gave the cameras.
+    repair : bool
+        Whether outliers were repaired before.
     mask : str, optional
         The fingerprint of the mask that it was measured in.
     """
@@ -71,6 +78,9 @@ class Measured:
     source: ImageSource
     stacks: tuple[Stack, ...]
     moments: tuple[Moments, ...]
+    cameras: tuple[Cameras, ...]
+    estimated: bool = False
+    repair: bool = True
     mask: str | None = None
     _merged: dict[str, list[Moments]] = field(default_factory=dict, repr=False)
     _responding: dict[str, list[_Remembering[list[Response]]]] = field(
@@ -110,11 +120,17 @@ class Measured:
         layout = self.stacks[0].layout
         check_trained(model, layout, colours)
         options |= {"axes": layout.axes, "ndim": layout.ndim}
-        options |= {"colours": colours, "statistics": statistics}
+        options |= {"colours": colours, "statistics": statistics, "repair": self.repair}
         # A plan looks at shape and type only: nothing is read for it.
         works = [
-            replace(plan(_nothing(level, stack), model, **options), stack=stack)
-            for level, stack in zip(self.source.levels, self.stacks, strict=True)
+            replace(
+                plan(_nothing(level, stack), model, camera=cameras, **options),
+                stack=stack,
+                estimated=self.estimated,
+            )
+            for level, stack, cameras in zip(
+                self.source.levels, self.stacks, self.cameras, strict=True
+            )
         ]
         described = works[0].describe()
         response = str({name: each for name, each in described.items() if name not in _TONE})
@@ -150,6 +166,8 @@ def measure(
     ndim: int = 2,
     colours: Colours = "balanced",
     mask: Any = None,
+    camera: Camera = "auto",
+    repair: bool = True,
     device: str = "auto",
 ) -> Generator[Event, None, Measured]:
     """Measure a layer's image, for any model of this kind.
@@ -160,7 +178,7 @@ def measure(
         Each level of a multiscale layer is measured for itself.
     model : str, path or Method
         Any that sees the same samples and dimensions as those to be shown.
-    ndim, colours, mask, device
+    ndim, colours, mask, camera, repair, device
         As in `napari_noiser.enhance`.
 
     Yields
@@ -179,12 +197,13 @@ def measure(
         As in `napari_noiser.enhance`; or if a recipe has to be trained first.
     """
     from napari_noiser.plugin.keeping import mask_for_level
+    from napari_noiser.stack.calibration import calibrated
     from napari_noiser.stack.steps import check_signal, measure_steps
     from napari_noiser.stack.work import plan
 
     check_trained(model, Layout.of(tuple(source.array.shape), source.axes, ndim), colours)
     options: dict[str, Any] = {"axes": source.axes, "ndim": ndim}
-    options |= {"colours": colours, "device": device}
+    options |= {"colours": colours, "camera": camera, "repair": repair, "device": device}
     each_alone = "plane" if ndim == 2 else "volume"
     works = [
         plan(
@@ -196,6 +215,7 @@ def measure(
         )
         for level in source.levels
     ]
+    works = [calibrated(work) for work in works]
     found: list[Moments] = []
     for work in works:
         moments: Moments = {}
@@ -207,7 +227,11 @@ def measure(
         check_signal(merged(moments, work.stack.layout, "stack").values())
         found.append(moments)
     stacks = tuple(replace(work.stack, array=_held(work.stack.array)) for work in works)
-    return Measured(source, stacks, tuple(found), works[0].describe()["mask"])
+    cameras = tuple(work.cameras or () for work in works)
+    asked = works[0].describe()
+    return Measured(
+        source, stacks, tuple(found), cameras, works[0].estimated, repair, asked["mask"]
+    )
 
 
 def merged(moments: Moments, layout: Layout, statistics: Statistics) -> Moments:

@@ -61,7 +61,8 @@ class PreviewSection(Section):
         for control in (*looks, chosen.contrast):
             control.changed.connect(self._on_change)
         regions = (chosen.region, chosen.leave_out, chosen.all_planes)
-        for control in (chosen.image, chosen.axes, chosen.ndim, chosen.output, *regions):
+        seen = (chosen.image, chosen.axes, chosen.ndim, chosen.output)
+        for control in (*seen, chosen.model, chosen.camera, chosen.repair, *regions):
             control.changed.connect(self._on_other)
         self.viewer.layers.events.removed.connect(self._on_removed)
 
@@ -210,7 +211,10 @@ class PreviewSection(Section):
     def _choice(self) -> tuple[Any, ...]:
         """Return what another measurement is needed for."""
         names = ("image", "axes", "ndim", "region", "leave_out", "all_planes", "output")
-        return tuple(getattr(self.controls, name).value for name in names)
+        chosen = tuple(getattr(self.controls, name).value for name in names)
+        restores = self.controls.model.recipe.restores
+        values = (self.controls.camera.value, self.controls.repair.value) if restores else ()
+        return (*chosen, *values)
 
     def _options(self) -> dict[str, Any]:
         names = ("colours", "statistics", "output", "brightness", "contrast", "device")

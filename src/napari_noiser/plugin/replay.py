@@ -139,13 +139,16 @@ def recovered(made: Mapping[str, Any]) -> Settings:
 
     Of a bundled model it is the name; any other one is trained again, from recipe and seed.
     """
+    from napari_noiser.camera.telling import recalled_camera
     from napari_noiser.srm.recipe import Recipe
 
     names = ("ndim", "colours", "statistics", "output", "brightness", "contrast", "dtype")
     recipe = Recipe.from_dict(made["recipe"])
     model = recipe.name if is_bundled(made) else recipe
-    same = {name: made[name] for name in (*names, "device", "seed")}
-    return Settings(model=model, **same)
+    same = {name: made[name] for name in (*names, "repair", "max_change", "device", "seed")}
+    # What was estimated of one image is estimated anew of another.
+    camera = "auto" if made["camera_estimated"] else recalled_camera(made["camera"])
+    return Settings(model=model, camera=camera, **same)
 
 
 def is_bundled(made: Mapping[str, Any]) -> bool:
@@ -203,12 +206,30 @@ def told(made: Mapping[str, Any]) -> str:
         "Rendered": f"{_RENDERED[made['ndim']]}, on {made['device']}, as {made['dtype']}",
         "Colours": made["colours"] if "S" in made["axes"] else "",
         "One exposure": f"{_EXPOSURE[made['statistics']]}, {_regions(made)}",
+        "Camera": _camera(made),
         "Result": _TOLD[made["output"]],
         "Brightness": f"{made['brightness']:g}, contrast {made['contrast']:g}",
         "File": made.get("path", ""),
         "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }
     return "\n".join(f"{what}: {value}" for what, value in lines.items() if value)
+
+
+def _camera(made: Mapping[str, Any]) -> str:
+    """Return what was taken for the camera's noise, if anything was."""
+    if made["camera"] in (None, "auto"):
+        return "noise to be estimated" if made["camera"] else ""
+    each = made["camera"] if isinstance(made["camera"], list) else [made["camera"]]
+    found = [
+        f"gain {camera['gain']:.3g}, offset {camera['offset']:.4g}, read noise "
+        f"{camera['read_noise']:.3g} e-"
+        if camera
+        else "unknown"
+        for camera in each
+    ]
+    how = "estimated" if made["camera_estimated"] else "given"
+    outliers = "; outliers repaired" if made["repair"] else ""
+    return f"{' | '.join(found)} ({how}){outliers}"
 
 
 def _regions(made: Mapping[str, Any]) -> str:

@@ -157,8 +157,16 @@ def _on_disk(made: Mapping[str, Any], layer: Image) -> str:
 
 
 def _options(made: Mapping[str, Any]) -> dict[str, str]:
+    from napari_noiser.camera.telling import recalled_camera
+
     options = {name: repr(made[name]) for name in _SAME}
-    options |= {name: repr(made[name]) for name in EARLIER if made[name] != EARLIER[name]}
+    changed = {name: made[name] for name in EARLIER if made[name] != EARLIER[name]}
+    changed.pop("camera_estimated", None)
+    if "camera" in changed:
+        options["camera"] = repr(recalled_camera(changed.pop("camera"))).replace(
+            "CameraNoise", "noiser.CameraNoise"
+        )
+    options |= {name: repr(value) for name, value in changed.items()}
     return options if made["mask"] is None else {**options, "mask": "mask"}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari.layers import Labels, Shapes
 
+    from napari_noiser.camera.telling import Camera
     from napari_noiser.plugin.region import Region
     from napari_noiser.srm.model import Model
     from napari_noiser.srm.recipe import Recipe
@@ -33,7 +34,8 @@ class Settings:
         model.
     axes : str, optional
         Left out, the layer's own.
-    ndim, colours, statistics, output, brightness, contrast, device, dtype
+    ndim, colours, statistics, camera, repair, max_change, output, brightness, contrast, device, \
+    dtype
         As in `napari_noiser.enhance`.
     region, leave_out : Labels or Shapes, optional
         Layers that say which pixels set the exposure; see
@@ -54,6 +56,9 @@ class Settings:
     ndim: int = 2
     colours: Colours = "balanced"
     statistics: str = "stack"
+    camera: Camera = "auto"
+    repair: bool = True
+    max_change: float | None = None
     output: Output = "display"
     brightness: float = 0.0
     contrast: float = 1.0
@@ -96,5 +101,6 @@ class Settings:
     @property
     def options(self) -> dict[str, Any]:
         """What `napari_noiser.enhance` takes as keyword arguments, axes and mask left out."""
-        names = ("ndim", "colours", "statistics", "output", "brightness", "contrast")
-        return {name: getattr(self, name) for name in (*names, "device", "dtype")}
+        names = ("ndim", "colours", "statistics", "camera", "repair", "max_change", "output")
+        tone = ("brightness", "contrast", "device", "dtype")
+        return {name: getattr(self, name) for name in (*names, *tone)}

@@ -19,6 +19,7 @@ from napari_noiser.plugin.threads import few_threads
 from napari_noiser.progress import Event
 
 if TYPE_CHECKING:
+    from napari_noiser.camera.telling import Camera
     from napari_noiser.plugin.settings import Settings
     from napari_noiser.stack.axes import Colours, Statistics
     from napari_noiser.stack.work import Method
@@ -65,6 +66,8 @@ def first_look(
     ndim: int = 2,
     colours: Colours = "balanced",
     mask: Any = None,
+    camera: Camera = "auto",
+    repair: bool = True,
     device: str = "auto",
     **options: Any,
 ) -> Generator[Event, None, FirstLook]:
@@ -72,7 +75,7 @@ def first_look(
 
     Parameters
     ----------
-    source, model, ndim, colours, mask, device
+    source, model, ndim, colours, mask, camera, repair, device
         As in `napari_noiser.plugin.measured.measure`.
     **options
         As in `Measured.picture`.
@@ -90,7 +93,14 @@ def first_look(
     from napari_noiser.stack.display import display_limits
 
     measured = yield from measure(
-        source, model, ndim=ndim, colours=colours, mask=mask, device=device
+        source,
+        model,
+        ndim=ndim,
+        colours=colours,
+        mask=mask,
+        camera=camera,
+        repair=repair,
+        device=device,
     )
     picture = measured.picture(model, colours=colours, device=device, **options)
     limits = display_limits(picture.levels[0], source.rgb, picture.provenance["output"])

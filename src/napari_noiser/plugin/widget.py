@@ -63,6 +63,8 @@ class NoiserWidget(Container):
             resettable(controls.brightness),
             resettable(controls.contrast),
             controls.output,
+            controls.camera,
+            controls.repair,
             controls.dtype,
             controls.device,
             controls.keep,

@@ -39,6 +39,8 @@ class FoldedDeep:
         The light whose response is 0, in the image's units: the mean of all samples.
     unit : float
         The light that makes a response of 1 more, in the image's units.
+    noise : float
+        The standard deviation of the image's noise, in its units.
     """
 
     centre: NDArray[np.float64]
@@ -47,6 +49,7 @@ class FoldedDeep:
     scales: int
     middle: float
     unit: float
+    noise: float
 
     @property
     def step(self) -> int:
@@ -155,7 +158,17 @@ def fold_deep(
         scales,
         middle,
         light / _GAIN,
+        float(np.mean([_noise(blocks[at, :, at]) for at in range(channels)]) ** 0.5),
     )
+
+
+def _noise(covariance: NDArray[np.float64]) -> float:
+    """Return the variance of the noise, as second differences along both axes tell it.
+
+    As `napari_noiser.stack.noise.noise_variance` does, from the covariance of 3x3 patches.
+    """
+    kernel = np.outer((1, -2, 1), (1, -2, 1)).ravel()
+    return float(max(kernel @ covariance @ kernel, 0.0) / np.square(kernel).sum())
 
 
 def _shared(covariance: NDArray[np.float64]) -> float:

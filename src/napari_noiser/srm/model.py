@@ -87,9 +87,12 @@ class Model:
         return self.recipe.restores
 
     @property
-    def halo(self) -> int:
-        """How many voxels around a tile its rendering needs; two 3x3 convolutions need 2."""
-        return radius(len(self.recipe.widths)) if self.recipe.restores else 2
+    def halo(self) -> tuple[int, ...]:
+        """How many voxels around a tile its rendering needs, along each axis.
+
+        Two 3x3 convolutions need 2.
+        """
+        return (radius(len(self.recipe.widths)) if self.recipe.restores else 2,) * self.ndim
 
     @property
     def voxel_bytes(self) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from math import exp, log
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -93,20 +94,16 @@ class DeadLeaves(Drawn):
         skew = _between((1.0, self.skew), random)
         longest = random.choice([1.0, self.elongation**0.5, self.elongation])
         texture = random.choice([0.0, 0.4, 1.0]) * self.texture
-        grain = _field(shape, _evenly((0.3, 1.8), random), random) if texture else None
-        paint = np.add if random.random() < 0.25 else _cover
+        relief = np.exp(texture * _field(shape, _evenly((0.3, 1.8), random), random))
+        paint = _add if random.random() < 0.25 else _cover
         canvas = np.empty((channels, *shape), np.float32)
         canvas[:] = _colour(channels, skew, random).reshape(-1, *(1 for _ in shape))
         turns = np.linalg.qr(random.standard_normal((count, len(shape), len(shape))))[0]
         for radius, turn in zip(radii, turns, strict=True):
             box, inside = _leaf(shape, radius * _axes(longest, len(shape), random), turn, random)
-            if not inside.any():
-                continue
-            surface = _colour(channels, skew, random)[:, None]
-            if grain is not None:
-                surface = surface * np.exp(texture * grain[box][inside])
-            part = canvas[(slice(None), *box)]
-            part[:, inside] = paint(part[:, inside], surface)
+            colours = _colour(channels, skew, random)
+            for colour, channel in zip(colours, canvas, strict=True):
+                paint(channel[box], colour * relief[box], inside)
         return canvas
 
     def radii(self, count: int, largest: float, random: Random) -> NDArray[np.float64]:
@@ -205,22 +202,23 @@ def _leaf(
     shape: tuple[int, ...], axes: NDArray[np.float64], turn: NDArray[np.float64], random: Random
 ) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
     """Return the box that a shape may touch, and where in it the shape is."""
-    centre = [random.uniform(0, length) for length in shape]
-    reach = float(axes.max()) * len(shape) ** 0.5 + 1
+    centre = random.random(len(shape)) * shape
+    reaches = np.linalg.norm(turn * axes[:, None], axis=0) * len(shape) ** 0.5 + 1
     box = tuple(
         slice(max(0, int(at - reach)), min(length, int(at + reach) + 1))
-        for at, length in zip(centre, shape, strict=True)
+        for at, reach, length in zip(centre, reaches, shape, strict=True)
     )
-    grids = np.ogrid[box]
-    from_centre = [grid - at for grid, at in zip(grids, centre, strict=True)]
+    from_centre = np.ix_(
+        *(np.arange(part.start, part.stop) - at for part, at in zip(box, centre, strict=True))
+    )
     along = [
-        sum(part * float(weight) for part, weight in zip(from_centre, row, strict=True)) / length
-        for row, length in zip(turn, axes, strict=True)
+        reduce(np.add, (part * weight for part, weight in zip(from_centre, row, strict=True)))
+        for row in turn / axes[:, None]
     ]
-    form = random.integers(4)
+    form = int(random.random() * 4)
     if form == 0:
-        return box, np.asarray(np.maximum.reduce([np.abs(part) for part in along]) < 1)
-    squared = sum(part * part for part in along)
+        return box, np.asarray(reduce(np.maximum, map(np.abs, along)) < 1)
+    squared = reduce(np.add, map(np.square, along))
     inside = squared < 1
     if form == 1 and axes.min() > 4:
         inside &= squared > random.uniform(0.3, 0.9)  # a shell: membranes, rings
@@ -233,14 +231,21 @@ def _axes(longest: float, ndim: int, random: Random) -> NDArray[np.float64]:
     return np.array([ratio, *(max(1 / ratio, 0.3) for _ in range(ndim - 1))])
 
 
-def _cover(below: Floats, above: Floats) -> Floats:
-    return above
+def _cover(below: Floats, above: Floats, inside: NDArray[np.bool_]) -> None:
+    np.copyto(below, above, where=inside)
+
+
+def _add(below: Floats, above: Floats, inside: NDArray[np.bool_]) -> None:
+    np.add(below, above, out=below, where=inside)
 
 
 def _colour(channels: int, skew: float, random: Random) -> Floats:
     """Draw a colour: a brightness, rarely a high one, and a tint around gray."""
-    tint = np.exp(0.3 * random.standard_normal(channels)) if channels > 1 else np.ones(1)
-    return np.asarray(random.random() ** skew * tint / tint.mean(), np.float32)
+    brightness = random.random() ** skew
+    if channels == 1:
+        return np.full(1, brightness, np.float32)
+    tint = np.exp(0.3 * random.standard_normal(channels))
+    return np.asarray(brightness * tint / tint.mean(), np.float32)
 
 
 def _field(shape: tuple[int, ...], exponent: float, random: Random) -> Floats:

@@ -137,6 +137,15 @@ class Layout:
             index for letter, index in zip(self.outer, image, strict=True) if letter not in shared
         )
 
+    @property
+    def dyes(self) -> int:
+        """How many channels (C) there are."""
+        return self._length("C") if "C" in self.axes else 1
+
+    def dye(self, image: ImageIndex) -> int:
+        """Return which channel an image is of."""
+        return image[self.outer.index("C")] if "C" in self.axes else 0
+
     def shared(self, statistics: Statistics) -> str:
         """Return the outer axes along which all images share one exposure."""
         shared = {"stack": "TZ", "volume": "Z", "plane": ""}[statistics]

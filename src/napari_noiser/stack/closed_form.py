@@ -88,7 +88,7 @@ class BoxMean:
 
     channels: int
     ndim: int = 2
-    halo: int = 1
+    halo: tuple[int, ...] = (1, 1)
     voxel_bytes: int = 0
     restores: bool = False
 

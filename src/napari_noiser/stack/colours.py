@@ -44,7 +44,7 @@ class SharedColours:
         return self.method.ndim
 
     @property
-    def halo(self) -> int:
+    def halo(self) -> tuple[int, ...]:
         """The method's own."""
         return self.method.halo
 
@@ -113,6 +113,11 @@ class FoldedColours:
     def unit(self) -> float:
         """The method's own, if it restores."""
         return self.method.unit  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def noise(self) -> float:
+        """The method's own, if it restores."""
+        return self.method.noise  # type: ignore[attr-defined, no-any-return]
 
     def to(self, device: torch.device) -> FoldedColours:
         """Return the same on a device."""

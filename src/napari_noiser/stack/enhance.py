@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from napari_noiser.camera.telling import Camera
 from napari_noiser.progress import Progress, drain
 from napari_noiser.srm.model import Model
 from napari_noiser.stack.axes import Colours, Statistics
+from napari_noiser.stack.calibration import calibrated
 from napari_noiser.stack.steps import TileDone, fill_steps, measure_steps
 from napari_noiser.stack.values import Output, is_dask
 from napari_noiser.stack.work import Work, plan
@@ -28,6 +30,9 @@ def enhance(
     colours: Colours = "balanced",
     statistics: Statistics = "stack",
     mask: ArrayLike | None = None,
+    camera: Camera = "auto",
+    repair: bool = True,
+    max_change: float | None = None,
     output: Output = "display",
     brightness: float = 0.0,
     contrast: float = 1.0,
@@ -72,6 +77,18 @@ def enhance(
     mask : array of bool or integers, optional
         Which pixels (not 0) set the exposure, by the patches centred on them; all are rendered.
         The image's shape without S, its trailing axes, or the shape of one plane (volume).
+    camera : CameraNoise, sequence of CameraNoise, "auto" or None
+        The noise of the camera: values are then stabilised before all else (the generalised
+        Anscombe transform; an intensity is taken back without bias), so that the same model
+        serves every camera. One for all, or one for each channel (C). "auto" estimates it from a
+        few planes for models that restore light, such as "structured", and does without for
+        others, as None does for all.
+    repair : bool
+        Whether pixels that stand out as no lens would have it, hot ones and cosmic rays, are
+        replaced by their neighbours' median. That takes a camera's noise to tell them by.
+    max_change : float, optional
+        Of a model that restores: by how many standard deviations of the noise the result may
+        differ from what was read (and repaired).
     output : {"display", "intensity"}
         To be looked at, in [0, 1]; or the light itself, denoised, in the image's units: linear,
         its offset kept. That takes a model that learned to see light through noise, such as
@@ -162,6 +179,9 @@ def enhance(
         "colours": colours,
         "statistics": statistics,
         "mask": mask,
+        "camera": camera,
+        "repair": repair,
+        "max_change": max_change,
         "output": output,
         "brightness": brightness,
         "contrast": contrast,
@@ -174,7 +194,7 @@ def enhance(
         from napari_noiser.stack.lazy import plan_lazily  # brings dask in
 
         return plan_lazily(image, model, progress=progress, **options).result()
-    work = plan(image, model, out=out, **options)
+    work = calibrated(plan(image, model, out=out, **options))
     return drain(render_steps(work), progress, "enhancing")
 
 

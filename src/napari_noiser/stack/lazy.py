@@ -6,7 +6,7 @@ two things: its neighbours' edges are there to be read, and its exposure comes f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from os import PathLike
@@ -16,16 +16,14 @@ import dask
 import dask.array as da
 import numpy as np
 import torch
-from dask.base import clone_key
-from dask.blockwise import Blockwise
-from dask.graph_manipulation import clone
-from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from numpy.typing import NDArray
 
 from napari_noiser.srm.device import best_device
 from napari_noiser.srm.model import Model
 from napari_noiser.srm.patches import Halo
+from napari_noiser.stack.again import computed_again
 from napari_noiser.stack.axes import ImageIndex, Layout
+from napari_noiser.stack.calibration import estimated_camera, sampled_boxes
 from napari_noiser.stack.masks import place_mask
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.render import Block, folding
@@ -34,8 +32,6 @@ from napari_noiser.stack.values import check_shape, is_dask
 from napari_noiser.stack.work import Method, Work, plan
 
 __all__ = ["LazyWork", "plan_lazily"]
-
-_SEED = "napari-noiser renders"
 
 Starts = tuple[tuple[int, ...], ...]
 """Where an image's blocks begin: for each axis, each block along it."""
@@ -53,6 +49,8 @@ class LazyWork:
         In blocks that are nowhere thinner than the halo and hold all samples.
     zero : dask array, optional
         One value: what 64-bit integers are read against, as in `Stack`.
+    cameras : dask array, optional
+        The noise of each channel's camera, or None, in a list; if it is to be estimated.
     moments : dask array of PatchMoments
         One an exposure: the image's axes, of length 1 where an exposure is shared.
     method : Delayed
@@ -66,6 +64,7 @@ class LazyWork:
     work: Work
     image: Any
     zero: Any
+    cameras: Any
     moments: Any
     method: Any
     options: Mapping[str, Any]
@@ -73,16 +72,17 @@ class LazyWork:
 
     def measured(self) -> LazyWork:
         """Measure the image now, so that what is computed later is rendering alone."""
-        moments, zero = dask.persist(self.moments, self.zero)
-        return replace(self, moments=moments, zero=zero)
+        moments, cameras, zero = dask.persist(self.moments, self.cameras, self.zero)
+        return replace(self, moments=moments, cameras=cameras, zero=zero)
 
     def result(self) -> Any:
         """Return the enhanced image, a lazy dask array."""
-        halo = self.work.method.halo
+        reach = self.work.reach(self.work.method.halo)
         return da.map_blocks(
             _render_block,
-            _with_edges(_again(self.image), self.work.stack.layout, halo),
+            _with_edges(computed_again(self.image), reach),
             self.moments,
+            self.cameras,
             self.zero,
             method=self.method,
             starts=_starts(self.image),
@@ -140,16 +140,17 @@ def plan_lazily(
     masked = None if is_dask(mask) else mask
     work = plan(nothing, model, colours=colours, mask=masked, device="cpu", **options)
     layout = work.stack.layout
-    image = image.rechunk(_chunks(image, layout, work.method.halo))
+    image = image.rechunk(_chunks(image, layout, work.reach(work.method.halo)))
     zero = None
     if image.dtype.kind in "ui" and image.dtype.itemsize == 8:
         zero = image[(slice(0, 1),) * image.ndim]
     blocks = None if mask is None else _blocks_of_mask(mask, image, layout)
     options = {**options, "device": device}
     method = dask.delayed(work.method, pure=True, traverse=False)
-    moments = _moments(work, image, blocks, zero, method, options)
+    cameras = _cameras(layout, image) if work.cameras is None else None
+    moments = _moments(work, image, blocks, cameras, zero, method, options)
     named = mask if is_dask(mask) else None
-    return LazyWork(work, image, zero, moments, method, options, named)
+    return LazyWork(work, image, zero, cameras, moments, method, options, named)
 
 
 def _check(image: Any, device: Any, progress: Any) -> None:
@@ -166,18 +167,35 @@ def _check(image: Any, device: Any, progress: Any) -> None:
             best_device(device)  # the error that names what there is
 
 
-def _chunks(image: Any, layout: Layout, halo: int) -> tuple[Any, ...]:
-    """Return the image's chunks, S in one, merged where thinner than the halo, none empty."""
+def _cameras(layout: Layout, image: Any) -> Any:
+    """Return the noise of each channel's camera, estimated when it is computed."""
+    parts = [[image[box] for box in boxes] for boxes in sampled_boxes(layout)]
+    shape = [n if letter == "C" else 1 for letter, n in _lengths(layout)]
+    estimated = dask.delayed(_estimated, pure=True)(parts, layout, shape)
+    chunks = zip(layout.axes, image.chunks, strict=True)
+    return da.from_delayed(estimated, shape, object).rechunk(
+        tuple(each if letter == "C" else (1,) for letter, each in chunks)
+    )
 
-    def along(letter: str, chunks: tuple[int, ...]) -> Any:
+
+def _estimated(parts: list[Any], layout: Layout, shape: list[int]) -> NDArray[Any]:
+    """Return each channel's camera, in a list of its own: numpy might take it apart."""
+    found = np.empty(shape, object)
+    for at, each in enumerate(parts):
+        found.flat[at] = [estimated_camera(each, layout)]
+    return found
+
+
+def _chunks(image: Any, layout: Layout, reach: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return the image's chunks, S in one, merged where thinner than the reach, none empty."""
+
+    def along(letter: str, chunks: tuple[int, ...], far: int) -> Any:
         if letter == "S":
             return -1
         filled = tuple(length for length in chunks if length)
-        return _thick(filled, halo) if letter in layout.spatial else filled
+        return _thick(filled, far) if far else filled
 
-    return tuple(
-        along(letter, each) for letter, each in zip(layout.axes, image.chunks, strict=True)
-    )
+    return tuple(map(along, layout.axes, image.chunks, reach))
 
 
 def _thick(chunks: tuple[int, ...], least: int) -> Any:
@@ -191,37 +209,9 @@ def _thick(chunks: tuple[int, ...], least: int) -> Any:
     return -1
 
 
-def _again(image: Any) -> Any:
-    """Return an image under other names, so that dask computes it a second time.
-
-    Otherwise it would hold each block from its measuring to its rendering: all of them at once.
-    """
-    twin = clone(image, seed=_SEED)
-    known = twin.dask.get_all_external_keys()
-    layers = {
-        name: layer
-        if isinstance(layer, Blockwise)
-        else MaterializedLayer({key: _renamed(key, task, known) for key, task in layer.items()})
-        for name, layer in twin.dask.layers.items()
-    }
-    graph = HighLevelGraph(layers, twin.dask.dependencies)
-    return da.Array(graph, twin.name, twin.chunks, meta=twin._meta)
-
-
-def _renamed(key: Any, task: Any, known: Collection[Any]) -> Any:
-    """Return a cloned task under its key: clone() leaves some the old names (dask issue 12455)."""
-    if not hasattr(task, "dependencies") or task.key == key:  # of older dask, or on a cluster
-        return task
-    names = {old: clone_key(old, _SEED) for old in task.dependencies}
-    return task.substitute({old: new for old, new in names.items() if new in known}, key=key)
-
-
-def _with_edges(image: Any, layout: Layout, halo: int) -> Any:
+def _with_edges(image: Any, reach: tuple[int, ...]) -> Any:
     """Return the image in blocks with their neighbours' edges; where it ends there are none."""
-    depth = {
-        axis: halo if letter in layout.spatial and image.numblocks[axis] > 1 else 0
-        for axis, letter in enumerate(layout.axes)
-    }
+    depth = {axis: far * (image.numblocks[axis] > 1) for axis, far in enumerate(reach)}
     return da.overlap.overlap(image, depth=depth, boundary="none", allow_rechunk=False)
 
 
@@ -240,15 +230,22 @@ def _blocks_of_mask(mask: Any, image: Any, layout: Layout) -> Any:
 
 
 def _moments(
-    work: Work, image: Any, mask: Any, zero: Any, method: Any, options: Mapping[str, Any]
+    work: Work,
+    image: Any,
+    mask: Any,
+    cameras: Any,
+    zero: Any,
+    method: Any,
+    options: Mapping[str, Any],
 ) -> Any:
     """Return the moments of each exposure: those of all images in all blocks, summed as a tree."""
     layout = work.stack.layout
     nothing = np.empty((0,) * image.ndim, object)
     measured = da.map_blocks(
         _measure_block,
-        _with_edges(image, layout, 1),
+        _with_edges(image, work.reach((1,) * layout.ndim)),
         mask,
+        cameras,
         zero,
         method=method,
         starts=_starts(image),
@@ -275,6 +272,7 @@ def _checked(moments: NDArray[Any], count: int) -> NDArray[Any]:
 def _measure_block(
     block: NDArray[Any],
     mask: NDArray[np.bool_] | None,
+    cameras: NDArray[Any] | None,
     zero: NDArray[Any] | None,
     *,
     block_id: tuple[int, ...],
@@ -283,7 +281,8 @@ def _measure_block(
     options: Mapping[str, Any],
 ) -> NDArray[Any]:
     """Return the moments of each image in a block: its outer axes, the others of length 1."""
-    part = _part(block, zero, method, 1, block_id, starts, options)
+    work = _part_of_work(block, cameras, zero, method, options)
+    part = _part(work, (1,) * work.stack.layout.ndim, block_id, starts)
     layout = part.work.stack.layout
     if mask is not None:
         mask = _mask_of_part(mask, layout, part.margin)
@@ -300,6 +299,7 @@ def _measure_block(
 def _render_block(
     block: NDArray[Any],
     moments: NDArray[Any],
+    cameras: NDArray[Any] | None,
     zero: NDArray[Any] | None,
     *,
     block_id: tuple[int, ...],
@@ -308,8 +308,8 @@ def _render_block(
     options: Mapping[str, Any],
 ) -> NDArray[Any]:
     """Return a block enhanced, without its edges."""
-    part = _part(block, zero, method, method.halo, block_id, starts, options)
-    work, layout = part.work, part.work.stack.layout
+    work = _part_of_work(block, cameras, zero, method, options)
+    part, layout = _part(work, method.halo, block_id, starts), work.stack.layout
     each = np.broadcast_to(moments, [n if a in layout.outer else 1 for a, n in _lengths(layout)])
     exposures: dict[ImageIndex, PatchMoments] = {
         work.exposure(image): found
@@ -321,24 +321,31 @@ def _render_block(
     return result
 
 
-def _part(
+def _part_of_work(
     block: NDArray[Any],
+    cameras: NDArray[Any] | None,
     zero: NDArray[Any] | None,
     method: Method,
-    halo: int,
-    block_id: tuple[int, ...],
-    starts: Starts,
     options: Mapping[str, Any],
-) -> Block:
-    """Plan a block, by itself but for its neighbours' edges."""
+) -> Work:
+    """Plan a block, by itself."""
+    if cameras is not None:
+        options = {**options, "camera": [camera for (camera,) in cameras.ravel()]}
     work = plan(block, method, **options)
-    if zero is not None:
-        work = replace(work, stack=replace(work.stack, zero=int(zero.item())))
+    if zero is None:
+        return work
+    return replace(work, stack=replace(work.stack, zero=int(zero.item())))
+
+
+def _part(work: Work, halo: tuple[int, ...], block_id: tuple[int, ...], starts: Starts) -> Block:
+    """Return a block between its neighbours' edges."""
     layout = work.stack.layout
-    where = dict(zip(layout.axes, zip(block_id, starts, strict=True), strict=True))
+    where = dict(
+        zip(layout.axes, zip(block_id, starts, work.reach(halo), strict=True), strict=True)
+    )
     places = [where[letter] for letter in layout.spatial]
-    margin = tuple((halo * (i > 0), halo * (i < len(along) - 1)) for i, along in places)
-    corner = tuple(along[i] - low for (i, along), (low, _) in zip(places, margin, strict=True))
+    margin = tuple((far * (i > 0), far * (i < len(along) - 1)) for i, along, far in places)
+    corner = tuple(along[i] - low for (i, along, _), (low, _) in zip(places, margin, strict=True))
     return Block(work, margin, (0,) * len(layout.outer), corner)
 
 

@@ -76,9 +76,8 @@ class Responses:
 
     def __call__(self, place: Region) -> Iterator[Response]:
         """Yield the responses to a box, which holds all samples."""
-        layout, halo = self._work.stack.layout, self._work.method.halo
-        reach = [halo if letter in layout.spatial else 0 for letter in layout.axes]
-        read = _widened(place, reach, layout.shape)
+        reach = self._work.reach(self._work.method.halo)
+        read = _widened(place, reach, self._work.stack.layout.shape)
         work = replace(self._work, side=_flat_side(self._work, place))
         with self._lock:
             values = np.asarray(work.stack.array[read])
@@ -110,14 +109,14 @@ def _flat_side(work: Work, place: Region) -> int:
     Half the halo is counted: what lies between two convolutions takes the time. With the tiles of
     a volume, a single plane of it takes four times as long.
     """
-    layout, edges = work.stack.layout, work.method.halo
+    layout, edges = work.stack.layout, max(work.method.halo)
     lengths = (place[layout.axes.index(letter)] for letter in layout.spatial)
     flat = min(work.side, *(part.stop - part.start for part in lengths))
     spread = (work.side + edges) ** layout.ndim / (flat + edges)
     return int(spread ** (1 / (layout.ndim - 1)) + 0.5) - edges
 
 
-def _widened(place: Region, reach: list[int], shape: tuple[int, ...]) -> Region:
+def _widened(place: Region, reach: tuple[int, ...], shape: tuple[int, ...]) -> Region:
     """Return a box with its neighbours' edges, as far as there are neighbours."""
     return tuple(
         slice(max(0, part.start - far), min(length, part.stop + far))

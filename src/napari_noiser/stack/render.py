@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_noiser.camera.anscombe import unstabilise
+from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.axes import ImageIndex, Layout, Region
 from napari_noiser.stack.masks import Mask
@@ -46,6 +48,8 @@ class Response:
         Before tanh, of shape (1, samples, *spatial); None without a signal.
     raw : array, shape (S, *spatial)
         The part as it was read.
+    camera : CameraNoise, optional
+        How the part was stabilised before the network saw it, if it was.
     """
 
     image: ImageIndex
@@ -53,6 +57,7 @@ class Response:
     network: Folded | None
     values: Tensor | None
     raw: NDArray[Any]
+    camera: CameraNoise | None = None
 
     def result(self, work: Work) -> NDArray[Any]:
         """Return (S, *spatial) in the result's type."""
@@ -74,7 +79,9 @@ class Response:
             light = self.raw[: work.stack.layout.samples].astype(np.float64)
         else:
             response = self.values[0].cpu().numpy().astype(np.float64)
-            light = self.network.middle + work.stack.zero + self.network.unit * response
+            light = self.network.middle + self.network.unit * response
+            camera, zero = self.camera, work.stack.zero
+            light = light + zero if camera is None else unstabilise(light, camera)
         return to_intensity(light, self.raw, work.dtype)
 
 
@@ -115,9 +122,10 @@ class Block:
 
     def measure(self) -> Iterator[tuple[ImageIndex, PatchMoments]]:
         """Yield for each tile its exposure and the moments of the patches centred in it."""
-        for image, tile in self._tiles(halo=1):
-            measure = partial(_measure_tile, self.work, self.mask, image)
-            found = (moments for _, moments in self.work.room.fit(tile, 1, measure))
+        halo = (1,) * self.work.stack.layout.ndim
+        for image, tile in self._tiles(halo):
+            measure = partial(_measure_tile, self, image)
+            found = (moments for _, moments in self.work.room.fit(tile, halo, measure))
             yield self._exposure(image), sum(found, self.work.no_moments)
 
     def render(self, folded: Fold, out: Any) -> Iterator[None]:
@@ -139,21 +147,29 @@ class Block:
         """Yield for each tile the response to it, in one or more pieces; see `render`."""
         low, halo = [before for before, _ in self.margin], self.work.method.halo
         for image, tile in self._tiles(halo):
-            network = folded(self._exposure(image))
+            network, camera = folded(self._exposure(image)), self.camera(image)
             respond = partial(_respond, self, network, image)
             yield [
-                Response(image, _moved_back(piece.place, low), network, values, raw)
+                Response(image, _moved_back(piece.place, low), network, values, raw, camera)
                 for piece, (values, raw) in self.work.room.fit(tile, halo, respond)
             ]
 
-    def _tiles(self, halo: int) -> Iterator[tuple[ImageIndex, Tile]]:
+    def camera(self, image: ImageIndex) -> CameraNoise | None:
+        """Return the noise of the camera that took one of the block's images, if it counts."""
+        return self.work.camera(self._whole(image))
+
+    def _tiles(self, halo: tuple[int, ...]) -> Iterator[tuple[ImageIndex, Tile]]:
         layout = self.work.stack.layout
         for image in layout.images():
             for tile in tiles(layout.image_shape, self.work.side, halo, self.margin):
                 yield image, tile
 
     def _exposure(self, image: ImageIndex) -> ImageIndex:
-        return self.work.exposure(tuple(map(sum, zip(image, self.first, strict=True))))
+        return self.work.exposure(self._whole(image))
+
+    def _whole(self, image: ImageIndex) -> ImageIndex:
+        """Return which of the larger array's images one of the block is."""
+        return tuple(map(sum, zip(image, self.first, strict=True)))
 
 
 def cut_out(
@@ -204,19 +220,18 @@ def folding(work: Work, moments: Mapping[ImageIndex, PatchMoments]) -> Fold:
     return folded
 
 
-def _measure_tile(
-    work: Work, mask: NDArray[Any] | None, image: ImageIndex, tile: Tile
-) -> PatchMoments:
+def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
     """Return the moments of the patches centred in a tile, read with a halo of 1."""
+    work, mask, camera = block.work, block.mask, block.camera(image)
     # torch has no float64 on Apple's GPUs; the moments need it.
     device = torch.device("cpu") if work.room.device.type == "mps" else work.room.device
-    raw = work.stack.read(image, tile.read)
+    raw = work.read(image, tile.read, camera)
     if mask is None and _constant(raw):
-        one = torch.from_numpy(work.stack.exact(_one_voxel(raw)))
+        one = torch.from_numpy(work.stack.exact(_one_voxel(raw), camera))
         count = prod(part.stop - part.start for part in tile.place)
         found = patch_moments(one, _NO_HALO[: work.stack.layout.ndim])
         return replace(found, count=found.count * count)
-    values = work.stack.exact(raw)
+    values = work.stack.exact(raw, camera)
     inside = None
     if mask is not None:
         here = work.stack.layout.without_samples.read(mask, image, tile.place)[0]
@@ -228,28 +243,48 @@ def _respond(
     block: Block, network: Folded | None, image: ImageIndex, tile: Tile
 ) -> tuple[Tensor | None, NDArray[Any]]:
     """Return the response in a tile's place, None without a network; and what was read there."""
-    work = block.work
-    raw = work.stack.read(image, tile.read)
+    work, camera = block.work, block.camera(image)
+    raw = work.read(image, tile.read, camera)
     kept = raw[(slice(None), *_inner(tile))]
     if network is None:
         return None, kept
     corner = tuple(at + part.start for at, part in zip(block.corner, tile.read, strict=True))
     if network.step == 1 and _constant(raw):
-        one = _response(network, _one_voxel(raw), _NO_HALO[: len(corner)], corner, work)
+        one = _response(network, _one_voxel(raw), _NO_HALO[: len(corner)], corner, work, camera)
         return one.expand(-1, -1, *kept.shape[1:]), kept
-    return _response(network, raw, tile.halo, corner, work), kept
+    return _response(network, raw, tile.halo, corner, work, camera), kept
 
 
 @torch.inference_mode()
 def _response(
-    network: Folded, raw: NDArray[Any], halo: Halo, corner: tuple[int, ...], work: Work
+    network: Folded,
+    raw: NDArray[Any],
+    halo: Halo,
+    corner: tuple[int, ...],
+    work: Work,
+    camera: CameraNoise | None,
 ) -> Tensor:
     """Return (1, samples, *spatial) before tanh for a tile as it was read, halo taken off."""
-    values = work.stack.normalised(raw, network.centre, network.scale)
+    values = work.stack.normalised(raw, network.centre, network.scale, camera)
     device = work.room.device
     tile = torch.from_numpy(values)[None].to(device)
     with _full_precision(device):
-        return network.to(device)(tile, halo, work.room.scratch, corner)
+        response = network.to(device)(tile, halo, work.room.scratch, corner)
+    if work.max_change is None or not isinstance(network, Restoring):
+        return response
+    return _guarded(response, tile, halo, network, work.max_change)
+
+
+def _guarded(
+    response: Tensor, tile: Tensor, halo: Halo, network: Restoring, most: float
+) -> Tensor:
+    """Keep the light within so many standard deviations of the noise from what was read."""
+    for axis, (low, high) in enumerate(halo, start=2):
+        tile = tile.narrow(axis, low, tile.shape[axis] - low - high)
+    centre = torch.from_numpy(network.centre - network.middle).to(tile)
+    read = (tile * network.scale + centre.view(-1, *(1,) * len(halo))) / network.unit
+    most *= network.noise / network.unit
+    return torch.minimum(torch.maximum(response, read - most), read + most)
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[None]:

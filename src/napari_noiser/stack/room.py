@@ -49,7 +49,7 @@ class Room:
         self._side = _ENDLESS
 
     def fit(
-        self, tile: Tile, halo: int, act: Callable[[Tile], Result]
+        self, tile: Tile, halo: tuple[int, ...], act: Callable[[Tile], Result]
     ) -> Iterator[tuple[Tile, Result]]:
         """Compute a tile, in as few pieces as there is room for.
 
@@ -57,8 +57,8 @@ class Room:
         ----------
         tile : Tile
             To compute.
-        halo : int
-            What it needs, where the image does not end.
+        halo : tuple of int
+            What it needs along each axis, where the image does not end.
         act : callable
             Computes one piece, on `device`.
 

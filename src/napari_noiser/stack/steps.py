@@ -79,7 +79,8 @@ def measure_steps(
     done, total = _tile_count(work, cells, skip), _tile_count(work, cells)
     if out is not None:
         total += _tile_count(work, _writing_grid(work, out, cells))
-    for place, block in _blocks(work, cells, cells, 1, skip, work.mask):
+    halo = (1,) * work.stack.layout.ndim
+    for place, block in _blocks(work, cells, cells, halo, skip, work.mask):
         first, last = done, done + block.tile_count
         for done, (exposure, found) in enumerate(block.measure(), start=first + 1):
             moments[exposure] = moments.get(exposure, work.no_moments) + found
@@ -126,10 +127,15 @@ def fill_steps(
 
 
 def _blocks(
-    work: Work, cells: Grid, grid: Grid, halo: int, skip: int, mask: Mask | None = None
+    work: Work,
+    cells: Grid,
+    grid: Grid,
+    halo: tuple[int, ...],
+    skip: int,
+    mask: Mask | None = None,
 ) -> Iterator[tuple[Region, Block]]:
     """Read the blocks of a grid with their neighbours' edges, each where it stands."""
-    reach = tuple(halo if a in work.stack.layout.spatial else 0 for a in work.stack.layout.axes)
+    reach = work.reach(halo)
     read = block_reader(work.stack.array, cells, grid, reach, work.memory // 2)
     for index in islice(grid, skip, None):
         place = grid.box(index)

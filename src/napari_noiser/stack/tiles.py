@@ -37,7 +37,7 @@ class Tile:
 
 
 def tiles(
-    shape: tuple[int, ...], side: int, halo: int, margin: Halo | None = None
+    shape: tuple[int, ...], side: int, halo: tuple[int, ...], margin: Halo | None = None
 ) -> Iterator[Tile]:
     """Cover an image with tiles that do not overlap but for their halos.
 
@@ -47,8 +47,8 @@ def tiles(
         Of the image, spatial axes only.
     side : int
         Greatest length of a tile along each axis; an axis is divided as evenly as it goes.
-    halo : int
-        Voxels of neighbours that a tile needs on every side.
+    halo : tuple of int
+        Voxels of neighbours that a tile needs, along each axis on both sides.
     margin : Halo, optional
         How much of `shape`, at each end, is there to be read only: the neighbours of a block that
         was cut out of a larger image.
@@ -63,8 +63,8 @@ def tiles(
     spans = [list(pairwise(_divided(first, last, side))) for first, last in inner]
     for span in product(*spans):
         corner, ends = zip(*span, strict=True)
-        low = [min(halo, at) for at in corner]
-        high = [min(halo, length - end) for end, length in zip(ends, shape, strict=True)]
+        low = list(map(min, halo, corner))
+        high = [min(far, n - end) for far, end, n in zip(halo, ends, shape, strict=True)]
         yield Tile(
             place=tuple(map(slice, corner, ends)),
             read=tuple(
@@ -75,7 +75,7 @@ def tiles(
         )
 
 
-def pieces(tile: Tile, side: int, halo: int) -> Iterator[Tile]:
+def pieces(tile: Tile, side: int, halo: tuple[int, ...]) -> Iterator[Tile]:
     """Cut a tile into ones of a side at most, with the halo that they need."""
     shape = tuple(part.stop - part.start for part in tile.read)
     for piece in tiles(shape, side, halo, tile.halo):
@@ -103,16 +103,17 @@ def _moved(region: Region, origin: Region) -> Region:
     )
 
 
-def default_side(ndim: int, halo: int, device: torch.device) -> int:
+def default_side(halo: tuple[int, ...], device: torch.device) -> int:
     """Return the side of tiles that suits a device.
 
     On a CPU the hidden channels of a tile should stay within the caches (measured: 160 to 256,
     and 32 in 3-D, are equal within 10 %); an accelerator wants enough work at a time. A wide halo
     is rendered again by each neighbour, and wants larger tiles.
     """
+    flat = len(halo) == 2
     if device.type == "cpu":
-        return max(192, 24 * halo) if ndim == 2 else 32
-    return 1024 if ndim == 2 else 96
+        return max(192 if flat else 32, 24 * max(halo) if max(halo) > 2 else 0)
+    return 1024 if flat else 96
 
 
 def tile_side(ndim: int, voxel_bytes: int, tile: Any, memory_limit: Any = None) -> int:

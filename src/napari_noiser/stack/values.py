@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_noiser.camera.anscombe import stabilise
+from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.stack.axes import ImageIndex, Layout, Region
 
 __all__ = [
@@ -82,9 +84,17 @@ class Stack:
         """Return a region as it is, in the array's own type: shape (S, *spatial)."""
         return self.layout.read(self.array, image, region)
 
-    def exact(self, raw: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the samples (without alpha) of a region in float64, less `zero`."""
+    def exact(self, raw: NDArray[Any], camera: CameraNoise | None = None) -> NDArray[np.float64]:
+        """Return the samples (without alpha) of a region in float64, less `zero`.
+
+        Where the camera is known they are stabilised instead: their noise is 1 everywhere.
+        """
         samples = raw[: self.layout.samples]
+        if camera is not None:
+            values = self.exact(raw)
+            if raw.dtype.kind == "f":
+                values[~np.isfinite(values)] = np.nan
+            return stabilise(values, replace(camera, offset=camera.offset - self.zero))
         if not self.zero:
             return samples.astype(np.float64, order="C")
         bits, zero = samples.astype(np.uint64), np.uint64(self.zero % 2**64)
@@ -92,22 +102,27 @@ class Stack:
         return np.where(samples >= self.zero, above, -((zero - bits).astype(np.float64)))
 
     def normalised(
-        self, raw: NDArray[Any], centre: NDArray[np.float64], scale: float
+        self,
+        raw: NDArray[Any],
+        centre: NDArray[np.float64],
+        scale: float,
+        camera: CameraNoise | None = None,
     ) -> NDArray[np.float32]:
         """Return the samples of a region, less a centre each and divided by a scale, in float32.
 
-        The centre is taken off before any rounding: in two steps in float32, where that holds
-        the values exactly (8 and 16 bits, float32), otherwise in float64. Values that are not
-        finite are read as the centre, and ones that are very far from it as 1e18.
+        They are those of `exact`. The centre is taken off before any rounding: in two steps in
+        float32, where that holds the values exactly (8 and 16 bits, float32), otherwise in
+        float64. Values that are not finite are read as the centre, and ones that are very far
+        from it as 1e18.
         """
         samples = raw[: self.layout.samples]
         middle = centre.reshape(-1, *(1 for _ in samples.shape[1:]))
-        if np.can_cast(raw.dtype, np.float32) and 1e-30 < scale < 1e30:
+        if camera is None and np.can_cast(raw.dtype, np.float32) and 1e-30 < scale < 1e30:
             values: NDArray[Any] = samples.astype(np.float32, order="C")
             values -= middle.astype(np.float32)
             values -= (middle - middle.astype(np.float32)).astype(np.float32)
         else:
-            values = self.exact(raw)
+            values = self.exact(raw, camera)
             values -= middle
         if raw.dtype.kind == "f":
             values[~np.isfinite(values)] = 0.0

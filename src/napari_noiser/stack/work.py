@@ -12,11 +12,15 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from torch import Tensor
 
 import napari_noiser
+from napari_noiser.camera.noise_model import CameraNoise
+from napari_noiser.camera.repair import REACH
+from napari_noiser.camera.repair import repair as repaired_outliers
+from napari_noiser.camera.telling import Camera, Cameras, told_cameras
 from napari_noiser.checks import real, whole
 from napari_noiser.srm.device import best_device
 from napari_noiser.srm.model import Model, load_model
 from napari_noiser.srm.patches import Halo, Scratch
-from napari_noiser.stack.axes import Colours, ImageIndex, Layout, Statistics
+from napari_noiser.stack.axes import Colours, ImageIndex, Layout, Region, Statistics
 from napari_noiser.stack.colours import SharedColours
 from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.moments import PatchMoments
@@ -45,12 +49,17 @@ class Folded(Protocol):
 
 @runtime_checkable
 class Restoring(Folded, Protocol):
-    """One whose response tells the light: ``middle + unit * response``, in the image's units."""
+    """One whose response tells the light: ``middle + unit * response``, in the image's units.
+
+    `noise` is the standard deviation of what is not light, in the same units.
+    """
 
     @property
     def middle(self) -> float: ...
     @property
     def unit(self) -> float: ...
+    @property
+    def noise(self) -> float: ...
 
 
 class Method(Protocol):
@@ -61,7 +70,7 @@ class Method(Protocol):
     @property
     def ndim(self) -> int: ...
     @property
-    def halo(self) -> int: ...
+    def halo(self) -> tuple[int, ...]: ...
     @property
     def voxel_bytes(self) -> int: ...
     @property
@@ -83,6 +92,13 @@ class Work:
     ----------
     stack, method, colours, statistics, mask, output, brightness, contrast, dtype
         As asked for; the method is for all samples that the stack has.
+    cameras : tuple of CameraNoise or None, optional
+        Of each channel: how values are stabilised before all else, if they are. None as a whole:
+        still to be estimated, by `napari_noiser.stack.calibration.calibrated`.
+    estimated : bool
+        Whether nobody gave the cameras.
+    repair, max_change
+        As asked for.
     room : Room
         The device, and what it has room for.
     side : int
@@ -98,6 +114,9 @@ class Work:
     colours: Colours
     statistics: Statistics
     mask: Mask | None
+    cameras: Cameras | None
+    repair: bool
+    max_change: float | None
     output: Output
     brightness: float
     contrast: float
@@ -106,6 +125,7 @@ class Work:
     memory: int
     dtype: np.dtype[Any]
     out: Any = None
+    estimated: bool = False
 
     @property
     def no_moments(self) -> PatchMoments:
@@ -117,6 +137,35 @@ class Work:
         """Return the key of the exposure that an image belongs to."""
         return self.stack.layout.exposure(image, self.statistics)
 
+    def camera(self, image: ImageIndex) -> CameraNoise | None:
+        """Return the noise of the camera that took an image, if it is to be considered."""
+        if self.cameras is None:
+            raise RuntimeError("cameras are still to be estimated: see calibrated()")
+        return self.cameras[self.stack.layout.dye(image)]
+
+    def reach(self, halo: tuple[int, ...]) -> tuple[int, ...]:
+        """Return how far to read around a block, along each of the stack's axes, for a halo."""
+        axes, spatial = self.stack.layout.axes, self.stack.layout.spatial
+        repairs = self.repair and (self.cameras is None or any(self.cameras))
+        further = {letter: REACH if repairs and letter in "YX" else 0 for letter in spatial}
+        far = {a: n + further[a] for a, n in zip(spatial, halo, strict=True)}
+        return tuple(far.get(letter, 0) for letter in axes)
+
+    def read(self, image: ImageIndex, region: Region, camera: CameraNoise | None) -> NDArray[Any]:
+        """Return a region as it is, (S, *spatial), but for outliers if they are to be repaired."""
+        if camera is None or not self.repair:
+            return self.stack.read(image, region)
+        lengths = self.stack.layout.image_shape
+        wide, inner = list(region), [slice(None)] * (1 + len(region))
+        for axis in (-2, -1):
+            part = region[axis]
+            wide[axis] = slice(max(0, part.start - REACH), min(lengths[axis], part.stop + REACH))
+            inner[axis] = slice(part.start - wide[axis].start, part.stop - wide[axis].start)
+        values = self.stack.read(image, tuple(wide))
+        samples = self.stack.layout.samples
+        repaired = repaired_outliers(values[:samples], camera)
+        return np.concatenate([repaired, values[samples:]])[tuple(inner)]
+
     def describe(self) -> dict[str, Any]:
         """Return what it takes to make the same result again, as JSON-able values."""
         return {
@@ -125,6 +174,10 @@ class Work:
             "colours": self.colours,
             "statistics": self.statistics,
             "mask": None if self.mask is None else self.mask.fingerprint(),
+            "camera": told_cameras(self.cameras),
+            "camera_estimated": self.estimated,
+            "repair": self.repair,
+            "max_change": self.max_change,
             "output": self.output,
             "brightness": self.brightness,
             "contrast": self.contrast,
@@ -147,6 +200,9 @@ def plan(
     colours: str = "balanced",
     statistics: str = "stack",
     mask: ArrayLike | None = None,
+    camera: Camera = "auto",
+    repair: bool = True,
+    max_change: float | None = None,
     output: str = "display",
     brightness: float = 0.0,
     contrast: float = 1.0,
@@ -167,7 +223,7 @@ def plan(
     asked = stack.layout.check_colours(colours)
     method = _find_method(model, stack.layout, asked)
     room = Room(best_device(device))
-    side = default_side(ndim, method.halo, room.device) if tile is None else tile
+    side = default_side(method.halo, room.device) if tile is None else tile
     memory = whole("memory_limit", default_memory() if memory_limit is None else memory_limit)
     patches = 2 * 8 * method.channels * 3**ndim  # in float64, twice
     voxel_bytes = max(patches, method.voxel_bytes) + 3 * 8 * method.channels
@@ -177,6 +233,9 @@ def plan(
         "kept" if isinstance(method, SharedColours) else asked,
         stack.layout.check_statistics(statistics),
         None if mask is None else Mask.of(mask, stack.layout),
+        _find_cameras(camera, stack.layout, method),
+        _switch("repair", repair),
+        _find_change(max_change, method),
         _find_output(output, method),
         real("brightness", brightness),
         real("contrast", contrast, above=0.0),
@@ -185,6 +244,7 @@ def plan(
         memory,
         _find_type(stack, dtype, out),
         out,
+        estimated=isinstance(camera, str),
     )
 
 
@@ -225,6 +285,39 @@ def _find_method(
     if model.ndim != layout.ndim:
         raise ValueError(f"model was trained for ndim={model.ndim}, but ndim={layout.ndim} came")
     return model if channels == layout.samples else SharedColours(model, layout.samples)
+
+
+def _find_cameras(camera: Camera, layout: Layout, method: Method) -> Cameras | None:
+    """Return the camera's noise for each channel, or None if it is to be estimated."""
+    if isinstance(camera, str):
+        if camera != "auto":
+            raise ValueError(f"camera must be 'auto', None or a CameraNoise, got {camera!r}")
+        return None if method.restores else (None,) * layout.dyes
+    if camera is None or isinstance(camera, CameraNoise):
+        return (camera,) * layout.dyes
+    given = tuple(camera)
+    if not all(each is None or isinstance(each, CameraNoise) for each in given):
+        raise TypeError(f"camera must be 'auto', None or a CameraNoise, got {given}")
+    if len(given) != layout.dyes:
+        raise ValueError(f"camera must be one for all, or {layout.dyes}, got {len(given)}")
+    return given
+
+
+def _switch(name: str, value: bool) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _find_change(max_change: float | None, method: Method) -> float | None:
+    if max_change is None:
+        return None
+    if not method.restores:
+        raise ValueError(
+            "max_change takes a model that learned to see light through noise, such as "
+            "'structured'; this one makes a display"
+        )
+    return real("max_change", max_change, above=0.0)
 
 
 def _find_output(output: str, method: Method) -> Output:
