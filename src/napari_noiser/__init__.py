@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_noiser.stack.diagnosis import diagnose
     from napari_noiser.stack.enhance import enhance
     from napari_noiser.stack.linearity import linearity
+    from napari_noiser.stack.report import LightReport, report
     from napari_noiser.stack.transfer import transfer_curve
 
 _HOME = {
@@ -60,6 +61,8 @@ _HOME = {
     "closed_form": "stack.closed_form",
     "diagnose": "stack.diagnosis",
     "linearity": "stack.linearity",
+    "report": "stack.report",
+    "LightReport": "stack.report",
     "transfer_curve": "stack.transfer",
     "CameraNoise": "camera.noise_model",
     "estimate_noise": "camera.noise_model",
@@ -83,6 +86,7 @@ __all__ = [
     "CameraNoise",
     "DeadLeaves",
     "Gaussian",
+    "LightReport",
     "Model",
     "Palette",
     "Photons",
@@ -108,6 +112,7 @@ __all__ = [
     "region_mask",
     "repair",
     "replay",
+    "report",
     "residual_whiteness",
     "stabilise",
     "target_mean",

@@ -11,7 +11,7 @@ from napari_noiser import __version__
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.srm.recipe import RECIPES
 from napari_noiser.stack.axes import Colours, Statistics
-from napari_noiser.stack.values import Output
+from napari_noiser.stack.values import Background, Output
 
 __all__ = ["parser"]
 
@@ -115,6 +115,13 @@ def _add_enhance(command: argparse.ArgumentParser) -> None:
         type=float,
         metavar="SIGMAS",
         help="of structured: how far a pixel may be moved, in standard deviations of its noise",
+    )
+    add(
+        "--background",
+        choices=get_args(Background),
+        default="gray",
+        help="of a display: mid-gray with the mean, or found and nearly black "
+        "(default: %(default)s)",
     )
     add(
         "--output",

@@ -31,7 +31,8 @@ _STORES = ("zarr.json", ".zgroup", ".zarray")
 _LOG_EVERY = 30.0  # seconds
 
 _ENHANCING = (
-    *("ndim", "colours", "statistics", "camera", "repair", "max_change", "output"),
+    *("ndim", "colours", "statistics", "camera", "repair", "max_change"),
+    *("background", "output"),
     *("brightness", "contrast", "device", "tile", "memory_limit", "dtype"),
 )
 _TRAINING = ("channels", "ndim", "device", "seed")

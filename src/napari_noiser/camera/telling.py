@@ -8,13 +8,35 @@ from typing import Any
 
 from napari_noiser.camera.noise_model import CameraNoise
 
-__all__ = ["Camera", "Cameras", "recalled_camera", "told_cameras"]
+__all__ = ["Camera", "Cameras", "each_camera", "recalled_camera", "told_cameras"]
 
 Cameras = tuple[CameraNoise | None, ...]
 """The noise of the camera of each channel, None where it is not considered."""
 
 Camera = CameraNoise | Sequence[CameraNoise | None] | str | None
 """What can be asked for: the camera's noise, for all channels or each; "auto"; or nothing."""
+
+
+def each_camera(camera: Camera, channels: int) -> Cameras | None:
+    """Return the noise of each channel's camera, None if it is to be estimated.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is something else, or not one for each of the channels.
+    """
+    if isinstance(camera, str):
+        if camera != "auto":
+            raise ValueError(f"camera must be 'auto', None or a CameraNoise, got {camera!r}")
+        return None
+    if camera is None or isinstance(camera, CameraNoise):
+        return (camera,) * channels
+    given = tuple(camera)
+    if not all(each is None or isinstance(each, CameraNoise) for each in given):
+        raise TypeError(f"camera must be 'auto', None or a CameraNoise, got {given}")
+    if len(given) != channels:
+        raise ValueError(f"camera must be one for all, or {channels}, got {len(given)}")
+    return given
 
 
 def told_cameras(cameras: Cameras | None) -> Any:

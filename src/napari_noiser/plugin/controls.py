@@ -26,6 +26,7 @@ from napari_noiser.plugin.source import ImageSource, axes_choices, guess_axes
 __all__ = ["Controls"]
 
 _OUTPUT = [("a display", "display"), ("light, denoised", "intensity")]
+_BACKGROUND = [("gray, as it comes", "gray"), ("dark", "dark")]
 _CAMERA = [("estimated, evened out", "auto"), ("not considered", "none")]
 _COLOURS = [("balanced (gray world)", "balanced"), ("kept", "kept")]
 _RENDER = [("planes (2-D)", 2), ("volumes (3-D)", 3)]
@@ -108,6 +109,13 @@ class Controls:
             choices=_OUTPUT,
             tooltip="A display is for looking: well lit, and not linear. Light is denoised and "
             "left in the units of the image, for a model that learned to see it through noise.",
+        )
+        self.background = ComboBox(
+            label="background",
+            choices=_BACKGROUND,
+            tooltip="Gray: the mean comes out as mid-gray, and empty background not far below. "
+            "Dark: the background is found and shown nearly black, and noise is not lifted: for "
+            "cells on glass and stars on sky.",
         )
         self.camera = ComboBox(
             label="camera noise",

@@ -97,7 +97,7 @@ def transfer(report: Report) -> Figure:
     )
     return Figure(
         f"Line: the median result of each raw value; band: nine of ten results; dashes: a linear "
-        f"display. {report.linearity.remark()}",
+        f"display. {(report.light or report.linearity).remark()}",
         (panel,),
     )
 

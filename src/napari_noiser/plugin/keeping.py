@@ -166,7 +166,13 @@ def _enhanced(source: ImageSource, data: Any, provenance: dict[str, Any]) -> Enh
 
     finest = data[0] if isinstance(data, list) else data
     limits = display_limits(finest, source.rgb, provenance["output"])
-    report = report_on(source.array, finest, source.axes)
+    report = report_on(
+        source.array,
+        finest,
+        source.axes,
+        output=provenance["output"],
+        camera=provenance["camera"],
+    )
     return Enhanced(data, {**provenance, **report.provenance}, limits, report)
 
 

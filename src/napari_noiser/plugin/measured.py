@@ -19,16 +19,17 @@ from napari_noiser.progress import Event
 from napari_noiser.stack.axes import Colours, Layout, Region, Statistics
 
 if TYPE_CHECKING:
-    from napari_noiser.camera.telling import Camera, Cameras
+    from napari_noiser.camera.telling import Camera
     from napari_noiser.stack.deferred import Deferred
     from napari_noiser.stack.live import Responses
     from napari_noiser.stack.render import Response
     from napari_noiser.stack.steps import Moments
-    from napari_noiser.stack.values import Stack
+    from napari_noiser.stack.values import Background, Stack
     from napari_noiser.stack.work import Method, Work
 
 __all__ = ["Measured", "Picture", "measure"]
 
+_BEFORE = ("cameras", "estimated", "repair", "background", "grounds")
 _TONE = ("brightness", "contrast", "dtype")  # what a response does not depend on
 
 Value = TypeVar("Value")
@@ -65,12 +66,8 @@ class Measured:
         Its levels, each of which holds on to the part that was last looked at.
     moments : tuple of mapping
         Of each image, for each level.
-    cameras : tuple of tuple
-        Of each channel, for each level: how values were stabilised before, if they were.
-    estimated : bool
-        Whether nobody gave the cameras.
-    repair : bool
-        Whether outliers were repaired before.
+    works : tuple of Work
+        For each level, with what was found before it was measured: cameras and background.
     mask : str, optional
         The fingerprint of the mask that it was measured in.
     """
@@ -78,9 +75,7 @@ class Measured:
     source: ImageSource
     stacks: tuple[Stack, ...]
     moments: tuple[Moments, ...]
-    cameras: tuple[Cameras, ...]
-    estimated: bool = False
-    repair: bool = True
+    works: tuple[Work, ...]
     mask: str | None = None
     _merged: dict[str, list[Moments]] = field(default_factory=dict, repr=False)
     _responding: dict[str, list[_Remembering[list[Response]]]] = field(
@@ -120,16 +115,16 @@ class Measured:
         layout = self.stacks[0].layout
         check_trained(model, layout, colours)
         options |= {"axes": layout.axes, "ndim": layout.ndim}
-        options |= {"colours": colours, "statistics": statistics, "repair": self.repair}
+        options |= {"colours": colours, "statistics": statistics}
         # A plan looks at shape and type only: nothing is read for it.
         works = [
             replace(
-                plan(_nothing(level, stack), model, camera=cameras, **options),
+                plan(_nothing(level, stack), model, **options),
                 stack=stack,
-                estimated=self.estimated,
+                **{name: getattr(before, name) for name in _BEFORE},
             )
-            for level, stack, cameras in zip(
-                self.source.levels, self.stacks, self.cameras, strict=True
+            for level, stack, before in zip(
+                self.source.levels, self.stacks, self.works, strict=True
             )
         ]
         described = works[0].describe()
@@ -168,6 +163,7 @@ def measure(
     mask: Any = None,
     camera: Camera = "auto",
     repair: bool = True,
+    background: Background = "gray",
     device: str = "auto",
 ) -> Generator[Event, None, Measured]:
     """Measure a layer's image, for any model of this kind.
@@ -178,7 +174,7 @@ def measure(
         Each level of a multiscale layer is measured for itself.
     model : str, path or Method
         Any that sees the same samples and dimensions as those to be shown.
-    ndim, colours, mask, camera, repair, device
+    ndim, colours, mask, camera, repair, background, device
         As in `napari_noiser.enhance`.
 
     Yields
@@ -204,6 +200,7 @@ def measure(
     check_trained(model, Layout.of(tuple(source.array.shape), source.axes, ndim), colours)
     options: dict[str, Any] = {"axes": source.axes, "ndim": ndim}
     options |= {"colours": colours, "camera": camera, "repair": repair, "device": device}
+    options["background"] = background
     each_alone = "plane" if ndim == 2 else "volume"
     works = [
         plan(
@@ -227,11 +224,7 @@ def measure(
         check_signal(merged(moments, work.stack.layout, "stack").values())
         found.append(moments)
     stacks = tuple(replace(work.stack, array=_held(work.stack.array)) for work in works)
-    cameras = tuple(work.cameras or () for work in works)
-    asked = works[0].describe()
-    return Measured(
-        source, stacks, tuple(found), cameras, works[0].estimated, repair, asked["mask"]
-    )
+    return Measured(source, stacks, tuple(found), tuple(works), works[0].describe()["mask"])
 
 
 def merged(moments: Moments, layout: Layout, statistics: Statistics) -> Moments:

@@ -62,7 +62,14 @@ class PreviewSection(Section):
             control.changed.connect(self._on_change)
         regions = (chosen.region, chosen.leave_out, chosen.all_planes)
         seen = (chosen.image, chosen.axes, chosen.ndim, chosen.output)
-        for control in (*seen, chosen.model, chosen.camera, chosen.repair, *regions):
+        for control in (
+            *seen,
+            chosen.model,
+            chosen.background,
+            chosen.camera,
+            chosen.repair,
+            *regions,
+        ):
             control.changed.connect(self._on_other)
         self.viewer.layers.events.removed.connect(self._on_removed)
 
@@ -211,7 +218,7 @@ class PreviewSection(Section):
     def _choice(self) -> tuple[Any, ...]:
         """Return what another measurement is needed for."""
         names = ("image", "axes", "ndim", "region", "leave_out", "all_planes", "output")
-        chosen = tuple(getattr(self.controls, name).value for name in names)
+        chosen = tuple(getattr(self.controls, name).value for name in (*names, "background"))
         restores = self.controls.model.recipe.restores
         values = (self.controls.camera.value, self.controls.repair.value) if restores else ()
         return (*chosen, *values)

@@ -41,6 +41,7 @@ ANOTHER = (
 _EXPOSURE = {"stack": "whole series", "volume": "each time point", "plane": "each plane"}
 _TOLD = {"display": "", "intensity": "the light itself, denoised, in the image's units"}
 _RENDERED = {2: "planes", 3: "volumes"}
+_LATER = ("repair", "max_change", "background")
 _NEEDED = {
     *("recipe", "channels", "ndim", "seed", "trained_on", "fingerprint", "axes", "statistics"),
     *("mask", "brightness", "contrast", "dtype", "device"),
@@ -145,7 +146,7 @@ def recovered(made: Mapping[str, Any]) -> Settings:
     names = ("ndim", "colours", "statistics", "output", "brightness", "contrast", "dtype")
     recipe = Recipe.from_dict(made["recipe"])
     model = recipe.name if is_bundled(made) else recipe
-    same = {name: made[name] for name in (*names, "repair", "max_change", "device", "seed")}
+    same = {name: made[name] for name in (*names, *_LATER, "device", "seed")}
     # What was estimated of one image is estimated anew of another.
     camera = "auto" if made["camera_estimated"] else recalled_camera(made["camera"])
     return Settings(model=model, camera=camera, **same)

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noiser.camera.telling import recalled_camera
 from napari_noiser.stack.axes import Layout
 from napari_noiser.stack.histogram import histogram
 from napari_noiser.stack.linearity import Linearity, linearity
+from napari_noiser.stack.report import LightReport, report
 from napari_noiser.stack.sampling import PAIRS, sampled_values
 from napari_noiser.stack.transfer import Transfer, transfer_curve
+from napari_noiser.stack.values import Output
 
 __all__ = ["Histogram", "Report", "report_on"]
 
@@ -51,28 +54,36 @@ class Report:
         The curve that the result amounts to.
     linearity : Linearity
         How far it is from being proportional to the image.
+    light : LightReport, optional
+        What it kept of the light, if it is light.
     """
 
     before: Histogram
     after: Histogram
     transfer: Transfer
     linearity: Linearity
+    light: LightReport | None = None
 
     @property
     def provenance(self) -> dict[str, Any]:
         """What belongs into the result's metadata, as JSON-able values."""
-        return {"linearity": asdict(self.linearity)}
+        light = {} if self.light is None else {"light": asdict(self.light)}
+        return {"linearity": asdict(self.linearity), **light}
 
 
-def report_on(image: Any, result: Any, axes: str) -> Report:
+def report_on(
+    image: Any, result: Any, axes: str, *, output: Output = "display", camera: Any = None
+) -> Report:
     """Compare an image with its result; a few parts of each are read, and only once.
 
     Parameters
     ----------
     image, result : array
         Of one shape and any size, lazy or not.
-    axes : str
+    axes, output
         As in `napari_noiser.enhance`.
+    camera : optional
+        As a result's provenance tells of it; for light.
 
     Returns
     -------
@@ -88,4 +99,7 @@ def report_on(image: Any, result: Any, axes: str) -> Report:
         Histogram.of(after),
         transfer_curve(before, after),
         linearity(before, after),
+        report(image, result, axes=axes, camera=recalled_camera(camera))
+        if output == "intensity"
+        else None,
     )

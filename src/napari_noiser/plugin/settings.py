@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_noiser.srm.model import Model
     from napari_noiser.srm.recipe import Recipe
     from napari_noiser.stack.axes import Colours
-    from napari_noiser.stack.values import Output
+    from napari_noiser.stack.values import Background, Output
 
 __all__ = ["DEVICES", "DTYPES", "KEEPS", "Settings"]
 
@@ -34,8 +34,9 @@ class Settings:
         model.
     axes : str, optional
         Left out, the layer's own.
-    ndim, colours, statistics, camera, repair, max_change, output, brightness, contrast, device, \
-    dtype
+    ndim, colours, statistics, camera, repair, max_change, background
+        As in `napari_noiser.enhance`.
+    output, brightness, contrast, device, dtype
         As in `napari_noiser.enhance`.
     region, leave_out : Labels or Shapes, optional
         Layers that say which pixels set the exposure; see
@@ -59,6 +60,7 @@ class Settings:
     camera: Camera = "auto"
     repair: bool = True
     max_change: float | None = None
+    background: Background = "gray"
     output: Output = "display"
     brightness: float = 0.0
     contrast: float = 1.0
@@ -101,6 +103,6 @@ class Settings:
     @property
     def options(self) -> dict[str, Any]:
         """What `napari_noiser.enhance` takes as keyword arguments, axes and mask left out."""
-        names = ("ndim", "colours", "statistics", "camera", "repair", "max_change", "output")
-        tone = ("brightness", "contrast", "device", "dtype")
+        names = ("ndim", "colours", "statistics", "camera", "repair", "max_change", "background")
+        tone = ("output", "brightness", "contrast", "device", "dtype")
         return {name: getattr(self, name) for name in (*names, *tone)}

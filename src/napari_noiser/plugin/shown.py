@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_noiser.camera.telling import Camera
     from napari_noiser.plugin.settings import Settings
     from napari_noiser.stack.axes import Colours, Statistics
+    from napari_noiser.stack.values import Background
     from napari_noiser.stack.work import Method
 
 __all__ = [
@@ -68,6 +69,7 @@ def first_look(
     mask: Any = None,
     camera: Camera = "auto",
     repair: bool = True,
+    background: Background = "gray",
     device: str = "auto",
     **options: Any,
 ) -> Generator[Event, None, FirstLook]:
@@ -75,7 +77,7 @@ def first_look(
 
     Parameters
     ----------
-    source, model, ndim, colours, mask, camera, repair, device
+    source, model, ndim, colours, mask, camera, repair, background, device
         As in `napari_noiser.plugin.measured.measure`.
     **options
         As in `Measured.picture`.
@@ -100,6 +102,7 @@ def first_look(
         mask=mask,
         camera=camera,
         repair=repair,
+        background=background,
         device=device,
     )
     picture = measured.picture(model, colours=colours, device=device, **options)

@@ -60,6 +60,7 @@ class NoiserWidget(Container):
             controls.region,
             controls.leave_out,
             controls.all_planes,
+            controls.background,
             resettable(controls.brightness),
             resettable(controls.contrast),
             controls.output,

@@ -1,38 +1,97 @@
-"""The camera's noise, estimated from a few planes of each channel of a stack."""
+"""What a few planes of each channel tell before it is measured: camera noise and background."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser.camera.noise_model import CameraNoise, pooled_noise
 from napari_noiser.stack.axes import Layout, Region
+from napari_noiser.stack.background import Ground, found_ground
 from napari_noiser.stack.sources import check_store
-from napari_noiser.stack.values import Stack
+from napari_noiser.stack.values import Background, Stack
 from napari_noiser.stack.work import Work
 
-__all__ = ["calibrated", "estimated_camera", "sampled_boxes"]
+__all__ = ["Found", "asked_cameras", "calibrated", "found_in", "sampled_boxes", "with_found"]
 
 _PLANES = 4  # of each channel
 _SIDE = 1024
+_FOUND = ("camera", "ground")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of a channel.
+
+    Attributes
+    ----------
+    camera : CameraNoise, optional
+        The given one or the estimated; None if it is not to be considered, or where variance
+        does not grow with the mean.
+    ground : Ground, optional
+        Its background, if it is to be dark.
+    """
+
+    camera: CameraNoise | None
+    ground: Ground | None
 
 
 def calibrated(work: Work) -> Work:
-    """Return the same work with the cameras' noise estimated, if that is still to be done.
+    """Return the same work with all of it known that only its array can tell.
 
-    Of each channel the middles of up to 4 planes are read. Where they do not tell how their
-    variance grows with their mean, the camera is not considered.
+    Of each channel the middles of up to 4 planes are read, if there is something to be found.
     """
-    if work.cameras is not None:
+    if work.cameras is not None and (work.background == "gray" or work.grounds is not None):
         return work
     array, layout = work.stack.array, work.stack.layout
     parts = [[np.asarray(array[box]) for box in each] for each in sampled_boxes(layout)]
     check_store(array)
-    cameras = tuple(estimated_camera(each, layout) for each in parts)
-    return replace(work, cameras=cameras)
+    asked = asked_cameras(work)
+    found = [found_in(*each, layout, work.background) for each in zip(parts, asked, strict=True)]
+    return with_found(work, found)
+
+
+def asked_cameras(work: Work) -> tuple[CameraNoise | str | None, ...]:
+    """Return what was asked for of each channel's camera: its noise, nothing or "auto"."""
+    return ("auto",) * work.stack.layout.dyes if work.cameras is None else work.cameras
+
+
+def with_found(work: Work, found: Sequence[Found]) -> Work:
+    """Return the same work with what was found of each channel."""
+    cameras, grounds = (tuple(getattr(each, name) for each in found) for name in _FOUND)
+    return replace(work, cameras=cameras, grounds=grounds)
+
+
+def found_in(
+    parts: Sequence[ArrayLike],
+    asked: CameraNoise | str | None,
+    layout: Layout,
+    background: Background,
+) -> Found:
+    """Return what some parts of a channel tell.
+
+    Parameters
+    ----------
+    parts : sequence of array
+        What boxes of `sampled_boxes` hold.
+    asked : CameraNoise, "auto" or None
+        What the channel's camera is to be.
+    layout : Layout
+        Of the whole.
+    background : {"gray", "dark"}
+        Whether it has to be found.
+    """
+    stacks = [Stack.of(part, layout.axes, layout.ndim) for part in parts]
+    if isinstance(asked, str):
+        camera = _estimated_camera([plane for each in stacks for plane in _plane(each)])
+    else:
+        camera = asked
+    if background == "gray":
+        return Found(camera, None)
+    return Found(camera, found_ground([_plane(each, camera) for each in stacks]))
 
 
 def sampled_boxes(layout: Layout) -> list[list[Region]]:
@@ -57,22 +116,15 @@ def _sampled_boxes(layout: Layout, dye: int) -> list[Region]:
     return boxes
 
 
-def estimated_camera(parts: Sequence[ArrayLike], layout: Layout) -> CameraNoise | None:
-    """Return the noise of the camera that took some planes, None where they do not tell.
+def _plane(stack: Stack, camera: CameraNoise | None = None) -> NDArray[np.float64]:
+    """Return the samples of a stack of one plane, stabilised if its camera is known."""
+    (image,) = stack.layout.images()
+    raw = stack.read(image, tuple(slice(0, length) for length in stack.layout.image_shape))
+    values = stack.exact(raw, camera)
+    return values.reshape(len(values), *values.shape[-2:]) + (0 if camera else stack.zero)
 
-    Parameters
-    ----------
-    parts : sequence of array
-        What boxes of `sampled_boxes` hold. Each colour sample counts as a plane.
-    layout : Layout
-        Of the whole.
-    """
-    planes = []
-    for part in parts:
-        stack = Stack.of(part, layout.axes, layout.ndim)
-        (image,) = stack.layout.images()
-        raw = stack.read(image, tuple(slice(0, n) for n in stack.layout.image_shape))
-        planes += [sample.reshape(sample.shape[-2:]) + stack.zero for sample in stack.exact(raw)]
+
+def _estimated_camera(planes: Sequence[NDArray[np.float64]]) -> CameraNoise | None:
     try:
         return pooled_noise(planes)
     except ValueError:

@@ -6,7 +6,7 @@ two things: its neighbours' edges are there to be read, and its exposure comes f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from os import PathLike
@@ -23,12 +23,12 @@ from napari_noiser.srm.model import Model
 from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.again import computed_again
 from napari_noiser.stack.axes import ImageIndex, Layout
-from napari_noiser.stack.calibration import estimated_camera, sampled_boxes
+from napari_noiser.stack.calibration import asked_cameras, found_in, sampled_boxes, with_found
 from napari_noiser.stack.masks import place_mask
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.render import Block, folding
 from napari_noiser.stack.steps import check_signal
-from napari_noiser.stack.values import check_shape, is_dask
+from napari_noiser.stack.values import Background, check_shape, is_dask
 from napari_noiser.stack.work import Method, Work, plan
 
 __all__ = ["LazyWork", "plan_lazily"]
@@ -49,8 +49,8 @@ class LazyWork:
         In blocks that are nowhere thinner than the halo and hold all samples.
     zero : dask array, optional
         One value: what 64-bit integers are read against, as in `Stack`.
-    cameras : dask array, optional
-        The noise of each channel's camera, or None, in a list; if it is to be estimated.
+    found : dask array of Found, optional
+        What is to be found of each channel, as `napari_noiser.stack.calibration` has it.
     moments : dask array of PatchMoments
         One an exposure: the image's axes, of length 1 where an exposure is shared.
     method : Delayed
@@ -64,7 +64,7 @@ class LazyWork:
     work: Work
     image: Any
     zero: Any
-    cameras: Any
+    found: Any
     moments: Any
     method: Any
     options: Mapping[str, Any]
@@ -72,8 +72,8 @@ class LazyWork:
 
     def measured(self) -> LazyWork:
         """Measure the image now, so that what is computed later is rendering alone."""
-        moments, cameras, zero = dask.persist(self.moments, self.cameras, self.zero)
-        return replace(self, moments=moments, cameras=cameras, zero=zero)
+        moments, found, zero = dask.persist(self.moments, self.found, self.zero)
+        return replace(self, moments=moments, found=found, zero=zero)
 
     def result(self) -> Any:
         """Return the enhanced image, a lazy dask array."""
@@ -82,7 +82,7 @@ class LazyWork:
             _render_block,
             _with_edges(computed_again(self.image), reach),
             self.moments,
-            self.cameras,
+            self.found,
             self.zero,
             method=self.method,
             starts=_starts(self.image),
@@ -147,10 +147,12 @@ def plan_lazily(
     blocks = None if mask is None else _blocks_of_mask(mask, image, layout)
     options = {**options, "device": device}
     method = dask.delayed(work.method, pure=True, traverse=False)
-    cameras = _cameras(layout, image) if work.cameras is None else None
-    moments = _moments(work, image, blocks, cameras, zero, method, options)
+    found = None
+    if work.cameras is None or work.background == "dark":
+        found = _found(work, image)
+    moments = _moments(work, image, blocks, found, zero, method, options)
     named = mask if is_dask(mask) else None
-    return LazyWork(work, image, zero, cameras, moments, method, options, named)
+    return LazyWork(work, image, zero, found, moments, method, options, named)
 
 
 def _check(image: Any, device: Any, progress: Any) -> None:
@@ -167,22 +169,29 @@ def _check(image: Any, device: Any, progress: Any) -> None:
             best_device(device)  # the error that names what there is
 
 
-def _cameras(layout: Layout, image: Any) -> Any:
-    """Return the noise of each channel's camera, estimated when it is computed."""
+def _found(work: Work, image: Any) -> Any:
+    """Return what a few planes of each channel tell, when it is computed."""
+    layout = work.stack.layout
     parts = [[image[box] for box in boxes] for boxes in sampled_boxes(layout)]
     shape = [n if letter == "C" else 1 for letter, n in _lengths(layout)]
-    estimated = dask.delayed(_estimated, pure=True)(parts, layout, shape)
+    asked = asked_cameras(work)
+    found = dask.delayed(_found_in, pure=True)(parts, asked, layout, work.background, shape)
     chunks = zip(layout.axes, image.chunks, strict=True)
-    return da.from_delayed(estimated, shape, object).rechunk(
+    return da.from_delayed(found, shape, object).rechunk(
         tuple(each if letter == "C" else (1,) for letter, each in chunks)
     )
 
 
-def _estimated(parts: list[Any], layout: Layout, shape: list[int]) -> NDArray[Any]:
-    """Return each channel's camera, in a list of its own: numpy might take it apart."""
+def _found_in(
+    parts: list[Any],
+    asked: Sequence[Any],
+    layout: Layout,
+    background: Background,
+    shape: list[int],
+) -> NDArray[Any]:
     found = np.empty(shape, object)
-    for at, each in enumerate(parts):
-        found.flat[at] = [estimated_camera(each, layout)]
+    for at, each in enumerate(zip(parts, asked, strict=True)):
+        found.flat[at] = found_in(*each, layout, background)
     return found
 
 
@@ -233,7 +242,7 @@ def _moments(
     work: Work,
     image: Any,
     mask: Any,
-    cameras: Any,
+    found: Any,
     zero: Any,
     method: Any,
     options: Mapping[str, Any],
@@ -245,7 +254,7 @@ def _moments(
         _measure_block,
         _with_edges(image, work.reach((1,) * layout.ndim)),
         mask,
-        cameras,
+        found,
         zero,
         method=method,
         starts=_starts(image),
@@ -272,7 +281,7 @@ def _checked(moments: NDArray[Any], count: int) -> NDArray[Any]:
 def _measure_block(
     block: NDArray[Any],
     mask: NDArray[np.bool_] | None,
-    cameras: NDArray[Any] | None,
+    found: NDArray[Any] | None,
     zero: NDArray[Any] | None,
     *,
     block_id: tuple[int, ...],
@@ -281,7 +290,7 @@ def _measure_block(
     options: Mapping[str, Any],
 ) -> NDArray[Any]:
     """Return the moments of each image in a block: its outer axes, the others of length 1."""
-    work = _part_of_work(block, cameras, zero, method, options)
+    work = _part_of_work(block, found, zero, method, options)
     part = _part(work, (1,) * work.stack.layout.ndim, block_id, starts)
     layout = part.work.stack.layout
     if mask is not None:
@@ -291,15 +300,15 @@ def _measure_block(
     total = dict.fromkeys(layout.images(), part.work.no_moments)
     for image, moments in alone.measure():
         total[image] += moments
-    found = np.empty([n if a in layout.outer else 1 for a, n in _lengths(layout)], object)
-    found.flat[:] = list(total.values())
-    return found
+    measured = np.empty([n if a in layout.outer else 1 for a, n in _lengths(layout)], object)
+    measured.flat[:] = list(total.values())
+    return measured
 
 
 def _render_block(
     block: NDArray[Any],
     moments: NDArray[Any],
-    cameras: NDArray[Any] | None,
+    found: NDArray[Any] | None,
     zero: NDArray[Any] | None,
     *,
     block_id: tuple[int, ...],
@@ -308,7 +317,7 @@ def _render_block(
     options: Mapping[str, Any],
 ) -> NDArray[Any]:
     """Return a block enhanced, without its edges."""
-    work = _part_of_work(block, cameras, zero, method, options)
+    work = _part_of_work(block, found, zero, method, options)
     part, layout = _part(work, method.halo, block_id, starts), work.stack.layout
     each = np.broadcast_to(moments, [n if a in layout.outer else 1 for a, n in _lengths(layout)])
     exposures: dict[ImageIndex, PatchMoments] = {
@@ -323,15 +332,15 @@ def _render_block(
 
 def _part_of_work(
     block: NDArray[Any],
-    cameras: NDArray[Any] | None,
+    found: NDArray[Any] | None,
     zero: NDArray[Any] | None,
     method: Method,
     options: Mapping[str, Any],
 ) -> Work:
     """Plan a block, by itself."""
-    if cameras is not None:
-        options = {**options, "camera": [camera for (camera,) in cameras.ravel()]}
     work = plan(block, method, **options)
+    if found is not None:
+        work = with_found(work, found.ravel().tolist())
     if zero is None:
         return work
     return replace(work, stack=replace(work.stack, zero=int(zero.item())))

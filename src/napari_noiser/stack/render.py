@@ -21,6 +21,7 @@ from napari_noiser.stack.axes import ImageIndex, Layout, Region
 from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.moments import PatchMoments, patch_moments
 from napari_noiser.stack.tiles import Tile, tile_count, tiles
+from napari_noiser.stack.tone import DARK, Tone
 from napari_noiser.stack.values import to_display, to_intensity
 from napari_noiser.stack.work import Folded, Restoring, Work
 
@@ -50,6 +51,8 @@ class Response:
         The part as it was read.
     camera : CameraNoise, optional
         How the part was stabilised before the network saw it, if it was.
+    tone : Tone, optional
+        What becomes of it before it is shown, if its background is to be dark.
     """
 
     image: ImageIndex
@@ -58,6 +61,7 @@ class Response:
     values: Tensor | None
     raw: NDArray[Any]
     camera: CameraNoise | None = None
+    tone: Tone | None = None
 
     def result(self, work: Work) -> NDArray[Any]:
         """Return (S, *spatial) in the result's type."""
@@ -65,12 +69,16 @@ class Response:
 
     @torch.inference_mode()
     def _toned(self, work: Work) -> NDArray[Any]:
-        """Return what is to be looked at: flat at 0.5 without a signal."""
+        """Return what is to be looked at: flat without a signal."""
         if self.values is None:
             shape = (work.stack.layout.samples, *self.raw.shape[1:])
-            return to_display(np.full(shape, 0.5, np.float32), self.raw, work.dtype)
+            flat = 0.5 if work.background == "gray" else DARK
+            return to_display(np.full(shape, flat, np.float32), self.raw, work.dtype)
+        response = self.values[0] * work.contrast
+        if self.tone is not None:
+            response = self.tone.shown(self.values[0], work.contrast)
         # (tanh(z) + 1) / 2 is the logistic function of 2 z
-        toned = (self.values[0] * (2 * work.contrast)).add_(2 * work.brightness).sigmoid_()
+        toned = response.add_(work.brightness).mul_(2).sigmoid_()
         return to_display(toned.cpu().numpy(), self.raw, work.dtype)
 
     def _light(self, work: Work) -> NDArray[Any]:
@@ -148,15 +156,25 @@ class Block:
         low, halo = [before for before, _ in self.margin], self.work.method.halo
         for image, tile in self._tiles(halo):
             network, camera = folded(self._exposure(image)), self.camera(image)
+            tone = self._tone(image, network)
             respond = partial(_respond, self, network, image)
             yield [
-                Response(image, _moved_back(piece.place, low), network, values, raw, camera)
+                Response(image, _moved_back(piece.place, low), network, values, raw, camera, tone)
                 for piece, (values, raw) in self.work.room.fit(tile, halo, respond)
             ]
 
     def camera(self, image: ImageIndex) -> CameraNoise | None:
         """Return the noise of the camera that took one of the block's images, if it counts."""
         return self.work.camera(self._whole(image))
+
+    def _tone(self, image: ImageIndex, network: Folded | None) -> Tone | None:
+        """Return what becomes of responses where the background is to be dark."""
+        ground = self.work.ground(self._whole(image))
+        if network is None or ground is None or self.work.output == "intensity":
+            return None
+        stack, device = self.work.stack, self.work.room.device
+        zero = 0 if self.camera(image) else stack.zero
+        return Tone.of(network, ground, zero, stack.layout.ndim, device)
 
     def _tiles(self, halo: tuple[int, ...]) -> Iterator[tuple[ImageIndex, Tile]]:
         layout = self.work.stack.layout

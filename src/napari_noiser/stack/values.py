@@ -14,6 +14,7 @@ from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.stack.axes import ImageIndex, Layout, Region
 
 __all__ = [
+    "Background",
     "Output",
     "Stack",
     "check_shape",
@@ -25,6 +26,9 @@ __all__ = [
 
 Output = Literal["display", "intensity"]
 """What a result is: to be looked at, in [0, 1], or light in the image's units."""
+
+Background = Literal["gray", "dark"]
+"""What a display makes of the background: mid-gray with the image's mean, or nearly black."""
 
 _FAR = 1e18  # standard deviations: what a mask keeps out of the statistics may be anything
 _OUTPUTS = ("float32", "float64", "uint8", "uint16")

@@ -15,19 +15,20 @@ import napari_noiser
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.repair import REACH
 from napari_noiser.camera.repair import repair as repaired_outliers
-from napari_noiser.camera.telling import Camera, Cameras, told_cameras
+from napari_noiser.camera.telling import Camera, Cameras, each_camera, told_cameras
 from napari_noiser.checks import real, whole
 from napari_noiser.srm.device import best_device
 from napari_noiser.srm.model import Model, load_model
 from napari_noiser.srm.patches import Halo, Scratch
 from napari_noiser.stack.axes import Colours, ImageIndex, Layout, Region, Statistics
+from napari_noiser.stack.background import Ground
 from napari_noiser.stack.colours import SharedColours
 from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.room import Room, default_memory
 from napari_noiser.stack.sources import share_values
 from napari_noiser.stack.tiles import default_side, tile_side
-from napari_noiser.stack.values import Output, Stack, is_dask, output_type
+from napari_noiser.stack.values import Background, Output, Stack, is_dask, output_type
 
 __all__ = ["Folded", "Method", "Restoring", "Work", "plan"]
 
@@ -97,7 +98,10 @@ class Work:
         still to be estimated, by `napari_noiser.stack.calibration.calibrated`.
     estimated : bool
         Whether nobody gave the cameras.
-    repair, max_change
+    grounds : tuple of Ground or None, optional
+        Of each channel, in its stabilised units: where a background that is to be dark lies. None
+        as a whole: still to be found, or not needed.
+    repair, max_change, background
         As asked for.
     room : Room
         The device, and what it has room for.
@@ -117,6 +121,7 @@ class Work:
     cameras: Cameras | None
     repair: bool
     max_change: float | None
+    background: Background
     output: Output
     brightness: float
     contrast: float
@@ -126,6 +131,7 @@ class Work:
     dtype: np.dtype[Any]
     out: Any = None
     estimated: bool = False
+    grounds: tuple[Ground | None, ...] | None = None
 
     @property
     def no_moments(self) -> PatchMoments:
@@ -142,6 +148,10 @@ class Work:
         if self.cameras is None:
             raise RuntimeError("cameras are still to be estimated: see calibrated()")
         return self.cameras[self.stack.layout.dye(image)]
+
+    def ground(self, image: ImageIndex) -> Ground | None:
+        """Return where the background of an image lies, if it is to be dark."""
+        return self.grounds[self.stack.layout.dye(image)] if self.grounds else None
 
     def reach(self, halo: tuple[int, ...]) -> tuple[int, ...]:
         """Return how far to read around a block, along each of the stack's axes, for a halo."""
@@ -178,6 +188,7 @@ class Work:
             "camera_estimated": self.estimated,
             "repair": self.repair,
             "max_change": self.max_change,
+            "background": self.background,
             "output": self.output,
             "brightness": self.brightness,
             "contrast": self.contrast,
@@ -203,6 +214,7 @@ def plan(
     camera: Camera = "auto",
     repair: bool = True,
     max_change: float | None = None,
+    background: str = "gray",
     output: str = "display",
     brightness: float = 0.0,
     contrast: float = 1.0,
@@ -236,6 +248,7 @@ def plan(
         _find_cameras(camera, stack.layout, method),
         _switch("repair", repair),
         _find_change(max_change, method),
+        _find_background(background),
         _find_output(output, method),
         real("brightness", brightness),
         real("contrast", contrast, above=0.0),
@@ -289,18 +302,8 @@ def _find_method(
 
 def _find_cameras(camera: Camera, layout: Layout, method: Method) -> Cameras | None:
     """Return the camera's noise for each channel, or None if it is to be estimated."""
-    if isinstance(camera, str):
-        if camera != "auto":
-            raise ValueError(f"camera must be 'auto', None or a CameraNoise, got {camera!r}")
-        return None if method.restores else (None,) * layout.dyes
-    if camera is None or isinstance(camera, CameraNoise):
-        return (camera,) * layout.dyes
-    given = tuple(camera)
-    if not all(each is None or isinstance(each, CameraNoise) for each in given):
-        raise TypeError(f"camera must be 'auto', None or a CameraNoise, got {given}")
-    if len(given) != layout.dyes:
-        raise ValueError(f"camera must be one for all, or {layout.dyes}, got {len(given)}")
-    return given
+    found = each_camera(camera, layout.dyes)
+    return (None,) * layout.dyes if found is None and not method.restores else found
 
 
 def _switch(name: str, value: bool) -> bool:
@@ -318,6 +321,12 @@ def _find_change(max_change: float | None, method: Method) -> float | None:
             "'structured'; this one makes a display"
         )
     return real("max_change", max_change, above=0.0)
+
+
+def _find_background(background: str) -> Background:
+    if background not in get_args(Background):
+        raise ValueError(f"background must be one of {get_args(Background)}, got {background!r}")
+    return background  # type: ignore[return-value]
 
 
 def _find_output(output: str, method: Method) -> Output:
