@@ -235,3 +235,13 @@ def test_signal_to_noise_agrees_with_the_mean_of_400_frames() -> None:
 def test_saturated_stars_are_found() -> None:
     found = diagnose(imread(Path(str(DATA)) / "astronomy" / "hatp32_single_frame.tif"))
     assert [remark for remark in found.remarks() if "saturated" in remark] == found.remarks() != []
+
+
+def test_noise_that_neighbours_share_is_said() -> None:
+    random = np.random.default_rng(0)
+    counts = random.poisson(20, (200, 200)).astype(float)
+    resampled = (counts[:, 1:] + counts[:, :-1]) / 2
+    assert "share noise" not in " ".join(diagnose(counts).remarks())
+    assert "share noise" in " ".join(diagnose(resampled).remarks())
+    clear = resampled + 500 * (np.arange(199) // 25 % 2)
+    assert "share noise" not in " ".join(diagnose(clear).remarks())

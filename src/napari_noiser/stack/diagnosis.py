@@ -10,6 +10,7 @@ from math import inf, isnan, nan, sqrt
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_noiser.camera.whiteness import Whiteness, noise_correlation
 from napari_noiser.stack.axes import ImageIndex
 from napari_noiser.stack.noise import noise_variance, signal_to_noise, variance
 from napari_noiser.stack.sampling import SampledPlane, sampled_planes
@@ -26,6 +27,7 @@ _MIDTONES = (1 / 3, 2 / 3)  # the result's mean is 1/2
 _WIDE = 0.5 / sqrt(12)  # half the deviation of values that are level from black to white
 _USED = (0.1, 99.9)  # percentiles, as in display_limits
 
+_NOISE_MATTERS = 10.0  # structure over noise: above it fine texture is taken for noise
 _NOISY = 1.0  # structure over noise: below it most of what is stretched is noise
 
 
@@ -51,6 +53,9 @@ class Diagnosis:
     signal_to_noise : tuple of float
         For each of them the standard deviation of structure over that of noise, estimated;
         NaN where nothing is known. See `napari_noiser.stack.noise`.
+    whiteness : Whiteness, optional
+        How the noise of one of the planes is correlated between neighbours; None where that
+        cannot be told.
     """
 
     constant: bool
@@ -59,6 +64,7 @@ class Diagnosis:
     spread: float
     planes: tuple[ImageIndex, ...]
     signal_to_noise: tuple[float, ...]
+    whiteness: Whiteness | None = None
 
     @property
     def noisy(self) -> tuple[float, ...]:
@@ -100,6 +106,8 @@ class Diagnosis:
                 f"{_span(self.noisy)}. It is amplified with the signal, unless the model is "
                 "structured, and texture in the result may be noise."
             )
+        if self.whiteness is not None and min(self.signal_to_noise) < _NOISE_MATTERS:
+            found += filter(None, [self.whiteness.remark()])
         return found
 
     def _where(self) -> str:
@@ -152,7 +160,9 @@ def diagnose(image: ArrayLike, *, axes: str | None = None) -> Diagnosis:
     """
     stack = Stack.of(image, axes)
     planes, channels = [], defaultdict(list)
+    whiteness = None
     for plane in sampled_planes(stack):
+        whiteness = whiteness or _whiteness(plane)
         part = _examined(plane, _largest(stack))
         planes.append((plane.image, part))
         if part.values.size:
@@ -166,7 +176,16 @@ def diagnose(image: ArrayLike, *, axes: str | None = None) -> Diagnosis:
         spread=spread,
         planes=tuple(index for index, _ in planes),
         signal_to_noise=tuple(signal_to_noise(part.total, part.noise) for _, part in planes),
+        whiteness=whiteness,
     )
+
+
+def _whiteness(plane: SampledPlane) -> Whiteness | None:
+    """Return how a plane's noise is correlated, None if it is too small or has none."""
+    try:
+        return noise_correlation(plane.values[0])
+    except ValueError:
+        return None
 
 
 def _examined(plane: SampledPlane, largest: float) -> _Part:

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser.camera.noise_model import CameraNoise
+from napari_noiser.camera.repair import repair
 from napari_noiser.camera.telling import Camera, each_camera
 from napari_noiser.camera.whiteness import residual_whiteness
-from napari_noiser.stack.axes import Layout, Region
+from napari_noiser.stack.axes import Region
 from napari_noiser.stack.calibration import sampled_boxes
 from napari_noiser.stack.linearity import linearity
-from napari_noiser.stack.sampling import sampled_pairs
 from napari_noiser.stack.values import Stack
 
 __all__ = ["LightReport", "report"]
@@ -23,6 +23,8 @@ __all__ = ["LightReport", "report"]
 Floats = NDArray[np.float64]
 
 _DARKEST = 0.02  # of the values: where light is counted from
+_SQUARE = 8  # pixels a side
+_NORMAL = 1.4826  # the standard deviation over the median size, of normal noise
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class LightReport:
         All light of the result over that of the raw data, 1 if none came or went. Light is counted
         from the darkest 2 % of the raw data. None if there is none above.
     slope : float or None
-        As of `linearity`: 1 if twice the signal is twice as bright.
+        As of `linearity`, by the means of 8 x 8 pixels: 1 if twice the signal is twice as bright.
     correlation : float or None
         Of what was taken away, with itself a pixel or two off, the strongest, in [-1, 1]: 0 if it
         was white noise, positive if structure went with it, negative if noise was left in. None
@@ -80,12 +82,12 @@ def report(
         The image.
     result : array
         What `enhance` made of it with ``output="intensity"``, of the same shape. Of large arrays
-        about 2**18 pairs of values and a few planes of each channel count.
+        a few planes of each channel count.
     axes : str, optional
         One letter an axis, as in `enhance`. Alpha is left out.
     camera : CameraNoise or sequence of CameraNoise, optional
         One for all, or one for each channel (C). With it, what was taken away is compared with
-        the camera's noise at each brightness.
+        the camera's noise at each brightness, and outliers of the raw data count as repaired.
 
     Returns
     -------
@@ -113,47 +115,93 @@ def report(
     >>> round(found.flux, 1), round(found.taken, 1)
     (1.0, 1.0)
     """
-    x, y, zero = sampled_pairs(raw, result, axes)
     before, after = Stack.of(raw, axes), Stack.of(result, axes)
+    if before.layout.shape != after.layout.shape:
+        raise ValueError(
+            f"result must have the shape of raw, {before.layout.shape}, got {after.layout.shape}"
+        )
     cameras = each_camera(camera, dyes := before.layout.dyes) or (None,) * dyes
-    taken = [
-        plane
+    channels = [
+        _Channel.of(before, after, *each)
         for each in zip(sampled_boxes(before.layout), cameras, strict=True)
-        for plane in _taken(before, after, *each)
     ]
+    taken = [plane for channel in channels for plane in channel.taken]
     return LightReport(
-        _flux(x + zero, y),
-        linearity(raw, result, axes=axes).slope,
+        _flux(channels),
+        _slope(channels),
         _correlation(taken),
         _deviation(taken) if all(cameras) else None,
     )
 
 
-def _flux(raw: Floats, result: Floats) -> float | None:
-    if not len(raw):
-        return None
-    dark = float(np.quantile(raw, _DARKEST))
-    light = float((raw - dark).mean())
-    return float((result - dark).mean()) / light if light > 0 else None
+@dataclass(frozen=True)
+class _Channel:
+    """A few planes of a channel, outliers repaired, and what became of them; NaN where unknown."""
+
+    before: list[Floats]
+    after: list[Floats]
+    camera: CameraNoise | None
+
+    @classmethod
+    def of(
+        cls, raw: Stack, result: Stack, boxes: Sequence[Region], camera: CameraNoise | None
+    ) -> _Channel:
+        before = [plane for box in boxes for plane in _planes(raw, box)]
+        after = [plane for box in boxes for plane in _planes(result, box)]
+        if camera is not None:
+            before = [repair(plane, camera) for plane in before]
+        return cls(before, after, camera)
+
+    @property
+    def light(self) -> tuple[float, float]:
+        """All light of the planes before and after, from the darkest before."""
+        x, y = (np.concatenate([*map(np.ravel, each)]) for each in (self.before, self.after))
+        known = np.isfinite(x) & np.isfinite(y)
+        if not known.any():
+            return 0.0, 0.0
+        dark = np.quantile(x[known], _DARKEST)
+        return float((x[known] - dark).sum()), float((y[known] - dark).sum())
+
+    @property
+    def taken(self) -> Iterator[Floats]:
+        """What was taken away, over the noise's deviation if it is known."""
+        for before, after in zip(self.before, self.after, strict=True):
+            noise = 1.0 if self.camera is None else np.sqrt(self.camera.variance(after))
+            with np.errstate(invalid="ignore", divide="ignore"):
+                residual = (before - after) / noise
+            yield np.where(np.isfinite(residual), residual, np.nan)
 
 
-def _taken(
-    raw: Stack, result: Stack, boxes: Sequence[Region], camera: CameraNoise | None
-) -> Iterator[Floats]:
-    """Yield what was taken away in some boxes, over the noise's deviation where that is known."""
-    for box in boxes:
-        before, after = (_planes(each.array[box], each.layout) for each in (raw, result))
-        noise = 1.0 if camera is None else np.sqrt(camera.variance(after))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            residual = (before - after) / noise
-        yield from np.where(np.isfinite(residual), residual, np.nan)
+def _planes(stack: Stack, box: Region) -> Floats:
+    """Return the samples of a plane."""
+    part = Stack.of(np.asarray(stack.array[box]), stack.layout.axes)
+    (image,) = part.layout.images()
+    raw = part.read(image, tuple(slice(0, length) for length in part.layout.image_shape))
+    return part.exact(raw) + part.zero
 
 
-def _planes(part: ArrayLike, layout: Layout) -> Floats:
-    stack = Stack.of(np.asarray(part), layout.axes, layout.ndim)
-    (image,) = stack.layout.images()
-    whole = tuple(slice(0, length) for length in stack.layout.image_shape)
-    return stack.exact(stack.read(image, whole)) + stack.zero
+def _flux(channels: Sequence[_Channel]) -> float | None:
+    before, after = np.sum([channel.light for channel in channels], axis=0)
+    return float(after / before) if before > 0 else None
+
+
+def _slope(channels: Sequence[_Channel]) -> float | None:
+    """Return the slope that means of squares have, whose noise hardly bends it; the median."""
+    found = []
+    for channel in channels:
+        before, after = (
+            np.concatenate([_square_means(plane) for plane in planes])[None]
+            for planes in (channel.before, channel.after)
+        )
+        found.append(linearity(before, after).slope)
+    known = [slope for slope in found if slope is not None]
+    return float(np.median(known)) if known else None
+
+
+def _square_means(plane: Floats) -> Floats:
+    rows, columns = (max(1, length // _SQUARE) for length in plane.shape)
+    strips = (np.array_split(row, columns, axis=1) for row in np.array_split(plane, rows))
+    return np.array([square.mean() for strip in strips for square in strip])
 
 
 def _correlation(planes: Sequence[Floats]) -> float | None:
@@ -166,5 +214,6 @@ def _correlation(planes: Sequence[Floats]) -> float | None:
 
 
 def _deviation(planes: Sequence[Floats]) -> float | None:
+    """Return the standard deviation, as the median of sizes tells it: of what is not repaired."""
     values = np.concatenate([plane[np.isfinite(plane)] for plane in planes])
-    return float(np.sqrt(np.square(values).mean())) if values.size else None
+    return float(np.median(np.abs(values)) * _NORMAL) if values.size else None
