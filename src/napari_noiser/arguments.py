@@ -117,6 +117,12 @@ def _add_enhance(command: argparse.ArgumentParser) -> None:
         help="of structured: how far a pixel may be moved, in standard deviations of its noise",
     )
     add(
+        "--conserve",
+        type=float,
+        metavar="PIXELS",
+        help="of light: give what was taken away back behind a Gaussian, for photometry",
+    )
+    add(
         "--background",
         choices=get_args(Background),
         default="gray",

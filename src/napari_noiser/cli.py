@@ -32,7 +32,7 @@ _LOG_EVERY = 30.0  # seconds
 
 _ENHANCING = (
     *("ndim", "colours", "statistics", "camera", "repair", "max_change"),
-    *("background", "output"),
+    *("conserve", "background", "output"),
     *("brightness", "contrast", "device", "tile", "memory_limit", "dtype"),
 )
 _TRAINING = ("channels", "ndim", "device", "seed")

@@ -210,3 +210,51 @@ def test_a_few_planes_are_looked_at(axes: str, shape: tuple[int, ...], boxes: in
             assert max(part.shape) <= 1024
             if "C" in axes:
                 assert box[axes.index("C")] == slice(dye, dye + 1)
+
+
+def test_light_that_is_conserved_keeps_sums(model: Model) -> None:
+    image = counts(120, 130)
+    clean = repair(image, CAMERA).astype(float)
+    free = enhance(image, model, camera=CAMERA, **LIGHT)
+    kept = enhance(image, model, camera=CAMERA, conserve=2.0, **LIGHT)
+    for y, x in ((20, 30), (60, 90)):  # squares much larger than the Gaussian
+        here = (slice(y, y + 30), slice(x, x + 30))
+        assert abs((kept - clean)[here].sum()) < 0.25 * abs((free - clean)[here].sum())
+    assert kept.sum() == pytest.approx(clean.sum(), rel=1e-4)
+
+
+@settings(max_examples=15, deadline=None)
+@given(height=st.integers(5, 90), width=st.integers(5, 90), tile=st.integers(8, 64))
+def test_conserving_tiles_equal_the_whole(
+    model: Model, height: int, width: int, tile: int
+) -> None:
+    image, options = counts(height, width), {"camera": CAMERA, "conserve": 1.5, **LIGHT}
+    whole = enhance(image, model, tile=1000, **options)
+    found = enhance(image, model, tile=tile, **options)
+    np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-3)
+
+
+def test_conserving_chunks_and_blocks_equal_the_whole(model: Model) -> None:
+    image, options = counts(3, 83, 71), {"camera": CAMERA, "conserve": 1.5, **LIGHT}
+    whole = enhance(image, model, **options)
+    stored = zarr.array(image, chunks=(1, 25, 17))
+    found = enhance(stored, model, memory_limit=60_000, **options)
+    np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-3)
+    lazy = enhance(da.from_array(image, chunks=(1, 40, 35)), model, **options)
+    np.testing.assert_allclose(lazy.compute(), whole, rtol=1e-5, atol=1e-3)
+
+
+def test_what_is_not_finite_gives_nothing_back(model: Model) -> None:
+    image = counts(70, 80).astype("float64")
+    whole = enhance(image, model, camera=CAMERA, conserve=2.0, repair=False, **LIGHT)
+    image[5, 6] = np.nan
+    light = enhance(image, model, camera=CAMERA, conserve=2.0, repair=False, **LIGHT)
+    assert np.isnan(light[5, 6])
+    assert np.isfinite(light).sum() == light.size - 1
+    np.testing.assert_allclose(light[60:], whole[60:], rtol=1e-3)
+
+
+def test_a_display_conserves_nothing(model: Model) -> None:
+    image = counts(70, 80)
+    plain = enhance(image, model, camera=CAMERA)
+    np.testing.assert_array_equal(enhance(image, model, camera=CAMERA, conserve=2.0), plain)

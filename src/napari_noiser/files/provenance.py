@@ -20,6 +20,7 @@ EARLIER = {
     "camera_estimated": False,
     "repair": True,
     "max_change": None,
+    "conserve": None,
     "background": "gray",
 }
 """What held for results that say nothing of it, since they are older than the choice."""

@@ -197,7 +197,7 @@ class Controls:
 
         Raises a `ValueError` if the chosen recipe is to be trained first, and edited wrongly.
         """
-        names = {field.name for field in fields(Settings)} - {"camera", "max_change"}
+        names = {field.name for field in fields(Settings)} - {"camera", "max_change", "conserve"}
         camera = None if self.camera.value == "none" else self.camera.value
         chosen = Settings(camera=camera, **{name: getattr(self, name).value for name in names})
         return replace(chosen, model=self.recipe.recipe) if self.model.trains_first else chosen

@@ -43,8 +43,8 @@ def enhance_layer(
     progress : bool or callable
         As in `enhance`: dask's own affair, if the layer's data are a dask array.
     **options
-        ndim, colours, statistics, mask, camera, repair, max_change, background, output,
-        brightness, contrast, device, tile, memory_limit, dtype, out: as in `enhance`.
+        ndim, colours, statistics, mask, camera, repair, max_change, conserve, background,
+        output, brightness, contrast, device, tile, memory_limit, dtype, out: as in `enhance`.
 
     Returns
     -------
@@ -114,8 +114,8 @@ def live_layer(
     progress : bool or callable
         As in `enhance`, of the measuring.
     **options
-        ndim, colours, statistics, mask, camera, repair, max_change, background, output,
-        brightness, contrast, device, tile, memory_limit, dtype: as in `enhance`.
+        ndim, colours, statistics, mask, camera, repair, max_change, conserve, background,
+        output, brightness, contrast, device, tile, memory_limit, dtype: as in `enhance`.
 
     Returns
     -------

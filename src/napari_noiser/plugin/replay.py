@@ -41,7 +41,7 @@ ANOTHER = (
 _EXPOSURE = {"stack": "whole series", "volume": "each time point", "plane": "each plane"}
 _TOLD = {"display": "", "intensity": "the light itself, denoised, in the image's units"}
 _RENDERED = {2: "planes", 3: "volumes"}
-_LATER = ("repair", "max_change", "background")
+_LATER = ("repair", "max_change", "conserve", "background")
 _NEEDED = {
     *("recipe", "channels", "ndim", "seed", "trained_on", "fingerprint", "axes", "statistics"),
     *("mask", "brightness", "contrast", "dtype", "device"),

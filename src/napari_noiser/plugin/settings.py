@@ -34,7 +34,7 @@ class Settings:
         model.
     axes : str, optional
         Left out, the layer's own.
-    ndim, colours, statistics, camera, repair, max_change, background
+    ndim, colours, statistics, camera, repair, max_change, conserve, background
         As in `napari_noiser.enhance`.
     output, brightness, contrast, device, dtype
         As in `napari_noiser.enhance`.
@@ -60,6 +60,7 @@ class Settings:
     camera: Camera = "auto"
     repair: bool = True
     max_change: float | None = None
+    conserve: float | None = None
     background: Background = "gray"
     output: Output = "display"
     brightness: float = 0.0
@@ -103,6 +104,6 @@ class Settings:
     @property
     def options(self) -> dict[str, Any]:
         """What `napari_noiser.enhance` takes as keyword arguments, axes and mask left out."""
-        names = ("ndim", "colours", "statistics", "camera", "repair", "max_change", "background")
-        tone = ("output", "brightness", "contrast", "device", "dtype")
+        names = ("ndim", "colours", "statistics", "camera", "repair", "max_change")
+        tone = ("conserve", "background", "output", "brightness", "contrast", "device", "dtype")
         return {name: getattr(self, name) for name in (*names, *tone)}

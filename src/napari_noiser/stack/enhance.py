@@ -33,6 +33,7 @@ def enhance(
     camera: Camera = "auto",
     repair: bool = True,
     max_change: float | None = None,
+    conserve: float | None = None,
     background: Background = "gray",
     output: Output = "display",
     brightness: float = 0.0,
@@ -90,6 +91,10 @@ def enhance(
     max_change : float, optional
         Of a model that restores: by how many standard deviations of the noise the result may
         differ from what was read (and repaired).
+    conserve : float, optional
+        Of an intensity: what was taken away is given back behind a Gaussian of this standard
+        deviation, in pixels, so that the light of stars and cells stays what it was in the raw
+        data. 2 leaves a seventh of white noise at least, 4 a fourteenth.
     background : {"gray", "dark"}
         Of a display. Gray: the mean comes out as mid-gray, as in the paper, and an empty
         background not far below. Dark: the background, found by sigma clipping in a few planes of
@@ -188,6 +193,7 @@ def enhance(
         "camera": camera,
         "repair": repair,
         "max_change": max_change,
+        "conserve": conserve,
         "background": background,
         "output": output,
         "brightness": brightness,

@@ -77,7 +77,7 @@ class LazyWork:
 
     def result(self) -> Any:
         """Return the enhanced image, a lazy dask array."""
-        reach = self.work.reach(self.work.method.halo)
+        reach = self.work.reach(self.work.halo)
         return da.map_blocks(
             _render_block,
             _with_edges(computed_again(self.image), reach),
@@ -140,7 +140,7 @@ def plan_lazily(
     masked = None if is_dask(mask) else mask
     work = plan(nothing, model, colours=colours, mask=masked, device="cpu", **options)
     layout = work.stack.layout
-    image = image.rechunk(_chunks(image, layout, work.reach(work.method.halo)))
+    image = image.rechunk(_chunks(image, layout, work.reach(work.halo)))
     zero = None
     if image.dtype.kind in "ui" and image.dtype.itemsize == 8:
         zero = image[(slice(0, 1),) * image.ndim]

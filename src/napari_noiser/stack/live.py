@@ -76,7 +76,7 @@ class Responses:
 
     def __call__(self, place: Region) -> Iterator[Response]:
         """Yield the responses to a box, which holds all samples."""
-        reach = self._work.reach(self._work.method.halo)
+        reach = self._work.reach(self._work.halo)
         read = _widened(place, reach, self._work.stack.layout.shape)
         work = replace(self._work, side=_flat_side(self._work, place))
         with self._lock:
@@ -109,7 +109,7 @@ def _flat_side(work: Work, place: Region) -> int:
     Half the halo is counted: what lies between two convolutions takes the time. With the tiles of
     a volume, a single plane of it takes four times as long.
     """
-    layout, edges = work.stack.layout, max(work.method.halo)
+    layout, edges = work.stack.layout, max(work.halo)
     lengths = (place[layout.axes.index(letter)] for letter in layout.spatial)
     flat = min(work.side, *(part.stop - part.start for part in lengths))
     spread = (work.side + edges) ** layout.ndim / (flat + edges)

@@ -18,6 +18,7 @@ from napari_noiser.camera.anscombe import unstabilise
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.axes import ImageIndex, Layout, Region
+from napari_noiser.stack.conserving import given_back, without_edge
 from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.moments import PatchMoments, patch_moments
 from napari_noiser.stack.tiles import Tile, tile_count, tiles
@@ -53,6 +54,8 @@ class Response:
         How the part was stabilised before the network saw it, if it was.
     tone : Tone, optional
         What becomes of it before it is shown, if its background is to be dark.
+    edge : Halo
+        How much of `values` and `raw` lies around the place: what it takes to conserve light.
     """
 
     image: ImageIndex
@@ -62,6 +65,7 @@ class Response:
     raw: NDArray[Any]
     camera: CameraNoise | None = None
     tone: Tone | None = None
+    edge: Halo = ()
 
     def result(self, work: Work) -> NDArray[Any]:
         """Return (S, *spatial) in the result's type."""
@@ -90,7 +94,11 @@ class Response:
             light = self.network.middle + self.network.unit * response
             camera, zero = self.camera, work.stack.zero
             light = light + zero if camera is None else unstabilise(light, camera)
-        return to_intensity(light, self.raw, work.dtype)
+        if work.conserve is None:
+            return to_intensity(light, self.raw, work.dtype)
+        inner = without_edge(self.edge)
+        given = given_back(self.raw[: len(light)], light, work.conserve)
+        return to_intensity((light + given)[inner], self.raw[inner], work.dtype)
 
 
 @dataclass(frozen=True)
@@ -153,15 +161,16 @@ class Block:
 
     def respond(self, folded: Fold) -> Iterator[list[Response]]:
         """Yield for each tile the response to it, in one or more pieces; see `render`."""
-        low, halo = [before for before, _ in self.margin], self.work.method.halo
+        low, halo = [before for before, _ in self.margin], self.work.halo
         for image, tile in self._tiles(halo):
             network, camera = folded(self._exposure(image)), self.camera(image)
             tone = self._tone(image, network)
             respond = partial(_respond, self, network, image)
-            yield [
-                Response(image, _moved_back(piece.place, low), network, values, raw, camera, tone)
-                for piece, (values, raw) in self.work.room.fit(tile, halo, respond)
-            ]
+            for_tile = []
+            for piece, (values, raw, edge) in self.work.room.fit(tile, halo, respond):
+                place = _moved_back(piece.place, low)
+                for_tile.append(Response(image, place, network, values, raw, camera, tone, edge))
+            yield for_tile
 
     def camera(self, image: ImageIndex) -> CameraNoise | None:
         """Return the noise of the camera that took one of the block's images, if it counts."""
@@ -259,18 +268,29 @@ def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
 
 def _respond(
     block: Block, network: Folded | None, image: ImageIndex, tile: Tile
-) -> tuple[Tensor | None, NDArray[Any]]:
-    """Return the response in a tile's place, None without a network; and what was read there."""
+) -> tuple[Tensor | None, NDArray[Any], Halo]:
+    """Return the response in a tile's place, None without a network; and what was read there.
+
+    Both with an edge around the place, as far as light is to be conserved.
+    """
     work, camera = block.work, block.camera(image)
     raw = work.read(image, tile.read, camera)
-    kept = raw[(slice(None), *_inner(tile))]
+    edge = tuple(
+        (min(far, low), min(far, high))
+        for far, (low, high) in zip(work.conserved, tile.halo, strict=True)
+    )
+    halo = tuple(
+        (low - before, high - after)
+        for (low, high), (before, after) in zip(tile.halo, edge, strict=True)
+    )
+    kept = raw[without_edge(halo)]
     if network is None:
-        return None, kept
+        return None, kept, edge
     corner = tuple(at + part.start for at, part in zip(block.corner, tile.read, strict=True))
     if network.step == 1 and _constant(raw):
         one = _response(network, _one_voxel(raw), _NO_HALO[: len(corner)], corner, work, camera)
-        return one.expand(-1, -1, *kept.shape[1:]), kept
-    return _response(network, raw, tile.halo, corner, work, camera), kept
+        return one.expand(-1, -1, *kept.shape[1:]), kept, edge
+    return _response(network, raw, halo, corner, work, camera), kept, edge
 
 
 @torch.inference_mode()
@@ -325,12 +345,4 @@ def _one_voxel(raw: NDArray[Any]) -> NDArray[Any]:
 def _moved_back(region: Region, by: list[int]) -> Region:
     return tuple(
         slice(part.start - far, part.stop - far) for part, far in zip(region, by, strict=True)
-    )
-
-
-def _inner(tile: Tile) -> tuple[slice, ...]:
-    """Where a tile's place lies within what was read for it."""
-    return tuple(
-        slice(place.start - read.start, place.stop - read.start)
-        for place, read in zip(tile.place, tile.read, strict=True)
     )

@@ -115,7 +115,7 @@ def fill_steps(
     grid = _writing_grid(work, out, cells)
     measured = _tile_count(work, cells)
     done, total = measured + _tile_count(work, grid, skip), measured + _tile_count(work, grid)
-    for place, block in _blocks(work, cells, grid, work.method.halo, skip):
+    for place, block in _blocks(work, cells, grid, work.halo, skip):
         here = isinstance(out, np.ndarray)
         shape = [part.stop - part.start for part in place]
         result = out[place] if here else np.empty(shape, work.dtype)

@@ -23,6 +23,7 @@ from napari_noiser.srm.patches import Halo, Scratch
 from napari_noiser.stack.axes import Colours, ImageIndex, Layout, Region, Statistics
 from napari_noiser.stack.background import Ground
 from napari_noiser.stack.colours import SharedColours
+from napari_noiser.stack.conserving import reach_of
 from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.room import Room, default_memory
@@ -101,7 +102,7 @@ class Work:
     grounds : tuple of Ground or None, optional
         Of each channel, in its stabilised units: where a background that is to be dark lies. None
         as a whole: still to be found, or not needed.
-    repair, max_change, background
+    repair, max_change, conserve, background
         As asked for.
     room : Room
         The device, and what it has room for.
@@ -121,6 +122,7 @@ class Work:
     cameras: Cameras | None
     repair: bool
     max_change: float | None
+    conserve: float | None
     background: Background
     output: Output
     brightness: float
@@ -142,6 +144,17 @@ class Work:
     def exposure(self, image: ImageIndex) -> ImageIndex:
         """Return the key of the exposure that an image belongs to."""
         return self.stack.layout.exposure(image, self.statistics)
+
+    @property
+    def conserved(self) -> tuple[int, ...]:
+        """How far light is given back, along each spatial axis."""
+        far = reach_of(self.conserve) if self.conserve is not None else 0
+        return (0,) * (self.stack.layout.ndim - 2) + (far, far)
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """What rendering a tile needs around it, along each spatial axis."""
+        return tuple(map(sum, zip(self.method.halo, self.conserved, strict=True)))
 
     def camera(self, image: ImageIndex) -> CameraNoise | None:
         """Return the noise of the camera that took an image, if it is to be considered."""
@@ -188,6 +201,7 @@ class Work:
             "camera_estimated": self.estimated,
             "repair": self.repair,
             "max_change": self.max_change,
+            "conserve": self.conserve,
             "background": self.background,
             "output": self.output,
             "brightness": self.brightness,
@@ -214,6 +228,7 @@ def plan(
     camera: Camera = "auto",
     repair: bool = True,
     max_change: float | None = None,
+    conserve: float | None = None,
     background: str = "gray",
     output: str = "display",
     brightness: float = 0.0,
@@ -247,7 +262,8 @@ def plan(
         None if mask is None else Mask.of(mask, stack.layout),
         _find_cameras(camera, stack.layout, method),
         _switch("repair", repair),
-        _find_change(max_change, method),
+        _of_light("max_change", max_change, method),
+        _of_light("conserve", conserve, method) if output == "intensity" else None,
         _find_background(background),
         _find_output(output, method),
         real("brightness", brightness),
@@ -312,15 +328,15 @@ def _switch(name: str, value: bool) -> bool:
     return bool(value)
 
 
-def _find_change(max_change: float | None, method: Method) -> float | None:
-    if max_change is None:
+def _of_light(name: str, value: float | None, method: Method) -> float | None:
+    if value is None:
         return None
     if not method.restores:
         raise ValueError(
-            "max_change takes a model that learned to see light through noise, such as "
+            f"{name} takes a model that learned to see light through noise, such as "
             "'structured'; this one makes a display"
         )
-    return real("max_change", max_change, above=0.0)
+    return real(name, value, above=0.0)
 
 
 def _find_background(background: str) -> Background:
