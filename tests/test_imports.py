@@ -86,7 +86,7 @@ def test_all_is_what_dir_shows_and_star_imports() -> None:
         napari_noiser.enhanse  # noqa: B018
 
 
-@pytest.mark.parametrize("room", ["srm", "stack"])
+@pytest.mark.parametrize("room", ["srm", "irle", "stack"])
 def test_the_core_does_not_know_the_desktop(room: str) -> None:
     files = sorted((PACKAGE / room).rglob("*.py"))
     assert len(files) > 5
@@ -95,9 +95,9 @@ def test_the_core_does_not_know_the_desktop(room: str) -> None:
         assert not strangers, f"{file.name} imports {strangers}"
 
 
-@pytest.mark.parametrize("room", ["srm", "camera"])
-def test_the_method_and_the_camera_do_not_know_the_stack(room: str) -> None:
-    others = {"stack", "files", "plugin"} | ({"srm"} if room == "camera" else set())
+@pytest.mark.parametrize("room", ["srm", "irle", "camera"])
+def test_methods_and_the_camera_do_not_know_the_stack(room: str) -> None:
+    others = {"stack", "files", "plugin"} | ({"srm", "irle"} if room == "camera" else set())
     for file in (PACKAGE / room).rglob("*.py"):
         strangers = within(imported(file), *(f"napari_noiser.{other}" for other in others))
         assert not strangers, f"{file.name} imports {strangers}"

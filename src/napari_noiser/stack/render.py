@@ -78,8 +78,9 @@ class Response:
             shape = (work.stack.layout.samples, *self.raw.shape[1:])
             flat = 0.5 if work.background == "gray" else DARK
             return to_display(np.full(shape, flat, np.float32), self.raw, work.dtype)
-        response = self.values[0] * work.contrast
-        if self.tone is not None:
+        if self.tone is None:
+            response = self.values[0] * work.contrast
+        else:
             response = self.tone.shown(self.values[0], work.contrast)
         # (tanh(z) + 1) / 2 is the logistic function of 2 z
         toned = response.add_(work.brightness).mul_(2).sigmoid_()

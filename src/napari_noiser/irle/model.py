@@ -1,0 +1,248 @@
+"""A fitted blind spot: recipe, weights and scaling, in a file that cannot execute anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from math import isfinite
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from napari_noiser.checks import real, whole
+from napari_noiser.irle.light import Scaling
+from napari_noiser.irle.network import BlindSpot
+from napari_noiser.irle.recipe import BlindSpotRecipe
+
+__all__ = ["METHOD", "BlindSpotModel", "load_blind_spot", "read_tensors", "write_tensors"]
+
+METHOD = "IRLE, reconstructed from public figures"
+_HEADER = "napari_noiser"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class BlindSpotModel:
+    """A blind-spot network fitted to someone's own images.
+
+    Parameters
+    ----------
+    recipe : BlindSpotRecipe
+        How it was fitted.
+    channels : int
+        Samples that it sees together: 1 gray, 3 RGB.
+    neighbours : int
+        How many frames before and after each frame it sees.
+    seed : int
+        The seed it was fitted from.
+    scaling : Scaling
+        Of the images it was fitted to.
+    gain_given : bool
+        Whether it was fitted with gain maps that were given. If not, it takes the image's own
+        low-passed light for it.
+    weights : dict of str to Tensor
+        float32, on the CPU.
+    device : str
+        The kind of device it was fitted on.
+    losses : tuple of float
+        How it learned: the mean loss of each of up to 200 equal stretches of the fit.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the weights do not fit the recipe, or a value is outside its range.
+    """
+
+    recipe: BlindSpotRecipe
+    channels: int
+    neighbours: int
+    seed: int
+    scaling: Scaling
+    gain_given: bool
+    weights: dict[str, Tensor] = field(repr=False)
+    device: str = "cpu"
+    losses: tuple[float, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        for name, least in (("channels", 1), ("neighbours", 0), ("seed", 0)):
+            object.__setattr__(self, name, whole(name, getattr(self, name), least))
+        for name, value in asdict(self.scaling).items():
+            real(name, value)
+        real("scale", self.scaling.scale, above=0.0)
+        expected = {name: tuple(value.shape) for name, value in self._blank().named_parameters()}
+        found = {name: tuple(value.shape) for name, value in self.weights.items()}
+        if found != expected:
+            raise ValueError(f"weights must have the shapes {expected}, got {found}")
+        for name, weight in self.weights.items():
+            if weight.dtype != torch.float32 or not bool(weight.isfinite().all()):
+                raise ValueError(f"weights must be finite float32 numbers, {name!r} is not")
+        losses = tuple(map(float, self.losses))
+        if not all(map(isfinite, losses)):
+            raise ValueError("losses must be finite numbers")
+        object.__setattr__(self, "losses", losses)
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.recipe.name
+
+    @property
+    def halo(self) -> int:
+        """How many pixels around a tile its rendering needs: whole periods of the grid.
+
+        The network's radius; without a given gain map one more, for the blocks that a pixel's
+        gain lies between.
+        """
+        periods = -(-self.recipe.radius // self.recipe.grid)
+        return (periods + (not self.gain_given)) * self.recipe.grid
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that tell these weights from any others."""
+        digest = hashlib.sha256()
+        for name in sorted(self.weights):
+            digest.update(name.encode() + self.weights[name].contiguous().numpy().tobytes())
+        return digest.hexdigest()[:12]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a result's provenance says of its model, as JSON-able values."""
+        return {
+            "method": METHOD,
+            "recipe": self.recipe.to_dict(),
+            "channels": self.channels,
+            "neighbours": self.neighbours,
+            "seed": self.seed,
+            "scaling": asdict(self.scaling),
+            "gain_given": self.gain_given,
+            "fitted_on": self.device,
+            "fingerprint": self.fingerprint,
+        }
+
+    def network(self, device: torch.device) -> BlindSpot:
+        """Return the network with these weights on a device, ready to render."""
+        network = self._blank()
+        network.load_state_dict(self.weights)
+        for parameter in network.parameters():
+            parameter.requires_grad_(False)
+        network.to(device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the model to a .safetensors file.
+
+        Parameters
+        ----------
+        path : str or path
+            ".safetensors" is appended where it is missing. An existing file is replaced.
+
+        Returns
+        -------
+        Path
+            The file written.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        return write_tensors(path, self.weights, self.header())
+
+    def header(self) -> dict[str, Any]:
+        """Return all but the weights, as JSON-able values."""
+        return {**self.describe(), "losses": self.losses}
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any], weights: dict[str, Tensor]) -> BlindSpotModel:
+        """Rebuild a model from what `header` returned, and its weights."""
+        return cls(
+            BlindSpotRecipe.from_dict(header["recipe"]),
+            header["channels"],
+            header["neighbours"],
+            header["seed"],
+            Scaling(**header["scaling"]),
+            bool(header["gain_given"]),
+            weights,
+            str(header["fitted_on"]),
+            tuple(header["losses"]),
+        )
+
+    def _blank(self) -> BlindSpot:
+        return blank(self.recipe, self.channels, self.neighbours, seed=0)
+
+
+def blank(recipe: BlindSpotRecipe, channels: int, neighbours: int, seed: int) -> BlindSpot:
+    """Return the network of a recipe, its weights drawn from a seed."""
+    start = torch.Generator().manual_seed(seed)
+    frames = 2 * neighbours + 1
+    return BlindSpot(channels, frames, recipe.widths, recipe.blocks, recipe.spacing, start)
+
+
+def load_blind_spot(path: str | PathLike[str]) -> BlindSpotModel:
+    """Load a model from a file that `BlindSpotModel.save` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+        The .safetensors file.
+
+    Returns
+    -------
+    BlindSpotModel
+        Ready to render.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is corrupt, or not such a model.
+    """
+    weights, header = read_tensors(path)
+    try:
+        return BlindSpotModel.from_header(header, weights)
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not a fitted blind spot: {error}") from error
+
+
+def write_tensors(
+    path: str | PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, Any]
+) -> Path:
+    """Write tensors with a JSON header to a .safetensors file, and return its path."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        path = path.with_name(path.name + ".safetensors")
+    kept = {name: value.contiguous() for name, value in tensors.items()}
+    text = json.dumps({"format": _FORMAT, **header})
+    path.write_bytes(to_bytes(kept, metadata={_HEADER: text}))
+    return path
+
+
+def read_tensors(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the header of a file that `write_tensors` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is corrupt, or from elsewhere.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no model file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_HEADER])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header["method"] != METHOD or header["format"] != _FORMAT:
+            raise ValueError(f"it says {header['method']!r}, format {header['format']}")
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a fitted blind spot: {error!r}") from error
+    return tensors, dict(header)
