@@ -195,7 +195,7 @@ def test_what_exists_is_an_error_before_anything_is_computed(
         ("twins results", r"c\.npy and c\.tif would both become .*c\.tif"),
         ("a.tif b.tif --axes ZZYX", "axes takes each of T, C, Z, Y, X, S once, got 'ZZYX'"),
         ("a.tif b.tif --axes QYX", "axes takes each of T, C, Z, Y, X, S once, got 'QYX'"),
-        ("a.tif b.tif --axes TYX --ndim 3", "ndim=3 needs an axis Z"),
+        ("a.tif b.tif --axes CYX --ndim 3", "ndim=3 needs an axis Z"),
         ("a.tif b.tif --statistics plane --ndim 3", "statistics='plane' does not go with ndim=3"),
         ("a.tif b.tif --contrast 0", "contrast must be a finite number above 0.*got 0"),
         ("a.tif b.tif --model nosier", "model must be .* one of .*'noiser'.*got 'nosier'"),

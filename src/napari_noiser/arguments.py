@@ -85,7 +85,8 @@ def _add_enhance(command: argparse.ArgumentParser) -> None:
         type=int,
         choices=(2, 3),
         default=2,
-        help="2 renders planes, 3 volumes (default: %(default)s)",
+        help="2 renders planes, 3 volumes, T in place of a Z that is not there "
+        "(default: %(default)s)",
     )
     add(
         "--colours",

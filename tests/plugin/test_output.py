@@ -76,17 +76,14 @@ def test_light_in_colour_is_not_shown_white() -> None:
     assert 0.8 * result.data.max() <= upper <= result.data.max()
 
 
-def test_structured_needs_planes(widget: NoiserWidget) -> None:
+def test_structured_for_volumes_trains_first(widget: NoiserWidget) -> None:
     controls = widget.controls
     controls.model.value = "structured"
     controls.ndim.value = 3
-    assert "structured (planes only)" in [label for label, _ in controls.model._offered(None)]
-    assert "ndim must be 2" in controls.recipe.faults["name"]
-    assert not widget.training.train.enabled
-    widget.apply.native.click()
-    assert "ndim must be 2" in widget.status.value
-    controls.ndim.value = 2
+    assert "structured (trains first)" in [label for label, _ in controls.model._offered(None)]
     assert not controls.recipe.faults
+    controls.ndim.value = 2
+    assert "structured (bundled)" in [label for label, _ in controls.model._offered(None)]
 
 
 def test_structured_keeps_colours_and_leaves_no_choice(

@@ -116,3 +116,16 @@ def test_exposure_survives_json(exposure):
 def test_impossible_exposures_are_refused(values, message):
     with pytest.raises((TypeError, ValueError), match=message):
         exposure_from_dict(values)
+
+
+def test_a_volume_is_one_exposure():
+    signal = torch.full((3, 1, 3, 64, 64), -0.5)
+    signal[:, :, 1] = 1.0  # a bright plane between dark ones stays one
+    exposure = Photons(photons=(50, 50), read_share=0, resampled_share=0.5, **PLAIN)
+    seen, light = exposure.expose(signal, generator())
+    assert torch.allclose(seen.mean((1, 2, 3, 4)), torch.zeros(3), atol=1e-4)
+    assert torch.allclose(seen.square().mean((1, 2, 3, 4)), torch.ones(3), atol=1e-3)
+    for image in light:
+        dark, bright, dark_again = image[0].mean((1, 2))
+        assert float(dark) == pytest.approx(float(dark_again), abs=1e-4)
+        assert float(bright - dark) > 1.5

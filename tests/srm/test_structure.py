@@ -95,3 +95,10 @@ def test_source_survives_json(source):
 def test_impossible_values_are_refused(cls, values, message):
     with pytest.raises((TypeError, ValueError), match=message):
         cls(**values)
+
+
+def test_planes_are_drawn_as_they_always_were():
+    """What bundled weights are remade from."""
+    image = Structure().light((32, 40), 1, np.random.default_rng(3))
+    assert image.mean(dtype=float) == pytest.approx(0.22477169518, rel=1e-6)
+    assert image.std(dtype=float) == pytest.approx(0.13180657853, rel=1e-6)

@@ -14,7 +14,7 @@ from napari_noiser.stack.axes import DEFAULT_AXES, Layout
 def layouts(draw: st.DrawFn) -> Layout:
     """Draw any axes in any order, with any lengths."""
     ndim = draw(st.sampled_from([2, 3]))
-    needed = "YX" if ndim == 2 else "ZYX"
+    needed = "YX" if ndim == 2 else draw(st.sampled_from(["ZYX", "TYX"]))
     others = draw(st.sets(st.sampled_from([a for a in "TCZS" if a not in needed])))
     axes = "".join(draw(st.permutations([*needed, *sorted(others)])))
     length = {letter: draw(st.integers(1, 4)) for letter in axes}
@@ -111,6 +111,16 @@ def test_a_volume_is_one_image() -> None:
     assert layout.exposure((0,), "volume") != layout.exposure((1,), "volume")
 
 
+def test_time_stands_in_for_depth_where_there_is_none() -> None:
+    layout = Layout.of((2, 3, 5, 6), "CTYX", ndim=3)
+    assert layout.spatial == "TYX"
+    assert layout.outer == "C"
+    assert layout.image_shape == (3, 5, 6)
+    assert layout.shared("stack") == ""
+    assert Layout.of((2, 4, 5, 6), "TZYX", ndim=3).spatial == "ZYX"
+    assert Layout.of((4, 5, 6), "TYX").spatial == "YX"
+
+
 def test_the_layout_of_a_mask_lacks_only_the_samples() -> None:
     layout = Layout.of((3, 7, 5, 6), "SZYX").without_samples
     assert (layout.axes, layout.shape) == ("ZYX", (7, 5, 6))
@@ -125,7 +135,8 @@ def test_the_layout_of_a_mask_lacks_only_the_samples() -> None:
         ((5, 6, 7), "YXX", 2, ["axes", "once", "'YXX'"]),
         ((5, 6), "ZX", 2, ["axes", "Y and X", "'ZX'"]),
         ((5, 6), "ZYX", 2, ["axes", "'ZYX'", "(5, 6)"]),
-        ((5, 6), "YX", 3, ["ndim", "Z", "'YX'"]),
+        ((5, 6), "YX", 3, ["ndim", "Z, or T", "'YX'"]),
+        ((4, 5, 6), "CYX", 3, ["ndim", "Z, or T", "'CYX'"]),
         ((5, 6, 2), "YXS", 2, ["axis S", "2", "RGB", "axis C"]),
         ((5, 6, 5), "YXS", 2, ["axis S", "5", "RGB"]),
         ((5, 0), "YX", 2, ["image", "empty", "(5, 0)"]),

@@ -147,6 +147,12 @@ def test_what_does_not_tell_is_not_stabilised(model: Model) -> None:
         assert work.describe()["camera_estimated"]
 
 
+def test_a_lazy_image_that_does_not_tell_keeps_its_shape(model: Model) -> None:
+    image = counts(60, 62)
+    lazy = enhance(da.from_array(image, chunks=(30, 31)), model, **LIGHT)
+    np.testing.assert_allclose(lazy.compute(), enhance(image, model, **LIGHT), rtol=1e-5)
+
+
 def test_a_display_of_the_papers_models_is_as_it_was() -> None:
     image = counts(70, 80)
     plain = enhance(image, "noiser", camera=None)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_noiser.stack.tiles import tile_count, tile_side, tiles
+from napari_noiser.stack.tiles import default_side, tile_count, tile_side, tiles
 
 halos = st.tuples(*[st.integers(0, 3)] * 3)
 shapes = st.lists(st.integers(1, 14), min_size=2, max_size=3).map(tuple)
@@ -114,3 +115,9 @@ def test_errors_name_the_argument(name: str, value: object) -> None:
     error = ValueError if type(value) is int else TypeError
     with pytest.raises(error, match=f"{name} must be a whole number of at least 1, got"):
         tile_side(2, 100, **{"tile": 64, name: value})
+
+
+@pytest.mark.parametrize("halo", [(2, 2), (19, 19), (2, 2, 2), (1, 19, 19), (1, 43, 43)])
+def test_tiles_of_any_method_are_measured_in_a_hundred_megabytes(halo: tuple[int, ...]) -> None:
+    side, patch = default_side(halo, torch.device("cpu")), 3 ** len(halo)
+    assert (side + 2) ** len(halo) * 2 * 8 * patch < 100e6

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Measured", "Picture", "measure"]
 
-_BEFORE = ("cameras", "estimated", "repair", "background", "grounds")
+_BEFORE = ("cameras", "estimated", "repair", "margin", "background", "grounds")
 _TONE = ("brightness", "contrast", "dtype")  # what a response does not depend on
 
 Value = TypeVar("Value")

@@ -115,10 +115,9 @@ def offered(
         Labels, with names of recipes or models.
     """
     found: dict[str, str | Model] = {}
-    for name, recipe in RECIPES.items():
+    for name in RECIPES:
         ready = bundled_form(name, channels, ndim)
-        never = recipe.restores and ndim != 2
-        state = "bundled" if ready else "planes only" if never else "trains first"
+        state = "bundled" if ready else "trains first"
         found[f"{name} ({state})"] = name
     for model, origin in models.items():
         sees = _SEES.get(model.channels, f"{model.channels} channels")

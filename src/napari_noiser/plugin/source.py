@@ -118,6 +118,11 @@ class ImageSource:
         A 3-D model takes neighbours in z as near as those in the plane, whatever the scale.
         """
         steps = dict(zip(self.axes, self.place["scale"], strict=False))
+        if ndim == 3 and "T" in steps and "Z" not in steps:
+            return (
+                "There is no axis Z, so time takes its place: a point in time is seen with those "
+                "before and after it, and what moves may be merged."
+            )
         if ndim == 2 or not {"Z", "X"} <= steps.keys():
             return ""
         ratio = abs(steps["Z"] / steps["X"])

@@ -56,6 +56,8 @@ class Unexposed(Exposure):
 class Photons(Exposure):
     """Counts of a camera at levels where each photon shows; each image has a level of its own.
 
+    The planes of a volume are one exposure: of one level, one read noise, one camera.
+
     What a network sees and what it is to return, the light, are both less the counts' mean in
     each channel, and over their standard deviation in all channels together.
 
@@ -113,7 +115,7 @@ class Photons(Exposure):
         floor = photons * draw.uniform(0.0, 0.6)
         counts = torch.where(draw.chosen(self.floor_share), counts.maximum(floor), counts)
         resampled = draw.chosen(self.resampled_share)
-        shift = [draw.uniform(0.0, 1.0) * resampled for _ in inside[1:]]
+        shift = [draw.uniform(0.0, 1.0) * resampled for _ in range(2)]
         counts, light = _moved(counts, shift), _moved(light, shift)
         stabilised = draw.chosen(self.stabilised_share)
         counts, light = _stabilised(counts, light, read, stabilised)
@@ -123,8 +125,8 @@ class Photons(Exposure):
 
 
 def _moved(images: Tensor, shift: Sequence[Tensor]) -> Tensor:
-    """Move images by fractions of a pixel along their axes, as interpolation does."""
-    for axis, each in enumerate(shift, start=2):
+    """Move images by fractions of a pixel along Y and X, as interpolation does."""
+    for axis, each in zip((-2, -1), shift, strict=True):
         if each.any():
             images = images.lerp(images.roll(1, axis), each)
     return images

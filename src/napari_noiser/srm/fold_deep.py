@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_noiser.srm.deep import radius, respond
+from napari_noiser.srm.deep import between_neighbours, radius, respond
 from napari_noiser.srm.fold import FoldedFirst
 from napari_noiser.srm.patches import Halo, Scratch
 
@@ -21,6 +22,7 @@ _GAIN = 50 / 127.5
 
 
 _LEAST_LIGHT = 0.01  # of the variance
+_TOGETHER = 2**20  # pixels of a volume's planes that keep an accelerator busy
 
 
 @dataclass(frozen=True)
@@ -72,19 +74,21 @@ class FoldedDeep:
         Parameters
         ----------
         tile : Tensor
-            (1, C, Y, X) in float32, centred and scaled, with its halo.
+            (1, C, Y, X) or (1, C, Z, Y, X) in float32, centred and scaled, with its halo.
         halo : Halo
-            What the tile carries of it; less than `radius` only where the image ends. There it is
-            mirrored: repeated, the noise of its edge would look like strands.
+            What the tile carries of it; less than `radius`, and 1 along Z, only where the image
+            ends. There it is mirrored: repeated, the noise of its edge would look like strands.
         scratch : Scratch
             Not needed: torch's convolutions bring their own.
         corner : tuple of int
             Where in the image the tile's first voxel lies, halo included. The coarser scales
             stand on a grid of the image's, whatever tile is cut out of it.
         """
-        step, reach = self.step, radius(self.scales)
         inner = []
-        for axis, (low, high), at in zip((2, 3), halo, corner, strict=True):
+        in_plane = (radius(self.scales), self.step)
+        needs = (*((1, 1),) * (len(halo) - 2), in_plane, in_plane)
+        for axis, (low, high), at in zip(range(2, tile.ndim), halo, corner, strict=True):
+            reach, step = needs[axis - 2]
             length = tile.shape[axis]
             before = max(reach - low, 0)
             before += (at - before) % step
@@ -93,8 +97,25 @@ class FoldedDeep:
             mirrored = _mirrored(before, length, after).to(tile.device)
             tile = tile.index_select(axis, mirrored)
             inner.append(slice(before + low, before + length - high))
-        tile = tile.contiguous(memory_format=torch.channels_last)
-        return respond(self.weights, tile, self.scales)[:, :, inner[0], inner[1]]
+        *_, rows, columns = inner
+        if tile.ndim == 4:
+            return respond(self.weights, tile, self.scales)[..., rows, columns]
+        planes = [
+            respond(self.weights, each, self.scales)[..., rows, columns] for each in _threes(tile)
+        ]
+        return torch.cat(planes).transpose(0, 1)[None]
+
+
+def _threes(volume: Tensor) -> Iterator[Tensor]:
+    """Yield the planes of one volume between their neighbours, as many as suit the device.
+
+    On a CPU one by one: their hidden channels would leave the caches.
+    """
+    pixels = prod(volume.shape[-2:])
+    many = 1 if volume.device.type == "cpu" else max(1, _TOGETHER // pixels)
+    last = volume.shape[2] - 2
+    for first in range(0, last, many):
+        yield between_neighbours(volume[:, :, first : min(first + many, last) + 2])
 
 
 def _mirrored(before: int, length: int, after: int) -> Tensor:
@@ -138,7 +159,8 @@ def fold_deep(
     channels = len(first.centre)
     blocks = covariance.reshape(channels, -1, channels, len(mean) // channels)
     deviation = float(np.sqrt(np.einsum("cici->", blocks) / len(mean)))
-    shared = float(np.mean([_shared(blocks[at, :, at]) for at in range(channels)]))
+    own = [_in_plane(blocks[at, :, at]) for at in range(channels)]
+    shared = float(np.mean([_shared(each) for each in own]))
     middle = float(first.centre.mean())
     spread = float(np.square(first.centre - middle).mean())
     light = float(np.sqrt(max(shared, _LEAST_LIGHT * deviation**2) + spread))
@@ -158,8 +180,14 @@ def fold_deep(
         scales,
         middle,
         light / _GAIN,
-        float(np.mean([_noise(blocks[at, :, at]) for at in range(channels)]) ** 0.5),
+        float(np.mean([_noise(each) for each in own]) ** 0.5),
     )
+
+
+def _in_plane(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the covariance of 3x3 patches, or of the middle planes of 3x3x3 patches."""
+    first = (len(covariance) - 9) // 2
+    return covariance[first : first + 9, first : first + 9]
 
 
 def _noise(covariance: NDArray[np.float64]) -> float:

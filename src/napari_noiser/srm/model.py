@@ -90,19 +90,23 @@ class Model:
     def halo(self) -> tuple[int, ...]:
         """How many voxels around a tile its rendering needs, along each axis.
 
-        Two 3x3 convolutions need 2.
+        Two 3x3 convolutions need 2. A deeper network sees further planes by its first one alone.
         """
-        return (radius(len(self.recipe.widths)) if self.recipe.restores else 2,) * self.ndim
+        if self.recipe.restores:
+            return (*(1,) * (self.ndim - 2), *(radius(len(self.recipe.widths)),) * 2)
+        return (2,) * self.ndim
 
     @property
     def voxel_bytes(self) -> int:
         """Working memory that rendering takes a voxel, in float32.
 
         The patches, the hidden channels before and after GELU, and what they send to their
-        neighbours; of a deeper network some copies of the hidden channels of each scale.
+        neighbours; of a deeper network some copies of the hidden channels of each scale, which
+        one plane at a time of a volume's eight or more has.
         """
         if self.recipe.restores:
-            return sum(4 * 6 * width >> 2 * at for at, width in enumerate(self.recipe.widths))
+            hidden = sum(4 * 6 * width >> 2 * at for at, width in enumerate(self.recipe.widths))
+            return hidden if self.ndim == 2 else hidden // 8
         return int(4 * (2 * self.channels * 3**self.ndim + 2 * self.recipe.width))
 
     @property
@@ -265,11 +269,13 @@ def bundled_file(name: str, channels: int, ndim: int) -> Path:
 def _load_bundled(name: str, channels: int, ndim: int) -> Model:
     form = bundled_form(name, channels, ndim)
     if form is None:
-        RECIPES[name].check_form(channels, ndim)
+        recipe = RECIPES[name]
+        recipe.check_form(channels, ndim)
+        sees = 1 if recipe.restores else channels
         have = ", ".join(f"{n} ({c} channels, {d}-D)" for n, c, d in BUNDLED)
         raise ValueError(
             f"model {name!r} is not bundled with {channels} channels in {ndim}-D; "
-            f"train it (train({name!r}, channels={channels}, ndim={ndim})) or take one of: "
+            f"train it (train({name!r}, channels={sees}, ndim={ndim})) or take one of: "
             f"{have}"
         )
     return _read(bundled_file(*form))
@@ -309,7 +315,7 @@ def _checked_losses(losses: Any) -> tuple[float, ...]:
 
 def _shapes(recipe: Recipe, channels: int, ndim: int) -> dict[str, tuple[int, ...]]:
     if recipe.restores:
-        return deep_shapes(channels, recipe.widths)
+        return deep_shapes(channels, recipe.widths, ndim)
     kernel, width = (3,) * ndim, recipe.width
     return {
         "first_weight": (width, channels, *kernel),

@@ -61,10 +61,12 @@ class Recipe:
         Images a step, 1 or more; several make each step surer and slower.
     size : int
         Side of a training image in pixels, for 2-D models; 3 or more. With an exposure it is
-        rounded up to what the coarsest scale divides.
+        rounded up to what the coarsest scale divides, and 3-D models learn from three such
+        planes.
     size_3d : int
-        Side of a training volume in voxels, for 3-D models; 3 or more. (104, the paper's side,
-        would hold a hundred times more voxels than 104 x 104 and teach the same.)
+        Side of a training volume in voxels, for 3-D models without an exposure; 3 or more. (104,
+        the paper's side, would hold a hundred times more voxels than 104 x 104 and teach the
+        same.)
     learning_rate : float
         Adam's step size, above 0: how far each step of training goes. With an exposure, the
         highest of one cycle that ends near 0.
@@ -135,8 +137,6 @@ class Recipe:
     def check_form(self, channels: int, ndim: int) -> None:
         """Raise a `ValueError` if no model of this form can be trained by the recipe."""
         self.source.check_channels(channels)
-        if self.restores and ndim != 2:
-            raise ValueError(f"ndim must be 2 (planes) for {self.name!r}, got {ndim} (volumes)")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -184,10 +184,14 @@ class Recipe:
         return cls.from_dict(json.loads(text))
 
     def training_shape(self, channels: int, ndim: int) -> tuple[int, ...]:
-        """Return the shape of one step's images: (N, C, Y, X) or (N, C, Z, Y, X)."""
-        side = self.size if ndim == 2 else self.size_3d
+        """Return the shape of one step's images: (N, C, Y, X) or (N, C, Z, Y, X).
+
+        A network that restores volumes sees a plane between its two neighbours.
+        """
         if self.restores:  # all scales hold whole pixels
-            side += -side % 2 ** len(self.scales)
+            side = self.size + -self.size % 2 ** len(self.scales)
+            return (self.batch, channels, *(3,) * (ndim - 2), side, side)
+        side = self.size if ndim == 2 else self.size_3d
         return (self.batch, channels, *(side for _ in range(ndim)))
 
 
@@ -280,7 +284,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 name="structured",
                 source=Structure(),
                 exposure=Photons(),
-                iterations=12_000,
+                iterations=18_000,
                 width=16,
                 scales=(32, 56),
                 batch=8,

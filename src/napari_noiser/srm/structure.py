@@ -12,16 +12,16 @@ procedural noise: Baradad et al., "Learning to See by Looking at Noise", NeurIPS
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from math import exp, log
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_noiser.checks import real, span
+from napari_noiser.srm.fields import Floats, between, evenly, field, scaled, smoothed
+from napari_noiser.srm.neighbours import with_neighbours
 from napari_noiser.srm.noise import Source
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DeadLeaves", "PowerLaw", "Structure"]
 
-Floats = NDArray[np.float32]
+_REPLACED = (0.55, 0.35, 0.1)  # how often neighbours show another scene: nowhere, in part, alone
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ class DeadLeaves(Drawn):
         object.__setattr__(self, "texture", real("texture", self.texture, least=0.0))
 
     def light(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
-        count = round(_between(self.density, random) * float(np.prod(shape))) + 1
+        count = round(between(self.density, random) * float(np.prod(shape))) + 1
         radii = self.radii(count, max(shape) / 2, random)
         if random.random() < 0.5:
             radii = np.sort(radii)[::-1]  # small shapes on top: nothing is quite hidden
-        skew = _between((1.0, self.skew), random)
+        skew = between((1.0, self.skew), random)
         longest = random.choice([1.0, self.elongation**0.5, self.elongation])
         texture = random.choice([0.0, 0.4, 1.0]) * self.texture
-        relief = np.exp(texture * _field(shape, _evenly((0.3, 1.8), random), random))
+        relief = np.exp(texture * field(shape, evenly((0.3, 1.8), random), random))
         paint = _add if random.random() < 0.25 else _cover
         canvas = np.empty((channels, *shape), np.float32)
         canvas[:] = _colour(channels, skew, random).reshape(-1, *(1 for _ in shape))
@@ -108,7 +108,7 @@ class DeadLeaves(Drawn):
 
     def radii(self, count: int, largest: float, random: Random) -> NDArray[np.float64]:
         """Draw from a power law between two radii, by inverting its cumulated distribution."""
-        smallest, power = _between(self.smallest, random), 1 - _evenly(self.exponent, random)
+        smallest, power = between(self.smallest, random), 1 - evenly(self.exponent, random)
         low, high = smallest**power, max(smallest, largest) ** power
         drawn = low + random.random(count) * (high - low)
         return np.asarray(drawn ** (1 / power) if power else smallest + 0 * drawn)
@@ -135,16 +135,17 @@ class PowerLaw(Drawn):
             object.__setattr__(self, name, span(name, getattr(self, name)))
 
     def light(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
-        clouds = _field(shape, _evenly(self.exponent, random), random)
-        clouds = np.exp(_evenly(self.skew, random) * clouds)
+        clouds = field(shape, evenly(self.exponent, random), random)
+        clouds = np.exp(evenly(self.skew, random) * clouds)
         tint = _colour(channels, 1.0, random).reshape(-1, *(1 for _ in shape))
-        return np.asarray(_scaled(clouds) * tint, np.float32)
+        return np.asarray(scaled(clouds) * tint, np.float32)
 
 
 @dataclass(frozen=True)
 class Structure(Drawn):
     """Dead leaves and power-law fields, mixed, smoothed, under haze, with strands and points.
 
+    The planes of a volume are neighbours of one scene: see `napari_noiser.srm.neighbours`.
     Leaves and fields are those of `DeadLeaves` and `PowerLaw` with their defaults.
 
     Parameters
@@ -174,15 +175,24 @@ class Structure(Drawn):
             object.__setattr__(self, name, real(name, getattr(self, name), least=0.0, most=1.0))
 
     def light(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+        if len(shape) == 2:
+            return self._scene(shape, channels, random)
+        scene = other = self._scene(shape[1:], channels, random)
+        replaced = random.choice([0.0, random.random(), 1.0], p=_REPLACED)
+        if replaced:
+            other = self._scene(shape[1:], channels, random)
+        return with_neighbours(scene, other, replaced, shape[0], random)
+
+    def _scene(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
         light = self._mixed(shape, channels, random)
         if random.random() < self.strands:
-            light = random.uniform(0.0, 1.0) * _scaled(light) + _strands(shape, channels, random)
+            light = random.uniform(0.0, 1.0) * scaled(light) + _strands(shape, channels, random)
         if random.random() < 0.8:
-            light = _smoothed(light, _between(self.blur, random))
+            light = smoothed(light, between(self.blur, random))
         if random.random() < self.haze:
-            far = _smoothed(light, _between((6.0, 30.0), random))
+            far = smoothed(light, between((6.0, 30.0), random))
             light = light + random.uniform(0.1, 2.0) * far
-        light = _scaled(light)
+        light = scaled(light)
         if random.random() < self.points:
             light = light + _points(shape, channels, random)
         return light
@@ -227,7 +237,7 @@ def _leaf(
 
 def _axes(longest: float, ndim: int, random: Random) -> NDArray[np.float64]:
     """Return the half-axes of a shape of radius 1: one longer, the others shorter."""
-    ratio = _between((1.0, longest), random) ** 0.5
+    ratio = between((1.0, longest), random) ** 0.5
     return np.array([ratio, *(max(1 / ratio, 0.3) for _ in range(ndim - 1))])
 
 
@@ -248,21 +258,11 @@ def _colour(channels: int, skew: float, random: Random) -> Floats:
     return np.asarray(brightness * tint / tint.mean(), np.float32)
 
 
-def _field(shape: tuple[int, ...], exponent: float, random: Random) -> Floats:
-    """Return a normal random field of mean 0 and variance 1 with a power-law spectrum."""
-    frequencies = [np.fft.fftfreq(length) for length in shape]
-    squares = sum(each**2 for each in np.meshgrid(*frequencies, indexing="ij", sparse=True))
-    squares.flat[0] = np.inf  # no mean
-    white = np.fft.fftn(random.standard_normal(shape))
-    drawn = np.fft.ifftn(white * squares ** (-exponent / 2)).real
-    return np.asarray(drawn / drawn.std(), np.float32)
-
-
 def _strands(shape: tuple[int, ...], channels: int, random: Random) -> Floats:
     """Return bent lines of light, each of one brightness, that cross and shine through."""
     count = random.integers(3, 60) * int(np.prod(shape)) // 2**14 + 1
     length = round(max(shape) * random.uniform(0.3, 1.5))
-    bends = random.normal(0, _between((0.005, 0.2), random), (count, length, len(shape)))
+    bends = random.normal(0, between((0.005, 0.2), random), (count, length, len(shape)))
     bends[:, 0] = random.standard_normal((count, len(shape)))
     ways = np.cumsum(bends, axis=1)
     ways /= np.linalg.norm(ways, axis=-1, keepdims=True)
@@ -273,7 +273,7 @@ def _strands(shape: tuple[int, ...], channels: int, random: Random) -> Floats:
         inside = ((path >= 0) & (path < shape)).all(axis=1)
         places = tuple(path[inside].astype(int).T)
         light[(slice(None), *places)] += _colour(channels, 2.0, random)[:, None]
-    return _scaled(_smoothed(light, _between((0.4, 2.5), random)))
+    return scaled(smoothed(light, between((0.4, 2.5), random)))
 
 
 def _points(shape: tuple[int, ...], channels: int, random: Random) -> Floats:
@@ -283,26 +283,5 @@ def _points(shape: tuple[int, ...], channels: int, random: Random) -> Floats:
     light = np.zeros((channels, *shape))
     for channel, weight in zip(light, _colour(channels, 0.0, random), strict=True):
         channel[places] = weight * (random.pareto(1.5, count) + 0.2)
-    spread = _smoothed(light, random.uniform(0.7, 2.0))
+    spread = smoothed(light, random.uniform(0.7, 2.0))
     return np.asarray(spread / spread.max() * random.uniform(0.3, 2.0), np.float32)
-
-
-def _smoothed(light: NDArray[Any], deviation: float) -> Floats:
-    from scipy.ndimage import gaussian_filter  # slow to import, and recipes are listed often
-
-    return np.asarray(gaussian_filter(light, deviation, axes=tuple(range(1, light.ndim))))
-
-
-def _scaled(light: NDArray[Any]) -> Floats:
-    """Move and scale to 0 and about 1; highlights lie above."""
-    light = light - light.min()
-    return np.asarray(light / (np.quantile(light, 0.999) + 1e-6), np.float32)
-
-
-def _between(span: Sequence[float], random: Random) -> float:
-    """Draw a scale: all of its orders of magnitude are equally likely."""
-    return exp(random.uniform(log(span[0]), log(span[1])))
-
-
-def _evenly(span: Sequence[float], random: Random) -> float:
-    return random.uniform(span[0], span[1])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_noiser.progress import Progress, drain
-from napari_noiser.srm.deep import DeepSRM
+from napari_noiser.srm.deep import DeepSRM, answered
 from napari_noiser.srm.device import best_device
 from napari_noiser.srm.model import Model, check_form
 from napari_noiser.srm.network import SRM
@@ -161,7 +161,7 @@ def _train(
 
 def _network(recipe: Recipe, channels: int, ndim: int, start: torch.Generator) -> nn.Module:
     if recipe.restores:
-        return DeepSRM(channels, recipe.widths, start)
+        return DeepSRM(channels, recipe.widths, ndim, start)
     return SRM(channels, recipe.width, ndim, start)
 
 
@@ -179,7 +179,8 @@ def regress(
     Parameters
     ----------
     network : nn.Module
-        Maps a tensor of `shape` to one of the same shape; on the device to train on.
+        Maps a tensor of `shape` to one of the same shape; on the device to train on. With an
+        exposure it maps volumes to what is `answered` of them.
     recipe : Recipe
         The source of signals, their exposure and the hyper-parameters.
     shape : tuple of int
@@ -251,8 +252,8 @@ def _restoration(
         seen, light = recipe.exposure.expose(signal, generator)
         network.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=halved):
-            found = network(seen.contiguous(memory_format=torch.channels_last))
-        loss = left_noise(found.float(), light, seen)
+            found = network(seen)
+        loss = left_noise(found.float(), answered(light), answered(seen))
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
         optimiser.step()

@@ -43,12 +43,13 @@ class Layout:
     shape : tuple of int
         Of the array.
     ndim : int
-        2 if images are planes (YX), 3 if they are volumes (ZYX together).
+        2 if images are planes (YX), 3 if they are volumes (ZYX together; without Z, time stands
+        in its place: TYX together).
 
     Raises
     ------
     ValueError
-        If the letters do not fit the shape, or Y, X (or Z, in 3-D) are missing.
+        If the letters do not fit the shape, or Y, X (or both Z and T, in 3-D) are missing.
     """
 
     axes: str
@@ -69,8 +70,8 @@ class Layout:
                 f"axes {self.axes!r} names {len(self.axes)} axes, but the image has "
                 f"{len(self.shape)}: shape {self.shape}"
             )
-        if self.ndim == 3 and "Z" not in letters:
-            raise ValueError(f"ndim=3 needs an axis Z, got axes {self.axes!r}")
+        if self.ndim == 3 and not letters & {"Z", "T"}:
+            raise ValueError(f"ndim=3 needs an axis Z, or T in its place, got axes {self.axes!r}")
         if "S" in letters and self._length("S") not in _SAMPLES:
             raise ValueError(
                 f"axis S holds 1 sample, RGB or RGBA, got {self._length('S')}; dyes are axis C"
@@ -95,8 +96,10 @@ class Layout:
 
     @property
     def spatial(self) -> str:
-        """The axes that one image spans, always in this order: YX or ZYX."""
-        return "YX" if self.ndim == 2 else "ZYX"
+        """The axes that one image spans, always in this order: YX, ZYX, or TYX without a Z."""
+        if self.ndim == 2:
+            return "YX"
+        return "ZYX" if "Z" in self.axes else "TYX"
 
     @property
     def outer(self) -> str:

@@ -67,7 +67,9 @@ def enhance(
         is never guessed.
     ndim : int
         2 renders planes (YX), 3 renders volumes (ZYX together). A 3-D model takes a voxel's
-        neighbours in z as near as those in y and x, whatever the step in z.
+        neighbours in z as near as those in y and x, whatever the step in z; one that restores
+        sees each plane between its two neighbours. Without Z, time stands in its place (TYX
+        together): what moves between two time points may then be merged.
     colours : {"balanced", "kept"}
         Of an image with samples (S). Balanced: a model of three channels sees them together, and
         a colour cast is removed like a lack of light. Kept: a model of one channel renders each

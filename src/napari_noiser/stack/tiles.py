@@ -108,12 +108,15 @@ def default_side(halo: tuple[int, ...], device: torch.device) -> int:
 
     On a CPU the hidden channels of a tile should stay within the caches (measured: 160 to 256,
     and 32 in 3-D, are equal within 10 %); an accelerator wants enough work at a time. A wide halo
-    is rendered again by each neighbour, and wants larger tiles.
+    is rendered again by each neighbour, and wants larger tiles: of volumes no larger than their
+    patches, while they are measured, fit 100 MB.
     """
-    flat = len(halo) == 2
-    if device.type == "cpu":
-        return max(192 if flat else 32, 24 * max(halo) if max(halo) > 2 else 0)
-    return 1024 if flat else 96
+    flat, wide = len(halo) == 2, max(halo) > 2
+    if device.type != "cpu":
+        return 1024 if flat else 128 if wide else 96
+    if wide:
+        return max(192, 24 * max(halo)) if flat else 56
+    return 192 if flat else 32
 
 
 def tile_side(ndim: int, voxel_bytes: int, tile: Any, memory_limit: Any = None) -> int:

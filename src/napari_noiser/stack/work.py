@@ -110,6 +110,8 @@ class Work:
         Of the tiles.
     memory : int
         Bytes that may be held beside the result.
+    margin : int
+        Pixels along y and x that may be needed around what is read, to repair it.
     out : array, optional
         To be filled; a new one where there is none.
     """
@@ -131,6 +133,7 @@ class Work:
     side: int
     memory: int
     dtype: np.dtype[Any]
+    margin: int = 0
     out: Any = None
     estimated: bool = False
     grounds: tuple[Ground | None, ...] | None = None
@@ -168,11 +171,10 @@ class Work:
 
     def reach(self, halo: tuple[int, ...]) -> tuple[int, ...]:
         """Return how far to read around a block, along each of the stack's axes, for a halo."""
-        axes, spatial = self.stack.layout.axes, self.stack.layout.spatial
-        repairs = self.repair and (self.cameras is None or any(self.cameras))
-        further = {letter: REACH if repairs and letter in "YX" else 0 for letter in spatial}
-        far = {a: n + further[a] for a, n in zip(spatial, halo, strict=True)}
-        return tuple(far.get(letter, 0) for letter in axes)
+        *deep, y, x = halo
+        wide = (*deep, y + self.margin, x + self.margin)
+        far = dict(zip(self.stack.layout.spatial, wide, strict=True))
+        return tuple(far.get(letter, 0) for letter in self.stack.layout.axes)
 
     def read(self, image: ImageIndex, region: Region, camera: CameraNoise | None) -> NDArray[Any]:
         """Return a region as it is, (S, *spatial), but for outliers if they are to be repaired."""
@@ -254,14 +256,16 @@ def plan(
     memory = whole("memory_limit", default_memory() if memory_limit is None else memory_limit)
     patches = 2 * 8 * method.channels * 3**ndim  # in float64, twice
     voxel_bytes = max(patches, method.voxel_bytes) + 3 * 8 * method.channels
+    cameras = _find_cameras(camera, stack.layout, method)
+    repair = _switch("repair", repair)
     return Work(
         stack,
         method,
         "kept" if isinstance(method, SharedColours) else asked,
         stack.layout.check_statistics(statistics),
         None if mask is None else Mask.of(mask, stack.layout),
-        _find_cameras(camera, stack.layout, method),
-        _switch("repair", repair),
+        cameras,
+        repair,
         _of_light("max_change", max_change, method),
         _of_light("conserve", conserve, method) if output == "intensity" else None,
         _find_background(background),
@@ -272,8 +276,9 @@ def plan(
         tile_side(ndim, voxel_bytes, side, max(1, memory // 4)),
         memory,
         _find_type(stack, dtype, out),
+        REACH if repair and (cameras is None or any(cameras)) else 0,
         out,
-        estimated=isinstance(camera, str),
+        isinstance(camera, str),
     )
 
 
