@@ -94,9 +94,9 @@ def recipe(image: Array, axes: str, output: str, name: str, colours: str = "bala
 # The methods that return light.
 
 
-def structured(image: Array, axes: str, output: str) -> Floats:
-    """Render with the bundled model that learned from structured noise."""
-    return noiser.enhance(image, "structured", axes=axes, output=output, device="cpu")
+def structured(image: Array, axes: str, output: str, name: str = "structured") -> Floats:
+    """Render with a bundled model that learned from structured noise."""
+    return noiser.enhance(image, name, axes=axes, output=output, device="cpu")
 
 
 def denoised(image: Array, axes: str, output: str, denoise: Denoise) -> Floats:
@@ -127,6 +127,7 @@ METHODS: Mapping[str, Method] = {
         {"": partial(recipe, name="noiser", colours="kept")}, sets=("LOL",)
     ),
     "structured": Method({"": structured}),
+    "structured-tiny": Method({"": partial(structured, name="structured-tiny")}),
     "Gaussian": Method(
         denoisers(peers.gaussian, 0.35, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
     ),

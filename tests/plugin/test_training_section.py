@@ -236,9 +236,10 @@ def test_only_models_of_ones_own_are_renamed_and_removed(
 def test_what_trains_first_depends_on_the_image(
     widget: NoiserWidget, viewer: ViewerModel, model: Model
 ) -> None:
-    assert labels(widget)[:5] == [
+    assert labels(widget)[:6] == [
         *("noiser (bundled)", "noiser-es (bundled)", "noiser-var3 (bundled)"),
-        *("structured (bundled)", "ms-noiser (trains first)"),
+        *("structured (bundled)", "structured-tiny (bundled)"),
+        "structured-large (trains first)",
     ]
     widget.controls.model.add(model)
     widget.controls.model.value = "noiser-es"

@@ -271,11 +271,11 @@ def test_form_that_is_not_bundled_says_what_is(name, channels, ndim):
         load_model(name, channels=channels, ndim=ndim)
 
 
-def test_bundle_holds_the_papers_recipes_in_three_forms_and_structured_in_one():
+def test_bundle_holds_the_papers_recipes_in_three_forms_and_two_sizes_of_structured():
     forms = {(1, 2), (3, 2), (1, 3)}
     names = {"noiser", "noiser-es", "noiser-var3"}
     papers = {(name, *form) for name in names for form in forms}
-    assert set(BUNDLED) == papers | {("structured", 1, 2)}
+    assert set(BUNDLED) == papers | {("structured", 1, 2), ("structured-tiny", 1, 2)}
     assert load_model("structured", channels=3).channels == 1
 
 
@@ -284,11 +284,12 @@ def test_bundled_model(name, channels, ndim):
     model = load_model(name, channels=channels, ndim=ndim)
     assert model.recipe == RECIPES[name]
     assert (model.name, model.seed) == (name, 0)
-    assert model.halo == ((19 if name == "structured" else 2),) * ndim
+    assert model.halo == ({"structured": 19, "structured-tiny": 9}.get(name, 2),) * ndim
     assert (model.channels, model.ndim) == (channels, ndim)
     assert model.losses == ()
     file = bundled_file(name, channels, ndim)
-    assert file.stat().st_size < (450_000 if name == "structured" else 6000)
+    most = {"structured": 450_000, "structured-tiny": 35_000}
+    assert file.stat().st_size < most.get(name, 6000)
     assert sum(each.numel() for each in model.weights.values()) <= 100_000
     assert set(load_file(file)) == set(model.weights)
 

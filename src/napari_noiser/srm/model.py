@@ -210,11 +210,11 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
     Parameters
     ----------
     name_or_path : str or path
-        "noiser", "noiser-es", "noiser-var3" or "structured", or a .safetensors file from
-        `Model.save`.
+        "noiser", "noiser-es", "noiser-var3", "structured" or "structured-tiny", or a .safetensors
+        file from `Model.save`.
     channels, ndim : int
         Which of the bundled forms to take: 1 or 3 channels in 2-D, 1 channel in 3-D; of
-        "structured" 1 channel in 2-D, for colours as well. A file says so itself.
+        the last two 1 channel in 2-D, for colours as well. A file says so itself.
 
     Returns
     -------

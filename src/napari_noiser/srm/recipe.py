@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -273,6 +273,19 @@ def as_recipe(recipe: str | Recipe) -> Recipe:
     raise ValueError(f"recipe must be a Recipe or one of {list(RECIPES)}, got {recipe!r}")
 
 
+_STRUCTURED = Recipe(
+    name="structured",
+    source=Structure(),
+    exposure=Photons(),
+    iterations=18_000,
+    width=16,
+    scales=(32, 56),
+    batch=8,
+    size=128,
+    learning_rate=2e-3,
+    betas=(0.9, 0.99),
+)
+
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         recipe.name: recipe
@@ -280,27 +293,18 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             Recipe(name="noiser"),
             Recipe(name="noiser-es", iterations=600),
             Recipe(name="noiser-var3", source=Gaussian(variance=3.0)),
-            Recipe(
-                name="structured",
-                source=Structure(),
-                exposure=Photons(),
-                iterations=18_000,
-                width=16,
-                scales=(32, 56),
-                batch=8,
-                size=128,
-                learning_rate=2e-3,
-                betas=(0.9, 0.99),
-            ),
+            _STRUCTURED,
+            replace(_STRUCTURED, name="structured-tiny", iterations=8_000, width=8, scales=(16,)),
+            replace(_STRUCTURED, name="structured-large", width=32, scales=(64, 112)),
             mean_shifted(0.4),
             Recipe(name="c-regression", source=PureColour()),
             Recipe(name="p-regression", source=Palette()),
         )
     }
 )
-"""The paper's variants by name, and what goes beyond it: structured.
+"""The paper's variants by name, and what goes beyond it: structured, in three sizes.
 
-ms-noiser aims at a mean of 0.4, c-regression learns black.
+ms-noiser aims at a mean of 0.4, c-regression learns black; structured-large wants a graphics card.
 """
 
 BUNDLED = (
@@ -310,6 +314,7 @@ BUNDLED = (
         for channels, ndim in ((1, 2), (3, 2), (1, 3))
     ),
     ("structured", 1, 2),
+    ("structured-tiny", 1, 2),
 )
 """The (recipe, channels, ndim) whose weights come with the package."""
 

@@ -57,9 +57,10 @@ def enhance(
         Integers or floats of any size. NaN and inf are left out of the statistics and come out
         as they went in. A dask array comes out as a lazy one (see Notes).
     model : str, path or Model
-        A bundled name ("noiser", "noiser-es", "noiser-var3", "structured"), a .safetensors file,
-        or what `train` returned. By name, the form for the image's samples, `colours` and `ndim`
-        is taken. A model of one sample that restores, such as "structured", always keeps colours.
+        A bundled name ("noiser", "noiser-es", "noiser-var3", "structured", "structured-tiny"), a
+        .safetensors file, or what `train` returned. By name, the form for the image's samples,
+        `colours` and `ndim` is taken. A model of one sample that restores, such as "structured",
+        always keeps colours.
     axes : str, optional
         One letter an axis: T time, C channel (a dye: each is enhanced for itself), Z, Y, X, and
         S for colour samples (RGB or RGBA: see `colours`; alpha passes through, scaled to
