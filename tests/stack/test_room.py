@@ -76,7 +76,7 @@ def test_at_last_it_is_the_cpu() -> None:
         return "done"
 
     with pytest.warns(UserWarning, match="out of memory") as warned:
-        found = list(room.fit(tile, 2, act))
+        found = list(room.fit(tile, (2, 2), act))
     for piece, result in found:
         assert result == "done"
         covered[piece.place] += 1

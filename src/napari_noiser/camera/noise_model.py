@@ -7,7 +7,6 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import least_squares
 
 from napari_noiser.checks import real
 
@@ -172,6 +171,8 @@ def _levels(means: Floats, variances: Floats) -> tuple[Floats, Floats]:
 
 def _line(means: Floats, variances: Floats) -> tuple[float, float]:
     """Return slope and intercept of variance over mean; relative errors count, large ones less."""
+    from scipy.optimize import least_squares  # slow to import, and recipes are listed often
+
     origin, size = means.mean(), variances.mean() or 1.0
     span = np.ptp(means) or 1.0
     weight = 1 / np.maximum(variances / size, 1e-3)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.camera.telling import recalled_camera
 from napari_noiser.stack.axes import Layout
 from napari_noiser.stack.histogram import histogram
 from napari_noiser.stack.linearity import Linearity, linearity
-from napari_noiser.stack.report import LightReport, report
 from napari_noiser.stack.sampling import PAIRS, sampled_values
 from napari_noiser.stack.transfer import Transfer, transfer_curve
 from napari_noiser.stack.values import Output
+
+if TYPE_CHECKING:
+    from napari_noiser.stack.report import LightReport
 
 __all__ = ["Histogram", "Report", "report_on"]
 
@@ -99,7 +100,12 @@ def report_on(
         Histogram.of(after),
         transfer_curve(before, after),
         linearity(before, after),
-        report(image, result, axes=axes, camera=recalled_camera(camera))
-        if output == "intensity"
-        else None,
+        _light_report(image, result, axes, camera) if output == "intensity" else None,
     )
+
+
+def _light_report(image: Any, result: Any, axes: str, camera: Any) -> LightReport:
+    from napari_noiser.camera.telling import recalled_camera
+    from napari_noiser.stack.report import report  # brings torch in
+
+    return report(image, result, axes=axes, camera=recalled_camera(camera))
