@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_noiser import enhance, load_model, train
+from napari_noiser import CameraNoise, enhance, load_model, train
 from napari_noiser.arguments import parser
 from napari_noiser.cli import main
 from napari_noiser.files.reading import open_image
@@ -121,6 +121,39 @@ def test_every_option_reaches_enhance(tmp_path: Path) -> None:
     np.testing.assert_allclose(stored(out).astype(int), expected.astype(int), atol=1)
 
 
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("", {}),
+        ("--camera none", {"camera": None}),
+        ("--camera 2,100,1.5", {"camera": CameraNoise(2, 100, 1.5)}),
+        ("--camera 2,100,1.5 --no-repair", {"camera": CameraNoise(2, 100, 1.5), "repair": False}),
+        ("--max-change .5 --conserve 2", {"max_change": 0.5, "conserve": 2.0}),
+    ],
+)
+def test_the_camera_and_what_light_keeps_are_passed_on(
+    tmp_path: Path, words: str, asked: dict[str, Any]
+) -> None:
+    electrons = np.random.default_rng(0).poisson(np.linspace(3, 60, 90), (80, 90))
+    electrons[40, 40] = 5000
+    image = (2 * electrons + 100).astype("uint16")
+    np.save(tmp_path / "a.npy", image)
+    options = ["--model", "structured", "--output", "intensity", "--device", "cpu"]
+    assert run("enhance", tmp_path / "a.npy", tmp_path / "b.tif", *options, *words.split()) == 0
+    expected = enhance(image, "structured", output="intensity", device="cpu", **asked)
+    np.testing.assert_allclose(stored(tmp_path / "b.tif"), expected, rtol=1e-5)
+    if asked:
+        plain = enhance(image, "structured", output="intensity", device="cpu")
+        assert abs(expected - plain).max() > 0.1
+
+
+def test_a_background_is_passed_on(tmp_path: Path, image: Path) -> None:
+    assert run("enhance", image, tmp_path / "b.tif", "--background", "dark") == 0
+    expected = enhance(STACK, background="dark")
+    np.testing.assert_allclose(stored(tmp_path / "b.tif"), expected, atol=1e-6)
+    assert abs(expected - enhance(STACK)).max() > 0.1
+
+
 def test_a_model_of_ones_own_is_trained_and_used(
     tmp_path: Path, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,6 +229,7 @@ def test_what_exists_is_an_error_before_anything_is_computed(
         ("a.tif b.tif --axes ZZYX", "axes takes each of T, C, Z, Y, X, S once, got 'ZZYX'"),
         ("a.tif b.tif --axes QYX", "axes takes each of T, C, Z, Y, X, S once, got 'QYX'"),
         ("a.tif b.tif --axes CYX --ndim 3", "ndim=3 needs an axis Z"),
+        ("a.tif b.tif --conserve 2 --output intensity", "takes a model that learned to see light"),
         ("a.tif b.tif --statistics plane --ndim 3", "statistics='plane' does not go with ndim=3"),
         ("a.tif b.tif --contrast 0", "contrast must be a finite number above 0.*got 0"),
         ("a.tif b.tif --model nosier", "model must be .* one of .*'noiser'.*got 'nosier'"),

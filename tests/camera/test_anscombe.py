@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_noiser.camera.anscombe import stabilise, unstabilise
+from napari_noiser.camera.anscombe import stabilise, stabilised_mean, unstabilise
 from napari_noiser.camera.noise_model import CameraNoise
 
 CAMERA = CameraNoise(gain=2.2, offset=100.0, read_noise=1.6)
@@ -29,6 +29,14 @@ def test_mean_comes_back_where_the_algebraic_inverse_is_too_dark(electrons: floa
     back = (unstabilise(mean, CAMERA) - CAMERA.offset) / CAMERA.gain
     assert back == pytest.approx(electrons, rel=0.01, abs=0.05)
     assert mean**2 / 4 - 3 / 8 - CAMERA.read_noise**2 < back - 0.15
+
+
+@pytest.mark.parametrize("electrons", [1.0, 5.0, 90.0, 3000.0])
+def test_the_mean_of_stabilised_counts_is_foreseen(electrons: float) -> None:
+    light = CAMERA.gain * electrons + CAMERA.offset
+    foreseen = float(stabilised_mean(light, CAMERA))
+    assert foreseen == pytest.approx(stabilise(counts(electrons), CAMERA).mean(), abs=0.02)
+    assert unstabilise(foreseen, CAMERA) == pytest.approx(light, rel=1e-4)
 
 
 def test_dark_counts_are_not_the_root_of_a_negative() -> None:

@@ -14,6 +14,7 @@ from napari_noiser.plugin.source import ImageSource
 
 __all__ = ["as_python"]
 
+_OF_CAMERA = ("camera", "camera_estimated")
 _SAME = ("axes", "ndim", "statistics", "brightness", "contrast", "dtype", "device")
 
 
@@ -158,15 +159,14 @@ def _on_disk(made: Mapping[str, Any], layer: Image) -> str:
 
 def _options(made: Mapping[str, Any]) -> dict[str, str]:
     from napari_noiser.camera.telling import recalled_camera
+    from napari_noiser.srm.recipe import Recipe
 
     options = {name: repr(made[name]) for name in _SAME}
     changed = {name: made[name] for name in EARLIER if made[name] != EARLIER[name]}
-    changed.pop("camera_estimated", None)
-    if "camera" in changed:
-        options["camera"] = repr(recalled_camera(changed.pop("camera"))).replace(
-            "CameraNoise", "noiser.CameraNoise"
-        )
-    options |= {name: repr(value) for name, value in changed.items()}
+    options |= {name: repr(value) for name, value in changed.items() if name not in _OF_CAMERA}
+    if made["camera"] is not None or Recipe.from_dict(made["recipe"]).restores:
+        camera = repr(recalled_camera(made["camera"]))  # left out, it would be estimated
+        options["camera"] = camera.replace("CameraNoise", "noiser.CameraNoise")
     return options if made["mask"] is None else {**options, "mask": "mask"}
 
 

@@ -1,0 +1,144 @@
+"""Camera, repair and background: chosen in the widget, previewed, applied, told and done again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+
+import napari_noiser as noiser
+from napari_noiser.files.provenance import PROVENANCE
+from napari_noiser.plugin.preview import PreviewSection
+from napari_noiser.plugin.replay import provenance_of, told
+from napari_noiser.plugin.widget import NoiserWidget
+
+HOT = ([20, 51, 77], [8, 40, 83])
+CAMERA = noiser.CameraNoise(gain=2.0, offset=100.0, read_noise=1.0)
+
+
+def exposed() -> np.ndarray:
+    """Return a staircase of light with a few hot pixels."""
+    random = np.random.default_rng(0)
+    electrons = random.poisson(5 + 10 * (np.arange(96) // 12), (96, 96))
+    electrons[HOT] += 3000
+    return (CAMERA.gain * electrons + CAMERA.offset).astype("uint16")
+
+
+DIM = exposed()
+LIGHT: dict[str, Any] = {"output": "intensity"}
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    viewer = ViewerModel()
+    viewer.add_image(DIM, name="dim")
+    return viewer
+
+
+@pytest.fixture
+def widget(viewer: ViewerModel, qtbot, wait_for_run) -> NoiserWidget:
+    made = NoiserWidget(viewer)
+    qtbot.addWidget(made.native)
+    made.native.show()
+    return made
+
+
+def result_of_script(layer: Image) -> np.ndarray:
+    namespace: dict[str, Any] = {"image": DIM}
+    exec(noiser.as_python(layer).replace("image = ...", "image = image"), namespace)
+    return namespace["result"]
+
+
+@pytest.mark.parametrize("camera", ["auto", "none"])
+@pytest.mark.parametrize("repair", [True, False])
+def test_what_is_chosen_is_applied(
+    widget: NoiserWidget, viewer: ViewerModel, wait_for_run, camera: str, repair: bool
+) -> None:
+    controls = widget.controls
+    controls.model.value = "structured"
+    controls.output.value = "intensity"
+    controls.camera.value, controls.repair.value = camera, repair
+    widget.apply.native.click()
+    wait_for_run()
+    result = viewer.layers["dim (structured)"]
+    asked = {"camera": None if camera == "none" else camera, "repair": repair}
+    expected = noiser.enhance(DIM, "structured", **asked, **LIGHT)
+    np.testing.assert_allclose(result.data, expected, rtol=1e-5)
+    hot_is_gone = expected[HOT].max() < 400
+    assert hot_is_gone == (camera == "auto" and repair)
+
+
+def test_it_is_shown_for_models_that_restore_only(widget: NoiserWidget) -> None:
+    controls = widget.controls
+    own = (controls.camera, controls.repair)
+    assert not any(each.visible for each in own)
+    controls.model.value = "structured"
+    assert all(each.visible for each in own)
+    assert controls.background.visible
+
+
+def test_a_dark_background_is_previewed_and_applied(
+    widget: NoiserWidget, viewer: ViewerModel, wait_for_run, qtbot
+) -> None:
+    (preview,) = (each for each in widget.sections if isinstance(each, PreviewSection))
+    preview.switch.value = True
+    wait_for_run()
+
+    def shows(expected: np.ndarray) -> bool:
+        shown = [each for each in viewer.layers if each.name == "dim [preview]"]
+        return bool(shown) and np.allclose(np.asarray(shown[0].data[...]), expected, atol=1e-5)
+
+    for model, background in (
+        ("noiser", "gray"),
+        ("noiser", "dark"),
+        ("structured", "dark"),  # another camera: it is measured anew
+        ("noiser", "dark"),
+    ):
+        widget.controls.model.value = model
+        widget.controls.background.value = background
+        expected = noiser.enhance(DIM, model, background=background)
+        qtbot.waitUntil(lambda expected=expected: shows(expected), timeout=30_000)
+    widget.apply.native.click()
+    wait_for_run()
+    result = viewer.layers["dim (noiser)"]
+    np.testing.assert_allclose(result.data, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "(estimated); outliers repaired"),
+        ({"camera": CAMERA, "repair": False}, "gain 2, offset 100, read noise 1 e- (given)"),
+        ({"camera": CAMERA, "max_change": 1.5, "conserve": 2.0}, "(given)"),
+        ({"camera": None}, ""),
+    ],
+)
+def test_it_is_told_and_done_again(options: dict[str, Any], words: str) -> None:
+    result = noiser.enhance_layer(Image(DIM, name="dim"), "structured", **LIGHT, **options)
+    made = provenance_of(result)
+    assert words in told(made)
+    assert ("Camera" in told(made)) == (options.get("camera", "auto") is not None)
+    again = noiser.replay(result, Image(DIM, name="dim"))
+    np.testing.assert_allclose(again.data, result.data, rtol=1e-5)
+    np.testing.assert_allclose(result_of_script(result), result.data, rtol=1e-5)
+
+
+def test_an_estimate_is_made_anew_for_another_image_and_a_given_camera_is_kept() -> None:
+    other = (7.0 * DIM.astype("float64") + 30).astype("float32")
+    estimated = noiser.enhance_layer(Image(DIM), "structured", **LIGHT)
+    again = noiser.replay(estimated, Image(other))
+    np.testing.assert_allclose(again.data, noiser.enhance(other, "structured", **LIGHT), rtol=1e-5)
+    given = noiser.enhance_layer(Image(DIM), "structured", camera=CAMERA, **LIGHT)
+    kept = noiser.replay(given, Image(other)).metadata[PROVENANCE]["camera"]
+    assert kept == {"gain": 2.0, "offset": 100.0, "read_noise": 1.0}
+
+
+def test_light_carries_its_report() -> None:
+    result = noiser.enhance_layer(Image(DIM), "structured", camera=CAMERA, **LIGHT)
+    found = result.metadata[PROVENANCE]["light"]
+    assert found["flux"] == pytest.approx(1, abs=0.03)
+    assert found["taken"] == pytest.approx(1, abs=0.2)
+    assert "light" not in noiser.enhance_layer(Image(DIM), "structured").metadata[PROVENANCE]
