@@ -196,6 +196,12 @@ def test_what_cannot_be(model: Model, options: dict, error: type, words: str) ->
         enhance(counts(64, 64), model, **options)
 
 
+def test_a_camera_of_another_offset_is_said(model: Model) -> None:
+    beyond = CameraNoise(gain=2.0, offset=10_000.0)
+    with pytest.warns(UserWarning, match="below the offset of the camera that was given"):
+        enhance(counts(64, 64), model, camera=beyond)
+
+
 def test_a_display_model_has_no_light_to_hold() -> None:
     with pytest.raises(ValueError, match="max_change takes a model that learned to see light"):
         enhance(counts(64, 64), "noiser", max_change=1.0)

@@ -15,7 +15,15 @@ from napari_noiser.stack.sources import check_store
 from napari_noiser.stack.values import Background, Stack
 from napari_noiser.stack.work import Work
 
-__all__ = ["Found", "asked_cameras", "calibrated", "found_in", "sampled_boxes", "with_found"]
+__all__ = [
+    "Found",
+    "asked_cameras",
+    "calibrated",
+    "found_in",
+    "plane_of",
+    "sampled_boxes",
+    "with_found",
+]
 
 _PLANES = 4  # of each channel
 _SIDE = 1024
@@ -86,12 +94,12 @@ def found_in(
     """
     stacks = [Stack.of(part, layout.axes, layout.ndim) for part in parts]
     if isinstance(asked, str):
-        camera = _estimated_camera([plane for each in stacks for plane in _plane(each)])
+        camera = _estimated_camera([plane for each in stacks for plane in plane_of(each)])
     else:
         camera = asked
     if background == "gray":
         return Found(camera, None)
-    return Found(camera, found_ground([_plane(each, camera) for each in stacks]))
+    return Found(camera, found_ground([plane_of(each, camera) for each in stacks]))
 
 
 def sampled_boxes(layout: Layout) -> list[list[Region]]:
@@ -116,7 +124,7 @@ def _sampled_boxes(layout: Layout, dye: int) -> list[Region]:
     return boxes
 
 
-def _plane(stack: Stack, camera: CameraNoise | None = None) -> NDArray[np.float64]:
+def plane_of(stack: Stack, camera: CameraNoise | None = None) -> NDArray[np.float64]:
     """Return the samples of a stack of one plane, stabilised if its camera is known."""
     (image,) = stack.layout.images()
     raw = stack.read(image, tuple(slice(0, length) for length in stack.layout.image_shape))

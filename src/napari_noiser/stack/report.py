@@ -14,7 +14,7 @@ from napari_noiser.camera.repair import repair
 from napari_noiser.camera.telling import Camera, each_camera
 from napari_noiser.camera.whiteness import residual_whiteness
 from napari_noiser.stack.axes import Region
-from napari_noiser.stack.calibration import sampled_boxes
+from napari_noiser.stack.calibration import plane_of, sampled_boxes
 from napari_noiser.stack.linearity import linearity
 from napari_noiser.stack.values import Stack
 
@@ -174,10 +174,7 @@ class _Channel:
 
 def _planes(stack: Stack, box: Region) -> Floats:
     """Return the samples of a plane."""
-    part = Stack.of(np.asarray(stack.array[box]), stack.layout.axes)
-    (image,) = part.layout.images()
-    raw = part.read(image, tuple(slice(0, length) for length in part.layout.image_shape))
-    return part.exact(raw) + part.zero
+    return plane_of(Stack.of(np.asarray(stack.array[box]), stack.layout.axes))
 
 
 def _flux(channels: Sequence[_Channel]) -> float | None:

@@ -254,6 +254,7 @@ def check_signal(moments: Collection[PatchMoments], *, everything: bool = True) 
     if flat:
         warnings.warn(
             f"no signal in {flat} of {len(moments)} exposures (all measured values are equal, or "
-            "none is finite); they come out flat",
+            "none is finite, or all lie below the offset of the camera that was given); they come "
+            "out flat",
             stacklevel=2,
         )
