@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from alike import assert_alike
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import NOISE, counts, drained, light
@@ -48,7 +49,7 @@ def test_series_and_colours_go_frame_by_frame_into_a_given_array():
     assert (np.ptp(out, axis=(1, 2)) > 0).all()
     window = open_rendering(model, image, noise=NOISE, device="cpu")
     part = window.light(1, slice(10, 40), slice(5, 33))
-    np.testing.assert_allclose(out[1, 10:40, 5:33], part, rtol=1e-5)
+    assert_alike(out[1, 10:40, 5:33], part)
 
 
 def test_an_array_of_another_shape_is_not_filled():
@@ -85,4 +86,4 @@ def test_stored_takes_electrons_back():
     counted = counts(light((70, 80)))
     image = Image.of(counted, 1, NOISE, None, "image")
     electrons = image.electrons([0], slice(0, 70), slice(0, 80))
-    np.testing.assert_allclose(image.stored(electrons), counted, rtol=1e-5)
+    assert_alike(image.stored(electrons), counted)

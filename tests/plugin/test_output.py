@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from alike import assert_alike
 from napari.components import ViewerModel
 from napari.layers import Image
 
@@ -56,14 +57,12 @@ def test_applied_and_replayed(widget: NoiserWidget, viewer: ViewerModel, wait_fo
     widget.apply.native.click()
     wait_for_run()
     result = viewer.layers["dim (structured)"]
-    np.testing.assert_allclose(
-        result.data, noiser.enhance(DIM, "structured", output="intensity"), rtol=1e-5
-    )
+    assert_alike(result.data, noiser.enhance(DIM, "structured", output="intensity"))
     again = noiser.replay(result, viewer.layers["dim"])
-    np.testing.assert_allclose(again.data, result.data, rtol=1e-5)
+    assert_alike(again.data, result.data)
     namespace = {"image": DIM}
     exec(noiser.as_python(result).replace("image = ...", "image = image"), namespace)
-    np.testing.assert_allclose(namespace["result"], result.data, rtol=1e-5)
+    assert_alike(namespace["result"], result.data)
 
 
 def test_light_in_colour_is_not_shown_white() -> None:

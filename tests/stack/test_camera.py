@@ -8,6 +8,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
+from alike import assert_alike
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,7 +71,7 @@ def test_counts_are_stabilised_before_the_network_and_light_is_taken_back(model:
     assert (repaired != image).any()
     inside = enhance(stabilise(repaired, CAMERA), model, camera=None, **LIGHT)
     expected = unstabilise(inside, CAMERA)
-    np.testing.assert_allclose(enhance(image, model, camera=CAMERA, **LIGHT), expected, rtol=1e-5)
+    assert_alike(enhance(image, model, camera=CAMERA, **LIGHT), expected)
 
 
 def test_without_a_camera_nothing_is_done_before(model: Model) -> None:
@@ -86,7 +87,7 @@ def test_outliers_stay_if_asked(model: Model) -> None:
     repaired = enhance(repair(image, CAMERA), model, camera=CAMERA, repair=False, **LIGHT)
     assert abs(kept - repaired).max() > 1
     found = enhance(image, model, camera=CAMERA, **LIGHT)
-    np.testing.assert_allclose(found, repaired, rtol=1e-6)
+    assert_alike(found, repaired)
 
 
 @settings(max_examples=15, deadline=None)
@@ -132,7 +133,7 @@ def test_each_dye_has_its_own_camera(model: Model) -> None:
     both = enhance(image, model, axes="CYX", camera=[CAMERA, other], **LIGHT)
     for dye, camera in enumerate((CAMERA, other)):
         alone = enhance(image[dye], model, camera=camera, **LIGHT)
-        np.testing.assert_allclose(both[dye], alone, rtol=1e-6)
+        assert_alike(both[dye], alone)
     lazy = da.from_array(image, chunks=(1, 64, 64))
     np.testing.assert_allclose(
         enhance(lazy, model, axes="CYX").compute(), enhance(image, model, axes="CYX"), **NEAR
@@ -150,7 +151,7 @@ def test_what_does_not_tell_is_not_stabilised(model: Model) -> None:
 def test_a_lazy_image_that_does_not_tell_keeps_its_shape(model: Model) -> None:
     image = counts(60, 62)
     lazy = enhance(da.from_array(image, chunks=(30, 31)), model, **LIGHT)
-    np.testing.assert_allclose(lazy.compute(), enhance(image, model, **LIGHT), rtol=1e-5)
+    assert_alike(lazy.compute(), enhance(image, model, **LIGHT))
 
 
 def test_a_display_of_the_papers_models_is_as_it_was() -> None:
