@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from napari_noiser.camera.whiteness import noise_correlation, residual_whiteness
     from napari_noiser.files.saving import enhance_to_file
     from napari_noiser.files.space import Space
+    from napari_noiser.irle.model import BlindSpotModel
+    from napari_noiser.irle.recipe import BlindSpotRecipe
+    from napari_noiser.irle.state import load_fitting_state
     from napari_noiser.plugin.layers import enhance_layer, live_layer
     from napari_noiser.plugin.region import region_mask
     from napari_noiser.plugin.replay import replay
     from napari_noiser.plugin.script import as_python
     from napari_noiser.srm.exposure import Photons, Unexposed
-    from napari_noiser.srm.model import Model, load_model
+    from napari_noiser.srm.model import Model
     from napari_noiser.srm.noise import Gaussian, Palette, PureColour
     from napari_noiser.srm.recipe import RECIPES, Recipe, mean_shifted, target_mean
     from napari_noiser.srm.structure import DeadLeaves, PowerLaw, Structure
@@ -36,7 +39,9 @@ if TYPE_CHECKING:
     from napari_noiser.stack.closed_form import closed_form
     from napari_noiser.stack.diagnosis import diagnose
     from napari_noiser.stack.enhance import enhance
+    from napari_noiser.stack.fitting import fit, fit_steps
     from napari_noiser.stack.linearity import linearity
+    from napari_noiser.stack.models import load_model
     from napari_noiser.stack.report import LightReport, report
     from napari_noiser.stack.transfer import transfer_curve
 
@@ -56,7 +61,12 @@ _HOME = {
     "train": "srm.training",
     "train_steps": "srm.training",
     "Model": "srm.model",
-    "load_model": "srm.model",
+    "load_model": "stack.models",
+    "fit": "stack.fitting",
+    "fit_steps": "stack.fitting",
+    "BlindSpotModel": "irle.model",
+    "BlindSpotRecipe": "irle.recipe",
+    "load_fitting_state": "irle.state",
     "enhance": "stack.enhance",
     "closed_form": "stack.closed_form",
     "diagnose": "stack.diagnosis",
@@ -83,6 +93,8 @@ _HOME = {
 
 __all__ = [
     "RECIPES",
+    "BlindSpotModel",
+    "BlindSpotRecipe",
     "CameraNoise",
     "DeadLeaves",
     "Gaussian",
@@ -103,8 +115,11 @@ __all__ = [
     "enhance_layer",
     "enhance_to_file",
     "estimate_noise",
+    "fit",
+    "fit_steps",
     "linearity",
     "live_layer",
+    "load_fitting_state",
     "load_model",
     "mean_shifted",
     "noise_correlation",

@@ -214,7 +214,7 @@ def _checked_options(asked: Namespace) -> dict[str, Any]:
     import numpy as np
 
     from napari_noiser.files.reading import open_image
-    from napari_noiser.srm.model import load_model
+    from napari_noiser.stack.models import load_model
     from napari_noiser.stack.work import plan
 
     options = {name: getattr(asked, name) for name in _ENHANCING}

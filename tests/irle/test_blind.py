@@ -3,15 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from scenes import untrained
 
-from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.irle.light import Scaling
-from napari_noiser.irle.model import BlindSpotModel, blank
+from napari_noiser.irle.gain import low_passed_log_gain
+from napari_noiser.irle.light import BlindEstimate, with_own_pixel
 from napari_noiser.irle.network import BlindSpot
-from napari_noiser.irle.recipe import BlindSpotRecipe
-from napari_noiser.irle.render import open_rendering
 
-NOISE = CameraNoise(2.0, 100.0, 1.5)
 FORMS = [
     {"spacing": 2, "scales": ()},
     {"spacing": 2, "scales": (8,), "blocks": 2},
@@ -20,31 +17,24 @@ FORMS = [
 ]
 
 
-def untrained(channels=1, neighbours=0, **changed):
-    """Return a model whose every weight counts, its modulation by the gain included."""
-    recipe = BlindSpotRecipe(width=8, **changed)
-    network = blank(recipe, channels, neighbours, seed=3)
-    start = torch.Generator().manual_seed(4)
-    weights = {
-        name: value.detach() + 0.1 * torch.randn(value.shape, generator=start)
-        for name, value in network.named_parameters()
-    }
-    return BlindSpotModel(recipe, channels, neighbours, 3, Scaling(6.0, 2.0, 0.5), True, weights)
-
-
-def scene(shape):
+def scene(*shape):
+    """Return stabilised values (C, Y, X) or (C, Z, Y, X), and the logarithm of a gain."""
     random = np.random.default_rng(5)
-    return random.poisson(8, shape) * 2.0 + 100
+    values = torch.from_numpy(2 * np.sqrt(random.poisson(8, shape) + 3 / 8)).float()
+    return values, torch.from_numpy(random.uniform(0, 2, (1, *shape[1:]))).float()
 
 
-def gain_map(shape):
-    return np.random.default_rng(6).uniform(1, 5, shape)
-
-
-def blind(model, image, gain, frame=0):
-    sides = gain.shape[-2:]
-    rendering = open_rendering(model, image, noise=NOISE, gain=gain, device="cpu")
-    return rendering.blind(frame, *(slice(0, length) for length in sides))
+def blind(model, values, log_gain, plane=0):
+    """Return the estimate (C, Y, X) of a plane of a whole image."""
+    patch = len(values) * 3**model.ndim
+    folded = model.fold(np.full(patch, 6.0), np.eye(patch), torch.device("cpu"))
+    tile = torch.cat([values - model.scaling.centre, log_gain])[None]
+    nothing = (0,) * model.ndim
+    with torch.no_grad():
+        estimates = list(folded.blind(tile, ((0, 0),) * model.ndim, nothing))
+    estimate, own = estimates[plane]
+    assert own.shape[-2:] == values.shape[-2:]
+    return estimate
 
 
 def places(period):
@@ -53,15 +43,18 @@ def places(period):
     return [*inside, (0, 0), (0, 69), (65, 0), (65, 69), (1, 68), (64, 2)]
 
 
+def changed_at(values, *place):
+    changed = values.clone()
+    changed[(..., *place)] = 90.0
+    return changed
+
+
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("count", [0.0, 1e6])
-def test_a_pixel_leaves_its_own_estimate_as_it_is(form, count):
-    model, image, gain = untrained(**form), scene((66, 70)), gain_map((66, 70))
-    before = blind(model, image, gain)
+def test_a_pixel_leaves_its_own_estimate_as_it_is(form):
+    model, (values, gain) = untrained(**form), scene(1, 66, 70)
+    before = blind(model, values, gain)
     for place in places(model.recipe.spacing):
-        changed = image.copy()
-        changed[place] = count
-        after = blind(model, changed, gain)
+        after = blind(model, changed_at(values, *place), gain)
         assert torch.equal(after.light[..., *place], before.light[..., *place])
         assert torch.equal(after.variance[..., *place], before.variance[..., *place])
         assert not torch.equal(after.light, before.light)
@@ -69,38 +62,37 @@ def test_a_pixel_leaves_its_own_estimate_as_it_is(form, count):
 
 def test_all_samples_of_a_pixel_are_blind_to_it():
     model = untrained(channels=3, spacing=2, scales=())
-    image, gain = scene((66, 70, 3)), gain_map((66, 70))
-    before = blind(model, image, gain).light
+    values, gain = scene(3, 66, 70)
+    before = blind(model, values, gain).light
     for place in places(2):
         for sample in range(3):
-            changed = image.copy()
-            changed[(*place, sample)] = 900
+            changed = values.clone()
+            changed[(sample, *place)] = 90
             assert torch.equal(blind(model, changed, gain).light[..., *place], before[..., *place])
 
 
+@pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("spacing", [2, 4])
-def test_with_neighbouring_frames_only_the_own_one_is_unseen(spacing):
-    model = untrained(neighbours=1, spacing=spacing, scales=(8,))
-    image, gain = scene((4, 66, 70)), gain_map((66, 70))
-    before = blind(model, image, gain, frame=2).light
+def test_of_a_volume_only_the_own_plane_is_unseen(spacing, channels):
+    model = untrained(channels, ndim=3, spacing=spacing, scales=(8,))
+    values, gain = scene(channels, 4, 66, 70)
+    before = blind(model, values, gain, plane=2).light
     for place in places(spacing):
-        for frame in range(4):
-            changed = image.copy()
-            changed[(frame, *place)] = 900
-            after = blind(model, changed, gain, frame=2).light
-            unseen = torch.equal(after[..., *place], before[..., *place])
-            assert unseen == (frame in (0, 2))
+        for plane in range(4):
+            after = blind(model, changed_at(values, plane, *place), gain, plane=2)
+            unseen = torch.equal(after.light[..., *place], before[..., *place])
+            assert unseen == (plane in (0, 2))
 
 
-def test_a_frame_at_the_end_of_a_series_does_not_see_itself_beyond_it():
-    model = untrained(neighbours=1, scales=(8,))
-    image, gain = scene((2, 66, 70)), gain_map((66, 70))
-    for frame in (0, 1):
-        before = blind(model, image, gain, frame).light
-        changed = image.copy()
-        changed[frame, 30, 30] = 900
-        after = blind(model, changed, gain, frame).light
+def test_a_plane_at_the_end_of_a_volume_does_not_see_itself_beyond_it():
+    model = untrained(ndim=3, scales=(8,))
+    values, gain = scene(1, 2, 66, 70)
+    for plane in (0, 1):
+        before = blind(model, values, gain, plane).light
+        after = blind(model, changed_at(values, plane, 30, 30), gain, plane).light
         assert torch.equal(after[..., 30, 30], before[..., 30, 30])
+    with pytest.raises(ValueError, match="2 planes at least"):
+        blind(model, values[:, :1], gain[:, :1])
 
 
 @pytest.mark.parametrize("spacing", [2, 3, 4])
@@ -134,3 +126,25 @@ def test_nothing_beyond_the_radius_is_seen(form):
         for each in inputs:
             rows, columns = each.grad[0, 0].nonzero().T
             assert max(int((at - middle).abs().max()) for at in (rows, columns)) <= radius
+
+
+def test_the_images_own_gain_map_knows_a_pixel_by_one_part_in_256_blocks():
+    stable = torch.full((1, 1, 64, 64), 5.0)
+    changed = stable.clone()
+    changed[..., 40, 40] = 50**0.5  # twice the light, and a bit
+    moved = (low_passed_log_gain(changed) - low_passed_log_gain(stable)).abs()
+    assert 0 < moved.max() <= 1.1 / 256
+
+
+def test_gain_is_the_logarithm_of_the_inverse_of_light():
+    stable = 2 * torch.full((1, 3, 32, 32), 4 + 3 / 8).sqrt()
+    assert torch.allclose(low_passed_log_gain(stable), torch.tensor(0.25).log())
+
+
+def test_own_pixel_is_weighed_by_what_the_surroundings_leave_open():
+    around, read = torch.tensor(4.0), torch.tensor(8.0)
+    open_, half, closed = (
+        float(with_own_pixel(BlindEstimate(around, torch.tensor(variance)), read))
+        for variance in (1e9, 1.0, 0.0)
+    )
+    assert (open_, half, closed) == pytest.approx((8, 6, 4))

@@ -6,17 +6,18 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import save_file
-from test_blind import untrained
+from scenes import untrained
 
 from napari_noiser.irle.light import Scaling
 from napari_noiser.irle.model import METHOD, load_blind_spot
 from napari_noiser.irle.recipe import BlindSpotRecipe
-from napari_noiser.srm.model import load_model
+from napari_noiser.srm.model import load_model as load_srm
+from napari_noiser.stack.models import load_model
 
 
 @pytest.fixture
 def model():
-    return replace(untrained(channels=2, neighbours=1, scales=(8,)), losses=(0.5, 0.25))
+    return replace(untrained(channels=2, ndim=3, scales=(8,)), losses=(0.5, 0.25))
 
 
 def test_all_survives(tmp_path, model):
@@ -30,8 +31,14 @@ def test_all_survives(tmp_path, model):
 
 
 def test_a_method_does_not_read_the_others_files(tmp_path, model):
+    path = model.save(tmp_path / "mine")
     with pytest.raises(ValueError, match="not a readable model"):
-        load_model(model.save(tmp_path / "mine"))
+        load_srm(path)
+    assert load_model(path).describe() == model.describe()
+    other = load_model("noiser").save(tmp_path / "other")
+    with pytest.raises(ValueError, match="not a fitted blind spot"):
+        load_blind_spot(other)
+    assert load_model(other).name == "noiser"
 
 
 @pytest.mark.parametrize(
@@ -68,7 +75,7 @@ def test_no_file_and_no_tensors(tmp_path):
         ({"weights": {}}, "weights must have the shapes"),
         ({"channels": 1}, "weights must have the shapes"),
         ({"seed": -1}, "seed"),
-        ({"neighbours": -1}, "neighbours"),
+        ({"ndim": 4}, "ndim"),
         ({"scaling": Scaling(0.0, 0.0, 0.0)}, "scale"),
         ({"losses": (float("nan"),)}, "losses"),
     ],
@@ -99,6 +106,7 @@ def test_recipe_survives_its_dictionary():
         ({"crop": 8}, ValueError, "crop"),
         ({"learning_rate": 0.0}, ValueError, "learning_rate"),
         ({"name": ""}, TypeError, "name"),
+        ({"gain": "mine"}, ValueError, "gain"),
         ({"iterations": 1.5}, TypeError, "iterations"),
     ],
 )

@@ -29,6 +29,7 @@ class Cramped:
         self.most, self.model = most, model
         self.channels, self.ndim, self.halo = model.channels, model.ndim, model.halo
         self.voxel_bytes, self.restores = model.voxel_bytes, model.restores
+        self.needs_camera = model.needs_camera
         self.failures = 0
 
     def describe(self) -> dict[str, object]:

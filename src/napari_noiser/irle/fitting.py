@@ -1,4 +1,4 @@
-"""Fitting a blind spot to someone's own noisy images: a generator, one event a step."""
+"""Fitting a blind spot to crops of noisy images: a generator, one event a step."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.checks import whole
-from napari_noiser.irle.crops import Batch, Crops
-from napari_noiser.irle.images import open_images
-from napari_noiser.irle.light import half_deviance
+from napari_noiser.checks import dimensions, whole
+from napari_noiser.irle.light import Scaling, half_deviance
 from napari_noiser.irle.model import BlindSpotModel, blank
 from napari_noiser.irle.network import BlindSpot
+from napari_noiser.irle.planes import planes_of
 from napari_noiser.irle.recipe import BlindSpotRecipe
 from napari_noiser.irle.state import FittingState, copied_weights
 from napari_noiser.srm.device import best_device
 
-__all__ = ["FittingStep", "fit_blind_spot_steps"]
+__all__ = ["Draw", "FittingStep", "fit_blind_spot_steps", "unfitted"]
+
+Draw = Callable[[int], Tensor]
+"""Returns the crops of a step."""
 
 _STRETCHES = 200  # of the losses that a model remembers
 _RISE = 0.1  # of one cycle, until the rate is highest
 _LAST = 1e-3  # of the highest rate
 _LARGEST_GRADIENT = 1.0
 _BETAS = (0.9, 0.99)
+_SAMPLES = 16  # batches that the scaling is measured on
 
 
 @dataclass(frozen=True)
@@ -55,45 +57,37 @@ class FittingStep:
 
 
 def fit_blind_spot_steps(
-    images: Sequence[Any],
+    draw: Draw,
     *,
-    gain: Sequence[Any] | None = None,
-    noise: CameraNoise | Sequence[CameraNoise] | None = None,
-    channels: int = 1,
-    neighbours: int = 0,
     recipe: BlindSpotRecipe | None = None,
+    channels: int = 1,
+    ndim: int = 2,
     device: str = "auto",
     seed: int = 0,
     resume: FittingState | None = None,
 ) -> Generator[FittingStep, None, BlindSpotModel]:
-    """Fit a gain-guided blind spot to noisy images alone: no clean image is needed.
+    """Fit a gain-guided blind spot to noisy crops alone: no clean image is needed.
 
-    The arguments are checked at once. Closing the generator stops the fit within one step.
+    The arguments are checked at once, and the first crops looked at. Closing the generator stops
+    the fit within one step. `napari_noiser.fit_steps` draws crops of images.
 
     Parameters
     ----------
-    images : sequence of array
-        Raw counts, each (Y, X) or (frames, Y, X), with samples last if `channels` is above 1.
-        Anything with a shape that slices: numpy, memmap, zarr. Random crops are read, never a
-        whole array. The noise must be independent from pixel to pixel.
-    gain : sequence of array, optional
-        One map an image, (Y, X) or (frames, Y, X), above 0: how much each pixel would be
-        amplified, by a flat-field, an illumination, a stretch; the images are those before. A
-        map that changes from pixel to pixel with the image's own noise leaks it past the blind
-        spot. Left out, the inverse of the image's light in blocks of 16 x 16 pixels. With maps
-        of ones, nothing is modulated.
-    noise : CameraNoise or sequence of CameraNoise, optional
-        Of the camera, or one an image. Left out, estimated of each image.
-    channels : int
-        Samples that are seen together: 1 gray, 3 RGB.
-    neighbours : int
-        How many frames before and after each frame are seen as well; images must be series then.
+    draw : callable
+        Returns the crops of a step, a function of its number alone: (N, C, Y, X) in float32, or
+        for `ndim` 3 a plane between its neighbours, (N, C, 3, Y, X). Stabilised: the noise has a
+        variance of 1 and is independent from pixel to pixel. Y and X are multiples of the
+        recipe's grid. If its gain is given, its logarithm is one channel more.
     recipe : BlindSpotRecipe, optional
         The network and the fit.
+    channels : int
+        Samples that are seen together: 1 gray, 3 RGB.
+    ndim : int
+        2 for planes, 3 for planes between their neighbours.
     device : str
         "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu".
     seed : int
-        Same images, seed, recipe, device and number of threads: same model.
+        Of the network. Same crops, seed, recipe, device and number of threads: same model.
     resume : FittingState, optional
         Where an earlier fit with the same arguments stood.
 
@@ -110,42 +104,45 @@ def fit_blind_spot_steps(
     Raises
     ------
     ValueError, TypeError
-        If an argument is outside its range; if an image has too few pixels, is constant or not
-        finite, or its noise cannot be told; if `resume` is of another fit. While fitting, if
-        the loss is no longer finite.
+        If an argument is outside its range; if the crops are constant; if `resume` is of another
+        fit. While fitting, if the loss is no longer finite.
 
     Notes
     -----
     IRLE, reconstructed from public figures (arXiv 2605.28605), stage 2. The likelihood of what
-    was counted, given the estimate and its variance, is that of Laine et al. (NeurIPS 2019);
-    the network sees counts behind a generalised Anscombe transform.
+    was counted, given the estimate and its variance, is that of Laine et al. (NeurIPS 2019).
+    """
+    model = unfitted(recipe, channels, ndim, seed, best_device(device).type)
+    recipe = model.recipe
+    later = range(recipe.iterations + 1, recipe.iterations + 1 + _SAMPLES)  # no step sees them
+    samples = (planes_of(draw(number), recipe.gain) for number in later)
+    model = replace(model, scaling=Scaling.of(samples))
+    if resume is None:
+        resume = FittingState(model, 0, {})
+    resume.check_same_fit(model)
+    return _fit(resume, draw, best_device(device))
+
+
+def unfitted(
+    recipe: BlindSpotRecipe | None, channels: int, ndim: int, seed: int, device: str = "cpu"
+) -> BlindSpotModel:
+    """Return a model of random weights, as a fit begins with.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range.
     """
     recipe = BlindSpotRecipe() if recipe is None else recipe
     if not isinstance(recipe, BlindSpotRecipe):
         raise TypeError(f"recipe must be a BlindSpotRecipe, got {type(recipe).__name__}")
-    channels, neighbours = whole("channels", channels), whole("neighbours", neighbours, 0)
-    seed, chosen = whole("seed", seed, 0), best_device(device)
-    opened = open_images(images, gain, noise, channels, neighbours)
-    crops = Crops(opened, recipe, neighbours, seed)
-    weights = copied_weights(blank(recipe, channels, neighbours, seed))
-    model = BlindSpotModel(
-        recipe,
-        channels,
-        neighbours,
-        seed,
-        crops.scaling(),
-        gain is not None,
-        weights,
-        chosen.type,
-    )
-    if resume is None:
-        resume = FittingState(model, 0, {})
-    resume.check_same_fit(model)
-    return _fit(resume, crops, chosen)
+    channels, ndim, seed = whole("channels", channels), dimensions(ndim), whole("seed", seed, 0)
+    weights = copied_weights(blank(recipe, channels, ndim, seed))
+    return BlindSpotModel(recipe, channels, ndim, seed, Scaling(0.0, 1.0, 0.0), weights, device)
 
 
 def _fit(
-    state: FittingState, crops: Crops, device: torch.device
+    state: FittingState, draw: Draw, device: torch.device
 ) -> Generator[FittingStep, None, BlindSpotModel]:
     model, total = state.model, state.model.recipe.iterations
     network = model.network(device).requires_grad_(True)
@@ -154,7 +151,7 @@ def _fit(
     losses = list(model.losses)
     for done in range(state.done + 1, total + 1):
         optimiser.param_groups[0]["lr"] = model.recipe.learning_rate * _cycle(done / total)
-        losses.append(_step(network, optimiser, crops.batch(done).to(device), model))
+        losses.append(_step(network, optimiser, draw(done).to(device), model))
         if not isfinite(losses[-1]):
             raise ValueError(f"the fit broke down at step {done}: lower recipe.learning_rate")
         snapshot = partial(FittingState.of, model, network, optimiser, done, losses)
@@ -164,15 +161,14 @@ def _fit(
 
 @torch.enable_grad()
 def _step(
-    network: BlindSpot, optimiser: torch.optim.Optimizer, batch: Batch, model: BlindSpotModel
+    network: BlindSpot, optimiser: torch.optim.Optimizer, crops: Tensor, model: BlindSpotModel
 ) -> float:
     """Take one step, and return the loss before it."""
-    seen = model.scaling.seen(batch.electrons, batch.read_noise)
-    seen = seen.contiguous(memory_format=torch.channels_last)
+    planes = planes_of(crops, model.recipe.gain)
+    seen = model.scaling.seen(planes.frames).contiguous(memory_format=torch.channels_last)
     with _halved(seen.device):
-        response = network(seen, batch.log_gain - model.scaling.log_gain)
-    electrons, read_noise = batch.middle(model.channels)
-    loss = half_deviance(model.scaling.estimate(response, read_noise), electrons)
+        response = network(seen, planes.log_gain - model.scaling.log_gain)
+    loss = half_deviance(model.scaling.estimate(response), planes.own)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)

@@ -1,15 +1,21 @@
-"""From a blind spot's response to light: its mean and variance, and what the pixel itself adds."""
+"""From a blind spot's response to light: its mean and variance, and what the pixel itself adds.
+
+All in stabilised values (`napari_noiser.camera.anscombe`), whose noise has a variance of 1.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from napari_noiser.irle.planes import Planes
 
 __all__ = ["BlindEstimate", "Scaling", "half_deviance", "with_own_pixel"]
 
-_LEAST = 0.1  # electrons: below, a Poisson variance taken from an estimate is not to be trusted
-_RANGE = (-10.0, 10.0)  # of the logarithm of the estimate's variance over the noise's
+_RANGE = (-10.0, 10.0)  # of the logarithm of the estimate's variance
 
 
 @dataclass(frozen=True)
@@ -19,16 +25,13 @@ class BlindEstimate:
     Attributes
     ----------
     light : Tensor
-        The mean, in electrons.
+        The mean.
     variance : Tensor
         How far the light may be from that, squared.
-    noise : Tensor
-        The variance of a count of so much light.
     """
 
     light: Tensor
     variance: Tensor
-    noise: Tensor
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Scaling:
     Attributes
     ----------
     centre, scale : float
-        The mean and the standard deviation of stabilised pixels.
+        The mean and the standard deviation of stabilised values.
     log_gain : float
         The mean of the logarithm of the gain.
     """
@@ -47,59 +50,59 @@ class Scaling:
     scale: float
     log_gain: float
 
-    def seen(self, electrons: Tensor, read_noise: Tensor) -> Tensor:
-        """Return what the network sees: stabilised (generalised Anscombe), then scaled."""
-        stable = 2 * (electrons + 3 / 8 + read_noise**2).clamp_min(0).sqrt()
-        return (stable - self.centre) / self.scale
+    @classmethod
+    def of(cls, samples: Iterable[Planes]) -> Scaling:
+        """Return what scales images that these are crops of.
 
-    def estimate(self, response: Tensor, read_noise: Tensor) -> BlindEstimate:
-        """Return what a network's response says.
-
-        Parameters
-        ----------
-        response : Tensor
-            (N, 2 C, Y, X), as of `napari_noiser.irle.network.BlindSpot`.
-        read_noise : Tensor
-            Electrons; broadcasts with (N, C, Y, X).
+        Raises
+        ------
+        ValueError
+            If they are constant.
         """
-        mean, log_ratio = response.chunk(2, dim=1)
-        light = (self.centre + self.scale * mean) ** 2 / 4 - 3 / 8 - read_noise**2
-        noise = light.detach().clamp_min(_LEAST) + read_noise**2
-        return BlindEstimate(light, noise * log_ratio.clamp(*_RANGE).exp(), noise)
+        crops = list(samples)
+        values = torch.cat([crop.own.double().flatten() for crop in crops])
+        log_gain = torch.cat([crop.log_gain.double().flatten() for crop in crops])
+        if not float(values.std()) > 0:
+            raise ValueError("images are constant: there is nothing to learn from")
+        return cls(float(values.mean()), float(values.std()), float(log_gain.mean()))
+
+    def seen(self, values: Tensor) -> Tensor:
+        """Return what the network sees of stabilised values."""
+        return (values - self.centre) / self.scale
+
+    def estimate(self, response: Tensor) -> BlindEstimate:
+        """Return what a network's response (N, 2 C, Y, X) says."""
+        mean, log_variance = response.chunk(2, dim=1)
+        return BlindEstimate(self.centre + self.scale * mean, log_variance.clamp(*_RANGE).exp())
 
 
-def half_deviance(estimate: BlindEstimate, electrons: Tensor) -> Tensor:
-    """Return the negative logarithm of the likelihood of what was counted, less a constant; mean.
-
-    The light is fitted by squares, weighted by a variance that no gradient of the light runs
-    through: its best value is the mean count, however few the photons.
+def half_deviance(estimate: BlindEstimate, read: Tensor) -> Tensor:
+    """Return the negative logarithm of the likelihood of what was read, less a constant; mean.
 
     Parameters
     ----------
     estimate : BlindEstimate
-        Of the light that was counted.
-    electrons : Tensor
-        The counts.
+        Of the light.
+    read : Tensor
+        The light with its noise.
     """
-    total = estimate.variance + estimate.noise
-    return ((electrons - estimate.light).square() / total + total.log()).mean() / 2
+    total = estimate.variance + 1
+    return ((read - estimate.light).square() / total + total.log()).mean() / 2
 
 
-def with_own_pixel(estimate: BlindEstimate, electrons: Tensor) -> Tensor:
-    """Return the posterior mean of the light, in electrons: no longer blind.
+def with_own_pixel(estimate: BlindEstimate, read: Tensor) -> Tensor:
+    """Return the posterior mean of the light: no longer blind.
 
     Parameters
     ----------
     estimate : BlindEstimate
         From the pixels around.
-    electrons : Tensor
-        What was counted at each pixel itself.
+    read : Tensor
+        What was read at each pixel itself.
 
     Notes
     -----
     Laine et al., "High-quality self-supervised deep image denoising", NeurIPS 2019: a normal
-    prior with a normal likelihood. Of a gamma prior and photons that are counted it is the exact
-    posterior mean, too.
+    prior with a normal likelihood.
     """
-    total = estimate.variance + estimate.noise
-    return (estimate.light * estimate.noise + electrons * estimate.variance) / total
+    return (estimate.light + read * estimate.variance) / (1 + estimate.variance)

@@ -5,23 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from napari_noiser.checks import real, whole
+from napari_noiser.checks import dimensions, real, whole
+from napari_noiser.irle.fold import FoldedBlindSpot
 from napari_noiser.irle.light import Scaling
 from napari_noiser.irle.network import BlindSpot
 from napari_noiser.irle.recipe import BlindSpotRecipe
 
-__all__ = ["METHOD", "BlindSpotModel", "load_blind_spot", "read_tensors", "write_tensors"]
+__all__ = [
+    "METHOD",
+    "BlindSpotModel",
+    "blank",
+    "is_blind_spot",
+    "load_blind_spot",
+    "read_tensors",
+    "write_tensors",
+]
 
 METHOD = "IRLE, reconstructed from public figures"
 _HEADER = "napari_noiser"
@@ -38,15 +49,12 @@ class BlindSpotModel:
         How it was fitted.
     channels : int
         Samples that it sees together: 1 gray, 3 RGB.
-    neighbours : int
-        How many frames before and after each frame it sees.
+    ndim : int
+        2 for planes, 3 for planes between their neighbours in z or time.
     seed : int
         The seed it was fitted from.
     scaling : Scaling
         Of the images it was fitted to.
-    gain_given : bool
-        Whether it was fitted with gain maps that were given. If not, it takes the image's own
-        low-passed light for it.
     weights : dict of str to Tensor
         float32, on the CPU.
     device : str
@@ -62,17 +70,17 @@ class BlindSpotModel:
 
     recipe: BlindSpotRecipe
     channels: int
-    neighbours: int
+    ndim: int
     seed: int
     scaling: Scaling
-    gain_given: bool
     weights: dict[str, Tensor] = field(repr=False)
     device: str = "cpu"
     losses: tuple[float, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        for name, least in (("channels", 1), ("neighbours", 0), ("seed", 0)):
+        for name, least in (("channels", 1), ("seed", 0)):
             object.__setattr__(self, name, whole(name, getattr(self, name), least))
+        object.__setattr__(self, "ndim", dimensions(self.ndim))
         for name, value in asdict(self.scaling).items():
             real(name, value)
         real("scale", self.scaling.scale, above=0.0)
@@ -94,14 +102,30 @@ class BlindSpotModel:
         return self.recipe.name
 
     @property
-    def halo(self) -> int:
-        """How many pixels around a tile its rendering needs: whole periods of the grid.
+    def restores(self) -> bool:
+        """True: it can return the light."""
+        return True
 
-        The network's radius; without a given gain map one more, for the blocks that a pixel's
-        gain lies between.
-        """
-        periods = -(-self.recipe.radius // self.recipe.grid)
-        return (periods + (not self.gain_given)) * self.recipe.grid
+    @property
+    def needs_camera(self) -> bool:
+        """True: what it weighs is the noise of stabilised values."""
+        return True
+
+    @property
+    def gain_given(self) -> bool:
+        """Whether a gain map has to come with each image."""
+        return self.recipe.gain == "given"
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """How many voxels around a tile its rendering needs, along each axis."""
+        return (*(1,) * (self.ndim - 2), *(self.recipe.halo,) * 2)
+
+    @property
+    def voxel_bytes(self) -> int:
+        """Working memory that rendering takes a voxel; one plane at a time of eight or more."""
+        hidden = sum(4 * 6 * width >> 2 * at for at, width in enumerate(self.recipe.widths))
+        return hidden if self.ndim == 2 else hidden // 8
 
     @property
     def fingerprint(self) -> str:
@@ -117,13 +141,29 @@ class BlindSpotModel:
             "method": METHOD,
             "recipe": self.recipe.to_dict(),
             "channels": self.channels,
-            "neighbours": self.neighbours,
+            "ndim": self.ndim,
             "seed": self.seed,
             "scaling": asdict(self.scaling),
-            "gain_given": self.gain_given,
-            "fitted_on": self.device,
+            "trained_on": self.device,
             "fingerprint": self.fingerprint,
         }
+
+    def __dask_tokenize__(self) -> dict[str, Any]:
+        # What makes two models the same to dask, which cannot see into tensors.
+        return self.describe()
+
+    def fold(
+        self,
+        mean: NDArray[np.float64],
+        covariance: NDArray[np.float64],
+        device: torch.device,
+    ) -> FoldedBlindSpot:
+        """Return the model for stabilised images with these patch moments."""
+        return FoldedBlindSpot.of(self, mean, covariance, device)
+
+    def renamed(self, name: str) -> BlindSpotModel:
+        """Return the same model under another name, which its files and results will carry."""
+        return replace(self, recipe=replace(self.recipe, name=name))
 
     def network(self, device: torch.device) -> BlindSpot:
         """Return the network with these weights on a device, ready to render."""
@@ -165,24 +205,32 @@ class BlindSpotModel:
         return cls(
             BlindSpotRecipe.from_dict(header["recipe"]),
             header["channels"],
-            header["neighbours"],
+            header["ndim"],
             header["seed"],
             Scaling(**header["scaling"]),
-            bool(header["gain_given"]),
             weights,
-            str(header["fitted_on"]),
+            str(header["trained_on"]),
             tuple(header["losses"]),
         )
 
     def _blank(self) -> BlindSpot:
-        return blank(self.recipe, self.channels, self.neighbours, seed=0)
+        return blank(self.recipe, self.channels, self.ndim, seed=0)
 
 
-def blank(recipe: BlindSpotRecipe, channels: int, neighbours: int, seed: int) -> BlindSpot:
+def blank(recipe: BlindSpotRecipe, channels: int, ndim: int, seed: int) -> BlindSpot:
     """Return the network of a recipe, its weights drawn from a seed."""
     start = torch.Generator().manual_seed(seed)
-    frames = 2 * neighbours + 1
+    frames = 1 if ndim == 2 else 3
     return BlindSpot(channels, frames, recipe.widths, recipe.blocks, recipe.spacing, start)
+
+
+def is_blind_spot(path: str | PathLike[str]) -> bool:
+    """Return whether a path is that of a file of this method."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return bool(json.loads((file.metadata() or {})[_HEADER])["method"] == METHOD)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError):
+        return False
 
 
 def load_blind_spot(path: str | PathLike[str]) -> BlindSpotModel:

@@ -68,8 +68,7 @@ class BlindSpot(nn.Module):
         side, finest = 2 * spacing - 1, widths[0]
         self.first = _convolution(channels * frames, finest, side)
         mask = torch.ones(1, channels * frames, side, side)
-        own = frames // 2 * channels
-        mask[:, own : own + channels, spacing - 1, spacing - 1] = 0
+        mask[:, frames // 2 :: frames, spacing - 1, spacing - 1] = 0
         self.register_buffer("mask", mask, persistent=False)
         self.mix = _convolution(finest, finest)
         self.inward = nn.ModuleList(_Blocks(width, blocks) for width in widths)
@@ -86,8 +85,8 @@ class BlindSpot(nn.Module):
         Parameters
         ----------
         seen : Tensor
-            (N, frames * channels, Y, X), of about mean 0 and variance 1. Y and X are multiples
-            of spacing * 2 ** (scales - 1).
+            (N, channels * frames, Y, X), all frames of a channel together, of about mean 0 and
+            variance 1. Y and X are multiples of spacing * 2 ** (scales - 1).
         log_gain : Tensor
             (N, 1, Y, X), of about mean 0.
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from math import lcm
-from typing import Any
+from typing import Any, Literal, get_args
 
 from napari_noiser.checks import real, whole
 from napari_noiser.irle.gain import BLOCK
 
-__all__ = ["BlindSpotRecipe"]
+__all__ = ["BlindSpotRecipe", "GainSource"]
+
+GainSource = Literal["light", "given", "none"]
+"""Where a gain map comes from: the image's own light in blocks of 16 x 16 pixels, someone who
+knows it, or nowhere: nothing is modulated."""
 
 _LARGEST_GRID = 64  # the least side of an image: a crop holds one period of the grid at least
 
@@ -41,6 +45,9 @@ class BlindSpotRecipe:
         Crops a step, 1 or more.
     learning_rate : float
         The highest of one cycle that ends near 0, above 0.
+    gain : {"light", "given", "none"}
+        Where the gain map comes from that guides the network: the inverse of the image's own
+        light in blocks of 16 x 16 pixels, a map that is given with each image, or nowhere.
 
     Raises
     ------
@@ -57,6 +64,7 @@ class BlindSpotRecipe:
     crop: int = 96
     batch: int = 4
     learning_rate: float = 2e-3
+    gain: GainSource = "light"
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -74,6 +82,8 @@ class BlindSpotRecipe:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+        if self.gain not in get_args(GainSource):
+            raise ValueError(f"gain must be one of {get_args(GainSource)}, got {self.gain!r}")
         if self.grid > _LARGEST_GRID:
             raise ValueError(
                 f"spacing and scales make a grid of {self.grid} pixels; at most {_LARGEST_GRID}"
@@ -100,6 +110,15 @@ class BlindSpotRecipe:
         reach = [self.spacing << at for at in range(len(self.widths))]
         blocks = self.blocks * (2 * sum(reach) - reach[-1])
         return self.spacing + blocks + (reach[-1] - self.spacing)
+
+    @property
+    def halo(self) -> int:
+        """How many pixels around a tile its rendering needs.
+
+        The radius; and where the gain is the image's light, the blocks that a gain at that
+        distance lies between.
+        """
+        return self.radius + (3 * BLOCK // 2 if self.gain == "light" else 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-able values."""

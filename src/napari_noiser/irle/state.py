@@ -81,7 +81,7 @@ class FittingState:
 
     def check_same_fit(self, start: BlindSpotModel) -> None:
         """Raise a `ValueError` if a fit that starts from this model is another one."""
-        for name in ("recipe", "channels", "neighbours", "seed", "scaling", "gain_given"):
+        for name in ("recipe", "channels", "ndim", "seed", "scaling"):
             here, there = getattr(start, name), getattr(self.model, name)
             if here != there:
                 raise ValueError(f"resume is of another fit: its {name} is {there}, not {here}")
@@ -95,6 +95,16 @@ class FittingState:
 
 def load_fitting_state(path: str | PathLike[str]) -> FittingState:
     """Load a state from a file that `FittingState.save` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+        The .safetensors file.
+
+    Returns
+    -------
+    FittingState
+        To resume from.
 
     Raises
     ------

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from napari_noiser.camera.telling import Camera
     from napari_noiser.stack.deferred import Deferred
     from napari_noiser.stack.live import Responses
+    from napari_noiser.stack.method import Method
     from napari_noiser.stack.render import Response
     from napari_noiser.stack.steps import Moments
     from napari_noiser.stack.values import Background, Stack
-    from napari_noiser.stack.work import Method, Work
+    from napari_noiser.stack.work import Work
 
 __all__ = ["Measured", "Picture", "measure"]
 

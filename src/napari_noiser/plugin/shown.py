@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari_noiser.camera.telling import Camera
     from napari_noiser.plugin.settings import Settings
     from napari_noiser.stack.axes import Colours, Statistics
+    from napari_noiser.stack.method import Method
     from napari_noiser.stack.values import Background
-    from napari_noiser.stack.work import Method
 
 __all__ = [
     "FirstLook",

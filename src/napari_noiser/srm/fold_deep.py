@@ -14,14 +14,10 @@ from torch import Tensor
 from napari_noiser.srm.deep import between_neighbours, radius, respond
 from napari_noiser.srm.fold import FoldedFirst
 from napari_noiser.srm.patches import Halo, Scratch
+from napari_noiser.srm.standard import Standard
 
 __all__ = ["FoldedDeep", "fold_deep"]
 
-_GAIN = 50 / 127.5
-"""Standard deviations to the argument of tanh; fixed in 8-bit units, where 127.5 spans it."""
-
-
-_LEAST_LIGHT = 0.01  # of the variance
 _TOGETHER = 2**20  # pixels of a volume's planes that keep an accelerator busy
 
 
@@ -146,26 +142,12 @@ def fold_deep(
     Returns
     -------
     FoldedDeep
-        Its response is the light, standardised by the moments of all samples together, so that
-        colours keep their cast, times 50/127.5.
-
-    Notes
-    -----
-    The light's variance is what neighbouring pixels have in common: noise that is independent
-    from pixel to pixel does not count. It is taken for at least a hundredth of the whole, lest
-    an image of nothing but noise has what is left of that stretched to black and white.
+        Its response is the light, standardised as `napari_noiser.srm.standard` says.
     """
     first = FoldedFirst.of(weights["first_weight"], mean, covariance)
-    channels = len(first.centre)
-    blocks = covariance.reshape(channels, -1, channels, len(mean) // channels)
-    deviation = float(np.sqrt(np.einsum("cici->", blocks) / len(mean)))
-    own = [_in_plane(blocks[at, :, at]) for at in range(channels)]
-    shared = float(np.mean([_shared(each) for each in own]))
-    middle = float(first.centre.mean())
-    spread = float(np.square(first.centre - middle).mean())
-    light = float(np.sqrt(max(shared, _LEAST_LIGHT * deviation**2) + spread))
-    gain = _GAIN * deviation / light
-    offset = _GAIN * (first.centre - middle) / light
+    shown = Standard.of(mean, covariance, len(first.centre))
+    gain = first.scale / shown.unit
+    offset = (first.centre - shown.middle) / shown.unit
     kept = {name: each.to(device) for name, each in weights.items()}
     return FoldedDeep(
         first.centre,
@@ -178,30 +160,7 @@ def fold_deep(
             "last_bias": kept["last_bias"] * gain + torch.tensor(offset).to(device, torch.float32),
         },
         scales,
-        middle,
-        light / _GAIN,
-        float(np.mean([_noise(each) for each in own]) ** 0.5),
+        shown.middle,
+        shown.unit,
+        shown.noise,
     )
-
-
-def _in_plane(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the covariance of 3x3 patches, or of the middle planes of 3x3x3 patches."""
-    first = (len(covariance) - 9) // 2
-    return covariance[first : first + 9, first : first + 9]
-
-
-def _noise(covariance: NDArray[np.float64]) -> float:
-    """Return the variance of the noise, as second differences along both axes tell it.
-
-    As `napari_noiser.stack.noise.noise_variance` does, from the covariance of 3x3 patches.
-    """
-    kernel = np.outer((1, -2, 1), (1, -2, 1)).ravel()
-    return float(max(kernel @ covariance @ kernel, 0.0) / np.square(kernel).sum())
-
-
-def _shared(covariance: NDArray[np.float64]) -> float:
-    """Return the covariance of pixels that touch along an axis, from that of 3x3 patches."""
-    side = round(len(covariance) ** 0.5)
-    cells = np.arange(side * side).reshape(side, side)
-    pairs = [(cells[1:], cells[:-1]), (cells[:, 1:], cells[:, :-1])]
-    return float(np.mean([covariance[a.ravel(), b.ravel()].mean() for a, b in pairs]))

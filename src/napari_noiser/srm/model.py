@@ -87,6 +87,11 @@ class Model:
         return self.recipe.restores
 
     @property
+    def needs_camera(self) -> bool:
+        """False: it takes any noise as it is."""
+        return False
+
+    @property
     def halo(self) -> tuple[int, ...]:
         """How many voxels around a tile its rendering needs, along each axis.
 

@@ -13,7 +13,7 @@ from napari_noiser.stack.axes import Layout, Region
 from napari_noiser.stack.background import Ground, found_ground
 from napari_noiser.stack.sources import check_store
 from napari_noiser.stack.values import Background, Stack
-from napari_noiser.stack.work import Work
+from napari_noiser.stack.work import Work, check_cameras
 
 __all__ = [
     "Found",
@@ -70,6 +70,7 @@ def asked_cameras(work: Work) -> tuple[CameraNoise | str | None, ...]:
 def with_found(work: Work, found: Sequence[Found]) -> Work:
     """Return the same work with what was found of each channel."""
     cameras, grounds = (tuple(getattr(each, name) for each in found) for name in _FOUND)
+    check_cameras(work.method, cameras)
     return replace(work, cameras=cameras, grounds=grounds)
 
 

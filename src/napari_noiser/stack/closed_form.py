@@ -82,7 +82,7 @@ class BoxMean:
     ----------
     channels : int
         Samples, each of which is standardised for itself.
-    ndim, halo, voxel_bytes, restores
+    ndim, halo, voxel_bytes, restores, needs_camera
         As of any `napari_noiser.stack.work.Method`.
     """
 
@@ -91,6 +91,7 @@ class BoxMean:
     halo: tuple[int, ...] = (1, 1)
     voxel_bytes: int = 0
     restores: bool = False
+    needs_camera: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Return what it takes to make a result again."""

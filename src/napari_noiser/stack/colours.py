@@ -18,7 +18,7 @@ from torch import Tensor
 from napari_noiser.srm.patches import Halo, Scratch
 
 if TYPE_CHECKING:
-    from napari_noiser.stack.work import Folded, Method
+    from napari_noiser.stack.method import Folded, Method
 
 __all__ = ["SharedColours"]
 
@@ -57,6 +57,11 @@ class SharedColours:
     def restores(self) -> bool:
         """The method's own."""
         return self.method.restores
+
+    @property
+    def needs_camera(self) -> bool:
+        """The method's own."""
+        return self.method.needs_camera
 
     def describe(self) -> dict[str, Any]:
         """Return what the method says of itself; `Work.describe` says what becomes of colours."""

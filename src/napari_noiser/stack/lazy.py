@@ -19,17 +19,17 @@ import torch
 from numpy.typing import NDArray
 
 from napari_noiser.srm.device import best_device
-from napari_noiser.srm.model import Model
 from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.again import computed_again
 from napari_noiser.stack.axes import ImageIndex, Layout
 from napari_noiser.stack.calibration import asked_cameras, found_in, sampled_boxes, with_found
 from napari_noiser.stack.masks import place_mask
+from napari_noiser.stack.method import Method
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.render import Block, folding
 from napari_noiser.stack.steps import check_signal
 from napari_noiser.stack.values import Background, check_shape, is_dask
-from napari_noiser.stack.work import Method, Work, plan
+from napari_noiser.stack.work import Work, plan
 
 __all__ = ["LazyWork", "plan_lazily"]
 
@@ -103,7 +103,7 @@ class LazyWork:
 
 def plan_lazily(
     image: Any,
-    model: str | PathLike[str] | Model | Method = "noiser",
+    model: str | PathLike[str] | Method = "noiser",
     *,
     colours: str = "balanced",
     mask: Any = None,

@@ -20,11 +20,12 @@ from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.axes import ImageIndex, Layout, Region
 from napari_noiser.stack.conserving import given_back, without_edge
 from napari_noiser.stack.masks import Mask
+from napari_noiser.stack.method import Folded, Restoring
 from napari_noiser.stack.moments import PatchMoments, patch_moments
 from napari_noiser.stack.tiles import Tile, tile_count, tiles
 from napari_noiser.stack.tone import DARK, Tone
 from napari_noiser.stack.values import to_display, to_intensity
-from napari_noiser.stack.work import Folded, Restoring, Work
+from napari_noiser.stack.work import Work
 
 __all__ = ["Block", "Fold", "Response", "cut_out", "folding"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_noiser.srm.patches import Scratch
 from napari_noiser.stack.background import Ground
-from napari_noiser.stack.work import Folded
+from napari_noiser.stack.method import Folded
 
 __all__ = ["DARK", "Tone"]
 

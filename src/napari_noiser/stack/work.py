@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Protocol, get_args, runtime_checkable
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from torch import Tensor
 
 import napari_noiser
 from napari_noiser.camera.noise_model import CameraNoise
@@ -18,72 +17,20 @@ from napari_noiser.camera.repair import repair as repaired_outliers
 from napari_noiser.camera.telling import Camera, Cameras, each_camera, told_cameras
 from napari_noiser.checks import real, whole
 from napari_noiser.srm.device import best_device
-from napari_noiser.srm.model import Model, load_model
-from napari_noiser.srm.patches import Halo, Scratch
 from napari_noiser.stack.axes import Colours, ImageIndex, Layout, Region, Statistics
 from napari_noiser.stack.background import Ground
 from napari_noiser.stack.colours import SharedColours
 from napari_noiser.stack.conserving import reach_of
 from napari_noiser.stack.masks import Mask
+from napari_noiser.stack.method import Method
+from napari_noiser.stack.models import load_model
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.room import Room, default_memory
 from napari_noiser.stack.sources import share_values
 from napari_noiser.stack.tiles import default_side, tile_side
 from napari_noiser.stack.values import Background, Output, Stack, is_dask, output_type
 
-__all__ = ["Folded", "Method", "Restoring", "Work", "plan"]
-
-
-class Folded(Protocol):
-    """A method for one exposure: a plain map of tiles."""
-
-    @property
-    def centre(self) -> NDArray[np.float64]: ...
-    @property
-    def scale(self) -> float: ...
-    @property
-    def step(self) -> int: ...
-    def to(self, device: torch.device) -> Folded: ...
-    def __call__(
-        self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]
-    ) -> Tensor: ...
-
-
-@runtime_checkable
-class Restoring(Folded, Protocol):
-    """One whose response tells the light: ``middle + unit * response``, in the image's units.
-
-    `noise` is the standard deviation of what is not light, in the same units.
-    """
-
-    @property
-    def middle(self) -> float: ...
-    @property
-    def unit(self) -> float: ...
-    @property
-    def noise(self) -> float: ...
-
-
-class Method(Protocol):
-    """What can be rendered: anything that the moments of patches turn into a map of tiles."""
-
-    @property
-    def channels(self) -> int: ...
-    @property
-    def ndim(self) -> int: ...
-    @property
-    def halo(self) -> tuple[int, ...]: ...
-    @property
-    def voxel_bytes(self) -> int: ...
-    @property
-    def restores(self) -> bool: ...
-    def describe(self) -> dict[str, Any]: ...
-    def fold(
-        self,
-        mean: NDArray[np.float64],
-        covariance: NDArray[np.float64],
-        device: torch.device,
-    ) -> Folded: ...
+__all__ = ["Work", "check_cameras", "plan"]
 
 
 @dataclass(frozen=True)
@@ -220,7 +167,7 @@ class Work:
 
 def plan(
     image: ArrayLike,
-    model: str | PathLike[str] | Model | Method = "noiser",
+    model: str | PathLike[str] | Method = "noiser",
     *,
     axes: str | None = None,
     ndim: int = 2,
@@ -282,9 +229,7 @@ def plan(
     )
 
 
-def _find_method(
-    model: str | PathLike[str] | Model | Method, layout: Layout, colours: Colours
-) -> Method:
+def _find_method(model: str | PathLike[str] | Method, layout: Layout, colours: Colours) -> Method:
     """Return the method that a model, a name or a path stands for, if it fits the layout.
 
     Where colours are kept it is one of one channel, taken for each of the samples; and so is one
@@ -324,7 +269,17 @@ def _find_method(
 def _find_cameras(camera: Camera, layout: Layout, method: Method) -> Cameras | None:
     """Return the camera's noise for each channel, or None if it is to be estimated."""
     found = each_camera(camera, layout.dyes)
+    check_cameras(method, found)
     return (None,) * layout.dyes if found is None and not method.restores else found
+
+
+def check_cameras(method: Method, cameras: Cameras | None) -> None:
+    """Raise a `ValueError` if a method needs the noise of a camera that is not known."""
+    if method.needs_camera and cameras is not None and None in cameras:
+        raise ValueError(
+            "camera must be known for this model, and cannot be told from the image: its noise "
+            "does not grow with the light. Give camera=CameraNoise(gain, offset, read_noise)"
+        )
 
 
 def _switch(name: str, value: bool) -> bool:

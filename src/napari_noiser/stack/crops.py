@@ -1,0 +1,101 @@
+"""Random crops out of stacks of any size and kind: what each step of a fit sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_noiser.stack.axes import Layout
+from napari_noiser.stack.work import Work
+
+__all__ = ["Crops", "check_sizes"]
+
+_LEAST_SIDE = 64
+_LEAST_PIXELS = 2**16
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops of stacks, turned and mirrored; those of a step follow from its number alone.
+
+    Attributes
+    ----------
+    works : sequence of Work
+        One a stack, its cameras known. A larger stack is seen more often.
+    side : int
+        Pixels a side.
+    count : int
+        Crops a step.
+    seed : int
+        0 or more.
+    """
+
+    works: Sequence[Work]
+    side: int
+    count: int
+    seed: int
+
+    @classmethod
+    def of(cls, works: Sequence[Work], wanted: int, grid: int, count: int, seed: int) -> Crops:
+        """Return crops of a side, or smaller ones where an image is; whole periods of a grid."""
+        lengths = [length for work in works for length in work.stack.layout.image_shape[-2:]]
+        return cls(works, min(wanted, *lengths) // grid * grid, count, seed)
+
+    def __call__(self, number: int) -> Tensor:
+        """Return the crops of a step: (N, C, Y, X) or (N, C, 3, Y, X), stabilised, in float32."""
+        random = np.random.default_rng([self.seed, number])
+        crops = [self._crop(random) for _ in range(self.count)]
+        return torch.from_numpy(np.stack(crops))
+
+    def _crop(self, random: np.random.Generator) -> NDArray[np.float32]:
+        sizes = np.array([float(np.prod(work.stack.layout.shape)) for work in self.works])
+        at = int(random.choice(len(self.works), p=sizes / sizes.sum()))
+        work = self.works[at]
+        layout = work.stack.layout
+        outer = [layout.shape[layout.axes.index(letter)] for letter in layout.outer]
+        image = tuple(int(random.integers(length)) for length in outer)
+        box = tuple(self._box(layout.image_shape, random))
+        camera = work.camera(image)
+        values = work.stack.exact(work.read(image, box, camera), camera)
+        if not np.isfinite(values).all():
+            raise ValueError(f"images[{at}] must be finite throughout")
+        turned = np.rot90(values, int(random.integers(4)), (-2, -1))
+        mirrored = turned[..., ::-1] if random.integers(2) else turned
+        return np.ascontiguousarray(mirrored, np.float32)
+
+    def _box(self, shape: tuple[int, ...], random: np.random.Generator) -> Iterator[slice]:
+        sides = (*(3,) * (len(shape) - 2), self.side, self.side)
+        for length, side in zip(shape, sides, strict=True):
+            start = int(random.integers(length - side + 1))
+            yield slice(start, start + side)
+
+
+def check_sizes(layouts: Sequence[Layout]) -> None:
+    """Raise a `ValueError` if images are too small to fit a model to.
+
+    Each has 64 pixels a side at least, all together 65,536, and volumes have 3 planes.
+    """
+    for at, layout in enumerate(layouts):
+        *deep, height, width = layout.image_shape
+        if min(height, width) < _LEAST_SIDE:
+            raise ValueError(
+                f"images[{at}] has too few pixels: {_LEAST_SIDE} a side at least, "
+                f"got shape {layout.shape}"
+            )
+        if deep and deep[0] < 3:
+            raise ValueError(
+                f"images[{at}] must have 3 planes at least along {layout.spatial[0]} for "
+                f"ndim=3, got {deep[0]}"
+            )
+    pixels = sum(prod(layout.without_samples.shape) for layout in layouts)
+    if pixels < _LEAST_PIXELS:
+        raise ValueError(
+            f"images have too few pixels: {_LEAST_PIXELS} in all at least, got {pixels}; "
+            "of fewer, the network learns the noise by heart"
+        )

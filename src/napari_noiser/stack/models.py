@@ -1,0 +1,48 @@
+"""Any model by its name or its file, whatever method it is of."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+
+from napari_noiser.irle.model import BlindSpotModel, is_blind_spot, load_blind_spot
+from napari_noiser.srm.model import Model
+from napari_noiser.srm.model import load_model as load_srm
+
+__all__ = ["load_model"]
+
+
+def load_model(
+    name_or_path: str | PathLike[str], *, channels: int = 1, ndim: int = 2
+) -> Model | BlindSpotModel:
+    """Load a bundled model by name, or a model file of any method.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        "noiser", "noiser-es", "noiser-var3", "structured" or "structured-tiny", or a .safetensors
+        file that a model's `save` wrote.
+    channels, ndim : int
+        Which of the bundled forms to take: 1 or 3 channels in 2-D, 1 channel in 3-D; of
+        the last two 1 channel in 2-D, for colours as well. A file says so itself.
+
+    Returns
+    -------
+    Model or BlindSpotModel
+        Ready for `enhance`.
+
+    Raises
+    ------
+    ValueError
+        If nothing of that name is bundled in that form, or the file is corrupt or not a model
+        of napari-noiser.
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> load_model("noiser", channels=3).recipe.iterations
+    2000
+    """
+    if isinstance(name_or_path, (str, PathLike)) and is_blind_spot(fspath(name_or_path)):
+        return load_blind_spot(name_or_path)
+    return load_srm(name_or_path, channels=channels, ndim=ndim)

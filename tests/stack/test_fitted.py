@@ -1,0 +1,210 @@
+"""A model fitted to someone's own stacks takes their noise off, of any kind of array."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from alike import assert_alike
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scenes import NOISE, QUICK, counts, light, untrained
+from skimage.io import imread
+
+from napari_noiser import BlindSpotModel, CameraNoise, enhance, fit, fit_steps, load_model
+from napari_noiser.stack.calibration import calibrated
+from napari_noiser.stack.live import live_image
+from napari_noiser.stack.steps import measure_steps
+from napari_noiser.stack.work import plan
+
+LIGHT: dict[str, Any] = {"output": "intensity", "device": "cpu"}
+DATA = os.environ.get("NAPARI_NOISER_DATA")
+
+
+def rms(values: NDArray[Any]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+@pytest.fixture(scope="module")
+def image() -> NDArray[np.float64]:
+    return counts(light())
+
+
+@pytest.fixture(scope="module")
+def fitted(image: NDArray[Any]) -> BlindSpotModel:
+    recipe = replace(QUICK, iterations=150, spacing=2, width=12)
+    return fit(image, recipe, device="cpu")
+
+
+def test_noise_is_taken_off(image: NDArray[Any], fitted: BlindSpotModel) -> None:
+    truth = NOISE.gain * light() + NOISE.offset
+    found = enhance(image, fitted, **LIGHT)
+    assert found.dtype == np.float32
+    assert rms(found - truth) < 0.35 * rms(image - truth)
+
+
+def test_another_image_of_the_same_camera_is_denoised_too(fitted: BlindSpotModel) -> None:
+    truth = NOISE.gain * light(seed=9) + NOISE.offset
+    image = counts(light(seed=9), seed=10)
+    assert rms(enhance(image, fitted, **LIGHT) - truth) < 0.4 * rms(image - truth)
+
+
+def test_a_display_is_made_of_the_light(image: NDArray[Any], fitted: BlindSpotModel) -> None:
+    shown, found = enhance(image, fitted, device="cpu"), enhance(image, fitted, **LIGHT)
+    assert 0 <= shown.min() < 0.3 < 0.7 < shown.max() <= 1
+    brighter = found.ravel()[np.argsort(shown.ravel())]
+    assert (np.diff(brighter) >= -1e-3).all()
+
+
+def test_light_has_no_bias_at_few_photons() -> None:
+    camera = CameraNoise(3.0, 50.0)
+    image = counts(light() / 10, noise=camera)
+    recipe = replace(QUICK, iterations=100, spacing=2)
+    model = fit(image, recipe, camera=camera, device="cpu")
+    found = enhance(image, model, camera=camera, **LIGHT)
+    assert found.mean() - 50 == pytest.approx(image.mean() - 50, rel=0.05)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    shape=st.tuples(st.integers(5, 150), st.integers(5, 150)),
+    tile=st.integers(20, 160),
+    spacing=st.sampled_from([2, 3, 4]),
+)
+def test_tiles_equal_the_whole(shape: tuple[int, int], tile: int, spacing: int) -> None:
+    model = untrained(spacing=spacing, scales=(8,), gain="light")
+    image = counts(np.random.default_rng(2).uniform(0, 30, shape))
+    whole = enhance(image, model, camera=NOISE, tile=1000, **LIGHT)
+    assert_alike(enhance(image, model, camera=NOISE, tile=tile, **LIGHT), whole)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_chunks_and_blocks_and_views_equal_the_whole(ndim: int) -> None:
+    model = untrained(ndim=ndim, spacing=2, scales=(8,), gain="light")
+    image = counts(np.random.default_rng(2).uniform(0, 30, (4, 140, 120)))
+    options: dict[str, Any] = {"camera": NOISE, "ndim": ndim, **LIGHT}
+    whole = enhance(image, model, **options)
+    stored, out = zarr.array(image, chunks=(2, 50, 40)), np.zeros(image.shape, "float32")
+    enhance(stored, model, out=out, memory_limit=3_000_000, **options)
+    assert_alike(out, whole)
+    lazy = enhance(da.from_array(image, chunks=(2, 70, 65)), model, **options)
+    assert_alike(lazy.compute(scheduler="sync"), whole)
+    work = calibrated(plan(image, model, **options))
+    steps = measure_steps(work)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            view = live_image(work, end.value)
+            break
+    assert_alike(np.asarray(view[1, 30:60, 20:50]), whole[1, 30:60, 20:50])
+
+
+def test_colours_are_fitted_together() -> None:
+    image = np.stack([counts(light(), seed) for seed in (1, 2, 3)], axis=-1)
+    model = fit(image, QUICK, axes="YXS", device="cpu")
+    assert model.channels == 3
+    assert enhance(image, model, axes="YXS", **LIGHT).shape == image.shape
+    with pytest.raises(ValueError, match="model sees 3 samples"):
+        enhance(image[..., 0], model)
+
+
+def test_a_model_of_one_channel_takes_each_colour(fitted: BlindSpotModel) -> None:
+    image = np.stack([counts(light(), seed) for seed in (1, 2, 3)], axis=-1)
+    options: dict[str, Any] = {"camera": NOISE, **LIGHT}
+    found = enhance(image, fitted, axes="YXS", **options)
+    assert_alike(found[..., 1], enhance(image[..., 1], fitted, **options))
+
+
+def test_dyes_and_several_stacks_are_fitted_to(image: NDArray[Any]) -> None:
+    stacks = [np.stack([image[:100], 2 * image[100:200]]), np.stack([image[:90, :80]] * 2)]
+    model = fit(stacks, QUICK, axes="CYX", device="cpu")
+    assert model.channels == 1
+    assert enhance(stacks[0], model, axes="CYX", **LIGHT).shape == (2, 100, 256)
+
+
+class Slices:
+    """An array that can only be sliced, and remembers how much was ever read at once."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array, self.shape, self.dtype, self.most = array, array.shape, array.dtype, 0
+
+    def __getitem__(self, window: Any) -> Any:
+        self.most = max(self.most, self.array[window].size)
+        return self.array[window]
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_large_arrays_are_never_read_whole(ndim: int) -> None:
+    stack = Slices(counts(light((3, 1100, 1500))))
+    fit(stack, QUICK, ndim=ndim, device="cpu")  # type: ignore[arg-type]
+    assert stack.most <= 1024 * 1024
+
+
+def test_a_fitted_model_survives_its_file(
+    tmp_path: Path, fitted: BlindSpotModel, image: NDArray[Any]
+) -> None:
+    path = fitted.save(tmp_path / "mine")
+    again = load_model(path)
+    assert again.describe() == fitted.describe()
+    np.testing.assert_array_equal(*(enhance(image, m, **LIGHT) for m in (fitted, path)))
+
+
+GOOD = counts(light())
+BAD = GOOD.copy()
+BAD[100:, 100:] = np.nan
+FADING = np.random.default_rng(0).normal(np.arange(256.0), np.linspace(9, 1, 256), (256, 256))
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "message"),
+    [
+        ([], {}, "images must be an array, or a sequence of at least one"),
+        ("dim.tif", {}, "images must be an array"),
+        ([GOOD, GOOD[:60]], {}, r"images\[1\] has too few pixels: 64 a side"),
+        (GOOD[:100, :100], {}, "images have too few pixels: 65536"),
+        ([GOOD, BAD], {"camera": NOISE}, r"images\[1\] must be finite"),
+        (np.full((256, 256), 7), {"camera": NOISE}, "images are constant"),
+        (GOOD[None], {"ndim": 3}, "must have 3 planes at least along Z"),
+        (GOOD, {"camera": None}, "camera must be known"),
+        (FADING, {}, "camera must be known"),
+        ([GOOD, GOOD[..., None].repeat(3, -1)], {"axes": "YX"}, "axes"),
+    ],
+)
+def test_what_cannot_be_fitted_to_is_refused_at_once(
+    images: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit_steps(images, QUICK, device="cpu", **options)
+
+
+def test_noise_of_one_variance_is_denoised_when_it_is_given() -> None:
+    """A camera of many electrons a count is one whose noise does not depend on the light."""
+    truth = light()
+    image = truth + np.random.default_rng(0).normal(0, 5, truth.shape)
+    flat = CameraNoise(1e-3, 0.0, 5e3)
+    recipe = replace(QUICK, iterations=100, spacing=2)
+    model = fit(image, recipe, camera=flat, device="cpu")
+    assert rms(enhance(image, model, camera=flat, **LIGHT) - truth) < 0.4 * 5
+    with pytest.raises(ValueError, match="camera must be known"):
+        enhance(FADING, model, **LIGHT)
+
+
+@pytest.mark.skipif(not DATA, reason="NAPARI_NOISER_DATA does not name the folder of test images")
+def test_a_real_frame_loses_most_of_its_noise() -> None:
+    folder = Path(str(DATA)) / "w2s"
+    frame, truth = (imread(folder / kind / "040_0.tif") for kind in ("avg1", "avg400"))
+    recipe = replace(QUICK, iterations=120, width=12, scales=(16,))
+    found = enhance(frame, fit(frame, recipe, device="cpu"), **LIGHT)
+
+    def left(values: NDArray[Any]) -> float:
+        return 1 - float(np.corrcoef(values.ravel(), truth.ravel())[0, 1]) ** 2
+
+    assert left(found) < 0.4 * left(frame)
