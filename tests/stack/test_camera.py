@@ -248,12 +248,13 @@ def test_conserving_tiles_equal_the_whole(
 
 
 def test_conserving_chunks_and_blocks_equal_the_whole(model: Model) -> None:
-    image, options = counts(3, 83, 71), {"camera": CAMERA, "conserve": 1.5, **LIGHT}
+    image, options = counts(2, 143, 131), {"camera": CAMERA, "conserve": 1.5, **LIGHT}
     whole = enhance(image, model, **options)
     stored = zarr.array(image, chunks=(1, 25, 17))
     found = enhance(stored, model, memory_limit=60_000, **options)
     np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-3)
-    lazy = enhance(da.from_array(image, chunks=(1, 40, 35)), model, **options)
+    lazy = enhance(da.from_array(image, chunks=(1, 72, 66)), model, **options)
+    assert lazy.numblocks == (2, 2, 2)
     np.testing.assert_allclose(lazy.compute(), whole, rtol=1e-5, atol=1e-3)
 
 

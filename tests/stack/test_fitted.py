@@ -208,3 +208,65 @@ def test_a_real_frame_loses_most_of_its_noise() -> None:
         return 1 - float(np.corrcoef(values.ravel(), truth.ravel())[0, 1]) ** 2
 
     assert left(found) < 0.4 * left(frame)
+
+
+def gains(shape: tuple[int, ...]) -> NDArray[Any]:
+    return 1 / np.linspace(0.2, 1, shape[-1]) * np.ones(shape)
+
+
+def test_a_given_gain_map_is_used_and_must_be_given_again(image: NDArray[Any]) -> None:
+    gain, recipe = gains(image.shape), replace(QUICK, iterations=20, gain="given")
+    model = fit([image, image[:100]], recipe, gain=[gain, gain[:100]], device="cpu")
+    with pytest.raises(ValueError, match="gain must be given"):
+        enhance(image, model, **LIGHT)
+    found = enhance(image, model, gain=gain, **LIGHT)
+    other = enhance(image, model, gain=gain[:, ::-1], **LIGHT)
+    assert np.abs(found - other).max() > 0.01
+    assert_alike(enhance(image, model, gain=gain[0][None].repeat(256, 0), **LIGHT), found)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_gain_map_comes_in_tiles_chunks_blocks_and_views(ndim: int) -> None:
+    model = untrained(ndim=ndim, spacing=2, scales=(8,))
+    image = counts(np.random.default_rng(2).uniform(0, 30, (4, 140, 120)))
+    gain = gains(image.shape) * np.arange(1, 5)[:, None, None]
+    options: dict[str, Any] = {"camera": NOISE, "ndim": ndim, **LIGHT}
+    whole = enhance(image, model, gain=gain, **options)
+    assert_alike(enhance(image, model, gain=gain, tile=40, **options), whole)
+    stored, out = zarr.array(image, chunks=(2, 50, 40)), np.zeros(image.shape, "float32")
+    lazily = zarr.array(gain, chunks=(1, 140, 33))
+    enhance(stored, model, gain=lazily, out=out, memory_limit=3_000_000, **options)
+    assert_alike(out, whole)
+    chunked = da.from_array(image, chunks=(2, 70, 65))
+    for beside in (gain, da.from_array(gain, chunks=(4, 35, 120))):
+        assert_alike(enhance(chunked, model, gain=beside, **options).compute(), whole)
+    plain = enhance(image[1], model, gain=gain[1], **{**options, "ndim": 2}) if ndim == 2 else None
+    if plain is not None:
+        assert_alike(plain, whole[1])
+
+
+def test_a_gain_map_serves_each_colour() -> None:
+    model = untrained(spacing=2, scales=())
+    image = np.stack([counts(light((90, 80)), seed) for seed in (1, 2, 3)], axis=-1)
+    options: dict[str, Any] = {"camera": NOISE, "gain": gains((90, 80)), **LIGHT}
+    lazy = da.from_array(image, chunks=(50, 80, 3))
+    found = enhance(image, model, axes="YXS", **options)
+    assert_alike(enhance(lazy, model, axes="YXS", **options).compute(), found)
+    assert_alike(found[..., 1], enhance(image[..., 1], model, **options))
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "message"),
+    [
+        (np.ones((9, 9)), ValueError, "gain must have the image's shape"),
+        (np.zeros((256, 256)), ValueError, "gain must be finite and above 0"),
+        (np.ones((256, 256), bool), TypeError, "gain must hold integers or floats"),
+        ([], ValueError, "gain must be an array, or a sequence"),
+        ([np.ones((256, 256))] * 2, ValueError, "gain must be one map an image, 1; got 2"),
+    ],
+)
+def test_gain_maps_that_cannot_be(gain: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        fit_steps(GOOD, replace(QUICK, gain="given"), gain=gain, device="cpu")
+    with pytest.raises(ValueError, match="gain takes a model that was fitted"):
+        enhance(GOOD, "structured", gain=np.ones((256, 256)))

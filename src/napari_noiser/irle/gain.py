@@ -5,11 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["BLOCK", "low_passed_log_gain"]
+from napari_noiser.irle.recipe import BLOCK
 
-BLOCK = 16
-"""Pixels a side. One number for 256 of them: a smoother map of as many numbers as pixels lets a
-network take the low-pass back and see the very pixel that it must not see."""
+__all__ = ["low_passed_log_gain"]
 
 _LEAST = 0.1  # electrons
 

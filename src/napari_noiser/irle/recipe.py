@@ -8,13 +8,16 @@ from math import lcm
 from typing import Any, Literal, get_args
 
 from napari_noiser.checks import real, whole
-from napari_noiser.irle.gain import BLOCK
 
-__all__ = ["BlindSpotRecipe", "GainSource"]
+__all__ = ["BLOCK", "BlindSpotRecipe", "GainSource"]
 
 GainSource = Literal["light", "given", "none"]
 """Where a gain map comes from: the image's own light in blocks of 16 x 16 pixels, someone who
 knows it, or nowhere: nothing is modulated."""
+
+BLOCK = 16
+"""Pixels a side. One number for 256 of them: a smoother map of as many numbers as pixels lets a
+network take the low-pass back and see the very pixel that it must not see."""
 
 _LARGEST_GRID = 64  # the least side of an image: a crop holds one period of the grid at least
 

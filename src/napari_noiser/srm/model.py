@@ -92,6 +92,11 @@ class Model:
         return False
 
     @property
+    def gain_given(self) -> bool:
+        """False: no gain map has to come with an image."""
+        return False
+
+    @property
     def halo(self) -> tuple[int, ...]:
         """How many voxels around a tile its rendering needs, along each axis.
 

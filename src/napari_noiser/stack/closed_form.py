@@ -82,7 +82,7 @@ class BoxMean:
     ----------
     channels : int
         Samples, each of which is standardised for itself.
-    ndim, halo, voxel_bytes, restores, needs_camera
+    ndim, halo, voxel_bytes, restores, needs_camera, gain_given
         As of any `napari_noiser.stack.work.Method`.
     """
 
@@ -92,6 +92,7 @@ class BoxMean:
     voxel_bytes: int = 0
     restores: bool = False
     needs_camera: bool = False
+    gain_given: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Return what it takes to make a result again."""

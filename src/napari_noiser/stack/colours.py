@@ -63,6 +63,11 @@ class SharedColours:
         """The method's own."""
         return self.method.needs_camera
 
+    @property
+    def gain_given(self) -> bool:
+        """The method's own."""
+        return self.method.gain_given
+
     def describe(self) -> dict[str, Any]:
         """Return what the method says of itself; `Work.describe` says what becomes of colours."""
         return self.method.describe()
@@ -132,5 +137,7 @@ class FoldedColours:
         self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]
     ) -> Tensor:
         """Return the response before tanh of each sample of a tile, its halo taken off."""
+        gain = tile[:, self.channels :]
         samples = (tile[:, at : at + 1] for at in range(self.channels))
-        return torch.cat([self.method(each, halo, scratch, corner) for each in samples], dim=1)
+        tiles = (torch.cat([each, gain], dim=1) if gain.numel() else each for each in samples)
+        return torch.cat([self.method(each, halo, scratch, corner) for each in tiles], dim=1)

@@ -48,7 +48,10 @@ class Crops:
         return cls(works, min(wanted, *lengths) // grid * grid, count, seed)
 
     def __call__(self, number: int) -> Tensor:
-        """Return the crops of a step: (N, C, Y, X) or (N, C, 3, Y, X), stabilised, in float32."""
+        """Return the crops of a step: (N, C, Y, X) or (N, C, 3, Y, X), stabilised, in float32.
+
+        With gain maps, their logarithm is one channel more.
+        """
         random = np.random.default_rng([self.seed, number])
         crops = [self._crop(random) for _ in range(self.count)]
         return torch.from_numpy(np.stack(crops))
@@ -65,6 +68,8 @@ class Crops:
         values = work.stack.exact(work.read(image, box, camera), camera)
         if not np.isfinite(values).all():
             raise ValueError(f"images[{at}] must be finite throughout")
+        if work.gain is not None:
+            values = np.concatenate([values, work.gain.in_image(image, box)])
         turned = np.rot90(values, int(random.integers(4)), (-2, -1))
         mirrored = turned[..., ::-1] if random.integers(2) else turned
         return np.ascontiguousarray(mirrored, np.float32)

@@ -30,6 +30,7 @@ def enhance(
     colours: Colours = "balanced",
     statistics: Statistics = "stack",
     mask: ArrayLike | None = None,
+    gain: ArrayLike | None = None,
     camera: Camera = "auto",
     repair: bool = True,
     max_change: float | None = None,
@@ -82,6 +83,9 @@ def enhance(
     mask : array of bool or integers, optional
         Which pixels (not 0) set the exposure, by the patches centred on them; all are rendered.
         The image's shape without S, its trailing axes, or the shape of one plane (volume).
+    gain : array, optional
+        For a model that was fitted to images with their gain maps (`fit`): the image's, above 0,
+        of a shape as a mask's.
     camera : CameraNoise, sequence of CameraNoise, "auto" or None
         The noise of the camera: values are then stabilised before all else (the generalised
         Anscombe transform; an intensity is taken back without bias), so that the same model
@@ -193,6 +197,7 @@ def enhance(
         "colours": colours,
         "statistics": statistics,
         "mask": mask,
+        "gain": gain,
         "camera": camera,
         "repair": repair,
         "max_change": max_change,

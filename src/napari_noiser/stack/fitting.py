@@ -26,6 +26,7 @@ def fit(
     *,
     axes: str | None = None,
     ndim: int = 2,
+    gain: Any = None,
     camera: Camera = "auto",
     repair: bool = True,
     device: str = "auto",
@@ -50,6 +51,11 @@ def fit(
         As in `enhance`, of all images. Dyes (C) count as images of their own.
     ndim : int
         2 for planes alone; 3 for planes between their neighbours in z, or in time without a z.
+    gain : array, or sequence of array, optional
+        If the recipe's gain is "given": one map an image, above 0, of its shape without S, its
+        trailing axes, or one plane's or volume's. How much each pixel would be amplified: by a
+        flat-field, an illumination, a stretch; the images are those before. A map that changes
+        from pixel to pixel with the image's own noise leaks it past the blind spot.
     camera, repair : see `enhance`
         The camera's noise has to be known, or to be told from the images.
     device : str
@@ -95,6 +101,7 @@ def fit(
         recipe,
         axes=axes,
         ndim=ndim,
+        gain=gain,
         camera=camera,
         repair=repair,
         device=device,
@@ -110,6 +117,7 @@ def fit_steps(
     *,
     axes: str | None = None,
     ndim: int = 2,
+    gain: Any = None,
     camera: Camera = "auto",
     repair: bool = True,
     device: str = "auto",
@@ -123,7 +131,7 @@ def fit_steps(
 
     Parameters
     ----------
-    images, recipe, axes, ndim, camera, repair, device, seed, resume : see `fit`
+    images, recipe, axes, ndim, gain, camera, repair, device, seed, resume : see `fit`
         What to fit, to what, and where.
 
     Yields
@@ -141,25 +149,31 @@ def fit_steps(
     ValueError, TypeError
         As in `fit`.
     """
-    stacks = _as_sequence(images)
+    stacks = _as_sequence("images", images)
+    gains = [None] * len(stacks) if gain is None else _as_sequence("gain", gain)
+    if len(gains) != len(stacks):
+        raise ValueError(f"gain must be one map an image, {len(stacks)}; got {len(gains)}")
     layouts = [Stack.of(each, axes, ndim).layout for each in stacks]
     check_sizes(layouts)
     channels = _channels(layouts)
     blank = unfitted(recipe, channels, ndim, seed)
     options: dict[str, Any] = {"axes": axes, "ndim": ndim, "camera": camera, "repair": repair}
-    works = [calibrated(plan(each, blank, device="cpu", **options)) for each in stacks]
+    works = [
+        calibrated(plan(image, blank, gain=each, device="cpu", **options))
+        for image, each in zip(stacks, gains, strict=True)
+    ]
     recipe = blank.recipe
     draw = Crops.of(works, recipe.crop, recipe.grid, recipe.batch, blank.seed)
     form: dict[str, Any] = {"channels": channels, "ndim": ndim, "seed": seed, "device": device}
     return fit_blind_spot_steps(draw, recipe=recipe, resume=resume, **form)
 
 
-def _as_sequence(images: Any) -> list[Any]:
-    if hasattr(images, "shape"):
-        return [images]
-    if not isinstance(images, Sequence) or isinstance(images, str) or not len(images):
-        raise ValueError(f"images must be an array, or a sequence of at least one, got {images!r}")
-    return list(images)
+def _as_sequence(name: str, arrays: Any) -> list[Any]:
+    if hasattr(arrays, "shape"):
+        return [arrays]
+    if not isinstance(arrays, Sequence) or isinstance(arrays, str) or not len(arrays):
+        raise ValueError(f"{name} must be an array, or a sequence of at least one, got {arrays!r}")
+    return list(arrays)
 
 
 def _channels(layouts: Sequence[Layout]) -> int:

@@ -7,7 +7,7 @@ two things: its neighbours' edges are there to be read, and its exposure comes f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from os import PathLike
 from typing import Any
@@ -19,11 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from napari_noiser.srm.device import best_device
-from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.again import computed_again
 from napari_noiser.stack.axes import ImageIndex, Layout
 from napari_noiser.stack.calibration import asked_cameras, found_in, sampled_boxes, with_found
-from napari_noiser.stack.masks import place_mask
+from napari_noiser.stack.lazy_beside import gain_blocks, inner_shape, mask_blocks, mask_of_block
 from napari_noiser.stack.method import Method
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.render import Block, folding
@@ -57,8 +56,10 @@ class LazyWork:
         The method, once for all blocks.
     options : mapping
         What each block is planned with.
-    mask : dask array, optional
-        As it was given, if it was one.
+    gain : dask array, optional
+        The gain map in the image's blocks, if there is one.
+    beside : mapping
+        Masks and gain maps that are dask arrays, by their keyword.
     """
 
     work: Work
@@ -68,7 +69,8 @@ class LazyWork:
     moments: Any
     method: Any
     options: Mapping[str, Any]
-    mask: Any = None
+    gain: Any = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
     def measured(self) -> LazyWork:
         """Measure the image now, so that what is computed later is rendering alone."""
@@ -84,6 +86,7 @@ class LazyWork:
             self.moments,
             self.found,
             self.zero,
+            None if self.gain is None else _with_edges(self.gain, reach),
             method=self.method,
             starts=_starts(self.image),
             options=self.options,
@@ -98,7 +101,7 @@ class LazyWork:
         The device is the one asked for, which may be "auto", and a dask mask its name.
         """
         found = {**self.work.describe(), "device": str(self.options["device"])}
-        return found if self.mask is None else {**found, "mask": self.mask.name}
+        return {**found, **{name: array.name for name, array in self.beside.items()}}
 
 
 def plan_lazily(
@@ -107,6 +110,7 @@ def plan_lazily(
     *,
     colours: str = "balanced",
     mask: Any = None,
+    gain: Any = None,
     device: Any = "auto",
     progress: Any = False,
     **options: Any,
@@ -117,8 +121,8 @@ def plan_lazily(
     ----------
     image : dask array
         Of known shape.
-    model, colours, mask, device : see `napari_noiser.enhance`
-        The mask may be a dask array as well; others are part of the graph.
+    model, colours, mask, gain, device : see `napari_noiser.enhance`
+        The mask and the gain map may be dask arrays as well; others are part of the graph.
     progress : False
         It is dask's own affair.
     **options
@@ -138,21 +142,26 @@ def plan_lazily(
     # plan() looks at shape and dtype only, but for the zero of 64-bit integers: here it is 0.
     nothing = np.broadcast_to(np.zeros((), image.dtype), image.shape)
     masked = None if is_dask(mask) else mask
-    work = plan(nothing, model, colours=colours, mask=masked, device="cpu", **options)
+    work = plan(nothing, model, colours=colours, mask=masked, gain=gain, device="cpu", **options)
     layout = work.stack.layout
     image = image.rechunk(_chunks(image, layout, work.reach(work.halo)))
     zero = None
     if image.dtype.kind in "ui" and image.dtype.itemsize == 8:
         zero = image[(slice(0, 1),) * image.ndim]
-    blocks = None if mask is None else _blocks_of_mask(mask, image, layout)
+    blocks = None if mask is None else mask_blocks(mask, image, layout)
     options = {**options, "device": device}
+    if work.gain is not None:
+        options["gain"] = np.ones(())  # for planning a block: its part of the map comes with it
     method = dask.delayed(work.method, pure=True, traverse=False)
     found = None
     if work.cameras is None or work.background == "dark":
         found = _found(work, image)
     moments = _moments(work, image, blocks, found, zero, method, options)
-    named = mask if is_dask(mask) else None
-    return LazyWork(work, image, zero, found, moments, method, options, named)
+    gains = None if work.gain is None else gain_blocks(work.gain, image, layout)
+    beside = {n: each for n, each in (("mask", mask), ("gain", gain)) if is_dask(each)}
+    if "gain" in beside:
+        work = replace(work, gain=None)  # whose values nobody is to look at here
+    return LazyWork(work, image, zero, found, moments, method, options, gains, beside)
 
 
 def _check(image: Any, device: Any, progress: Any) -> None:
@@ -224,20 +233,6 @@ def _with_edges(image: Any, reach: tuple[int, ...]) -> Any:
     return da.overlap.overlap(image, depth=depth, boundary="none", allow_rechunk=False)
 
 
-def _blocks_of_mask(mask: Any, image: Any, layout: Layout) -> Any:
-    """Return a mask with the image's axes and blocks, of length 1 where it is to be repeated."""
-    # Another lazy array stays where it is as well, and is read in its own chunks.
-    array = mask if is_dask(mask) else da.asarray(mask)
-    placed = place_mask(array, layout) != 0
-    whole = placed[tuple(None if letter == "S" else slice(None) for letter in layout.axes)]
-    return whole.rechunk(
-        tuple(
-            each if length > 1 else 1
-            for each, length in zip(image.chunks, whole.shape, strict=True)
-        )
-    )
-
-
 def _moments(
     work: Work,
     image: Any,
@@ -294,9 +289,9 @@ def _measure_block(
     part = _part(work, (1,) * work.stack.layout.ndim, block_id, starts)
     layout = part.work.stack.layout
     if mask is not None:
-        mask = _mask_of_part(mask, layout, part.margin)
+        mask = mask_of_block(mask, layout, part.margin)
     # Each image for itself: what is shared is summed as a tree.
-    alone = replace(part, work=replace(part.work, statistics="plane"), mask=mask)
+    alone = replace(part, work=replace(part.work, statistics="plane"), beside=mask)
     total = dict.fromkeys(layout.images(), part.work.no_moments)
     for image, moments in alone.measure():
         total[image] += moments
@@ -310,6 +305,7 @@ def _render_block(
     moments: NDArray[Any],
     found: NDArray[Any] | None,
     zero: NDArray[Any] | None,
+    gain: NDArray[Any] | None,
     *,
     block_id: tuple[int, ...],
     method: Method,
@@ -318,13 +314,16 @@ def _render_block(
 ) -> NDArray[Any]:
     """Return a block enhanced, without its edges."""
     work = _part_of_work(block, found, zero, method, options)
-    part, layout = _part(work, method.halo, block_id, starts), work.stack.layout
+    part, layout = _part(work, work.halo, block_id, starts), work.stack.layout
+    if gain is not None:
+        samples = layout.axes.index("S") if "S" in layout.axes else None
+        part = replace(part, beside=gain if samples is None else gain.squeeze(samples))
     each = np.broadcast_to(moments, [n if a in layout.outer else 1 for a, n in _lengths(layout)])
     exposures: dict[ImageIndex, PatchMoments] = {
         work.exposure(image): found
         for image, found in zip(layout.images(), each.flat, strict=True)
     }
-    result = np.empty(_inner_shape(layout, part.margin), work.dtype)
+    result = np.empty(inner_shape(layout, part.margin), work.dtype)
     for _ in part.render(folding(work, exposures), result):
         pass
     return result
@@ -365,19 +364,3 @@ def _starts(image: Any) -> Starts:
 
 def _lengths(layout: Layout) -> Iterator[tuple[str, int]]:
     return zip(layout.axes, layout.shape, strict=True)
-
-
-def _inner_shape(layout: Layout, margin: Halo) -> list[int]:
-    """Return the shape of a block without its neighbours' edges."""
-    edges = {letter: sum(sides) for letter, sides in zip(layout.spatial, margin, strict=True)}
-    return [length - edges.get(letter, 0) for letter, length in _lengths(layout)]
-
-
-def _mask_of_part(mask: NDArray[np.bool_], layout: Layout, margin: Halo) -> NDArray[np.bool_]:
-    """Return a mask as `Work` takes it, repeated and with room for the neighbours' edges."""
-    sides = dict(zip(layout.spatial, margin, strict=True))
-    whole = layout.without_samples
-    if "S" in layout.axes:
-        mask = mask.squeeze(layout.axes.index("S"))
-    here = np.broadcast_to(mask, _inner_shape(whole, margin))
-    return np.pad(here, [sides.get(letter, (0, 0)) for letter in whole.axes])

@@ -81,7 +81,7 @@ class Responses:
         work = replace(self._work, side=_flat_side(self._work, place))
         with self._lock:
             values = np.asarray(work.stack.array[read])
-            for responses in cut_out(work, values, read, place).respond(self._folded):
+            for responses in cut_out(work, values, read, place, work.gain).respond(self._folded):
                 yield from responses
 
 

@@ -18,8 +18,9 @@ from napari_noiser.camera.anscombe import unstabilise
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.srm.patches import Halo
 from napari_noiser.stack.axes import ImageIndex, Layout, Region
+from napari_noiser.stack.beside import Beside
 from napari_noiser.stack.conserving import given_back, without_edge
-from napari_noiser.stack.masks import Mask
+from napari_noiser.stack.gain_map import log_gain
 from napari_noiser.stack.method import Folded, Restoring
 from napari_noiser.stack.moments import PatchMoments, patch_moments
 from napari_noiser.stack.tiles import Tile, tile_count, tiles
@@ -117,15 +118,16 @@ class Block:
         Which of the larger array's images its first image is.
     corner : tuple of int
         Where in the larger array's images the part lies, along each spatial axis.
-    mask : array, optional
-        That of the part, without S: not 0 where a pixel is to be measured.
+    beside : array, optional
+        What lies beside the part, without S: when it is measured the mask, not 0 where a pixel is
+        to be; when it is rendered the gain map, if there is one.
     """
 
     work: Work
     margin: Halo
     first: ImageIndex
     corner: tuple[int, ...]
-    mask: NDArray[Any] | None = None
+    beside: NDArray[Any] | None = None
 
     @property
     def tile_count(self) -> int:
@@ -202,7 +204,7 @@ class Block:
 
 
 def cut_out(
-    work: Work, values: NDArray[Any], box: Region, place: Region, mask: Mask | None = None
+    work: Work, values: NDArray[Any], box: Region, place: Region, beside: Beside | None = None
 ) -> Block:
     """Return a block of the stack that some work is about.
 
@@ -216,8 +218,8 @@ def cut_out(
         What was read.
     place : Region
         The same without the neighbours' edges.
-    mask : Mask, optional
-        To measure with: it is read here.
+    beside : Beside, optional
+        The mask to measure with, or the gain map to render with: it is read here.
     """
     layout = work.stack.layout
     here = dict(zip(layout.axes, zip(box, place, strict=True), strict=True))
@@ -230,7 +232,7 @@ def cut_out(
         ),
         tuple(here[letter][1].start for letter in layout.outer),
         tuple(here[letter][0].start for letter in layout.spatial),
-        None if mask is None else mask.read(tuple(here[a][0] for a in mask.layout.axes)),
+        None if beside is None else beside.read(tuple(here[a][0] for a in beside.layout.axes)),
     )
 
 
@@ -251,7 +253,7 @@ def folding(work: Work, moments: Mapping[ImageIndex, PatchMoments]) -> Fold:
 
 def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
     """Return the moments of the patches centred in a tile, read with a halo of 1."""
-    work, mask, camera = block.work, block.mask, block.camera(image)
+    work, mask, camera = block.work, block.beside, block.camera(image)
     # torch has no float64 on Apple's GPUs; the moments need it.
     device = torch.device("cpu") if work.room.device.type == "mps" else work.room.device
     raw = work.read(image, tile.read, camera)
@@ -290,15 +292,21 @@ def _respond(
         return None, kept, edge
     corner = tuple(at + part.start for at, part in zip(block.corner, tile.read, strict=True))
     if network.step == 1 and _constant(raw):
-        one = _response(network, _one_voxel(raw), _NO_HALO[: len(corner)], corner, work, camera)
+        one = _response(
+            network, _one_voxel(raw), None, _NO_HALO[: len(corner)], corner, work, camera
+        )
         return one.expand(-1, -1, *kept.shape[1:]), kept, edge
-    return _response(network, raw, halo, corner, work, camera), kept, edge
+    gain = None
+    if block.beside is not None:
+        gain = log_gain(work.stack.layout.without_samples.read(block.beside, image, tile.read))
+    return _response(network, raw, gain, halo, corner, work, camera), kept, edge
 
 
 @torch.inference_mode()
 def _response(
     network: Folded,
     raw: NDArray[Any],
+    gain: NDArray[np.float32] | None,
     halo: Halo,
     corner: tuple[int, ...],
     work: Work,
@@ -308,8 +316,11 @@ def _response(
     values = work.stack.normalised(raw, network.centre, network.scale, camera)
     device = work.room.device
     tile = torch.from_numpy(values)[None].to(device)
+    seen = tile
+    if gain is not None:
+        seen = torch.cat([tile, torch.from_numpy(gain)[None].to(device)], dim=1)
     with _full_precision(device):
-        response = network.to(device)(tile, halo, work.room.scratch, corner)
+        response = network.to(device)(seen, halo, work.room.scratch, corner)
     if work.max_change is None or not isinstance(network, Restoring):
         return response
     return _guarded(response, tile, halo, network, work.max_change)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from napari_noiser.stack.axes import ImageIndex, Region
+from napari_noiser.stack.beside import Beside
 from napari_noiser.stack.blocks import Grid, chunk_grid, fitted, split
-from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.reading import block_reader
 from napari_noiser.stack.render import Block, cut_out, folding
@@ -115,7 +115,7 @@ def fill_steps(
     grid = _writing_grid(work, out, cells)
     measured = _tile_count(work, cells)
     done, total = measured + _tile_count(work, grid, skip), measured + _tile_count(work, grid)
-    for place, block in _blocks(work, cells, grid, work.halo, skip):
+    for place, block in _blocks(work, cells, grid, work.halo, skip, work.gain):
         here = isinstance(out, np.ndarray)
         shape = [part.stop - part.start for part in place]
         result = out[place] if here else np.empty(shape, work.dtype)
@@ -132,20 +132,21 @@ def _blocks(
     grid: Grid,
     halo: tuple[int, ...],
     skip: int,
-    mask: Mask | None = None,
+    beside: Beside | None = None,
 ) -> Iterator[tuple[Region, Block]]:
     """Read the blocks of a grid with their neighbours' edges, each where it stands."""
     reach = work.reach(halo)
     read = block_reader(work.stack.array, cells, grid, reach, work.memory // 2)
     for index in islice(grid, skip, None):
         place = grid.box(index)
-        yield place, cut_out(work, read(index), grid.box(index, reach), place, mask)
+        yield place, cut_out(work, read(index), grid.box(index, reach), place, beside)
 
 
 def _reading_grid(work: Work) -> Grid:
     """Return the blocks to read an array in: whole chunks, but for ones larger than memory."""
     array, layout = work.stack.array, work.stack.layout
-    if isinstance(array, np.ndarray) and (work.mask is None or work.mask.in_memory):
+    besides = (work.mask, work.gain)
+    if isinstance(array, np.ndarray) and all(each is None or each.in_memory for each in besides):
         return Grid.whole(array.shape)
     lengths, most = _wanted_lengths(work), _most_voxels(work)
     if is_dask(array):
@@ -204,9 +205,8 @@ def _wanted_lengths(work: Work) -> tuple[int, ...]:
 
 def _most_voxels(work: Work) -> int:
     """Return how many voxels a block may hold, in a quarter of the memory."""
-    types = [work.stack.array.dtype, work.dtype]
-    if work.mask is not None and not work.mask.in_memory:
-        types.append(work.mask.array.dtype)
+    besides = [each for each in (work.mask, work.gain) if each is not None and not each.in_memory]
+    types = [work.stack.array.dtype, work.dtype, *(each.array.dtype for each in besides)]
     return int(work.memory // 4 // sum(np.dtype(each).itemsize for each in types))
 
 

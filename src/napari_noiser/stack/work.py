@@ -21,6 +21,7 @@ from napari_noiser.stack.axes import Colours, ImageIndex, Layout, Region, Statis
 from napari_noiser.stack.background import Ground
 from napari_noiser.stack.colours import SharedColours
 from napari_noiser.stack.conserving import reach_of
+from napari_noiser.stack.gain_map import GainMap
 from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.method import Method
 from napari_noiser.stack.models import load_model
@@ -39,7 +40,7 @@ class Work:
 
     Attributes
     ----------
-    stack, method, colours, statistics, mask, output, brightness, contrast, dtype
+    stack, method, colours, statistics, mask, gain, output, brightness, contrast, dtype
         As asked for; the method is for all samples that the stack has.
     cameras : tuple of CameraNoise or None, optional
         Of each channel: how values are stabilised before all else, if they are. None as a whole:
@@ -68,6 +69,7 @@ class Work:
     colours: Colours
     statistics: Statistics
     mask: Mask | None
+    gain: GainMap | None
     cameras: Cameras | None
     repair: bool
     max_change: float | None
@@ -146,6 +148,7 @@ class Work:
             "colours": self.colours,
             "statistics": self.statistics,
             "mask": None if self.mask is None else self.mask.fingerprint(),
+            "gain": None if self.gain is None else self.gain.fingerprint(),
             "camera": told_cameras(self.cameras),
             "camera_estimated": self.estimated,
             "repair": self.repair,
@@ -174,6 +177,7 @@ def plan(
     colours: str = "balanced",
     statistics: str = "stack",
     mask: ArrayLike | None = None,
+    gain: ArrayLike | None = None,
     camera: Camera = "auto",
     repair: bool = True,
     max_change: float | None = None,
@@ -211,6 +215,7 @@ def plan(
         "kept" if isinstance(method, SharedColours) else asked,
         stack.layout.check_statistics(statistics),
         None if mask is None else Mask.of(mask, stack.layout),
+        _find_gain(gain, stack.layout, method),
         cameras,
         repair,
         _of_light("max_change", max_change, method),
@@ -264,6 +269,15 @@ def _find_method(model: str | PathLike[str] | Method, layout: Layout, colours: C
     if model.ndim != layout.ndim:
         raise ValueError(f"model was trained for ndim={model.ndim}, but ndim={layout.ndim} came")
     return model if channels == layout.samples else SharedColours(model, layout.samples)
+
+
+def _find_gain(gain: ArrayLike | None, layout: Layout, method: Method) -> GainMap | None:
+    """Return the gain map, or raise a `ValueError` if a method needs one or takes none."""
+    if method.gain_given and gain is None:
+        raise ValueError("gain must be given: the model was fitted to images with their gain maps")
+    if gain is not None and not method.gain_given:
+        raise ValueError("gain takes a model that was fitted to images with their gain maps")
+    return None if gain is None else GainMap.of(gain, layout)
 
 
 def _find_cameras(camera: Camera, layout: Layout, method: Method) -> Cameras | None:
