@@ -29,7 +29,7 @@ class Cramped:
         self.most, self.model = most, model
         self.channels, self.ndim, self.halo = model.channels, model.ndim, model.halo
         self.voxel_bytes, self.restores = model.voxel_bytes, model.restores
-        self.needs_camera = model.needs_camera
+        self.needs_camera, self.gain_given = model.needs_camera, model.gain_given
         self.failures = 0
 
     def describe(self) -> dict[str, object]:
