@@ -47,7 +47,8 @@ def untrained(channels=1, ndim=2, gain="given", **changed):
         name: value.detach() + 0.1 * torch.randn(value.shape, generator=start)
         for name, value in network.named_parameters()
     }
-    return BlindSpotModel(recipe, channels, ndim, 3, Scaling(6.0, 2.0, 0.5), weights)
+    scaling = Scaling(6.0, 2.0, 0.5, noise=(1.0,) * channels)
+    return BlindSpotModel(recipe, channels, ndim, 3, scaling, weights)
 
 
 def drained(steps):

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from napari_noiser.files.space import Space
     from napari_noiser.irle.model import BlindSpotModel
     from napari_noiser.irle.recipe import BlindSpotRecipe
+    from napari_noiser.irle.retinex_model import RetinexModel
+    from napari_noiser.irle.retinex_recipe import RetinexLosses, RetinexRecipe
     from napari_noiser.irle.state import load_fitting_state
+    from napari_noiser.irle.two_stages import IRLEModel
+    from napari_noiser.irle.two_stages_recipe import IRLERecipe
     from napari_noiser.plugin.layers import enhance_layer, live_layer
     from napari_noiser.plugin.region import region_mask
     from napari_noiser.plugin.replay import replay
@@ -66,6 +70,11 @@ _HOME = {
     "fit_steps": "stack.fitting",
     "BlindSpotModel": "irle.model",
     "BlindSpotRecipe": "irle.recipe",
+    "RetinexModel": "irle.retinex_model",
+    "RetinexRecipe": "irle.retinex_recipe",
+    "RetinexLosses": "irle.retinex_recipe",
+    "IRLEModel": "irle.two_stages",
+    "IRLERecipe": "irle.two_stages_recipe",
     "load_fitting_state": "irle.state",
     "enhance": "stack.enhance",
     "closed_form": "stack.closed_form",
@@ -98,6 +107,8 @@ __all__ = [
     "CameraNoise",
     "DeadLeaves",
     "Gaussian",
+    "IRLEModel",
+    "IRLERecipe",
     "LightReport",
     "Model",
     "Palette",
@@ -105,6 +116,9 @@ __all__ = [
     "PowerLaw",
     "PureColour",
     "Recipe",
+    "RetinexLosses",
+    "RetinexModel",
+    "RetinexRecipe",
     "Space",
     "Structure",
     "Unexposed",

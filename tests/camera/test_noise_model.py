@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from napari_noiser.camera.noise_model import CameraNoise, estimate_noise
+from napari_noiser.camera.anscombe import stabilise, unstabilise
+from napari_noiser.camera.noise_model import CameraNoise, estimate_noise, even_noise
 
 TRUE = CameraNoise(gain=2.2, offset=100.0, read_noise=1.6)
 
@@ -82,3 +85,11 @@ def test_what_cannot_tell_is_refused(image: NDArray[np.float64], message: str) -
 def test_impossible_cameras_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"gain|read_noise"):
         CameraNoise(**values)
+
+
+@given(st.floats(0.01, 100), st.floats(-1e3, 1e3), st.floats(1, 1e4))
+def test_even_noise_is_the_same_at_any_light(deviation: float, low: float, span: float) -> None:
+    found = even_noise(deviation, low, low + span)
+    light = np.linspace(low, low + span, 9)
+    np.testing.assert_allclose(found.variance(light), deviation**2, rtol=0.0101)
+    np.testing.assert_allclose(unstabilise(stabilise(light, found), found), light, atol=deviation)

@@ -77,6 +77,7 @@ def test_no_file_and_no_tensors(tmp_path):
         ({"seed": -1}, "seed"),
         ({"ndim": 4}, "ndim"),
         ({"scaling": Scaling(0.0, 0.0, 0.0)}, "scale"),
+        ({"scaling": Scaling(0.0, 1.0, 0.0)}, "noise must be one a channel"),
         ({"losses": (float("nan"),)}, "losses"),
     ],
 )

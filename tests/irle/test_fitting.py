@@ -105,3 +105,16 @@ def test_the_gain_guides_the_fit():
     recipe = replace(QUICK, gain="given")
     one, other = (fit(recipe, with_gain(gain))[1] for gain in (rising, rising.flip(0)))
     assert one.fingerprint != other.fingerprint
+
+
+def test_colours_that_are_noisier_are_weighed_so():
+    def noisier(number):
+        first = crops((2, 1, 64, 64))(number)
+        second = first + 2 * torch.randn(
+            first.shape, generator=torch.Generator().manual_seed(number)
+        )
+        return torch.cat([first, second], dim=1)
+
+    low, high = fit(draw=noisier, channels=2)[1].scaling.noise
+    assert low + high == pytest.approx(2)
+    assert high / low == pytest.approx(5, rel=0.1)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser.checks import real
 
-__all__ = ["CameraNoise", "estimate_noise", "pooled_noise"]
+__all__ = ["CameraNoise", "estimate_noise", "even_noise", "pooled_noise"]
 
 Floats = NDArray[np.float64]
 
@@ -18,6 +18,7 @@ _BLOCK = 16  # pixels a side: enough to know a variance to 15 %, and small besid
 _LEAST_SIDE = 64
 _LEVELS = 24  # of brightness, at which the variance is looked up
 _KERNEL_POWER = 36  # the sum of squares of (1, -2, 1) times (1, -2, 1)
+_UNEVEN = 0.01  # of the variance: how much more it is at the brightest
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,22 @@ class CameraNoise:
         """Return the variance of counts around a mean; without light, that of the read noise."""
         light = np.maximum(np.asarray(mean, np.float64) - self.offset, 0.0)
         return np.asarray(self.gain * light + (self.gain * self.read_noise) ** 2)
+
+
+def even_noise(deviation: float, low: float, high: float) -> CameraNoise:
+    """Return a camera whose noise is the same at any light, to half a percent.
+
+    Many electrons a count, and read noise that drowns theirs.
+
+    Parameters
+    ----------
+    deviation : float
+        The standard deviation of its counts, above 0.
+    low, high : float
+        The counts that it is for.
+    """
+    gain = _UNEVEN * deviation**2 / (high - low)
+    return CameraNoise(gain, low, deviation / gain)
 
 
 def estimate_noise(image: ArrayLike, *, offset: float | None = None) -> CameraNoise:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_noiser.checks import dimensions, whole
+from napari_noiser.checks import dimensions, real, whole
 from napari_noiser.irle.light import Scaling, half_deviance
 from napari_noiser.irle.model import BlindSpotModel, blank
 from napari_noiser.irle.network import BlindSpot
@@ -62,6 +62,7 @@ def fit_blind_spot_steps(
     recipe: BlindSpotRecipe | None = None,
     channels: int = 1,
     ndim: int = 2,
+    black: float = 0.0,
     device: str = "auto",
     seed: int = 0,
     resume: FittingState | None = None,
@@ -75,15 +76,17 @@ def fit_blind_spot_steps(
     ----------
     draw : callable
         Returns the crops of a step, a function of its number alone: (N, C, Y, X) in float32, or
-        for `ndim` 3 a plane between its neighbours, (N, C, 3, Y, X). Stabilised: the noise has a
-        variance of 1 and is independent from pixel to pixel. Y and X are multiples of the
-        recipe's grid. If its gain is given, its logarithm is one channel more.
+        for `ndim` 3 a plane between its neighbours, (N, C, 3, Y, X). Stabilised, less what black
+        is: the noise has a variance of 1, independent from pixel to pixel. Y and X are multiples
+        of the recipe's grid. If its gain is given, its logarithm is one channel more.
     recipe : BlindSpotRecipe, optional
         The network and the fit.
     channels : int
         Samples that are seen together: 1 gray, 3 RGB.
     ndim : int
         2 for planes, 3 for planes between their neighbours.
+    black : float
+        What counts 0 of the crops stand for, for the model to remember.
     device : str
         "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu".
     seed : int
@@ -116,7 +119,7 @@ def fit_blind_spot_steps(
     recipe = model.recipe
     later = range(recipe.iterations + 1, recipe.iterations + 1 + _SAMPLES)  # no step sees them
     samples = (planes_of(draw(number), recipe.gain) for number in later)
-    model = replace(model, scaling=Scaling.of(samples))
+    model = replace(model, scaling=Scaling.of(samples, real("black", black)))
     if resume is None:
         resume = FittingState(model, 0, {})
     resume.check_same_fit(model)
@@ -138,7 +141,8 @@ def unfitted(
         raise TypeError(f"recipe must be a BlindSpotRecipe, got {type(recipe).__name__}")
     channels, ndim, seed = whole("channels", channels), dimensions(ndim), whole("seed", seed, 0)
     weights = copied_weights(blank(recipe, channels, ndim, seed))
-    return BlindSpotModel(recipe, channels, ndim, seed, Scaling(0.0, 1.0, 0.0), weights, device)
+    scaling = Scaling(0.0, 1.0, 0.0, noise=(1.0,) * channels)
+    return BlindSpotModel(recipe, channels, ndim, seed, scaling, weights, device)
 
 
 def _fit(

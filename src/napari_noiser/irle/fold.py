@@ -11,17 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_noiser.camera.noise_model import CameraNoise
+from napari_noiser.irle.counts import Counts
 from napari_noiser.irle.light import BlindEstimate, Scaling, with_own_pixel
 from napari_noiser.irle.network import BlindSpot
 from napari_noiser.irle.planes import Planes, planes_of
 from napari_noiser.irle.recipe import BlindSpotRecipe
 from napari_noiser.srm.patches import Halo, Scratch
 from napari_noiser.srm.standard import Standard
+from napari_noiser.srm.widened import Mirror, widened
 
 if TYPE_CHECKING:
     from napari_noiser.irle.model import BlindSpotModel
 
-__all__ = ["FoldedBlindSpot"]
+__all__ = ["FoldedBlindSpot", "phases"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class FoldedBlindSpot:
         Of the model.
     shown : Standard
         How its light is standardised.
+    dark : float
+        What black was stabilised to: the network sees what lies above.
     """
 
     network: BlindSpot
@@ -43,6 +48,7 @@ class FoldedBlindSpot:
     scaling: Scaling
     channels: int
     shown: Standard
+    dark: float
 
     @classmethod
     def of(
@@ -51,15 +57,22 @@ class FoldedBlindSpot:
         mean: NDArray[np.float64],
         covariance: NDArray[np.float64],
         device: torch.device,
+        camera: CameraNoise | None,
     ) -> FoldedBlindSpot:
-        """Return a model for an exposure with these patch moments, on a device."""
-        shown = Standard.of(mean, covariance, model.channels)
-        return cls(model.network(device), model.recipe, model.scaling, model.channels, shown)
+        """Return a model for an exposure with these patch moments of a camera, on a device."""
+        return cls(
+            model.network(device),
+            model.recipe,
+            model.scaling,
+            model.channels,
+            Standard.of(mean, covariance, model.channels),
+            0.0 if camera is None else Counts(camera, model.scaling.black).dark,
+        )
 
     @property
     def centre(self) -> NDArray[np.float64]:
         """To be subtracted from the input; what stands for a value that is not finite."""
-        return np.full(self.channels, self.scaling.centre)
+        return np.full(self.channels, self.dark + self.scaling.centre)
 
     @property
     def scale(self) -> float:
@@ -111,7 +124,7 @@ class FoldedBlindSpot:
             Where in the image the tile's first voxel lies, halo included.
         """
         light = [with_own_pixel(*each) for each in self.blind(tile, halo, corner)]
-        response = (torch.cat(light) - self.middle) / self.unit
+        response = (torch.cat(light) + (self.dark - self.middle)) / self.unit
         return response if tile.ndim == 4 else response.transpose(0, 1)[None]
 
     def blind(
@@ -124,18 +137,8 @@ class FoldedBlindSpot:
         """
         values, given = tile[:, : self.channels], tile[:, self.channels :]
         tile = torch.cat([values + self.scaling.centre, given], dim=1)
-        inner = []
-        for axis, (low, high), at in zip((-2, -1), halo[-2:], corner[-2:], strict=True):
-            length = tile.shape[axis]
-            before = max(self.recipe.halo - low, 0)
-            before += (at - before) % self.step
-            after = max(self.recipe.halo - high, 0)
-            after += -(before + length + after) % self.step
-            places = torch.arange(-before, length + after)
-            mirrored = _mirrored_phases(places, length, self.recipe.spacing)
-            tile = tile.index_select(axis, mirrored.to(tile.device))
-            inner.append(slice(before + low, before + length - high))
-        rows, columns = inner
+        needs = ((self.recipe.halo, self.step),) * 2
+        tile, (rows, columns) = widened(tile, halo, corner, needs, phases(self.recipe.spacing))
         for part in _threes(tile, halo[0]) if tile.ndim == 5 else [tile]:
             planes = planes_of(part, self.recipe.gain)
             response = self._respond(planes)[..., rows, columns]
@@ -163,14 +166,19 @@ def _threes(volume: Tensor, halo: tuple[int, int]) -> Iterator[Tensor]:
         yield volume[:, :, around]
 
 
-def _mirrored_phases(places: Tensor, length: int, spacing: int) -> Tensor:
-    """Return which pixels stand for places beyond a tile's ends: of the same phase, mirrored.
+def phases(spacing: int) -> Mirror:
+    """Return how an image goes on where it ends: pixels of the same phase, mirrored.
 
     Phases never meet in the network, so that no pixel meets a copy of itself.
     """
-    phase = places.remainder(spacing).clamp_max(length - 1)
-    cell = places.div(spacing, rounding_mode="floor")
-    last = (length - 1 - phase).div(spacing, rounding_mode="floor")
-    period = (2 * last).clamp_min(1)
-    cell = cell.remainder(period)
-    return torch.minimum(cell, (period - cell).clamp_max(last)) * spacing + phase
+
+    def mirror(before: int, length: int, after: int) -> Tensor:
+        places = torch.arange(-before, length + after)
+        phase = places.remainder(spacing).clamp_max(length - 1)
+        cell = places.div(spacing, rounding_mode="floor")
+        last = (length - 1 - phase).div(spacing, rounding_mode="floor")
+        period = (2 * last).clamp_min(1)
+        cell = cell.remainder(period)
+        return torch.minimum(cell, (period - cell).clamp_max(last)) * spacing + phase
+
+    return mirror

@@ -12,20 +12,22 @@ __all__ = ["low_passed_log_gain"]
 _LEAST = 0.1  # electrons
 
 
-def low_passed_log_gain(stable: Tensor) -> Tensor:
+def low_passed_log_gain(seen: Tensor) -> Tensor:
     """Return the logarithm of the gain that would bring the means of blocks to one electron.
 
     Parameters
     ----------
-    stable : Tensor
-        (N, C, Y, X) stabilised values; Y and X are multiples of `BLOCK`.
+    seen : Tensor
+        (N, C, Y, X) stabilised values above black; Y and X are multiples of `BLOCK`. Electrons
+        are told from them as if there were no read noise: where it counts, light comes out in
+        units of it.
 
     Returns
     -------
     Tensor
         (N, 1, Y, X), of the mean of all channels, bilinear between the blocks' centres.
     """
-    electrons = (stable / 2).square() - 3 / 8
+    electrons = seen.square() / 4 + seen * (3 / 8) ** 0.5
     light = functional.avg_pool2d(electrons.mean(1, keepdim=True), BLOCK)
     log_gain = -light.clamp_min(_LEAST).log()
     return functional.interpolate(

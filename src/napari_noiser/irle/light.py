@@ -1,6 +1,7 @@
 """From a blind spot's response to light: its mean and variance, and what the pixel itself adds.
 
-All in stabilised values (`napari_noiser.camera.anscombe`), whose noise has a variance of 1.
+All in stabilised values (`napari_noiser.camera.anscombe`) above that of black, whose noise has a
+variance of 1.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ class BlindEstimate:
         The mean.
     variance : Tensor
         How far the light may be from that, squared.
+    noise : Tensor
+        The variance of what is read around the light; 1, but for colours.
     """
 
     light: Tensor
     variance: Tensor
+    noise: Tensor
 
 
 @dataclass(frozen=True)
@@ -41,17 +45,23 @@ class Scaling:
     Attributes
     ----------
     centre, scale : float
-        The mean and the standard deviation of stabilised values.
+        The mean and the standard deviation of stabilised values above black.
     log_gain : float
         The mean of the logarithm of the gain.
+    black : float
+        In counts.
+    noise : tuple of float
+        The variance of each sample's noise; 1 on average, as one camera's for all says.
     """
 
     centre: float
     scale: float
     log_gain: float
+    black: float = 0.0
+    noise: tuple[float, ...] = (1.0,)
 
     @classmethod
-    def of(cls, samples: Iterable[Planes]) -> Scaling:
+    def of(cls, samples: Iterable[Planes], black: float) -> Scaling:
         """Return what scales images that these are crops of.
 
         Raises
@@ -64,7 +74,14 @@ class Scaling:
         log_gain = torch.cat([crop.log_gain.double().flatten() for crop in crops])
         if not float(values.std()) > 0:
             raise ValueError("images are constant: there is nothing to learn from")
-        return cls(float(values.mean()), float(values.std()), float(log_gain.mean()))
+        noise = torch.stack([_roughness(crop.own) for crop in crops]).mean(dim=0)
+        return cls(
+            float(values.mean()),
+            float(values.std()),
+            float(log_gain.mean()),
+            black,
+            tuple((noise / noise.mean()).tolist()),
+        )
 
     def seen(self, values: Tensor) -> Tensor:
         """Return what the network sees of stabilised values."""
@@ -73,7 +90,9 @@ class Scaling:
     def estimate(self, response: Tensor) -> BlindEstimate:
         """Return what a network's response (N, 2 C, Y, X) says."""
         mean, log_variance = response.chunk(2, dim=1)
-        return BlindEstimate(self.centre + self.scale * mean, log_variance.clamp(*_RANGE).exp())
+        noise = torch.tensor(self.noise).to(mean).view(-1, 1, 1)
+        variance = noise * log_variance.clamp(*_RANGE).exp()
+        return BlindEstimate(self.centre + self.scale * mean, variance, noise)
 
 
 def half_deviance(estimate: BlindEstimate, read: Tensor) -> Tensor:
@@ -86,7 +105,7 @@ def half_deviance(estimate: BlindEstimate, read: Tensor) -> Tensor:
     read : Tensor
         The light with its noise.
     """
-    total = estimate.variance + 1
+    total = estimate.variance + estimate.noise
     return ((read - estimate.light).square() / total + total.log()).mean() / 2
 
 
@@ -105,4 +124,11 @@ def with_own_pixel(estimate: BlindEstimate, read: Tensor) -> Tensor:
     Laine et al., "High-quality self-supervised deep image denoising", NeurIPS 2019: a normal
     prior with a normal likelihood.
     """
-    return (estimate.light + read * estimate.variance) / (1 + estimate.variance)
+    total = estimate.variance + estimate.noise
+    return (estimate.light * estimate.noise + read * estimate.variance) / total
+
+
+def _roughness(image: Tensor) -> Tensor:
+    """Return the mean square of second differences along both axes, (C,): mostly noise."""
+    rough = image.double().diff(2, dim=-1).diff(2, dim=-2)
+    return rough.square().mean(dim=(0, 2, 3))

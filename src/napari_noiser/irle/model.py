@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.checks import dimensions, real, whole
 from napari_noiser.irle.fold import FoldedBlindSpot
 from napari_noiser.irle.light import Scaling
@@ -28,9 +29,9 @@ __all__ = [
     "METHOD",
     "BlindSpotModel",
     "blank",
-    "is_blind_spot",
     "load_blind_spot",
     "read_tensors",
+    "stage_of",
     "write_tensors",
 ]
 
@@ -81,9 +82,6 @@ class BlindSpotModel:
         for name, least in (("channels", 1), ("seed", 0)):
             object.__setattr__(self, name, whole(name, getattr(self, name), least))
         object.__setattr__(self, "ndim", dimensions(self.ndim))
-        for name, value in asdict(self.scaling).items():
-            real(name, value)
-        real("scale", self.scaling.scale, above=0.0)
         expected = {name: tuple(value.shape) for name, value in self._blank().named_parameters()}
         found = {name: tuple(value.shape) for name, value in self.weights.items()}
         if found != expected:
@@ -91,6 +89,12 @@ class BlindSpotModel:
         for name, weight in self.weights.items():
             if weight.dtype != torch.float32 or not bool(weight.isfinite().all()):
                 raise ValueError(f"weights must be finite float32 numbers, {name!r} is not")
+        for name in ("centre", "log_gain", "black"):
+            real(name, getattr(self.scaling, name))
+        for value in (self.scaling.scale, *self.scaling.noise):
+            real("scale and noise", value, above=0.0)
+        if len(self.scaling.noise) != self.channels:
+            raise ValueError(f"noise must be one a channel, got {self.scaling.noise}")
         losses = tuple(map(float, self.losses))
         if not all(map(isfinite, losses)):
             raise ValueError("losses must be finite numbers")
@@ -139,11 +143,12 @@ class BlindSpotModel:
         """Return what a result's provenance says of its model, as JSON-able values."""
         return {
             "method": METHOD,
+            "stage": "denoise",
             "recipe": self.recipe.to_dict(),
             "channels": self.channels,
             "ndim": self.ndim,
             "seed": self.seed,
-            "scaling": asdict(self.scaling),
+            "scaling": {**asdict(self.scaling), "noise": list(self.scaling.noise)},
             "trained_on": self.device,
             "fingerprint": self.fingerprint,
         }
@@ -157,9 +162,10 @@ class BlindSpotModel:
         mean: NDArray[np.float64],
         covariance: NDArray[np.float64],
         device: torch.device,
+        camera: CameraNoise | None = None,
     ) -> FoldedBlindSpot:
         """Return the model for stabilised images with these patch moments."""
-        return FoldedBlindSpot.of(self, mean, covariance, device)
+        return FoldedBlindSpot.of(self, mean, covariance, device, camera)
 
     def renamed(self, name: str) -> BlindSpotModel:
         """Return the same model under another name, which its files and results will carry."""
@@ -207,7 +213,7 @@ class BlindSpotModel:
             header["channels"],
             header["ndim"],
             header["seed"],
-            Scaling(**header["scaling"]),
+            Scaling(**{**header["scaling"], "noise": tuple(header["scaling"]["noise"])}),
             weights,
             str(header["trained_on"]),
             tuple(header["losses"]),
@@ -224,13 +230,14 @@ def blank(recipe: BlindSpotRecipe, channels: int, ndim: int, seed: int) -> Blind
     return BlindSpot(channels, frames, recipe.widths, recipe.blocks, recipe.spacing, start)
 
 
-def is_blind_spot(path: str | PathLike[str]) -> bool:
-    """Return whether a path is that of a file of this method."""
+def stage_of(path: str | PathLike[str]) -> str | None:
+    """Return which stages of this method a file holds: "light", "denoise", "both" or None."""
     try:
         with safe_open(path, framework="pt") as file:
-            return bool(json.loads((file.metadata() or {})[_HEADER])["method"] == METHOD)
+            header = json.loads((file.metadata() or {})[_HEADER])
+        return str(header["stage"]) if header["method"] == METHOD else None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError):
-        return False
+        return None
 
 
 def load_blind_spot(path: str | PathLike[str]) -> BlindSpotModel:

@@ -16,7 +16,7 @@ __all__ = ["Planes", "planes_of"]
 
 @dataclass(frozen=True)
 class Planes:
-    """Planes to be estimated, in stabilised values.
+    """Planes to be estimated, in stabilised values above black.
 
     Attributes
     ----------

@@ -15,6 +15,7 @@ from napari_noiser.srm.deep import between_neighbours, radius, respond
 from napari_noiser.srm.fold import FoldedFirst
 from napari_noiser.srm.patches import Halo, Scratch
 from napari_noiser.srm.standard import Standard
+from napari_noiser.srm.widened import widened
 
 __all__ = ["FoldedDeep", "fold_deep"]
 
@@ -80,19 +81,9 @@ class FoldedDeep:
             Where in the image the tile's first voxel lies, halo included. The coarser scales
             stand on a grid of the image's, whatever tile is cut out of it.
         """
-        inner = []
         in_plane = (radius(self.scales), self.step)
         needs = (*((1, 1),) * (len(halo) - 2), in_plane, in_plane)
-        for axis, (low, high), at in zip(range(2, tile.ndim), halo, corner, strict=True):
-            reach, step = needs[axis - 2]
-            length = tile.shape[axis]
-            before = max(reach - low, 0)
-            before += (at - before) % step
-            after = max(reach - high, 0)
-            after += -(before + length + after) % step
-            mirrored = _mirrored(before, length, after).to(tile.device)
-            tile = tile.index_select(axis, mirrored)
-            inner.append(slice(before + low, before + length - high))
+        tile, inner = widened(tile, halo, corner, needs)
         *_, rows, columns = inner
         if tile.ndim == 4:
             return respond(self.weights, tile, self.scales)[..., rows, columns]
@@ -112,13 +103,6 @@ def _threes(volume: Tensor) -> Iterator[Tensor]:
     last = volume.shape[2] - 2
     for first in range(0, last, many):
         yield between_neighbours(volume[:, :, first : min(first + many, last) + 2])
-
-
-def _mirrored(before: int, length: int, after: int) -> Tensor:
-    """Return which of some pixels stand in a row of more, mirrored at both ends of theirs."""
-    period = max(2 * (length - 1), 1)
-    places = torch.arange(-before, length + after).remainder(period)
-    return torch.minimum(places, period - places).clamp_max(length - 1)
 
 
 def fold_deep(

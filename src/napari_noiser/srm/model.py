@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.checks import dimensions, whole
 from napari_noiser.srm.deep import deep_shapes, radius
 from napari_noiser.srm.fold import FoldedSRM, fold
@@ -147,6 +148,7 @@ class Model:
         mean: NDArray[np.float64],
         covariance: NDArray[np.float64],
         device: torch.device,
+        camera: CameraNoise | None = None,
     ) -> FoldedSRM | FoldedDeep:
         """Return the network for images with these patch moments; see `napari_noiser.srm.fold`."""
         if self.recipe.restores:

@@ -149,6 +149,12 @@ class Layout:
         """Return which channel an image is of."""
         return image[self.outer.index("C")] if "C" in self.axes else 0
 
+    def dye_of_exposure(self, exposure: ImageIndex, statistics: Statistics) -> int:
+        """Return which channel the images are of that share an exposure."""
+        shared = self.shared(statistics)
+        kept = [letter for letter in self.outer if letter not in shared]
+        return exposure[kept.index("C")] if "C" in kept else 0
+
     def shared(self, statistics: Statistics) -> str:
         """Return the outer axes along which all images share one exposure."""
         shared = {"stack": "TZ", "volume": "Z", "plane": ""}[statistics]

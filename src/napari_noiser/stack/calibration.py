@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_noiser.camera.noise_model import CameraNoise, pooled_noise
+from napari_noiser.camera.noise_model import CameraNoise, even_noise, pooled_noise
 from napari_noiser.stack.axes import Layout, Region
 from napari_noiser.stack.background import Ground, found_ground
+from napari_noiser.stack.noise import noise_variance
 from napari_noiser.stack.sources import check_store
 from napari_noiser.stack.values import Background, Stack
 from napari_noiser.stack.work import Work, check_cameras
@@ -63,8 +64,12 @@ def calibrated(work: Work) -> Work:
 
 
 def asked_cameras(work: Work) -> tuple[CameraNoise | str | None, ...]:
-    """Return what was asked for of each channel's camera: its noise, nothing or "auto"."""
-    return ("auto",) * work.stack.layout.dyes if work.cameras is None else work.cameras
+    """Return what was asked for of each channel's camera: its noise, nothing, "auto" or "any".
+
+    "any" where a method needs one: noise that does not grow with the light is one, too.
+    """
+    unknown = "any" if work.method.needs_camera else "auto"
+    return (unknown,) * work.stack.layout.dyes if work.cameras is None else work.cameras
 
 
 def with_found(work: Work, found: Sequence[Found]) -> Work:
@@ -86,8 +91,8 @@ def found_in(
     ----------
     parts : sequence of array
         What boxes of `sampled_boxes` hold.
-    asked : CameraNoise, "auto" or None
-        What the channel's camera is to be.
+    asked : CameraNoise, "auto", "any" or None
+        What the channel's camera is to be, as of `asked_cameras`.
     layout : Layout
         Of the whole.
     background : {"gray", "dark"}
@@ -95,7 +100,10 @@ def found_in(
     """
     stacks = [Stack.of(part, layout.axes, layout.ndim) for part in parts]
     if isinstance(asked, str):
-        camera = _estimated_camera([plane for each in stacks for plane in plane_of(each)])
+        planes = [plane for each in stacks for plane in plane_of(each)]
+        camera = _estimated_camera(planes)
+        if camera is None and asked == "any":
+            camera = _camera_of_even_noise(planes)
     else:
         camera = asked
     if background == "gray":
@@ -138,6 +146,15 @@ def _estimated_camera(planes: Sequence[NDArray[np.float64]]) -> CameraNoise | No
         return pooled_noise(planes)
     except ValueError:
         return None
+
+
+def _camera_of_even_noise(planes: Sequence[NDArray[np.float64]]) -> CameraNoise | None:
+    """Return a camera whose noise is that of some planes at any light; None if there is none."""
+    variance = float(np.nanmean([noise_variance(plane[None]) for plane in planes]))
+    values = np.concatenate([plane[np.isfinite(plane)] for plane in planes])
+    if not (variance > 0 and np.ptp(values) > 0):
+        return None
+    return even_noise(variance**0.5, float(values.min()), float(values.max()))
 
 
 def _one(at: int) -> slice:

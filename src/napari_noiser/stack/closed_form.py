@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.progress import drain
 from napari_noiser.srm.network import convolution
 from napari_noiser.srm.patches import Halo, Scratch, pad_missing
@@ -103,6 +104,7 @@ class BoxMean:
         mean: NDArray[np.float64],
         covariance: NDArray[np.float64],
         device: torch.device,
+        camera: CameraNoise | None = None,
     ) -> _FoldedBox:
         """Return the plain map for an image whose patches have these moments."""
         size = 3**self.ndim

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.srm.patches import Halo, Scratch
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class SharedColours:
         mean: NDArray[np.float64],
         covariance: NDArray[np.float64],
         device: torch.device,
+        camera: CameraNoise | None = None,
     ) -> FoldedColours:
         """Fold the method for the patches of all samples, taken for those of one.
 
@@ -88,7 +90,8 @@ class SharedColours:
         joint = means.mean(axis=0)
         steps = means - joint
         within = np.einsum("sisj->ij", blocks)
-        folded = self.method.fold(joint, (within + steps.T @ steps) / self.channels, device)
+        shared = (within + steps.T @ steps) / self.channels
+        folded = self.method.fold(joint, shared, device, camera)
         return FoldedColours(folded, self.channels)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -11,10 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_noiser.stack.axes import Layout
+from napari_noiser.irle.counts import Counts
+from napari_noiser.stack.axes import ImageIndex, Layout, Region
 from napari_noiser.stack.work import Work
 
-__all__ = ["Crops", "check_sizes"]
+__all__ = ["Crops", "Reading", "both", "check_sizes", "levelled", "stabilised"]
+
+Reading = Callable[[Work, ImageIndex, Region], NDArray[np.float64]]
+"""Reads a region of one of a stack's images: (C, *spatial)."""
 
 _LEAST_SIDE = 64
 _LEAST_PIXELS = 2**16
@@ -34,24 +38,32 @@ class Crops:
         Crops a step.
     seed : int
         0 or more.
+    read : callable
+        How a region of a stack is read: `stabilised`, `levelled`, `both`.
     """
 
     works: Sequence[Work]
     side: int
     count: int
     seed: int
+    read: Reading
 
     @classmethod
-    def of(cls, works: Sequence[Work], wanted: int, grid: int, count: int, seed: int) -> Crops:
+    def of(
+        cls,
+        works: Sequence[Work],
+        wanted: int,
+        grid: int,
+        count: int,
+        seed: int,
+        read: Reading,
+    ) -> Crops:
         """Return crops of a side, or smaller ones where an image is; whole periods of a grid."""
         lengths = [length for work in works for length in work.stack.layout.image_shape[-2:]]
-        return cls(works, min(wanted, *lengths) // grid * grid, count, seed)
+        return cls(works, min(wanted, *lengths) // grid * grid, count, seed, read)
 
     def __call__(self, number: int) -> Tensor:
-        """Return the crops of a step: (N, C, Y, X) or (N, C, 3, Y, X), stabilised, in float32.
-
-        With gain maps, their logarithm is one channel more.
-        """
+        """Return the crops of a step: (N, C, Y, X) or (N, C, 3, Y, X), in float32."""
         random = np.random.default_rng([self.seed, number])
         crops = [self._crop(random) for _ in range(self.count)]
         return torch.from_numpy(np.stack(crops))
@@ -64,12 +76,9 @@ class Crops:
         outer = [layout.shape[layout.axes.index(letter)] for letter in layout.outer]
         image = tuple(int(random.integers(length)) for length in outer)
         box = tuple(self._box(layout.image_shape, random))
-        camera = work.camera(image)
-        values = work.stack.exact(work.read(image, box, camera), camera)
+        values = self.read(work, image, box)
         if not np.isfinite(values).all():
             raise ValueError(f"images[{at}] must be finite throughout")
-        if work.gain is not None:
-            values = np.concatenate([values, work.gain.in_image(image, box)])
         turned = np.rot90(values, int(random.integers(4)), (-2, -1))
         mirrored = turned[..., ::-1] if random.integers(2) else turned
         return np.ascontiguousarray(mirrored, np.float32)
@@ -104,3 +113,37 @@ def check_sizes(layouts: Sequence[Layout]) -> None:
             f"images have too few pixels: {_LEAST_PIXELS} in all at least, got {pixels}; "
             "of fewer, the network learns the noise by heart"
         )
+
+
+def stabilised(black: float) -> Reading:
+    """Return what reads (C, *spatial) with noise of a variance of 1, black taken off.
+
+    With a gain map, its logarithm is one channel more.
+    """
+
+    def read(work: Work, image: ImageIndex, region: Region) -> NDArray[np.float64]:
+        camera = work.camera(image)
+        if camera is None:
+            raise ValueError("camera must be known to even the noise out")
+        counts = work.stack.exact(work.read(image, region, camera)) + work.stack.zero
+        values = Counts(camera, black).seen(counts)
+        if work.gain is None:
+            return values
+        return np.concatenate([values, work.gain.in_image(image, region)])
+
+    return read
+
+
+def levelled(black: float, white: float) -> Reading:
+    """Return what reads (C, *spatial) so that these counts become 0 and 1."""
+
+    def read(work: Work, image: ImageIndex, region: Region) -> NDArray[np.float64]:
+        counts = work.stack.exact(work.read(image, region, work.camera(image))) + work.stack.zero
+        return np.asarray((counts - black) / (white - black))
+
+    return read
+
+
+def both(first: Reading, second: Reading) -> Reading:
+    """Return what reads the channels of one way of reading, then of another."""
+    return lambda *place: np.concatenate([first(*place), second(*place)])

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from napari_noiser.camera.telling import Camera
-from napari_noiser.irle.fitting import FittingStep, fit_blind_spot_steps, unfitted
-from napari_noiser.irle.model import BlindSpotModel
+from napari_noiser.irle.fitting import unfitted
 from napari_noiser.irle.recipe import BlindSpotRecipe
+from napari_noiser.irle.retinex_fitting import unfitted_light
+from napari_noiser.irle.retinex_recipe import RetinexRecipe
 from napari_noiser.irle.state import FittingState
 from napari_noiser.progress import Progress, drain
 from napari_noiser.stack.axes import Layout
 from napari_noiser.stack.calibration import calibrated
-from napari_noiser.stack.crops import Crops, check_sizes
+from napari_noiser.stack.crops import check_sizes
+from napari_noiser.stack.fitting_stages import (
+    Fitted,
+    FittedRecipe,
+    Step,
+    fit_both_steps,
+    fit_denoiser_steps,
+    fit_light_steps,
+)
+from napari_noiser.stack.method import Method
 from napari_noiser.stack.values import Stack
 from napari_noiser.stack.work import plan
 
@@ -22,7 +33,7 @@ __all__ = ["fit", "fit_steps"]
 
 def fit(
     images: Any,
-    recipe: BlindSpotRecipe | None = None,
+    recipe: FittedRecipe | None = None,
     *,
     axes: str | None = None,
     ndim: int = 2,
@@ -33,11 +44,14 @@ def fit(
     seed: int = 0,
     resume: FittingState | None = None,
     progress: Progress = False,
-) -> BlindSpotModel:
-    """Fit a gain-guided blind spot to noisy stacks: the second stage of IRLE, reconstructed.
+) -> Fitted:
+    """Fit a model to your own dark, noisy stacks: IRLE, reconstructed from public figures.
 
-    Where `train` sees no data at all, this sees yours, and nothing else: each pixel is to be told
-    from those around it. The model suits these stacks, and others from the same microscope.
+    Where `train` sees no data at all, this sees yours, and nothing else. By a `BlindSpotRecipe`
+    (stage 2) each pixel is to be told from those around it, which takes the noise off; by a
+    `RetinexRecipe` (stage 1) an image is taken apart into illumination and reflectance; by an
+    `IRLERecipe` both, the illumination guiding the denoising. The model suits these stacks, and
+    others from the same microscope.
 
     Parameters
     ----------
@@ -45,12 +59,13 @@ def fit(
         Raw counts of any size: numpy, memmap, zarr, dask. Random crops are read, never a whole
         array. 64 pixels a side and 65,536 in all at least; more see more. The noise must be
         independent from pixel to pixel (`noise_correlation` tells).
-    recipe : BlindSpotRecipe, optional
-        The network and the fit.
+    recipe : BlindSpotRecipe, RetinexRecipe or IRLERecipe, optional
+        The networks and the fit; left out, a blind spot's.
     axes : str, optional
         As in `enhance`, of all images. Dyes (C) count as images of their own.
     ndim : int
-        2 for planes alone; 3 for planes between their neighbours in z, or in time without a z.
+        2 for planes alone; 3, of a blind spot, for planes between their neighbours in z, or in
+        time without a z.
     gain : array, or sequence of array, optional
         If the recipe's gain is "given": one map an image, above 0, of its shape without S, its
         trailing axes, or one plane's or volume's. How much each pixel would be amplified: by a
@@ -63,14 +78,14 @@ def fit(
     seed : int
         Same images, seed, recipe, device and number of threads: same model.
     resume : FittingState, optional
-        Where an earlier fit with the same arguments stood, from `FittingStep.state` or
-        `load_fitting_state`.
+        Where an earlier fit of a blind spot with the same arguments stood, from
+        `FittingStep.state` or `load_fitting_state`.
     progress : bool or callable
         True shows a tqdm bar; a callable is called as ``progress(done, total)``.
 
     Returns
     -------
-    BlindSpotModel
+    BlindSpotModel, RetinexModel or IRLEModel
         For `enhance`; `save` writes it to a file.
 
     Raises
@@ -113,7 +128,7 @@ def fit(
 
 def fit_steps(
     images: Any,
-    recipe: BlindSpotRecipe | None = None,
+    recipe: FittedRecipe | None = None,
     *,
     axes: str | None = None,
     ndim: int = 2,
@@ -123,7 +138,7 @@ def fit_steps(
     device: str = "auto",
     seed: int = 0,
     resume: FittingState | None = None,
-) -> Generator[FittingStep, None, BlindSpotModel]:
+) -> Generator[Step, None, Fitted]:
     """Fit as `fit` does, giving control back after every step.
 
     The arguments are checked at once, and a few parts of the images are read. Closing the
@@ -136,12 +151,12 @@ def fit_steps(
 
     Yields
     ------
-    FittingStep
-        The number of the step, its loss and a way to its state.
+    FittingStep or RetinexStep
+        The number of the step and its loss; of a blind spot a way to its state.
 
     Returns
     -------
-    BlindSpotModel
+    BlindSpotModel, RetinexModel or IRLEModel
         The generator's return value.
 
     Raises
@@ -156,16 +171,42 @@ def fit_steps(
     layouts = [Stack.of(each, axes, ndim).layout for each in stacks]
     check_sizes(layouts)
     channels = _channels(layouts)
-    blank = unfitted(recipe, channels, ndim, seed)
+    recipe = BlindSpotRecipe() if recipe is None else recipe
+    blank = _blank(recipe, channels, ndim, seed)
     options: dict[str, Any] = {"axes": axes, "ndim": ndim, "camera": camera, "repair": repair}
     works = [
         calibrated(plan(image, blank, gain=each, device="cpu", **options))
         for image, each in zip(stacks, gains, strict=True)
     ]
-    recipe = blank.recipe
-    draw = Crops.of(works, recipe.crop, recipe.grid, recipe.batch, blank.seed)
-    form: dict[str, Any] = {"channels": channels, "ndim": ndim, "seed": seed, "device": device}
-    return fit_blind_spot_steps(draw, recipe=recipe, resume=resume, **form)
+    if isinstance(recipe, BlindSpotRecipe):
+        return fit_denoiser_steps(works, recipe, device, seed, resume)
+    if resume is not None:
+        raise ValueError("resume is for a fit of stage 2 alone (a BlindSpotRecipe)")
+    if isinstance(recipe, RetinexRecipe):
+        return fit_light_steps(works, recipe, device, seed)
+    return fit_both_steps(works, recipe, device, seed)
+
+
+def _blank(recipe: FittedRecipe, channels: int, ndim: int, seed: int) -> Method:
+    """Return a method of random weights that reads images as the one to be fitted will.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the recipe is none of those that are fitted, or they are of planes and `ndim` is 3.
+    """
+    if isinstance(recipe, BlindSpotRecipe):
+        return unfitted(recipe, channels, ndim, seed)
+    if not isinstance(recipe, FittedRecipe):
+        raise TypeError(
+            "recipe must be a BlindSpotRecipe, RetinexRecipe or IRLERecipe, "
+            f"got {type(recipe).__name__}; a Recipe is for train()"
+        )
+    if ndim != 2:
+        raise ValueError("ndim must be 2 for stage 1 of IRLE, which is of planes")
+    if isinstance(recipe, RetinexRecipe):
+        return unfitted_light(recipe, channels, seed)
+    return unfitted(replace(recipe.denoiser, gain="light"), channels, 2, seed)
 
 
 def _as_sequence(name: str, arrays: Any) -> list[Any]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.srm.patches import Halo, Scratch
 
 __all__ = ["Folded", "Method", "Restoring"]
@@ -67,4 +68,5 @@ class Method(Protocol):
         mean: NDArray[np.float64],
         covariance: NDArray[np.float64],
         device: torch.device,
+        camera: CameraNoise | None = None,
     ) -> Folded: ...

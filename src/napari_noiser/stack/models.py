@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike, fspath
 
-from napari_noiser.irle.model import BlindSpotModel, is_blind_spot, load_blind_spot
+from napari_noiser.irle.model import BlindSpotModel, load_blind_spot, stage_of
+from napari_noiser.irle.retinex_model import RetinexModel, load_retinex
+from napari_noiser.irle.two_stages import IRLEModel, load_two_stages
 from napari_noiser.srm.model import Model
 from napari_noiser.srm.model import load_model as load_srm
 
-__all__ = ["load_model"]
+__all__ = ["AnyModel", "load_model"]
+
+AnyModel = Model | BlindSpotModel | RetinexModel | IRLEModel
+"""What `napari_noiser.enhance` renders."""
+
+_FITTED: dict[str | None, Callable[[str | PathLike[str]], AnyModel]] = {
+    "denoise": load_blind_spot,
+    "light": load_retinex,
+    "both": load_two_stages,
+}
 
 
-def load_model(
-    name_or_path: str | PathLike[str], *, channels: int = 1, ndim: int = 2
-) -> Model | BlindSpotModel:
+def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: int = 2) -> AnyModel:
     """Load a bundled model by name, or a model file of any method.
 
     Parameters
@@ -27,7 +37,7 @@ def load_model(
 
     Returns
     -------
-    Model or BlindSpotModel
+    Model, BlindSpotModel, RetinexModel or IRLEModel
         Ready for `enhance`.
 
     Raises
@@ -43,6 +53,8 @@ def load_model(
     >>> load_model("noiser", channels=3).recipe.iterations
     2000
     """
-    if isinstance(name_or_path, (str, PathLike)) and is_blind_spot(fspath(name_or_path)):
-        return load_blind_spot(name_or_path)
+    if isinstance(name_or_path, (str, PathLike)):
+        stage = stage_of(fspath(name_or_path))
+        if stage in _FITTED:
+            return _FITTED[stage](name_or_path)
     return load_srm(name_or_path, channels=channels, ndim=ndim)

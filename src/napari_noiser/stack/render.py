@@ -241,11 +241,11 @@ def folding(work: Work, moments: Mapping[ImageIndex, PatchMoments]) -> Fold:
 
     @cache
     def folded(exposure: ImageIndex) -> Folded | None:
-        found = moments.get(exposure)
+        found, camera = moments.get(exposure), work.exposure_camera(exposure)
         if found is None or not found.has_signal:
             return None
         return work.room.try_here(
-            lambda: work.method.fold(found.mean, found.covariance, work.room.device)
+            lambda: work.method.fold(found.mean, found.covariance, work.room.device, camera)
         )
 
     return folded

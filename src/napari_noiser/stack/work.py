@@ -16,6 +16,7 @@ from napari_noiser.camera.repair import REACH
 from napari_noiser.camera.repair import repair as repaired_outliers
 from napari_noiser.camera.telling import Camera, Cameras, each_camera, told_cameras
 from napari_noiser.checks import real, whole
+from napari_noiser.irle.two_stages import IRLEModel
 from napari_noiser.srm.device import best_device
 from napari_noiser.stack.axes import Colours, ImageIndex, Layout, Region, Statistics
 from napari_noiser.stack.background import Ground
@@ -110,9 +111,16 @@ class Work:
 
     def camera(self, image: ImageIndex) -> CameraNoise | None:
         """Return the noise of the camera that took an image, if it is to be considered."""
+        return self._camera_of(self.stack.layout.dye(image))
+
+    def exposure_camera(self, exposure: ImageIndex) -> CameraNoise | None:
+        """Return the same of an exposure, all images of which one camera took."""
+        return self._camera_of(self.stack.layout.dye_of_exposure(exposure, self.statistics))
+
+    def _camera_of(self, dye: int) -> CameraNoise | None:
         if self.cameras is None:
             raise RuntimeError("cameras are still to be estimated: see calibrated()")
-        return self.cameras[self.stack.layout.dye(image)]
+        return self.cameras[dye]
 
     def ground(self, image: ImageIndex) -> Ground | None:
         """Return where the background of an image lies, if it is to be dark."""
@@ -202,6 +210,8 @@ def plan(
     stack = Stack.of(image, axes, ndim)
     asked = stack.layout.check_colours(colours)
     method = _find_method(model, stack.layout, asked)
+    if isinstance(method, IRLEModel) and output == "intensity":
+        method = method.restoration()
     room = Room(best_device(device))
     side = default_side(method.halo, room.device) if tile is None else tile
     memory = whole("memory_limit", default_memory() if memory_limit is None else memory_limit)
