@@ -9,12 +9,15 @@ import torch
 from torch import nn
 
 from napari_noiser.progress import drain
+from napari_noiser.srm.deep import DeepSRM
 from napari_noiser.srm.exposure import Photons
+from napari_noiser.srm.model import load_model
 from napari_noiser.srm.network import SRM
 from napari_noiser.srm.noise import Gaussian, Palette, PureColour
 from napari_noiser.srm.recipe import RECIPES, Recipe
 from napari_noiser.srm.training import (
     TrainingStep,
+    begin_from,
     regress,
     total_variation,
     train,
@@ -308,3 +311,40 @@ def test_restoring_recipes_train_for_any_number_of_steps_and_at_any_size(iterati
         size=5 + iterations % 4,
     )
     assert len(train(recipe, device="cpu").losses) == iterations
+
+
+TINY = replace(RECIPES["structured"], iterations=1, width=4, scales=(4,), batch=1, size=16)
+
+
+def test_volumes_begin_from_planes_each_restored_alone():
+    planes = train(TINY, device="cpu", seed=3)
+    network = DeepSRM(1, TINY.widths, 3, torch.Generator())
+    begin_from(network, planes)
+    plane = torch.randn(1, 1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    volume = plane.repeat(1, 1, 3, 1, 1)
+    alone = DeepSRM(1, TINY.widths, 2, torch.Generator())
+    begin_from(alone, planes)
+    torch.testing.assert_close(network(volume)[:, :, 0], alone(plane[:, :, 0]))
+    model = train(TINY, ndim=3, device="cpu", start=planes)
+    assert model.begun_from == planes.fingerprint == model.describe()["begun_from"]
+    assert train(TINY, ndim=3, device="cpu", start=planes).fingerprint == model.fingerprint
+    assert train(TINY, ndim=3, device="cpu").fingerprint != model.fingerprint
+
+
+def test_training_goes_on_from_a_model_of_the_same_shapes(tmp_path):
+    first = train(SHORT, device="cpu", seed=1)
+    second = train(SHORT, device="cpu", seed=2, start=first)
+    moved = max(float((second.weights[n] - w).abs().max()) for n, w in first.weights.items())
+    assert 0 < moved < 0.1
+    assert load_model(second.save(tmp_path / "second")).begun_from == first.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("start", "error"),
+    [("structured", TypeError), (train(replace(TINY, width=5), device="cpu"), ValueError)],
+)
+def test_what_training_cannot_begin_from(start, error):
+    with pytest.raises(error, match="start must be a"):
+        train_steps(TINY, device="cpu", start=start)
+    with pytest.raises(error, match="start must be a"):
+        train_steps(SHORT, ndim=3, device="cpu", start=start)

@@ -54,6 +54,8 @@ class Model:
     losses : tuple of float
         How it learned: the mean loss of each of up to 200 equal stretches of its training. Empty
         where nobody noted it, as in the bundled files.
+    begun_from : str
+        The fingerprint of the model that its training began from; empty if weights were drawn.
     """
 
     recipe: Recipe
@@ -63,6 +65,7 @@ class Model:
     weights: dict[str, Tensor] = field(repr=False)
     device: str = "cpu"
     losses: tuple[float, ...] = field(default=(), repr=False)
+    begun_from: str = ""
 
     def __post_init__(self) -> None:
         form = check_form(self.recipe, self.channels, self.ndim, self.seed)
@@ -137,6 +140,7 @@ class Model:
             "seed": self.seed,
             "trained_on": self.device,
             "fingerprint": self.fingerprint,
+            **({"begun_from": self.begun_from} if self.begun_from else {}),
         }
 
     def __dask_tokenize__(self) -> dict[str, Any]:
@@ -211,6 +215,8 @@ class Model:
         }
         if self.losses:
             header["losses"] = self.losses
+        if self.begun_from:
+            header["begun_from"] = self.begun_from
         weights = {name: value.contiguous() for name, value in self.weights.items()}
         path.write_bytes(to_bytes(weights, metadata={_HEADER: json.dumps(header)}))
         return path
@@ -309,6 +315,7 @@ def _read(path: Path) -> Model:
             weights,
             str(header["device"]),
             header.get("losses", ()),  # files of before have none
+            str(header.get("begun_from", "")),
         )
     except KeyError as error:
         raise ValueError(f"{path} is not a model of napari-noiser: {error} is missing") from error

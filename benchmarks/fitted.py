@@ -1,0 +1,120 @@
+"""Score models that are fitted to dark images alone (IRLE, reconstructed from public figures).
+
+Run as ``python benchmarks/fitted.py [FOLDER]``; without a folder, NAPARI_NOISER_DATA names it.
+It takes a quarter of an hour or more. docs/science.md says what came of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import perf_counter, process_time
+
+import numpy as np
+import torch
+from data_sets import Array, arguments, data_parser
+from quality import DataSet, Floats, data_sets
+from tables import Table, machine
+
+import napari_noiser as noiser
+from napari_noiser import BlindSpotRecipe, IRLEModel, IRLERecipe
+from napari_noiser.irle.guiding import log_gain_of
+from napari_noiser.irle.spectral import band_profile
+
+PUBLISHED = {  # of normal and of low light, read from a figure of arXiv 2605.28605
+    "well lit": (2.09, 0.93, 0.26, -0.18, -0.48, -0.70, -0.88, -1.07),
+    "dark": (2.12, 0.88, 0.29, -0.19, -0.49, -0.69, -0.91, -1.05),
+}
+
+
+def score(data: DataSet, results: list[Floats]) -> str:
+    """Return the mean PSNR and SSIM of some results."""
+    both = zip(results, data.pairs, strict=True)
+    psnr, ssim = np.mean([data.score(each, pair.truth) for each, pair in both], axis=0)
+    return f"{psnr:.2f} / {ssim:.3f}"
+
+
+def denoising(data: DataSet, steps: int | None, seeds: int) -> None:
+    """Fit stage 2 to all noisy frames together, with gain modulation and without."""
+    table = Table([10, 6, 14, 10, 10])
+    table.head([f"{data.name}, stage 2", "seed", "PSNR / SSIM", "fit, s", "CPU s"])
+    frames = [pair.dim for pair in data.pairs]
+    for seed in range(seeds):
+        for gain in ("light", "none"):
+            recipe = BlindSpotRecipe(gain=gain)
+            recipe = recipe if steps is None else replace(recipe, iterations=steps)
+            start, busy = perf_counter(), process_time()
+            model = noiser.fit(frames, recipe, seed=seed)
+            taken = (f"{perf_counter() - start:.0f}", f"{process_time() - busy:.0f}")
+            found = [noiser.enhance(frame, model, output="intensity") for frame in frames]
+            table.row([f"gain {gain}", str(seed), score(data, found), *taken])
+
+
+def both_stages(data: DataSet, steps: int | None) -> IRLEModel:
+    """Fit both stages to all dark photographs together."""
+    table = Table([30, 14, 10])
+    table.head([f"{data.name}, {len(data.pairs)} pairs", "PSNR / SSIM", "s"])
+    recipe = IRLERecipe()
+    if steps is not None:
+        recipe = replace(recipe, denoiser=replace(recipe.denoiser, iterations=steps))
+    start = perf_counter()
+    model = noiser.fit([pair.dim for pair in data.pairs], recipe, axes="YXS")
+    taken = perf_counter() - start
+    shown = [noiser.enhance(pair.dim, model, axes="YXS") for pair in data.pairs]
+    table.row(["both stages", score(data, shown), f"{taken:.0f}"])
+    as_bright = [
+        each * (pair.truth.mean() / 255 / each.mean())
+        for each, pair in zip(shown, data.pairs, strict=True)
+    ]
+    table.row(["both, as bright as the truth", score(data, as_bright), ""])
+    first = [noiser.enhance(pair.dim, model.light, axes="YXS") for pair in data.pairs]
+    table.row(["stage 1 alone", score(data, first), ""])
+    return model
+
+
+def spectra(data: DataSet) -> None:
+    """Compare the spectral statistic with what was published."""
+    table = Table([10, 60, 6])
+    table.head(["z", "8 bands", "rms"])
+    for name, published in PUBLISHED.items():
+        images = [pair.truth if name == "well lit" else pair.dim for pair in data.pairs]
+        z = np.mean([profile(image) for image in images], axis=0)
+        distance = float(np.sqrt(np.mean((z - published) ** 2)))
+        table.row([name, " ".join(f"{each:.2f}" for each in z), f"{distance:.3f}"])
+
+
+def profile(photograph: Array) -> Floats:
+    """Return the spectral statistic of a photograph."""
+    image = torch.from_numpy(photograph).permute(2, 0, 1)[None] / 255
+    return band_profile(image).numpy().mean(axis=0)
+
+
+def leak(model: IRLEModel, data: DataSet) -> None:
+    """Tell how much of a pixel's noise comes back to it through stage 1's own gain map."""
+    dark = torch.from_numpy(data.pairs[0].dim[:384, :384]).permute(2, 0, 1)[None].float()
+    changed = dark.clone()
+    at = (200, 200)
+    step = 5.0
+    changed[..., at[0], at[1]] += step
+    with torch.no_grad():
+        maps = [log_gain_of(model.light.decomposed(image)[0]) for image in (dark, changed)]
+    moved = float((maps[1] - maps[0])[..., at[0], at[1]].abs())
+    print(f"\nA pixel {step:g} of 255 brighter moves the logarithm of its gain by {moved:.1e}.")
+
+
+def main() -> None:
+    """Print the machine and the tables."""
+    parser = data_parser(__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, help="of each fit of stage 2")
+    parser.add_argument("--seeds", type=int, default=1, help="of the fits of fluorescence")
+    given = arguments(parser)
+    sets = {data.name: data for data in data_sets(given.folder)}
+    print(f"{machine('scikit-image')}\n")
+    spectra(sets["LOL"])
+    print()
+    leak(both_stages(sets["LOL"], given.steps), sets["LOL"])
+    print()
+    denoising(sets["W2S"], given.steps, given.seeds)
+
+
+if __name__ == "__main__":
+    main()
