@@ -108,6 +108,7 @@ def test_recipe_survives_its_dictionary():
         ({"learning_rate": 0.0}, ValueError, "learning_rate"),
         ({"name": ""}, TypeError, "name"),
         ({"gain": "mine"}, ValueError, "gain"),
+        ({"jitter": -1}, ValueError, "jitter"),
         ({"iterations": 1.5}, TypeError, "iterations"),
     ],
 )

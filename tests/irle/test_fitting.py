@@ -118,3 +118,9 @@ def test_colours_that_are_noisier_are_weighed_so():
     low, high = fit(draw=noisier, channels=2)[1].scaling.noise
     assert low + high == pytest.approx(2)
     assert high / low == pytest.approx(5, rel=0.1)
+
+
+def test_jitter_changes_what_is_seen_and_not_what_is_to_be_told():
+    without, with_it = (fit(replace(QUICK, jitter=jitter))[1] for jitter in (0.0, 0.7))
+    assert without.scaling == with_it.scaling
+    assert without.fingerprint != with_it.fingerprint

@@ -17,7 +17,7 @@ from napari_noiser.checks import dimensions, real, whole
 from napari_noiser.irle.light import Scaling, half_deviance
 from napari_noiser.irle.model import BlindSpotModel, blank
 from napari_noiser.irle.network import BlindSpot
-from napari_noiser.irle.planes import planes_of
+from napari_noiser.irle.planes import Planes, planes_of
 from napari_noiser.irle.recipe import BlindSpotRecipe
 from napari_noiser.irle.state import FittingState, copied_weights
 from napari_noiser.srm.device import best_device
@@ -33,6 +33,7 @@ _LAST = 1e-3  # of the highest rate
 _LARGEST_GRADIENT = 1.0
 _BETAS = (0.9, 0.99)
 _SAMPLES = 16  # batches that the scaling is measured on
+_JITTER = 1  # tells its draws from those of crops
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ def _fit(
     losses = list(model.losses)
     for done in range(state.done + 1, total + 1):
         optimiser.param_groups[0]["lr"] = model.recipe.learning_rate * _cycle(done / total)
-        losses.append(_step(network, optimiser, draw(done).to(device), model))
+        planes = _jittered(planes_of(draw(done), model.recipe.gain), model, done)
+        losses.append(_step(network, optimiser, planes.to(device), model))
         if not isfinite(losses[-1]):
             raise ValueError(f"the fit broke down at step {done}: lower recipe.learning_rate")
         snapshot = partial(FittingState.of, model, network, optimiser, done, losses)
@@ -165,10 +167,9 @@ def _fit(
 
 @torch.enable_grad()
 def _step(
-    network: BlindSpot, optimiser: torch.optim.Optimizer, crops: Tensor, model: BlindSpotModel
+    network: BlindSpot, optimiser: torch.optim.Optimizer, planes: Planes, model: BlindSpotModel
 ) -> float:
     """Take one step, and return the loss before it."""
-    planes = planes_of(crops, model.recipe.gain)
     seen = model.scaling.seen(planes.frames).contiguous(memory_format=torch.channels_last)
     with _halved(seen.device):
         response = network(seen, planes.log_gain - model.scaling.log_gain)
@@ -178,6 +179,15 @@ def _step(
     nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
     optimiser.step()
     return float(loss.detach())
+
+
+def _jittered(planes: Planes, model: BlindSpotModel, step: int) -> Planes:
+    """Add noise to what is seen, not to what is to be told: a function of the step alone."""
+    random = np.random.default_rng([model.seed, step, _JITTER])
+    frames = planes.frames
+    spread = random.uniform(0, model.recipe.jitter, (len(frames), 1, 1, 1))
+    noise = random.standard_normal(frames.shape, np.float32) * spread.astype(np.float32)
+    return replace(planes, frames=frames + torch.from_numpy(noise))
 
 
 def _halved(device: torch.device) -> AbstractContextManager[Any]:

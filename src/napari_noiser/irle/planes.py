@@ -32,6 +32,10 @@ class Planes:
     frames: Tensor
     log_gain: Tensor
 
+    def to(self, device: torch.device) -> Planes:
+        """Return the same on a device."""
+        return Planes(self.own.to(device), self.frames.to(device), self.log_gain.to(device))
+
 
 def planes_of(tile: Tensor, gain: GainSource) -> Planes:
     """Return the planes of a tile that have all neighbours they need.

@@ -51,6 +51,10 @@ class BlindSpotRecipe:
     gain : {"light", "given", "none"}
         Where the gain map comes from that guides the network: the inverse of the image's own
         light in blocks of 16 x 16 pixels, a map that is given with each image, or nowhere.
+    jitter : float
+        Noise that is added to what the network sees while it is fitted: of up to so many standard
+        deviations of the image's own, 0 or more. What it sees of a pixel's surroundings is then
+        never twice the same, and the noise is not learned by heart so soon.
 
     Raises
     ------
@@ -68,6 +72,7 @@ class BlindSpotRecipe:
     batch: int = 4
     learning_rate: float = 2e-3
     gain: GainSource = "light"
+    jitter: float = 0.7
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -82,6 +87,7 @@ class BlindSpotRecipe:
             "spacing": whole("spacing", self.spacing, least=2),
             "batch": whole("batch", self.batch),
             "learning_rate": real("learning_rate", self.learning_rate, above=0.0),
+            "jitter": real("jitter", self.jitter, least=0.0),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
