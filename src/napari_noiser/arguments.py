@@ -9,6 +9,7 @@ from typing import get_args
 
 from napari_noiser import __version__
 from napari_noiser.camera.noise_model import CameraNoise
+from napari_noiser.irle.recipe import BlindSpotRecipe
 from napari_noiser.srm.recipe import RECIPES
 from napari_noiser.stack.axes import Colours, Statistics
 from napari_noiser.stack.values import Background, Output
@@ -31,6 +32,11 @@ While a result is being made it lies in OUT.partial. After any end, a kill inclu
 command with --resume goes on with it.
 """
 
+_RESUMING_FIT = """
+How far a fit is lies in NAME.partial.safetensors, written once a minute and when it is stopped.
+The same command with --resume goes on with it.
+"""
+
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _UNITS |= {f"{unit}I": 1024**power for power, unit in enumerate("KMGT", start=1)}
 
@@ -41,8 +47,9 @@ def parser() -> argparse.ArgumentParser:
     Returns
     -------
     argparse.ArgumentParser
-        Its answers are named as the arguments of `enhance` and `train`; beside them stand command,
-        source, target, recipe, steps, to, resume, quiet and debug.
+        Its answers are named as the arguments of `enhance`, `train` and `fit`; beside them stand
+        command, source, target, recipe, steps, iterations, width, gain, to, resume, quiet and
+        debug.
     """
     whole = argparse.ArgumentParser(
         "napari-noiser",
@@ -55,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     for name, add, text, more in (
         ("enhance", _add_enhance, "Make an image, or a folder of images, visible.", _RESUMING),
         ("train", _add_train, "Train a model of your own on noise, in seconds.", ""),
+        ("fit", _add_fit, "Fit a model to your own noisy images alone.", _RESUMING_FIT),
     ):
         command = commands.add_parser(
             name,
@@ -79,7 +87,7 @@ def _add_enhance(command: argparse.ArgumentParser) -> None:
         help="NAME.zarr (OME-Zarr with a pyramid), NAME.tif (OME-TIFF); for a folder a folder",
     )
     add("--model", default="noiser", help="a name, or a .safetensors file (default: %(default)s)")
-    add("--axes", help="a letter an axis, of TCZYXS, such as TZYX (default: what the file says)")
+    _add_axes(command)
     add(
         "--ndim",
         type=int,
@@ -103,14 +111,9 @@ def _add_enhance(command: argparse.ArgumentParser) -> None:
     )
     add("--mask", type=Path, help="a file: which pixels (not 0) set the exposure")
     add(
-        "--camera",
-        type=_camera,
-        default="auto",
-        metavar="NOISE",
-        help="GAIN,OFFSET,READ_NOISE in counts an electron, counts and electrons; none; or auto: "
-        "estimated for models such as structured (default: %(default)s)",
+        "--gain", type=Path, help="a file: the gain map, of a model that was fitted with such maps"
     )
-    add("--no-repair", dest="repair", action="store_false", help="keep hot pixels, cosmic rays")
+    _add_camera(command, "none; or auto: estimated for models such as structured")
     add(
         "--max-change",
         type=float,
@@ -165,6 +168,63 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     _add_device(command)
     add("--seed", type=int, default=0, help="the same seed, the same model (default: %(default)s)")
     add("--steps", type=int, help="how many (default: what the recipe says)")
+
+
+def _add_fit(command: argparse.ArgumentParser) -> None:
+    add, recipe = command.add_argument, BlindSpotRecipe()
+    add(
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGE",
+        help="TIFF, OME-Zarr, zarr, .npy, or folders of them; all of the same axes",
+    )
+    add("target", type=Path, metavar="MODEL", help="NAME.safetensors")
+    _add_axes(command)
+    add(
+        "--ndim",
+        type=int,
+        choices=(2, 3),
+        default=2,
+        help="2 sees planes, 3 planes between their neighbours (default: %(default)s)",
+    )
+    add(
+        "--stages",
+        choices=("denoise", "both"),
+        default="denoise",
+        help="denoise fits a blind spot; both fits illumination before, guiding the blind spot "
+        "(default: %(default)s)",
+    )
+    add("--iterations", type=int, default=recipe.iterations, help="steps (default: %(default)s)")
+    add("--width", type=int, default=recipe.width, help="of the network (default: %(default)s)")
+    add(
+        "--gain",
+        choices=("light", "none"),
+        default=recipe.gain,
+        help="what guides the network: the image's own light, or nothing (default: %(default)s)",
+    )
+    _add_camera(command, "or auto: estimated")
+    _add_device(command)
+    add("--seed", type=int, default=0, help="the same seed, the same model (default: %(default)s)")
+    add("--resume", action="store_true", help="go on with a fit that was stopped")
+
+
+def _add_axes(command: argparse.ArgumentParser) -> None:
+    text = "a letter an axis, of TCZYXS, such as TZYX (default: what the file says)"
+    command.add_argument("--axes", help=text)
+
+
+def _add_camera(command: argparse.ArgumentParser, others: str) -> None:
+    add = command.add_argument
+    add(
+        "--camera",
+        type=_camera,
+        default="auto",
+        metavar="NOISE",
+        help="GAIN,OFFSET,READ_NOISE in counts an electron, counts and electrons; "
+        f"{others} (default: %(default)s)",
+    )
+    add("--no-repair", dest="repair", action="store_false", help="keep hot pixels, cosmic rays")
 
 
 def _add_device(command: argparse.ArgumentParser) -> None:

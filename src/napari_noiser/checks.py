@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["dimensions", "real", "span", "whole"]
+__all__ = ["dimensions", "real", "same_axes", "span", "whole"]
 
 
 def dimensions(ndim: Any) -> int:
@@ -71,6 +71,21 @@ def real(
     if not fits:
         raise ValueError(f"{name} must be a finite number {' and '.join(limits)}, got {value!r}")
     return number
+
+
+def same_axes(named: Iterable[tuple[str, str]]) -> str:
+    """Return the axes that several images have in common, each given as its name and its axes.
+
+    Raises
+    ------
+    ValueError
+        If they differ: a model is fitted to images of one kind.
+    """
+    images = list(named)
+    if len({axes for _, axes in images}) > 1:
+        said = ", ".join(f"{axes!r} of {name}" for name, axes in images)
+        raise ValueError(f"axes must be the same for all images that a model is fitted to: {said}")
+    return images[0][1]
 
 
 def span(name: str, values: Any) -> tuple[float, float]:

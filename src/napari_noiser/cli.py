@@ -1,26 +1,30 @@
-"""The command line: `enhance` and `train` with the arguments they have in Python, for files.
+"""The command line: `enhance`, `train` and `fit` files, with the arguments they have in Python.
 
 It knows neither napari nor Qt; torch is imported only once there is something to compute.
 """
 
 from __future__ import annotations
 
-import signal
 import sys
 import traceback
 import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
 from napari_noiser.arguments import parser
+from napari_noiser.checks import same_axes
+from napari_noiser.irle.recipe import BlindSpotRecipe
+from napari_noiser.irle.two_stages_recipe import IRLERecipe
+from napari_noiser.signals import Terminated, between_steps, terminated_by_signal
 from napari_noiser.srm.recipe import RECIPES
 
 if TYPE_CHECKING:
+    from napari_noiser.files.reading import ImageFile
     from napari_noiser.progress import Progress
 
 __all__ = ["main"]
@@ -36,10 +40,12 @@ _ENHANCING = (
     *("brightness", "contrast", "device", "tile", "memory_limit", "dtype"),
 )
 _TRAINING = ("channels", "ndim", "device", "seed")
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came."""
+_FITTING = ("ndim", "camera", "repair", "device", "seed")
+_RECIPE = ("iterations", "width", "gain")
+_GOES_ON = {
+    "enhance": "; what is finished is kept, the same command with --resume goes on",
+    "fit": "; what was learned so far is kept, the same command with --resume goes on",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,21 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         By argparse: 2 after wrong usage, 0 after help.
     """
     asked = parser().parse_args(arguments)
-    before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        return _enhance(asked) if asked.command == "enhance" else _train(asked)
+        with terminated_by_signal():
+            return _COMMANDS[asked.command](asked)
     except KeyboardInterrupt as stop:
-        terminated = isinstance(stop, _Terminated)
+        terminated = isinstance(stop, Terminated)
         told = "terminated" if terminated else "interrupted"
-        if asked.command == "enhance":
-            told += "; what is finished is kept, the same command with --resume goes on"
-        _say(told)
+        _say(told + _GOES_ON.get(asked.command, ""))
         return _TERMINATED if terminated else _INTERRUPTED
     except (OSError, TypeError, ValueError) as error:
         _report(error, asked.debug)
         return _USAGE
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _enhance(asked: Namespace) -> int:
@@ -114,9 +116,7 @@ def _enhance_one(source: Path, target: Path, asked: Namespace, options: dict[str
 
 
 def _train(asked: Namespace) -> int:
-    target = asked.target
-    if target.suffix != ".safetensors":
-        raise ValueError(f"OUT must end in .safetensors, got {target}")
+    target = _checked_model_file(asked.target)
     _check_free([target])
     target.parent.mkdir(parents=True, exist_ok=True)
     from napari_noiser import train
@@ -133,6 +133,77 @@ def _train(asked: Namespace) -> int:
         _report(error, asked.debug, target.name)
         return _FAILED
     return _DONE
+
+
+def _fit(asked: Namespace) -> int:
+    target = _checked_model_file(asked.target)
+    with _warnings_said():
+        recipe = _recipe_to_fit(asked)
+        if target.exists():
+            return _left_alone(target, recipe, asked)
+        images = _opened(asked.images, asked.axes)
+        from napari_noiser import fit_steps
+        from napari_noiser.files.checkpoint import checkpoint_of, kept, load_checkpoint
+        from napari_noiser.progress import drain
+
+        resume = load_checkpoint(target)
+        if resume is not None and not asked.resume:
+            raise FileExistsError(
+                f"{checkpoint_of(target)} is unfinished: --resume goes on with it"
+            )
+        axes = same_axes((str(each.path), each.space.axes) for each in images)
+        options = {name: getattr(asked, name) for name in _FITTING}
+        arrays = [each.array for each in images]
+        steps: Any = fit_steps(arrays, recipe, axes=axes, resume=resume, **options)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with between_steps() as check:
+                fitting = kept(steps, target, check)
+                path = drain(fitting, _progress(target.name, asked.quiet), target.name)
+        except Exception as error:
+            _report(error, asked.debug, target.name)
+            return _FAILED
+    print(path, flush=True)
+    return _DONE
+
+
+def _recipe_to_fit(asked: Namespace) -> BlindSpotRecipe | IRLERecipe:
+    recipe = BlindSpotRecipe(**{name: getattr(asked, name) for name in _RECIPE})
+    if asked.stages == "denoise":
+        return recipe
+    return IRLERecipe(denoiser=replace(recipe, gain="given"))
+
+
+def _left_alone(target: Path, recipe: BlindSpotRecipe | IRLERecipe, asked: Namespace) -> int:
+    """Leave a finished model as it is, if it was asked for so; it must be alike."""
+    from napari_noiser.stack.models import load_model
+
+    with suppress(ValueError):  # it is no model
+        found = load_model(target)
+        alike = (found.recipe, found.ndim, found.seed) == (recipe, asked.ndim, asked.seed)
+        if asked.resume and alike:
+            print(target, flush=True)
+            return _DONE
+    raise FileExistsError(f"{target} exists already: take another name, or delete it")
+
+
+def _opened(paths: Sequence[Path], axes: str | None) -> list[ImageFile]:
+    """Open images, and all that are in folders."""
+    from napari_noiser.files.reading import image_files, open_image
+
+    files: list[Path] = []
+    for path in paths:
+        within = image_files(path) if path.is_dir() and not _is_store(path) else [path]
+        if not within:
+            raise ValueError(f"no images in {path}: neither TIFF nor zarr (*.zarr) nor .npy")
+        files += within
+    return [open_image(path, axes) for path in files]
+
+
+def _checked_model_file(target: Path) -> Path:
+    if target.suffix != ".safetensors":
+        raise ValueError(f"a model's name must end in .safetensors, got {target}")
+    return target
 
 
 def _pairs(source: Path, target: Path, to: str | None) -> list[tuple[Path, Path]]:
@@ -222,10 +293,12 @@ def _checked_options(asked: Namespace) -> dict[str, Any]:
     samples = load_model(asked.model, channels=together, ndim=asked.ndim).channels
     axes = asked.axes or ("TCZYX" if samples == 1 else "TCZYXS")  # any that an image may have
     shape = [samples if letter == "S" else 1 for letter in axes]
-    tried = plan(np.zeros(shape, np.float32), asked.model, axes=axes, **options)
+    gain = None if asked.gain is None else np.ones(shape[:-1] if "S" in axes else shape)
+    tried = plan(np.zeros(shape, np.float32), asked.model, axes=axes, gain=gain, **options)
     options["device"] = str(tried.room.device)
-    if asked.mask is not None:
-        options["mask"] = open_image(asked.mask).array[:]
+    for name in ("mask", "gain"):
+        if getattr(asked, name) is not None:
+            options[name] = open_image(getattr(asked, name)).array[:]
     return options
 
 
@@ -279,5 +352,4 @@ def _say(text: str, name: str = "") -> None:
     tqdm.write(start + " ".join(text.split()), file=sys.stderr)
 
 
-def _terminate(number: int, frame: object) -> None:
-    raise _Terminated
+_COMMANDS = {"enhance": _enhance, "train": _train, "fit": _fit}

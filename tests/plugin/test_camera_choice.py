@@ -13,7 +13,8 @@ from napari.layers import Image
 import napari_noiser as noiser
 from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.plugin.preview import PreviewSection
-from napari_noiser.plugin.replay import provenance_of, told
+from napari_noiser.plugin.replay import provenance_of
+from napari_noiser.plugin.told import told
 from napari_noiser.plugin.widget import NoiserWidget
 
 HOT = ([20, 51, 77], [8, 40, 83])

@@ -13,10 +13,11 @@ import napari_noiser as noiser
 from napari_noiser.plugin.commands import enhance_selected
 from napari_noiser.plugin.enhancing import start_enhancing
 from napari_noiser.plugin.measured import measure
-from napari_noiser.plugin.replay import provenance_of, recovered, told
+from napari_noiser.plugin.replay import provenance_of, recovered
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.shown import closed_form_look
 from napari_noiser.plugin.source import ImageSource, axes_choices, guess_axes
+from napari_noiser.plugin.told import told
 from napari_noiser.plugin.widget import NoiserWidget
 from napari_noiser.progress import drain
 

@@ -9,7 +9,8 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 import napari_noiser as noiser
-from napari_noiser.plugin.replay import provenance_of, told
+from napari_noiser.plugin.replay import provenance_of
+from napari_noiser.plugin.told import told
 from napari_noiser.plugin.widget import NoiserWidget
 
 DIM = np.random.default_rng(0).poisson(np.linspace(3, 30, 40), (3, 40, 40)).astype("uint16") + 100

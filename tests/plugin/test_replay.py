@@ -16,9 +16,10 @@ from npe2 import PluginManifest
 import napari_noiser as noiser
 from napari_noiser.plugin.enhancing import start_enhancing
 from napari_noiser.plugin.jobs import enhance_job
-from napari_noiser.plugin.replay import provenance_of, recovered, regions_again, told
+from napari_noiser.plugin.replay import provenance_of, recovered, regions_again
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.source import ImageSource
+from napari_noiser.plugin.told import told
 from napari_noiser.progress import drain
 
 PLANES = np.random.default_rng(0).poisson(4, (3, 40, 50)).astype(np.uint16) + 100

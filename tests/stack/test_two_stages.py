@@ -168,5 +168,26 @@ def test_recipes_and_models_that_cannot_be(model: IRLEModel) -> None:
         model.renamed("")
     with pytest.raises(ValueError, match="denoiser must be of planes"):
         IRLEModel(model.light, fit(scene(256, 256), QUICK, **CPU))
-    with pytest.raises(ValueError, match="resume is for a fit of stage 2"):
+    with pytest.raises(TypeError, match="resume must be of type IRLEState"):
         fit_steps(scene(256, 256), BOTH, resume=object())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stop", [2, 4, 5])
+def test_a_fit_resumed_ends_as_one_never_stopped(
+    tmp_path: Path, image: NDArray[Any], model: IRLEModel, stop: int
+) -> None:
+    steps = fit_steps(image, BOTH, **CPU)
+    for _ in range(stop):
+        event = next(steps)
+    state = event.state()
+    steps.close()
+    assert (state is None) == (stop <= 3)
+    if state is not None:
+        assert (state.done, state.total) == (stop, 6)
+        state = noiser.load_fitting_state(state.save(tmp_path / "state"))
+    assert fit(image, BOTH, resume=state, **CPU).fingerprint == model.fingerprint
+    if state is not None:
+        with pytest.raises(ValueError, match="resume is of another fit"):
+            fit_steps(image, BOTH, resume=state, seed=3, **CPU)
+        with pytest.raises(TypeError, match="resume must be left out"):
+            fit_steps(image, FIRST, resume=state, **CPU)

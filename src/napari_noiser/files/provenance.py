@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-__all__ = ["EARLIER", "PROVENANCE", "read_provenance"]
+__all__ = ["EARLIER", "PROVENANCE", "is_fitted", "read_provenance"]
 
 PROVENANCE = "napari_noiser"
 """The key of a result's provenance, in a file's attributes and a layer's metadata."""
@@ -22,8 +23,17 @@ EARLIER = {
     "max_change": None,
     "conserve": None,
     "background": "gray",
+    "gain": None,
 }
 """What held for results that say nothing of it, since they are older than the choice."""
+
+
+def is_fitted(made: Mapping[str, Any]) -> bool:
+    """Return whether a result's model was fitted to someone's images: no recipe makes it again.
+
+    Its provenance names the method; that of a network that learned from noise has no such entry.
+    """
+    return "method" in made
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:

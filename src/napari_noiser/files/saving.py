@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import napari_noiser
 from napari_noiser.files.ome_zarr import OmeZarr
-from napari_noiser.files.provenance import EARLIER, PROVENANCE, read_provenance
+from napari_noiser.files.provenance import EARLIER, PROVENANCE, is_fitted, read_provenance
 from napari_noiser.files.space import Space
 from napari_noiser.files.tif import Tif
 from napari_noiser.files.unfinished import Unfinished
@@ -289,10 +289,7 @@ def _go_on(
 
 def _compare(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise a `ValueError` if a file was made of something else, or otherwise, than asked for."""
-    before = {**EARLIER, **before}
-    if "recipe" in before:  # fields that came later had what is now their default
-        before["recipe"] = json.loads(Recipe.from_dict(before["recipe"]).to_json())
-        now = {**now, "recipe": json.loads(Recipe.from_dict(now["recipe"]).to_json())}
+    before, now = _with_whole_recipe({**EARLIER, **before}), _with_whole_recipe(now)
     others = sorted(name for name in now if now[name] != before.get(name))
     if others:
         raise ValueError(
@@ -300,6 +297,13 @@ def _compare(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> N
             f"{ {name: before.get(name) for name in others} }, now "
             f"{ {name: now[name] for name in others} }; delete it, or take another name"
         )
+
+
+def _with_whole_recipe(made: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fill in the fields that a recipe got later: they had what is now their default."""
+    if "recipe" not in made or is_fitted(made):
+        return made
+    return {**made, "recipe": json.loads(Recipe.from_dict(made["recipe"]).to_json())}
 
 
 def _kind(path: Path) -> type[Kind]:

@@ -47,13 +47,14 @@ class FittingStep:
     loss : float
         Half the deviance of what was counted, in nats a pixel; its floor depends on the light.
     state : callable
-        Returns the `FittingState` to save and resume from, if called before the next step.
+        Returns the `FittingState` to save and resume from, if called before the next step; of a
+        fit of both stages the `IRLEState`.
     """
 
     done: int
     total: int
     loss: float
-    state: Callable[[], FittingState] = field(repr=False, compare=False)
+    state: Callable[[], Any] = field(repr=False, compare=False)
     stage: str = "fit"
 
 

@@ -43,6 +43,9 @@ class RetinexStep:
     loss: float
     stage: str = "light"
 
+    def state(self) -> None:
+        """Return nothing: a fit of a minute begins anew."""
+
 
 def fit_retinex_steps(
     draw: Callable[[int], Tensor],

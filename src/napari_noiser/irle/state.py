@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from napari_noiser.checks import whole
-from napari_noiser.irle.model import BlindSpotModel, read_tensors, write_tensors
+from napari_noiser.irle.model import METHOD, BlindSpotModel, read_tensors, write_tensors
 from napari_noiser.irle.network import BlindSpot
+from napari_noiser.irle.retinex_model import RetinexModel
 
-__all__ = ["FittingState", "copied_weights", "load_fitting_state"]
+__all__ = ["FittingState", "IRLEState", "copied_weights", "load_fitting_state"]
 
 _MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}
 
@@ -86,15 +88,65 @@ class FittingState:
             if here != there:
                 raise ValueError(f"resume is of another fit: its {name} is {there}, not {here}")
 
+    @property
+    def total(self) -> int:
+        """How many steps there are."""
+        return self.model.recipe.iterations
+
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the state to a .safetensors file, as `BlindSpotModel.save` does a model."""
-        weights = {f"weight.{name}": value for name, value in self.model.weights.items()}
-        header = {**self.model.header(), "done": self.done}
-        return write_tensors(path, weights | self.moments, header)
+        return write_tensors(path, self.tensors(), self.header())
+
+    def header(self) -> dict[str, Any]:
+        """Return all but weights and moments, as JSON-able values."""
+        return {**self.model.header(), "done": self.done}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return weights and moments."""
+        return _named("weight", self.model.weights) | self.moments
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> FittingState:
+        """Rebuild a state from its header and its tensors."""
+        model = BlindSpotModel.from_header(header, _of("weight", tensors))
+        moments = {n: each for n, each in tensors.items() if n.partition(".")[0] in _MOMENTS}
+        return cls(model, header["done"], moments)
 
 
-def load_fitting_state(path: str | PathLike[str]) -> FittingState:
-    """Load a state from a file that `FittingState.save` wrote.
+@dataclass(frozen=True, eq=False)
+class IRLEState:
+    """An unfinished fit of both stages, in its second.
+
+    Parameters
+    ----------
+    light : RetinexModel
+        Stage 1, finished.
+    denoiser : FittingState
+        Stage 2, unfinished.
+    """
+
+    light: RetinexModel
+    denoiser: FittingState
+
+    @property
+    def done(self) -> int:
+        """How many steps of both stages are finished."""
+        return self.light.recipe.iterations + self.denoiser.done
+
+    @property
+    def total(self) -> int:
+        """How many steps there are in both."""
+        return self.light.recipe.iterations + self.denoiser.total
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the state to a .safetensors file, as `IRLEModel.save` does a model."""
+        tensors = _named("light", self.light.weights) | self.denoiser.tensors()
+        header = {"light": self.light.header(), "denoiser": self.denoiser.header()}
+        return write_tensors(path, tensors, {"method": METHOD, "stage": "both", **header})
+
+
+def load_fitting_state(path: str | PathLike[str]) -> FittingState | IRLEState:
+    """Load a state from a file that its `save` wrote.
 
     Parameters
     ----------
@@ -103,7 +155,7 @@ def load_fitting_state(path: str | PathLike[str]) -> FittingState:
 
     Returns
     -------
-    FittingState
+    FittingState or IRLEState
         To resume from.
 
     Raises
@@ -114,12 +166,22 @@ def load_fitting_state(path: str | PathLike[str]) -> FittingState:
         If it is corrupt, or no such state.
     """
     tensors, header = read_tensors(path)
-    weights = {n.removeprefix("weight."): v for n, v in tensors.items() if n.startswith("weight.")}
-    moments = {n: v for n, v in tensors.items() if not n.startswith("weight.")}
     try:
-        return FittingState(BlindSpotModel.from_header(header, weights), header["done"], moments)
-    except (KeyError, ValueError, TypeError) as error:
+        if header["stage"] != "both":
+            return FittingState.from_header(header, tensors)
+        light = RetinexModel.from_header(header["light"], _of("light", tensors))
+        return IRLEState(light, FittingState.from_header(header["denoiser"], tensors))
+    except (AttributeError, KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is not an unfinished fit: {error}") from error
+
+
+def _named(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{part}.{name}": each for name, each in tensors.items()}
+
+
+def _of(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    whose = f"{part}."
+    return {n.removeprefix(whose): t for n, t in tensors.items() if n.startswith(whose)}
 
 
 def copied_weights(network: BlindSpot) -> dict[str, Tensor]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from magicgui.widgets import (
-    CheckBox,
-    ComboBox,
-    FileEdit,
-    FloatSlider,
-    SpinBox,
-)
+from magicgui.widgets import CheckBox, ComboBox, FileEdit, FloatSlider
 from napari import Viewer
 from napari.layers import Image
 
+from napari_noiser.irle.recipe import BlindSpotRecipe
+from napari_noiser.irle.two_stages_recipe import IRLERecipe
 from napari_noiser.plugin.forms import NARROW
+from napari_noiser.plugin.learning_controls import FitForm, method_choice, seed_choice
 from napari_noiser.plugin.models import ModelList
 from napari_noiser.plugin.recipe_editor import RecipeEditor
 from napari_noiser.plugin.region_controls import region_controls
@@ -22,6 +19,7 @@ from napari_noiser.plugin.selected import OtherImages, selected_images, sources_
 from napari_noiser.plugin.settings import DEVICES, DTYPES, KEEPS, Settings
 from napari_noiser.plugin.shown import is_preview
 from napari_noiser.plugin.source import ImageSource, axes_choices, guess_axes
+from napari_noiser.srm.recipe import RECIPES, Recipe
 
 __all__ = ["Controls"]
 
@@ -183,13 +181,9 @@ class Controls:
         )
 
     def _make_training(self) -> None:
-        self.seed = SpinBox(
-            label="seed",
-            min=0,
-            max=2**31 - 1,
-            tooltip="Another seed, another noise, a slightly different model.",
-        )
-        self.recipe = RecipeEditor(self.model.recipe, self.seed)
+        self.method, self.seed = method_choice(), seed_choice()
+        self.recipe, self.fit = RecipeEditor(RECIPES[self.model.value]), FitForm()
+        self.method.changed.connect(self.show_output)
 
     @property
     def settings(self) -> Settings:
@@ -218,7 +212,7 @@ class Controls:
     def samples(self) -> int:
         """How many samples a model for the chosen image sees together."""
         colour = self.image.value is not None and self.image.value.rgb
-        alone = self.colours.value == "kept" or self.model.recipe.restores
+        alone = self.colours.value == "kept" or (self.model.restores and not self.model.fitted)
         return 3 if colour and not alone else 1
 
     def refresh(self) -> None:
@@ -247,10 +241,11 @@ class Controls:
         self.results_folder.visible = self.keep.value == "disk"
 
     def show_output(self) -> None:
-        """Show what there is to choose for a model that sees light through noise."""
-        restores = self.model.recipe.restores
-        for control in (self.output, self.camera, self.repair):
-            control.visible = restores
+        """Show what there is to choose for a model that sees light through noise, and its fit."""
+        restores = self.model.restores
+        self.output.visible = restores
+        for control in (self.camera, self.repair):
+            control.visible = restores or self.method.value != "noise"
         if not restores:
             self.output.value = "display"
 
@@ -259,7 +254,9 @@ class Controls:
         chosen = self.image.value
         self.others.show_for(chosen)
         images = [] if chosen is None else [chosen, *self.others.images]
-        balanced = not self.model.recipe.restores  # or else there is nothing to choose
+        if self.model.fitted:
+            self.colours.value = "balanced"  # it sees colours together, or each alone
+        balanced = not self.model.restores  # or else there is nothing to choose
         self.colours.visible = balanced and any(each.rgb for each in images)
 
     def on_close(self) -> None:
@@ -282,7 +279,14 @@ class Controls:
             self.axes.value = guess_axes(self.image.value)
 
     def _on_model(self) -> None:
-        self.recipe.show_recipe(self.model.recipe)
+        recipe = self.model.recipe
+        if isinstance(recipe, Recipe):
+            self.recipe.show_recipe(recipe)
+        elif isinstance(recipe, BlindSpotRecipe):
+            self.fit.show_recipe(recipe)
+        elif isinstance(recipe, IRLERecipe):
+            self.fit.show_recipe(recipe.denoiser)
+        self.method.value = self.model.method
         self.show_output()
         self.show_selected()
         if self.model.own:

@@ -10,11 +10,21 @@ from numpy.typing import NDArray
 
 from napari_noiser.plugin.report import Histogram, Report
 
-__all__ = ["Figure", "Panel", "histograms", "losses", "nothing", "transfer"]
+__all__ = ["Figure", "Panel", "fitting_losses", "histograms", "losses", "nothing", "transfer"]
 
 Values = NDArray[np.float64]
 
 _EMPTY = "None of the values sampled is finite."
+_LEVEL = "Where the curve is level, there is nothing more to learn."
+_TRAINED = (
+    "How far the network is from reproducing the noise that it sees, and how rough it is. "
+    f"{_LEVEL}"
+)
+_FITTED = (
+    "How badly the network tells what was counted in a pixel from those around it. The noise "
+    "itself cannot be told: below its level the curve does not fall. Steps see other crops, so it "
+    f"is rough. {_LEVEL}"
+)
 _NO_COUNT = 0.5  # where a bin without values is drawn on the logarithmic scale
 
 
@@ -59,13 +69,13 @@ def nothing(what: str) -> Figure:
 
 
 def losses(steps: Sequence[float], values: Sequence[float]) -> Figure:
-    """Show how a network learned."""
-    panel = Panel("training step", "loss", np.asarray(steps, float), np.asarray(values, float))
-    return Figure(
-        "How far the network is from reproducing the noise that it sees, and how rough it is. "
-        "Where the curve is level, there is nothing more to learn.",
-        (panel,),
-    )
+    """Show how a network learned from noise."""
+    return Figure(_TRAINED, (_curve("training step", steps, values),))
+
+
+def fitting_losses(steps: Sequence[float], values: Sequence[float]) -> Figure:
+    """Show how a network was fitted to images."""
+    return Figure(_FITTED, (_curve("fitting step", steps, values),))
 
 
 def histograms(report: Report) -> Figure:
@@ -100,6 +110,10 @@ def transfer(report: Report) -> Figure:
         f"display. {(report.light or report.linearity).remark()}",
         (panel,),
     )
+
+
+def _curve(across: str, steps: Sequence[float], values: Sequence[float]) -> Panel:
+    return Panel(across, "loss", np.asarray(steps, float), np.asarray(values, float))
 
 
 def _is_empty(report: Report) -> bool:

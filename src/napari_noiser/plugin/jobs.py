@@ -5,23 +5,25 @@ torch is imported in here, on the worker's thread: it takes seconds, and Qt must
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_noiser.plugin.keeping import Enhanced, keep_in_memory, keep_live, keep_on_disk
 from napari_noiser.plugin.region import statistics_mask
-from napari_noiser.plugin.settings import Settings
+from napari_noiser.plugin.settings import FitSettings, Settings
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.progress import Event, PartDone, mapped
 
 if TYPE_CHECKING:
+    from napari_noiser.irle.model import BlindSpotModel
+    from napari_noiser.irle.state import FittingState
     from napari_noiser.srm.model import Model
     from napari_noiser.srm.recipe import Recipe
     from napari_noiser.stack.axes import Layout
 
-__all__ = ["ImageFailed", "enhance_each", "enhance_job", "to_train", "train_job"]
+__all__ = ["ImageFailed", "enhance_each", "enhance_job", "fit_job", "to_train", "train_job"]
 
 
 class ImageFailed(Exception):
@@ -35,6 +37,46 @@ def train_job(
     from napari_noiser import train_steps
 
     return (yield from train_steps(recipe, channels=channels, ndim=ndim, device=device, seed=seed))
+
+
+def fit_job(
+    sources: Sequence[ImageSource],
+    settings: FitSettings,
+    resume: FittingState | None = None,
+    keep: Callable[[FittingState | None], object] = lambda state: None,
+) -> Generator[Event, None, BlindSpotModel]:
+    """Fit a blind spot to layers' images as `napari_noiser.fit_steps` does.
+
+    Parameters
+    ----------
+    sources : sequence of ImageSource
+        All have the axes that the settings say.
+    settings : FitSettings
+        How.
+    resume : FittingState, optional
+        Where an earlier fit, asked for alike, was cancelled.
+    keep : callable
+        Gets the state that the fit is in when it is cancelled after a step; None, if it cannot
+        be begun or gone on with.
+    """
+    from napari_noiser import fit_steps
+
+    try:
+        steps = fit_steps([each.array for each in sources], resume=resume, **settings.options)
+    except ValueError:
+        keep(None)
+        raise
+    with closing(steps):
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            try:
+                yield event
+            except GeneratorExit:
+                keep(event.state())
+                raise
 
 
 def enhance_job(

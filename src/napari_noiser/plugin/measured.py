@@ -111,7 +111,7 @@ class Measured:
             As in `napari_noiser.enhance`; or if a recipe has to be trained first.
         """
         from napari_noiser.stack.live import toned_image
-        from napari_noiser.stack.work import plan
+        from napari_noiser.stack.work import check_cameras, plan
 
         layout = self.stacks[0].layout
         check_trained(model, layout, colours)
@@ -128,6 +128,8 @@ class Measured:
                 self.source.levels, self.stacks, self.works, strict=True
             )
         ]
+        for work in works:
+            check_cameras(work.method, work.cameras)
         described = works[0].describe()
         response = str({name: each for name, each in described.items() if name not in _TONE})
         if response not in self._responding:

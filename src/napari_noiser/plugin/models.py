@@ -1,4 +1,4 @@
-"""The list of models: bundled ones, recipes that train first, trained here, read from files."""
+"""The list of models: bundled ones, recipes that train first, trained, fitted and read here."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from magicgui.widgets import ComboBox
 
+from napari_noiser.irle.two_stages_recipe import IRLERecipe
 from napari_noiser.srm.recipe import RECIPES, Recipe, bundled_form
 
 if TYPE_CHECKING:
-    from napari_noiser.srm.model import Model
+    from napari_noiser.stack.fitting_stages import FittedRecipe
+    from napari_noiser.stack.models import AnyModel
 
 __all__ = ["ModelList", "offered"]
 
@@ -18,7 +20,7 @@ _SEES = {1: "gray", 3: "RGB"}
 
 
 class ModelList(ComboBox):
-    """The control that chooses a model, by the name of its recipe or as a `Model`.
+    """The control that chooses a model, by the name of its recipe or as the model itself.
 
     Parameters
     ----------
@@ -27,12 +29,13 @@ class ModelList(ComboBox):
 
     Attributes
     ----------
-    models : dict of Model to str
-        Those trained or loaded here, and where each is from: "trained", or a file's name.
+    models : dict of AnyModel to str
+        Those trained, fitted or loaded here, and where each is from: "trained", "fitted to" an
+        image, or a file's name.
     """
 
     def __init__(self, preferred: str) -> None:
-        self.models: dict[Model, str] = {}
+        self.models: dict[AnyModel, str] = {}
         self._preferred = preferred
         self._form = (1, 2)
         super().__init__(
@@ -40,13 +43,36 @@ class ModelList(ComboBox):
             choices=self._offered,
             value=preferred,
             tooltip="What was learned from noise. Bundled models are ready to use; other recipes "
-            "train first, for some seconds. Below them are the models trained or loaded here.",
+            "train first, for some seconds. Below them are the models trained, loaded, or fitted "
+            "to your own images here.",
         )
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> Recipe | FittedRecipe:
         """The chosen recipe, or the chosen model's."""
         return RECIPES[self.value] if isinstance(self.value, str) else self.value.recipe
+
+    @property
+    def restores(self) -> bool:
+        """Whether what is chosen sees light through noise: then it can return that light."""
+        return bool((RECIPES[self.value] if isinstance(self.value, str) else self.value).restores)
+
+    @property
+    def needs_camera(self) -> bool:
+        """Whether the camera's noise has to be known, even if it does not grow with the light."""
+        return not isinstance(self.value, str) and self.value.needs_camera
+
+    @property
+    def fitted(self) -> bool:
+        """Whether what is chosen was fitted to someone's own images."""
+        return not isinstance(self.recipe, Recipe)
+
+    @property
+    def method(self) -> str:
+        """How what is chosen was learned: from "noise", "images", or those in "both" stages."""
+        if not self.fitted:
+            return "noise"
+        return "both" if isinstance(self.recipe, IRLERecipe) else "images"
 
     @property
     def trains_first(self) -> bool:
@@ -55,7 +81,7 @@ class ModelList(ComboBox):
 
     @property
     def own(self) -> bool:
-        """Whether what is chosen was trained or loaded here: it can be renamed and removed."""
+        """Whether what is chosen was made or loaded here: it can be renamed and removed."""
         return not isinstance(self.value, str)
 
     def show_for(self, channels: int, ndim: int) -> None:
@@ -63,7 +89,7 @@ class ModelList(ComboBox):
         self._form = (channels, ndim)
         self._choose(self.value)
 
-    def add(self, model: Model, origin: str = "trained") -> None:
+    def add(self, model: AnyModel, origin: str = "trained") -> None:
         """Offer a model, in the place of one that is just the same, and choose it."""
         made = model.describe()
         self.models = {
@@ -84,10 +110,10 @@ class ModelList(ComboBox):
         del self.models[self.value]
         self._choose(self._preferred)
 
-    def _offered(self, box: object) -> list[tuple[str, str | Model]]:
+    def _offered(self, box: object) -> list[tuple[str, str | AnyModel]]:
         return offered(self.models, *self._form)
 
-    def _choose(self, value: str | Model) -> None:
+    def _choose(self, value: str | AnyModel) -> None:
         before = self.value
         with self.changed.blocked():  # labels that changed are other choices at first
             self.native.clear()  # otherwise what is new would come last
@@ -98,23 +124,23 @@ class ModelList(ComboBox):
 
 
 def offered(
-    models: Mapping[Model, str], channels: int, ndim: int
-) -> list[tuple[str, str | Model]]:
+    models: Mapping[AnyModel, str], channels: int, ndim: int
+) -> list[tuple[str, str | AnyModel]]:
     """Return what can be chosen for an image, each with a label that is its own.
 
     Parameters
     ----------
-    models : mapping of Model to str
-        Trained or loaded ones, and where each is from.
+    models : mapping of AnyModel to str
+        Trained, fitted or loaded ones, and where each is from.
     channels, ndim : int
         Samples of the image, and the dimensions to render.
 
     Returns
     -------
-    list of (str, str or Model)
+    list of (str, str or AnyModel)
         Labels, with names of recipes or models.
     """
-    found: dict[str, str | Model] = {}
+    found: dict[str, str | AnyModel] = {}
     for name in RECIPES:
         ready = bundled_form(name, channels, ndim)
         state = "bundled" if ready else "trains first"

@@ -24,7 +24,7 @@ __all__ = ["PlotsSection"]
 
 _LOSS, _HISTOGRAMS, _TRANSFER = "loss while training", "histograms", "transfer curve"
 _NO_PYQTGRAPH = 'Plots need pyqtgraph: pip install "napari-noiser[all]"'
-_NO_LOSS = "Train shows here how the loss falls. Ready-made models do not carry theirs."
+_NO_LOSS = "Train and Fit show here how the loss falls. Ready-made models do not carry theirs."
 _NO_RESULT = "Apply shows here what the result makes of the image."
 
 
@@ -48,6 +48,7 @@ class PlotsSection(Section):
         self._open = True
         self._steps: list[float] = []
         self._losses: list[float] = []
+        self._fitted = False  # rather than trained
         self._report: Report | None = None
         self.choice.changed.connect(self._draw)
         controls.model.changed.connect(self._on_model)
@@ -72,8 +73,10 @@ class PlotsSection(Section):
         """Follow the loss."""
         if not hasattr(event, "loss"):
             return
-        if not self._steps or event.done <= self._steps[-1]:
+        fitted = event.stage == "fit"
+        if fitted != self._fitted or not self._steps or event.done <= self._steps[-1]:
             self._steps, self._losses = [], []  # another training
+        self._fitted = fitted
         self._steps.append(event.done)
         self._losses.append(event.loss)
         self._news(_LOSS)
@@ -94,7 +97,8 @@ class PlotsSection(Section):
         if self.choice.value == _LOSS:
             if not self._steps:
                 return figures.nothing(_NO_LOSS)
-            return figures.losses(self._steps, self._losses)
+            show = figures.fitting_losses if self._fitted else figures.losses
+            return show(self._steps, self._losses)
         if self._report is None:
             return figures.nothing(_NO_RESULT)
         make = figures.histograms if self.choice.value == _HISTOGRAMS else figures.transfer
@@ -104,6 +108,7 @@ class PlotsSection(Section):
         model = self.controls.model.value
         self._losses = [] if isinstance(model, str) else list(model.losses)
         count = len(self._losses)
+        self._fitted = self.controls.model.fitted
         self._steps = [(at + 0.5) * model.recipe.iterations / count for at in range(count)]
         self._news(_LOSS)
 

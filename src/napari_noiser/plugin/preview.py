@@ -219,9 +219,9 @@ class PreviewSection(Section):
         """Return what another measurement is needed for."""
         names = ("image", "axes", "ndim", "region", "leave_out", "all_planes", "output")
         chosen = tuple(getattr(self.controls, name).value for name in (*names, "background"))
-        restores = self.controls.model.recipe.restores
-        values = (self.controls.camera.value, self.controls.repair.value) if restores else ()
-        return (*chosen, *values)
+        model = self.controls.model
+        noise = (self.controls.camera.value, self.controls.repair.value, model.needs_camera)
+        return (*chosen, *(noise if model.restores else ()))
 
     def _options(self) -> dict[str, Any]:
         names = ("colours", "statistics", "output", "brightness", "contrast", "device")

@@ -22,13 +22,11 @@ class RecipeEditor(Container):
     ----------
     recipe : Recipe
         To begin with.
-    *others : Widget
-        Further controls, below the first fields.
     """
 
     edited = Signal()
 
-    def __init__(self, recipe: Recipe, *others: Widget) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         super().__init__(
             labels=False,
             label="",
@@ -41,7 +39,7 @@ class RecipeEditor(Container):
         self._notes = {entry: Note() for entry in self._editors}
         first = [entry for entry in self._editors if entry.name in _FIRST]
         rest = [entry for entry in self._editors if entry not in first]
-        self.append(form(*self._lines(first), *others))
+        self.append(form(*self._lines(first)))
         self._rest = form(*self._lines(rest))
         self._folded_names = {entry.name for entry in rest}
         self.all_numbers = foldable("All numbers of the recipe", self._rest.native)

@@ -23,10 +23,10 @@ from napari_noiser.plugin.replay import (
     regions_again,
     same_model,
     source_again,
-    told,
 )
 from napari_noiser.plugin.sections import Section
 from napari_noiser.plugin.settings import Settings
+from napari_noiser.plugin.told import told
 from napari_noiser.plugin.worker import Busy, Run
 from napari_noiser.progress import Event
 
@@ -96,12 +96,8 @@ class RepeatSection(Section):
         """Return a result's settings; where the new one is kept is what was chosen above."""
         chosen = self.controls.settings
         regions = regions_again(made, self.viewer.layers)
-        models = self.controls.model.models
-        known = [each for each in models if each.fingerprint == made["fingerprint"]]
-        again = recovered(made)
         return replace(
-            again,
-            model=known[0] if known else again.model,
+            recovered(made, self.controls.model.models),
             keep=chosen.keep,
             results_folder=chosen.results_folder,
             **regions,

@@ -1,25 +1,29 @@
-"""How a result was made: read from its layer, told in words, and done again on another image."""
+"""How a result was made: read from its layer, and done again on another image."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer, Shapes
 
-from napari_noiser.files.provenance import EARLIER, PROVENANCE
+from napari_noiser.files.provenance import EARLIER, PROVENANCE, is_fitted
 from napari_noiser.plugin.jobs import to_train
 from napari_noiser.plugin.layers import enhance_layer
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.shown import is_preview
 from napari_noiser.plugin.source import ImageSource
+from napari_noiser.plugin.told import told_regions
 from napari_noiser.progress import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from napari_noiser.srm.recipe import Recipe
+    from napari_noiser.stack.models import AnyModel
 
 __all__ = [
     "ANOTHER",
@@ -29,7 +33,6 @@ __all__ = [
     "replay",
     "same_model",
     "source_again",
-    "told",
 ]
 
 ANOTHER = (
@@ -38,9 +41,6 @@ ANOTHER = (
 )
 """What to say where `same_model` says no."""
 
-_EXPOSURE = {"stack": "whole series", "volume": "each time point", "plane": "each plane"}
-_TOLD = {"display": "", "intensity": "the light itself, denoised, in the image's units"}
-_RENDERED = {2: "planes", 3: "volumes"}
 _LATER = ("repair", "max_change", "conserve", "background")
 _NEEDED = {
     *("recipe", "channels", "ndim", "seed", "trained_on", "fingerprint", "axes", "statistics"),
@@ -52,7 +52,9 @@ def replay(
     layer: Image,
     on: Image,
     *,
+    model: str | PathLike[str] | AnyModel | None = None,
     mask: ArrayLike | None = None,
+    gain: ArrayLike | None = None,
     progress: Progress = False,
 ) -> Image:
     """Enhance another image as a result was made.
@@ -64,9 +66,14 @@ def replay(
     on : napari.layers.Image
         The image to enhance. The result's axes are taken if they fit it, and otherwise its own;
         of a bundled model or a recipe, the form for its colours.
+    model : str, path or model, optional
+        What the result was made with. Needed if that was fitted to images, since no recipe makes
+        it again; any other one is at hand, or trained again.
     mask : array, optional
         As in `enhance`. Needed if the result was made with one, of which a layer keeps but a
         fingerprint: see `region_mask`.
+    gain : array, optional
+        As in `enhance`. Needed if the result was made with one, of the other image.
     progress : bool or callable
         As in `enhance`.
 
@@ -80,7 +87,8 @@ def replay(
     TypeError
         If `on` is no image layer.
     ValueError
-        If `layer` is no result, its mask is missing, or as in `enhance`.
+        If `layer` is no result, its mask, gain or fitted model is missing, `model` has not the
+        fingerprint of the result's, or as in `enhance`.
 
     Warns
     -----
@@ -101,16 +109,21 @@ def replay(
     made = provenance_of(layer)
     if made["mask"] is not None and mask is None:
         raise ValueError(
-            f"{layer.name!r} was made with a mask ({_regions(made)}), of which it keeps but a "
+            f"{layer.name!r} was made with a mask ({told_regions(made)}), of which it keeps but a "
             "fingerprint: pass mask=, from region_mask or as it was passed before"
         )
-    source, settings = source_again(made, ImageSource.of(on)), recovered(made)
-    model: Any = settings.model
+    if made["gain"] is not None and gain is None:
+        raise ValueError(
+            f"{layer.name!r} was made with a gain map: pass gain=, of the other image"
+        )
+    known = [] if model is None else [_checked_model(model, made)]
+    source, settings = source_again(made, ImageSource.of(on)), recovered(made, known)
+    taken: Any = settings.model
     recipe = to_train(settings, _channels(source, settings))
     if recipe is not None:
-        model = _train(recipe, source, settings, progress)
+        taken = _train(recipe, source, settings, progress)
     result = enhance_layer(
-        on, model, axes=source.axes, mask=mask, progress=progress, **settings.options
+        on, taken, axes=source.axes, mask=mask, gain=gain, progress=progress, **settings.options
     )
     if not same_model(made, result.metadata[PROVENANCE]):
         warnings.warn(ANOTHER, stacklevel=2)
@@ -135,21 +148,54 @@ def provenance_of(layer: Layer | None) -> dict[str, Any]:
     return {**EARLIER, **made}
 
 
-def recovered(made: Mapping[str, Any]) -> Settings:
+def recovered(made: Mapping[str, Any], known: Iterable[AnyModel] = ()) -> Settings:
     """Return the settings that a result was made with, but for its regions and its axes.
 
-    Of a bundled model it is the name; any other one is trained again, from recipe and seed.
+    Its model is the one of the same fingerprint among those that are known; or else the name of
+    a bundled one, or a recipe that is to be trained again, from its seed.
+
+    Raises
+    ------
+    ValueError
+        If the model was fitted to images, and is not among those that are known.
     """
     from napari_noiser.camera.telling import recalled_camera
-    from napari_noiser.srm.recipe import Recipe
 
     names = ("ndim", "colours", "statistics", "output", "brightness", "contrast", "dtype")
-    recipe = Recipe.from_dict(made["recipe"])
-    model = recipe.name if is_bundled(made) else recipe
+    found = [each for each in known if each.fingerprint == made["fingerprint"]]
+    model = found[0] if found else _made_again(made)
     same = {name: made[name] for name in (*names, *_LATER, "device", "seed")}
     # What was estimated of one image is estimated anew of another.
     camera = "auto" if made["camera_estimated"] else recalled_camera(made["camera"])
     return Settings(model=model, camera=camera, **same)
+
+
+def _made_again(made: Mapping[str, Any]) -> str | Recipe:
+    """Return the name of a result's bundled model, or the recipe to train it again by."""
+    from napari_noiser.srm.recipe import Recipe
+
+    name = made["recipe"]["name"]
+    if is_fitted(made):
+        raise ValueError(
+            f"{name!r} of fingerprint {made['fingerprint']} was fitted to images and cannot be "
+            "made again from its recipe: load its file into the list of models, or in a script "
+            "pass model=, the model or its file"
+        )
+    return str(name) if is_bundled(made) else Recipe.from_dict(made["recipe"])
+
+
+def _checked_model(model: str | PathLike[str] | AnyModel, made: Mapping[str, Any]) -> AnyModel:
+    """Return a model, or load it, if it is a result's; otherwise raise a `ValueError`."""
+    from napari_noiser.stack.models import load_model
+
+    if isinstance(model, (str, PathLike)):
+        model = load_model(model, channels=made["channels"], ndim=made["ndim"])
+    if model.fingerprint != made["fingerprint"]:
+        raise ValueError(
+            f"model must be the one that the result was made with, {made['recipe']['name']!r} of "
+            f"fingerprint {made['fingerprint']}; got {model.name!r} of {model.fingerprint}"
+        )
+    return model
 
 
 def is_bundled(made: Mapping[str, Any]) -> bool:
@@ -195,51 +241,6 @@ def regions_again(made: Mapping[str, Any], layers: Iterable[Layer]) -> dict[str,
         **{key: found[name] for key, name in names.items()},
         "all_planes": made.get("all_planes", False),
     }
-
-
-def told(made: Mapping[str, Any]) -> str:
-    """Return how a result was made, in a few lines that a person can read."""
-    recipe, versions = made["recipe"], made.get("versions", {})
-    lines = {
-        "Image": f"{made.get('source', '?')}, axes {made['axes']}",
-        "Model": f"{recipe['name']}, {recipe['iterations']} steps, seed {made['seed']}, "
-        f"{made['fingerprint']}",
-        "Rendered": f"{_RENDERED[made['ndim']]}, on {made['device']}, as {made['dtype']}",
-        "Colours": made["colours"] if "S" in made["axes"] else "",
-        "One exposure": f"{_EXPOSURE[made['statistics']]}, {_regions(made)}",
-        "Camera": _camera(made),
-        "Result": _TOLD[made["output"]],
-        "Brightness": f"{made['brightness']:g}, contrast {made['contrast']:g}",
-        "File": made.get("path", ""),
-        "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
-    }
-    return "\n".join(f"{what}: {value}" for what, value in lines.items() if value)
-
-
-def _camera(made: Mapping[str, Any]) -> str:
-    """Return what was taken for the camera's noise, if anything was."""
-    if made["camera"] in (None, "auto"):
-        return "noise to be estimated" if made["camera"] else ""
-    each = made["camera"] if isinstance(made["camera"], list) else [made["camera"]]
-    found = [
-        f"gain {camera['gain']:.3g}, offset {camera['offset']:.4g}, read noise "
-        f"{camera['read_noise']:.3g} e-"
-        if camera
-        else "unknown"
-        for camera in each
-    ]
-    how = "estimated" if made["camera_estimated"] else "given"
-    outliers = "; outliers repaired" if made["repair"] else ""
-    return f"{' | '.join(found)} ({how}){outliers}"
-
-
-def _regions(made: Mapping[str, Any]) -> str:
-    if made["mask"] is None:
-        return "from the whole image"
-    said = [f"from {made['region']!r}"] if "region" in made else []
-    said += [f"without {made['leave_out']!r}"] if "leave_out" in made else []
-    said += ["on all planes"] if made.get("all_planes") else []
-    return " ".join([*said, f"mask {made['mask']}"])
 
 
 def _channels(source: ImageSource, settings: Settings) -> int:

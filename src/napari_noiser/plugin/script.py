@@ -8,13 +8,13 @@ from typing import Any
 
 from napari.layers import Image
 
-from napari_noiser.files.provenance import EARLIER
+from napari_noiser.files.provenance import EARLIER, is_fitted
 from napari_noiser.plugin.replay import is_bundled, provenance_of
 from napari_noiser.plugin.source import ImageSource
 
 __all__ = ["as_python"]
 
-_OF_CAMERA = ("camera", "camera_estimated")
+_SAID_OTHERWISE = ("camera", "camera_estimated", "gain")
 _SAME = ("axes", "ndim", "statistics", "brightness", "contrast", "dtype", "device")
 
 
@@ -30,8 +30,9 @@ def as_python(layer: Image) -> str:
     -------
     str
         It ends with the array in `result`. The image is opened from its file, if its layer was
-        read from one that `napari-noiser` opens; otherwise, and for a mask, a line with ``...``
-        says what to fill in. A model that is not bundled is trained again, and checked.
+        read from one that `napari-noiser` opens; otherwise, and for a mask or a gain map, a line
+        with ``...`` says what to fill in. A model that is not bundled is trained again, and
+        checked; of one that was fitted to images, the file is to be filled in.
 
     Raises
     ------
@@ -69,6 +70,8 @@ def as_python(layer: Image) -> str:
     paragraphs = [_image(made, layer), _model(made)]
     if made["mask"] is not None:
         paragraphs.append(_mask(made))
+    if made["gain"] is not None:
+        paragraphs.append(f"gain = ...  # the gain map; fingerprint {made['gain']}")
     paragraphs.append(_on_disk(made, layer) if "path" in made else _in_memory(made))
     text = "\n\n".join(paragraphs)
     return "\n".join([*_imports(text), "", text, ""])
@@ -104,7 +107,9 @@ def _opens(path: str, shape: tuple[int, ...]) -> bool:
 
 def _model(made: Mapping[str, Any]) -> str:
     form = f"channels={made['channels']}, ndim={made['ndim']}"
-    if is_bundled(made):
+    if is_fitted(made):
+        line = f"noiser.load_model(...)  # the file of the fitted model {made['recipe']['name']!r}"
+    elif is_bundled(made):
         line = f"noiser.load_model({made['recipe']['name']!r}, {form})"
     else:
         trained = f"seed={made['seed']}, device={made['trained_on']!r}"
@@ -159,15 +164,23 @@ def _on_disk(made: Mapping[str, Any], layer: Image) -> str:
 
 def _options(made: Mapping[str, Any]) -> dict[str, str]:
     from napari_noiser.camera.telling import recalled_camera
-    from napari_noiser.srm.recipe import Recipe
 
     options = {name: repr(made[name]) for name in _SAME}
     changed = {name: made[name] for name in EARLIER if made[name] != EARLIER[name]}
-    options |= {name: repr(value) for name, value in changed.items() if name not in _OF_CAMERA}
-    if made["camera"] is not None or Recipe.from_dict(made["recipe"]).restores:
+    options |= {
+        name: repr(value) for name, value in changed.items() if name not in _SAID_OTHERWISE
+    }
+    if made["camera"] is not None or _restores(made):
         camera = repr(recalled_camera(made["camera"]))  # left out, it would be estimated
         options["camera"] = camera.replace("CameraNoise", "noiser.CameraNoise")
-    return options if made["mask"] is None else {**options, "mask": "mask"}
+    return options | {name: name for name in ("mask", "gain") if made[name] is not None}
+
+
+def _restores(made: Mapping[str, Any]) -> bool:
+    """Return whether a result's model sees light through noise, and so asks for the camera."""
+    from napari_noiser.srm.recipe import Recipe
+
+    return is_fitted(made) or Recipe.from_dict(made["recipe"]).restores
 
 
 def _call(function: str, arguments: list[str], options: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from magicgui.widgets import CheckBox
 from napari import Viewer
 from napari.components import LayerList
 from napari.layers import Image
+from psygnal import Signal
 
 from napari_noiser.plugin.shown import is_preview
 from napari_noiser.plugin.source import ImageSource, guess_axes
@@ -50,6 +51,9 @@ class OtherImages(CheckBox):
         Whose selection it offers.
     """
 
+    offered = Signal()
+    """Others may be selected now."""
+
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(
             value=True,
@@ -75,3 +79,4 @@ class OtherImages(CheckBox):
         if count == 1:
             self.text = "and the other selected image"
         self.visible = count > 0
+        self.offered.emit()

@@ -1,8 +1,8 @@
-"""What a user chose for one enhancement; its defaults are napari's preferences."""
+"""What a user chose for one enhancement, or for a fit; defaults are napari's preferences."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Shapes
 
     from napari_noiser.camera.telling import Camera
+    from napari_noiser.irle.recipe import BlindSpotRecipe
+    from napari_noiser.irle.two_stages_recipe import IRLERecipe
     from napari_noiser.plugin.region import Region
-    from napari_noiser.srm.model import Model
     from napari_noiser.srm.recipe import Recipe
     from napari_noiser.stack.axes import Colours
+    from napari_noiser.stack.models import AnyModel
     from napari_noiser.stack.values import Background, Output
 
-__all__ = ["DEVICES", "DTYPES", "KEEPS", "Settings"]
+__all__ = ["DEVICES", "DTYPES", "KEEPS", "FitSettings", "Settings"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 DTYPES = ("float32", "uint16", "uint8")
@@ -29,7 +31,7 @@ class Settings:
 
     Attributes
     ----------
-    model : str, Recipe or Model
+    model : str, Recipe or AnyModel
         The name of a recipe (trained first, if it is not bundled), a recipe (trained first), or a
         model.
     axes : str, optional
@@ -52,7 +54,7 @@ class Settings:
         Where results on disk go.
     """
 
-    model: str | Recipe | Model = "noiser"
+    model: str | Recipe | AnyModel = "noiser"
     axes: str | None = None
     ndim: int = 2
     colours: Colours = "balanced"
@@ -107,3 +109,21 @@ class Settings:
         names = ("ndim", "colours", "statistics", "camera", "repair", "max_change")
         tone = ("conserve", "background", "output", "brightness", "contrast", "device", "dtype")
         return {name: getattr(self, name) for name in (*names, *tone)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """A fit's choices, named as the arguments of `napari_noiser.fit`, which says what they are."""
+
+    recipe: BlindSpotRecipe | IRLERecipe
+    axes: str | None = None
+    ndim: int = 2
+    camera: Camera = "auto"
+    repair: bool = True
+    device: str = "auto"
+    seed: int = 0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `napari_noiser.fit` takes as keyword arguments."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -1,4 +1,4 @@
-"""The section that trains a recipe, and saves, loads, renames and removes models."""
+"""The section that trains or fits a model, and saves, loads, renames and removes models."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import PushButton
+from magicgui.widgets import Container, PushButton
 from napari import Viewer
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 from napari_noiser.plugin.controls import Controls
-from napari_noiser.plugin.forms import Note, row
+from napari_noiser.plugin.fitting import FittingPanel
+from napari_noiser.plugin.forms import Note, form, row
 from napari_noiser.plugin.jobs import train_job
 from napari_noiser.plugin.naming import file_name
 from napari_noiser.plugin.sections import Section
 from napari_noiser.plugin.worker import Run
 
 if TYPE_CHECKING:
-    from napari_noiser.srm.model import Model
+    from napari_noiser.stack.models import AnyModel
 
 __all__ = ["Start", "TrainingSection"]
 
@@ -30,7 +31,7 @@ _FILES = "Models of napari-noiser (*.safetensors)"
 
 
 class TrainingSection(Section):
-    """Edits the recipe of the chosen model, trains it, and keeps the list of models.
+    """Learns a model, from noise or from images, and keeps the list of models.
 
     Parameters
     ----------
@@ -55,12 +56,17 @@ class TrainingSection(Section):
             "looked at. In the console: napari_noiser.train(recipe)",
         )
         self.state, self.said = Note(), Note()
+        self.noise = Container(
+            widgets=[controls.recipe, self.train, self.state], label="", labels=False
+        )
+        self.noise.margins = (0, 0, 0, 0)
+        self.fitting = FittingPanel(controls, start)
         self._make_list_buttons()
         self.extend(
             [
-                controls.recipe,
-                self.train,
-                self.state,
+                form(controls.method, controls.seed),
+                self.noise,
+                self.fitting,
                 row(self.load, self.save),
                 row(self.rename, self.remove),
                 self.said,
@@ -81,12 +87,12 @@ class TrainingSection(Section):
         )
         self.rename = PushButton(
             text="Rename…",
-            tooltip="Give the chosen model, trained or loaded here, another name: its files and "
+            tooltip="Give the chosen model, made or loaded here, another name: its files and "
             "results will carry it. In the console: model.renamed(name)",
         )
         self.remove = PushButton(
             text="Remove",
-            tooltip="Take the chosen model, trained or loaded here, off the list. Its files and "
+            tooltip="Take the chosen model, made or loaded here, off the list. Its files and "
             "its results stay.",
         )
 
@@ -98,6 +104,8 @@ class TrainingSection(Section):
         self.remove.changed.connect(self.controls.model.remove)
         for signal in (self.controls.recipe.edited, self.controls.model.changed):
             signal.connect(self._show_state)
+        self.controls.method.changed.connect(self._show_method)
+        self._show_method()
         self._show_state()
 
     def start_training(self) -> None:
@@ -133,18 +141,25 @@ class TrainingSection(Section):
         self.said.say(f"Saved {self._chosen_model().save(path)}")
 
     def on_running(self, running: bool) -> None:
-        """Do not offer to train while other work runs."""
+        """Do not offer to train or fit while other work runs."""
         self._running = running
+        self.fitting.on_running(running)
         self._show_state()
 
     def on_leave(self) -> None:
-        """Stop training: nobody could take the model."""
-        if self._run is not None:
-            self._run.cancel()
+        """Stop training and fitting: nobody could take the model."""
+        for run in (self._run, self.fitting.run):
+            if run is not None:
+                run.cancel()
 
     def on_close(self) -> None:
-        """Stop training likewise: the widget is closing."""
+        """Stop likewise: the widget is closing."""
         self.on_leave()
+
+    def _show_method(self) -> None:
+        method = self.controls.method.value
+        self.noise.visible, self.fitting.visible = method == "noise", method != "noise"
+        self.controls.fit.show_for(method)
 
     def _show_state(self) -> None:
         editor, chosen = self.controls.recipe, self.controls.model
@@ -159,7 +174,7 @@ class TrainingSection(Section):
         else:
             self.state.say("")
 
-    def _chosen_model(self) -> Model:
+    def _chosen_model(self) -> AnyModel:
         from napari_noiser import load_model
 
         chosen, ndim = self.controls.model.value, self.controls.ndim.value

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from napari_noiser.camera.telling import Camera
 from napari_noiser.irle.fitting import unfitted
 from napari_noiser.irle.recipe import BlindSpotRecipe
 from napari_noiser.irle.retinex_fitting import unfitted_light
 from napari_noiser.irle.retinex_recipe import RetinexRecipe
-from napari_noiser.irle.state import FittingState
+from napari_noiser.irle.state import FittingState, IRLEState
+from napari_noiser.irle.two_stages_recipe import IRLERecipe
 from napari_noiser.progress import Progress, drain
 from napari_noiser.stack.axes import Layout
 from napari_noiser.stack.calibration import calibrated
@@ -19,6 +20,7 @@ from napari_noiser.stack.crops import check_sizes
 from napari_noiser.stack.fitting_stages import (
     Fitted,
     FittedRecipe,
+    State,
     Step,
     fit_both_steps,
     fit_denoiser_steps,
@@ -29,6 +31,8 @@ from napari_noiser.stack.values import Stack
 from napari_noiser.stack.work import plan
 
 __all__ = ["fit", "fit_steps"]
+
+AnyState = TypeVar("AnyState", FittingState, IRLEState)
 
 
 def fit(
@@ -42,7 +46,7 @@ def fit(
     repair: bool = True,
     device: str = "auto",
     seed: int = 0,
-    resume: FittingState | None = None,
+    resume: State | None = None,
     progress: Progress = False,
 ) -> Fitted:
     """Fit a model to your own dark, noisy stacks: IRLE, reconstructed from public figures.
@@ -77,9 +81,9 @@ def fit(
         "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu".
     seed : int
         Same images, seed, recipe, device and number of threads: same model.
-    resume : FittingState, optional
-        Where an earlier fit of a blind spot with the same arguments stood, from
-        `FittingStep.state` or `load_fitting_state`.
+    resume : FittingState or IRLEState, optional
+        Where an earlier fit with the same arguments stood, from an event's ``state()`` or
+        `load_fitting_state`. Stage 1 takes a minute and begins anew.
     progress : bool or callable
         True shows a tqdm bar; a callable is called as ``progress(done, total)``.
 
@@ -137,7 +141,7 @@ def fit_steps(
     repair: bool = True,
     device: str = "auto",
     seed: int = 0,
-    resume: FittingState | None = None,
+    resume: State | None = None,
 ) -> Generator[Step, None, Fitted]:
     """Fit as `fit` does, giving control back after every step.
 
@@ -179,12 +183,21 @@ def fit_steps(
         for image, each in zip(stacks, gains, strict=True)
     ]
     if isinstance(recipe, BlindSpotRecipe):
-        return fit_denoiser_steps(works, recipe, device, seed, resume)
+        state = _checked(resume, FittingState)
+        return fit_denoiser_steps(works, recipe, device, seed, state)
+    if isinstance(recipe, IRLERecipe):
+        return fit_both_steps(works, recipe, device, seed, _checked(resume, IRLEState))
     if resume is not None:
-        raise ValueError("resume is for a fit of stage 2 alone (a BlindSpotRecipe)")
-    if isinstance(recipe, RetinexRecipe):
-        return fit_light_steps(works, recipe, device, seed)
-    return fit_both_steps(works, recipe, device, seed)
+        raise TypeError("resume must be left out for a fit of stage 1 alone, which takes a minute")
+    return fit_light_steps(works, recipe, device, seed)
+
+
+def _checked(state: Any, kind: type[AnyState]) -> AnyState | None:
+    if state is not None and not isinstance(state, kind):
+        raise TypeError(
+            f"resume must be of type {kind.__name__} for this recipe, got {type(state).__name__}"
+        )
+    return state
 
 
 def _blank(recipe: FittedRecipe, channels: int, ndim: int, seed: int) -> Method:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from napari_noiser.irle.recipe import BlindSpotRecipe
 from napari_noiser.irle.retinex_fitting import RetinexStep, fit_retinex_steps
 from napari_noiser.irle.retinex_model import RetinexModel
 from napari_noiser.irle.retinex_recipe import RetinexRecipe
-from napari_noiser.irle.state import FittingState
+from napari_noiser.irle.state import FittingState, IRLEState
 from napari_noiser.irle.two_stages import IRLEModel
 from napari_noiser.irle.two_stages_recipe import IRLERecipe
 from napari_noiser.stack.crops import Crops, both, levelled, stabilised
@@ -26,6 +27,7 @@ from napari_noiser.stack.work import Work
 __all__ = [
     "Fitted",
     "FittedRecipe",
+    "State",
     "Step",
     "fit_both_steps",
     "fit_denoiser_steps",
@@ -35,6 +37,7 @@ __all__ = [
 Fitted = BlindSpotModel | RetinexModel | IRLEModel
 FittedRecipe = BlindSpotRecipe | RetinexRecipe | IRLERecipe
 Step = FittingStep | RetinexStep
+State = FittingState | IRLEState
 
 Result = TypeVar("Result")
 
@@ -83,11 +86,30 @@ def fit_light_steps(
 
 
 def fit_both_steps(
-    works: Sequence[Work], recipe: IRLERecipe, device: str, seed: int
+    works: Sequence[Work],
+    recipe: IRLERecipe,
+    device: str,
+    seed: int,
+    resume: IRLEState | None = None,
 ) -> Generator[Step, None, IRLEModel]:
-    """Fit stage 1, then stage 2 with the gain of its illumination."""
-    first = fit_light_steps(works, recipe.light, device, seed)
-    return _both(first, works, recipe, device, seed)
+    """Fit stage 1, then stage 2 with the gain of its illumination.
+
+    Raises
+    ------
+    ValueError
+        If `resume` is of another fit.
+    """
+    if resume is not None and (resume.light.recipe, resume.light.seed) != (recipe.light, seed):
+        raise ValueError("resume is of another fit: its recipe or seed of stage 1 is another")
+    first = (
+        _no_steps(resume.light) if resume else fit_light_steps(works, recipe.light, device, seed)
+    )
+    return _both(first, works, recipe, device, seed, resume)
+
+
+def _no_steps(light: RetinexModel) -> Generator[RetinexStep, None, RetinexModel]:
+    yield from ()
+    return light
 
 
 def _both(
@@ -96,6 +118,7 @@ def _both(
     recipe: IRLERecipe,
     device: str,
     seed: int,
+    resume: IRLEState | None,
 ) -> Generator[Step, None, IRLEModel]:
     light = yield from _as_part(first, 0, recipe.iterations)
     network = light.network(torch.device("cpu"))
@@ -109,9 +132,28 @@ def _both(
         black=light.black,
         device=device,
         seed=seed,
+        resume=None if resume is None else resume.denoiser,
     )
-    fitted = yield from _as_part(second, recipe.light.iterations, recipe.iterations)
+    kept = _with_light(second, light)
+    fitted = yield from _as_part(kept, recipe.light.iterations, recipe.iterations)
     return IRLEModel(light, fitted, recipe.name)
+
+
+def _with_light(
+    steps: Generator[FittingStep, None, BlindSpotModel], light: RetinexModel
+) -> Generator[FittingStep, None, BlindSpotModel]:
+    """Let the events of stage 2 keep stage 1, too."""
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as end:
+            fitted: BlindSpotModel = end.value
+            return fitted
+        yield replace(event, state=partial(_state_of_both, light, event))
+
+
+def _state_of_both(light: RetinexModel, event: FittingStep) -> IRLEState:
+    return IRLEState(light, event.state())
 
 
 def _as_part(

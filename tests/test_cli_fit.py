@@ -1,0 +1,271 @@
+"""The command that fits a model to images: what it writes, how it is stopped, and gone on with."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from alike import assert_alike
+from scenes import counts, light
+
+from napari_noiser import (
+    BlindSpotRecipe,
+    CameraNoise,
+    IRLEModel,
+    IRLERecipe,
+    RetinexRecipe,
+    enhance,
+    fit,
+    load_fitting_state,
+    load_model,
+)
+from napari_noiser.arguments import parser
+from napari_noiser.cli import main
+from napari_noiser.files import checkpoint
+from napari_noiser.files.reading import open_image
+
+QUICK = ["--iterations", "3", "--width", "4", "--device", "cpu"]
+RECIPE = BlindSpotRecipe(iterations=3, width=4)
+DIM, OTHER = counts(light()), counts(light(seed=4), seed=5)
+
+
+def run(*arguments: object) -> int:
+    """Return the exit code of the command, which is quiet."""
+    return main([*map(str, arguments), "--quiet"])
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    np.save(tmp_path / "a.npy", DIM)
+    return tmp_path / "a.npy"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return tmp_path / "models" / "mine.safetensors"
+
+
+def test_the_options_are_the_arguments_of_fit_and_its_recipe() -> None:
+    asked = vars(parser().parse_args(["fit", "A", "B", "MODEL"]))
+    own = {"command", "images", "target", "stages", "resume", "quiet", "debug"}
+    recipe = {name: asked.pop(name) for name in ("iterations", "width", "gain")}
+    assert BlindSpotRecipe(**recipe) == BlindSpotRecipe()
+    parameters = signature(fit).parameters
+    options = {name: value for name, value in asked.items() if name not in own}
+    assert options == {
+        name: each.default
+        for name, each in parameters.items()
+        if name not in {"images", "recipe", "gain", "resume", "progress"}
+    }
+
+
+def test_both_stages_are_fitted(
+    tmp_path: Path, image: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = partial(IRLERecipe, light=RetinexRecipe(iterations=2, widths=(4, 4)))
+    monkeypatch.setattr("napari_noiser.cli.IRLERecipe", quick)
+    both = ("fit", image, model, "--stages", "both", *QUICK)
+    assert run(*both) == 0
+    found = load_model(model)
+    assert isinstance(found, IRLEModel)
+    assert found.recipe == quick(denoiser=replace(RECIPE, gain="given"))
+    assert run(*both) == 2
+    assert run(*both, "--resume") == 0
+    assert run("enhance", image, tmp_path / "b.tif", "--model", model, "--device", "cpu") == 0
+
+
+def test_a_model_is_fitted_and_used(
+    tmp_path: Path, image: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit", image, model, *QUICK) == 0
+    assert capsys.readouterr() == (f"{model}\n", "")
+    assert [path.name for path in model.parent.iterdir()] == ["mine.safetensors"]
+    assert load_model(model).describe() == fit(DIM, RECIPE, device="cpu").describe()
+    assert run("enhance", image, tmp_path / "b.tif", "--model", model) == 0
+    assert_alike(open_image(tmp_path / "b.tif").array[:], enhance(DIM, model))
+    assert run("enhance", image, tmp_path / "c.tif", "--model", model, "--camera", "none") == 2
+    assert "camera must be known for this model" in capsys.readouterr().err
+
+
+def test_a_gain_map_is_passed_on(tmp_path: Path, image: Path, capsys: Any) -> None:
+    gain = np.full(DIM.shape, 2.0)
+    gain[:100] = 5
+    np.save(tmp_path / "gain.npy", gain)
+    recipe = BlindSpotRecipe(iterations=3, width=4, gain="given")
+    model = fit(DIM, recipe, gain=gain, device="cpu")
+    words = [image, tmp_path / "b.tif", "--model", model.save(tmp_path / "mine")]
+    assert run("enhance", *words) == 2
+    assert "gain must be given" in capsys.readouterr().err
+    assert run("enhance", *words, "--gain", tmp_path / "gain.npy") == 0
+    assert_alike(open_image(tmp_path / "b.tif").array[:], enhance(DIM, model, gain=gain))
+
+
+def test_results_on_disk_are_gone_on_with(tmp_path: Path, image: Path, model: Path) -> None:
+    assert run("fit", image, model, *QUICK) == 0
+    for _ in range(2):
+        assert run("enhance", image, tmp_path / "b.zarr", "--model", model, "--resume") == 0
+    other = tmp_path / "other.safetensors"
+    assert run("fit", image, other, *QUICK, "--seed", 1) == 0
+    assert run("enhance", image, tmp_path / "b.zarr", "--model", other, "--resume") == 1
+
+
+def test_every_option_and_several_images_reach_the_fit(tmp_path: Path, model: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    stacks = [np.stack([each] * 3) for each in (DIM, OTHER, DIM * 2)]
+    for name, stack in zip(("b", "c"), stacks[1:], strict=True):
+        np.save(folder / f"{name}.npy", stack)
+    np.save(tmp_path / "a.npy", stacks[0])
+    words = "--axes TYX --ndim 3 --gain none --seed 5 --camera 3,50,.5 --no-repair"
+    images = [tmp_path / "a.npy", folder]
+    assert run("fit", *images, model, *QUICK, *words.split()) == 0
+    found = load_model(model)
+    assert (found.ndim, found.seed, found.recipe.gain) == (3, 5, "none")
+    options: dict[str, Any] = {"axes": "TYX", "ndim": 3, "camera": CameraNoise(3, 50, 0.5)}
+    recipe = BlindSpotRecipe(iterations=3, width=4, gain="none")
+    expected = fit(stacks, recipe, repair=False, device="cpu", seed=5, **options)
+    assert found.describe() == expected.describe()
+
+
+class Stops:
+    """A progress that a signal comes with after some steps."""
+
+    def __init__(self, number: signal.Signals, after: int) -> None:
+        self.number, self.after = number, after
+
+    def __call__(self, done: int, total: int) -> None:
+        if done == self.after:
+            signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_keeps_what_was_learned_and_resume_goes_on(
+    tmp_path: Path,
+    image: Path,
+    model: Path,
+    number: signal.Signals,
+    code: int,
+    word: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_noiser.cli._progress", lambda *_: Stops(number, 2))
+        assert run("fit", image, model, *QUICK) == code
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert capsys.readouterr().err.startswith(f"napari-noiser: {word}; what was learned")
+    assert [path.name for path in model.parent.iterdir()] == ["mine.partial.safetensors"]
+    state = load_fitting_state(model.parent / "mine.partial.safetensors")
+    assert state.done == 3  # a step is finished before it stops
+    assert run("fit", image, model, *QUICK) == 2
+    assert "is unfinished: --resume goes on with it" in capsys.readouterr().err
+    assert run("fit", image, model, *QUICK, "--seed", 1, "--resume") == 2
+    assert "resume is of another fit: its seed is 0, not 1" in capsys.readouterr().err
+    assert run("fit", image, model, *QUICK, "--resume") == 0
+    assert [path.name for path in model.parent.iterdir()] == ["mine.safetensors"]
+    assert load_model(model).fingerprint == fit(DIM, RECIPE, device="cpu").fingerprint
+
+
+def test_a_minute_is_lost_at_most(
+    image: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    write = checkpoint._write
+    monkeypatch.setattr(checkpoint, "_EVERY", 0.0)
+    monkeypatch.setattr(
+        checkpoint, "_write", lambda state, path: (kept.append(state.done), write(state, path))
+    )
+    assert run("fit", image, model, *QUICK) == 0
+    assert kept == [1, 2, 3]
+    assert [path.name for path in model.parent.iterdir()] == ["mine.safetensors"]
+
+
+def test_what_breaks_down_is_1_and_kept(
+    image: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaking(done: int, total: int) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("napari_noiser.cli._progress", lambda *_: breaking)
+    assert run("fit", image, model, *QUICK) == 1
+    assert capsys.readouterr().err.startswith("napari-noiser: mine.safetensors: RuntimeError out")
+    assert checkpoint.load_checkpoint(model).done == 1  # type: ignore[union-attr]
+
+
+def test_a_finished_model_is_left_alone(
+    image: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit", image, model, *QUICK) == 0
+    written = model.read_bytes()
+    capsys.readouterr()
+    assert run("fit", image, model, *QUICK, "--resume") == 0
+    assert capsys.readouterr() == (f"{model}\n", "")
+    for others in ((), ("--seed", 1, "--resume")):
+        assert run("fit", image, model, *QUICK, *others) == 2
+        assert "mine.safetensors exists already" in capsys.readouterr().err
+    assert model.read_bytes() == written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("none.npy out.safetensors", "no image at .*none.npy"),
+        ("a.npy out.tif", r"must end in .safetensors, got .*out\.tif"),
+        ("empty out.safetensors", "no images in .*empty"),
+        ("a.npy stack.npy out.safetensors", "axes must be the same for all.*'YX' of .*'ZYX' of"),
+        ("a.npy out.safetensors --axes ZYX", "axes"),
+        ("small.npy out.safetensors", r"images\[0\] has too few pixels"),
+        ("a.npy out.safetensors --camera none", "camera must be known"),
+        ("a.npy out.safetensors --width 0", "width must be a whole number of at least 1"),
+        ("a.npy out.safetensors --iterations 0", "iterations must be a whole number"),
+        ("a.npy out.safetensors --device tpu", "device 'tpu' does not work here"),
+    ],
+)
+def test_a_wrong_command_is_said_in_one_line_and_begins_nothing(
+    tmp_path: Path, image: Path, arguments: str, reason: str, capsys: Any, monkeypatch: Any
+) -> None:
+    (tmp_path / "empty").mkdir()
+    np.save(tmp_path / "stack.npy", np.stack([DIM] * 3))
+    np.save(tmp_path / "small.npy", DIM[:50])
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    assert run("fit", *arguments.split()) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.fullmatch(f"napari-noiser: .*{reason}.*\n", said.err), said.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_gain_map_cannot_be_given_here() -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "a.npy", "out.safetensors", "--gain", "given"])
+
+
+def test_as_a_process_it_is_terminated_and_goes_on(image: Path, model: Path) -> None:
+    words = ["fit", image, model, "--width", 4, "--device", "cpu", "--iterations"]
+    command = [sys.executable, "-m", "napari_noiser", *map(str, words)]
+    process = subprocess.Popen([*command, "100000"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line == "napari-noiser: mine.safetensors: 1 of 100000 steps\n"
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert process.stderr.read().splitlines()[-1].startswith("napari-noiser: terminated; what was")
+    state = checkpoint.load_checkpoint(model)
+    assert state is not None
+    assert 1 <= state.done < 100_000
