@@ -209,6 +209,20 @@ def training() -> None:
     stage.close()
 
 
+def fitting() -> None:
+    from napari_noiser import BlindSpotRecipe
+
+    stage = Stage("z_stack.md", size=TALL)
+    stage.unfold("Train")
+    controls = stage.widget.controls
+    controls.method.value = "images"
+    controls.fit.show_recipe(BlindSpotRecipe(iterations=150, width=12))
+    stage.section("Train").fitting.fit.native.click()
+    stage.settle()
+    stage.take("fitting", widget_only=True)
+    stage.close()
+
+
 def plots() -> None:
     stage = Stage("z_stack.md", size=TALL)
     stage.apply()
@@ -229,6 +243,7 @@ SCENES: dict[str, Callable[[], None]] = {
         channels,
         widget,
         training,
+        fitting,
         plots,
     )
 }

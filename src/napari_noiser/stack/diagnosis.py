@@ -103,8 +103,8 @@ class Diagnosis:
         if self.noise_dominated:
             found.append(
                 f"Noise is stronger than structure{self._where()}: estimated signal to noise "
-                f"{_span(self.noisy)}. It is amplified with the signal, unless the model is "
-                "structured, and texture in the result may be noise."
+                f"{_span(self.noisy)}. It is amplified with the signal, unless the model takes it "
+                "out (structured, or fitted), and texture in the result may be noise."
             )
         if self.whiteness is not None and min(self.signal_to_noise) < _NOISE_MATTERS:
             found += filter(None, [self.whiteness.remark()])
