@@ -131,6 +131,16 @@ def test_a_dark_background_and_a_slider(model: IRLEModel, image: NDArray[Any]) -
     assert dark.mean() < shown.mean()
 
 
+def test_a_change_of_light_is_bounded_and_of_reflectance_is_not(
+    model: IRLEModel, image: NDArray[Any]
+) -> None:
+    found = enhance(image, model, camera=NOISE, repair=False, max_change=0.5, **LIGHT, **CPU)
+    largest = 0.6 * np.sqrt(NOISE.variance(image.max()))
+    assert 0 < np.abs(found - image)[image > NOISE.offset + 20].max() < largest
+    with pytest.raises(ValueError, match="max_change takes output='intensity'"):
+        enhance(image, model, max_change=0.5, **CPU)
+
+
 def test_files(tmp_path: Path, model: IRLEModel, image: NDArray[Any]) -> None:
     again = load_model(model.renamed("mine").save(tmp_path / "both"))
     assert again.name == "mine"

@@ -212,6 +212,11 @@ def plan(
     method = _find_method(model, stack.layout, asked)
     if isinstance(method, IRLEModel) and output == "intensity":
         method = method.restoration()
+    elif isinstance(method, IRLEModel) and max_change is not None:
+        raise ValueError(
+            "max_change takes output='intensity' with a model of both stages: its display is of "
+            "reflectance, not of light"
+        )
     room = Room(best_device(device))
     side = default_side(method.halo, room.device) if tile is None else tile
     memory = whole("memory_limit", default_memory() if memory_limit is None else memory_limit)
