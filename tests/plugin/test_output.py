@@ -76,14 +76,16 @@ def test_light_in_colour_is_not_shown_white() -> None:
     assert 0.8 * result.data.max() <= upper <= result.data.max()
 
 
-def test_structured_for_volumes_trains_first(widget: NoiserWidget) -> None:
+def test_the_tiny_one_for_volumes_trains_first(widget: NoiserWidget) -> None:
     controls = widget.controls
-    controls.model.value = "structured"
+    controls.model.value = "structured-tiny"
     controls.ndim.value = 3
-    assert "structured (trains first)" in [label for label, _ in controls.model._offered(None)]
+    labels = [label for label, _ in controls.model._offered(None)]
+    assert {"structured-tiny (trains first)", "structured (bundled)"} <= set(labels)
     assert not controls.recipe.faults
     controls.ndim.value = 2
-    assert "structured (bundled)" in [label for label, _ in controls.model._offered(None)]
+    labels = [label for label, _ in controls.model._offered(None)]
+    assert "structured-tiny (bundled)" in labels
 
 
 def test_structured_keeps_colours_and_leaves_no_choice(

@@ -300,6 +300,7 @@ def test_volumes_of_three_planes_are_learned_from(volumes):
         torch.testing.assert_close(again.weights[name], weight, atol=1e-5, rtol=1e-4)
 
 
-def test_volumes_are_not_bundled_and_say_so():
+def test_a_form_for_volumes_is_bundled_in_one_size_and_serves_colours():
+    assert load_model("structured", channels=3, ndim=3).channels == 1
     with pytest.raises(ValueError, match=r"not bundled .* 3-D; train it .*channels=1, ndim=3"):
-        load_model("structured", channels=3, ndim=3)
+        load_model("structured-tiny", channels=3, ndim=3)

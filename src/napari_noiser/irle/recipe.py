@@ -71,7 +71,7 @@ class BlindSpotRecipe:
     crop: int = 96
     batch: int = 4
     learning_rate: float = 2e-3
-    gain: GainSource = "light"
+    gain: GainSource = "none"
     jitter: float = 0.7
 
     def __post_init__(self) -> None:

@@ -314,6 +314,7 @@ BUNDLED = (
         for channels, ndim in ((1, 2), (3, 2), (1, 3))
     ),
     ("structured", 1, 2),
+    ("structured", 1, 3),
     ("structured-tiny", 1, 2),
 )
 """The (recipe, channels, ndim) whose weights come with the package."""

@@ -61,7 +61,7 @@ def enhance(
         A bundled name ("noiser", "noiser-es", "noiser-var3", "structured", "structured-tiny"), a
         .safetensors file, or what `train` returned. By name, the form for the image's samples,
         `colours` and `ndim` is taken. A model of one sample that restores, such as "structured",
-        always keeps colours.
+        always keeps colours. Or what `fit` returned, for images like those it was fitted to.
     axes : str, optional
         One letter an axis: T time, C channel (a dye: each is enhanced for itself), Z, Y, X, and
         S for colour samples (RGB or RGBA: see `colours`; alpha passes through, scaled to

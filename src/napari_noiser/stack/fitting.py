@@ -219,7 +219,7 @@ def _blank(recipe: FittedRecipe, channels: int, ndim: int, seed: int) -> Method:
         raise ValueError("ndim must be 2 for stage 1 of IRLE, which is of planes")
     if isinstance(recipe, RetinexRecipe):
         return unfitted_light(recipe, channels, seed)
-    return unfitted(replace(recipe.denoiser, gain="light"), channels, 2, seed)
+    return unfitted(replace(recipe.denoiser, gain="none"), channels, 2, seed)
 
 
 def _as_sequence(name: str, arrays: Any) -> list[Any]:
