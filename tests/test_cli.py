@@ -86,6 +86,15 @@ def test_the_options_are_the_arguments_of_train() -> None:
     assert Parameter.empty not in options.values()
 
 
+def test_training_begins_from_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    volumes = tmp_path / "volumes.safetensors"
+    options = ("--steps", 1, "--device", "cpu", "--ndim", 3, "--start", "structured-tiny")
+    assert run("train", "structured-tiny", volumes, *options) == 0
+    assert load_model(volumes).begun_from == load_model("structured-tiny").fingerprint
+    assert run("train", "noiser", tmp_path / "b.safetensors", *options) == 2
+    assert "start must be a model of the same shapes" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["bright.ome.zarr", "bright.zarr", "bright.tif", "bright.TIFF"])
 def test_a_file_holds_what_python_returns(
     tmp_path: Path, image: Path, name: str, capsys: pytest.CaptureFixture[str]

@@ -168,6 +168,11 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     _add_device(command)
     add("--seed", type=int, default=0, help="the same seed, the same model (default: %(default)s)")
     add("--steps", type=int, help="how many (default: what the recipe says)")
+    add(
+        "--start",
+        metavar="MODEL",
+        help="a bundled name or a file to begin from: for volumes, a model of planes",
+    )
 
 
 def _add_fit(command: argparse.ArgumentParser) -> None:

@@ -119,12 +119,14 @@ def _train(asked: Namespace) -> int:
     target = _checked_model_file(asked.target)
     _check_free([target])
     target.parent.mkdir(parents=True, exist_ok=True)
-    from napari_noiser import train
+    from napari_noiser import load_model, train
 
     recipe = RECIPES[asked.recipe]
     if asked.steps is not None:
         recipe = replace(recipe, iterations=asked.steps)
     options = {name: getattr(asked, name) for name in _TRAINING}
+    if asked.start is not None:
+        options["start"] = load_model(asked.start, channels=asked.channels)
     with _warnings_said():
         model = train(recipe, progress=_progress(target.name, asked.quiet), **options)
     try:

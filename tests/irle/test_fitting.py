@@ -10,6 +10,7 @@ from napari_noiser.irle.fitting import fit_blind_spot_steps
 from napari_noiser.irle.gain import low_passed_log_gain
 from napari_noiser.irle.planes import planes_of
 from napari_noiser.irle.state import load_fitting_state
+from napari_noiser.stack.models import load_model
 
 
 def fit(recipe=QUICK, draw=None, **given):
@@ -42,6 +43,8 @@ def test_a_fit_resumed_ends_as_one_never_stopped(tmp_path, stop):
         event = next(steps)
     path = event.state().save(tmp_path / "state")
     steps.close()
+    with pytest.raises(ValueError, match="is an unfinished fit"):
+        load_model(path)
     events, model = fit(resume=load_fitting_state(path))
     assert [each.done for each in events] == list(range(stop + 1, 4))
     assert model.fingerprint == whole.fingerprint

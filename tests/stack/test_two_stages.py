@@ -194,7 +194,10 @@ def test_a_fit_resumed_ends_as_one_never_stopped(
     assert (state is None) == (stop <= 3)
     if state is not None:
         assert (state.done, state.total) == (stop, 6)
-        state = noiser.load_fitting_state(state.save(tmp_path / "state"))
+        path = state.save(tmp_path / "state")
+        state = noiser.load_fitting_state(path)
+        with pytest.raises(ValueError, match="is an unfinished fit: go on with it first"):
+            load_model(path)
     assert fit(image, BOTH, resume=state, **CPU).fingerprint == model.fingerprint
     if state is not None:
         with pytest.raises(ValueError, match="resume is of another fit"):

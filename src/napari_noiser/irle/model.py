@@ -231,11 +231,15 @@ def blank(recipe: BlindSpotRecipe, channels: int, ndim: int, seed: int) -> Blind
 
 
 def stage_of(path: str | PathLike[str]) -> str | None:
-    """Return which stages of this method a file holds: "light", "denoise", "both" or None."""
+    """Return which stages of this method a file holds: "light", "denoise", "both" or None.
+
+    Or "unfinished", of a fit that was kept to be gone on with.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
-        return str(header["stage"]) if header["method"] == METHOD else None
+        stage = "unfinished" if "done" in header.get("denoiser", header) else header["stage"]
+        return str(stage) if header["method"] == METHOD else None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError):
         return None
 

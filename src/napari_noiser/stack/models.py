@@ -56,6 +56,8 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
     """
     if isinstance(name_or_path, (str, PathLike)):
         stage = stage_of(fspath(name_or_path))
+        if stage == "unfinished":
+            raise ValueError(f"{fspath(name_or_path)} is an unfinished fit: go on with it first")
         if stage in _FITTED:
             return _FITTED[stage](name_or_path)
     return load_srm(name_or_path, channels=channels, ndim=ndim)
