@@ -35,7 +35,7 @@ def score(data: DataSet, results: list[Floats]) -> str:
 
 def denoising(data: DataSet, steps: int | None, seeds: int) -> None:
     """Fit stage 2 to all noisy frames together, with gain modulation and without."""
-    table = Table([10, 6, 14, 10, 10])
+    table = Table([12, 6, 14, 10, 10])
     table.head([f"{data.name}, stage 2", "seed", "PSNR / SSIM", "fit, s", "CPU s"])
     frames = [pair.dim for pair in data.pairs]
     for seed in range(seeds):
