@@ -172,6 +172,8 @@ FADING = np.random.default_rng(0).normal(np.arange(256.0), np.linspace(9, 1, 256
         (GOOD[:100, :100], {}, "images have too few pixels: 65536"),
         ([GOOD, BAD], {"camera": NOISE}, r"images\[1\] must be finite"),
         (np.full((256, 256), 7), {"camera": NOISE}, "images are constant"),
+        ([GOOD, np.full((256, 256), 7)], {}, r"images are constant: .* in images\[1\]"),
+        (np.full((256, 256), np.nan), {}, r"images\[0\] must be finite"),
         (GOOD[None], {"ndim": 3}, "must have 3 planes at least along Z"),
         (GOOD, {"camera": None}, "camera must be known"),
         ([GOOD, GOOD[..., None].repeat(3, -1)], {"axes": "YX"}, "axes"),

@@ -150,11 +150,12 @@ def _estimated_camera(planes: Sequence[NDArray[np.float64]]) -> CameraNoise | No
 
 def _camera_of_even_noise(planes: Sequence[NDArray[np.float64]]) -> CameraNoise | None:
     """Return a camera whose noise is that of some planes at any light; None if there is none."""
-    variance = float(np.nanmean([noise_variance(plane[None]) for plane in planes]))
+    found = [noise_variance(plane[None]) for plane in planes]
+    known = [variance for variance in found if variance > 0]  # not so NaN
     values = np.concatenate([plane[np.isfinite(plane)] for plane in planes])
-    if not (variance > 0 and np.ptp(values) > 0):
+    if not known:
         return None
-    return even_noise(variance**0.5, float(values.min()), float(values.max()))
+    return even_noise(float(np.mean(known)) ** 0.5, float(values.min()), float(values.max()))
 
 
 def _one(at: int) -> slice:

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from napari_noiser.irle.counts import Counts
 from napari_noiser.stack.axes import ImageIndex, Layout, Region
+from napari_noiser.stack.sampling import sampled_values
+from napari_noiser.stack.values import Stack
 from napari_noiser.stack.work import Work
 
-__all__ = ["Crops", "Reading", "both", "check_sizes", "levelled", "stabilised"]
+__all__ = ["Crops", "Reading", "both", "check_sizes", "check_values", "levelled", "stabilised"]
 
 Reading = Callable[[Work, ImageIndex, Region], NDArray[np.float64]]
 """Reads a region of one of a stack's images: (C, *spatial)."""
@@ -113,6 +115,17 @@ def check_sizes(layouts: Sequence[Layout]) -> None:
             f"images have too few pixels: {_LEAST_PIXELS} in all at least, got {pixels}; "
             "of fewer, the network learns the noise by heart"
         )
+
+
+def check_values(stacks: Sequence[Stack]) -> None:
+    """Raise a `ValueError` if nothing can be learned from images, as a few values of each tell."""
+    for at, stack in enumerate(stacks):
+        (values,) = sampled_values(stack.array, layout=stack.layout)
+        known = values[np.isfinite(values)]
+        if not known.size:
+            raise ValueError(f"images[{at}] must be finite throughout")
+        if known.min() == known.max():
+            raise ValueError(f"images are constant: there is nothing to learn in images[{at}]")
 
 
 def stabilised(black: float) -> Reading:

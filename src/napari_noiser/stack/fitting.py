@@ -16,7 +16,7 @@ from napari_noiser.irle.two_stages_recipe import IRLERecipe
 from napari_noiser.progress import Progress, drain
 from napari_noiser.stack.axes import Layout
 from napari_noiser.stack.calibration import calibrated
-from napari_noiser.stack.crops import check_sizes
+from napari_noiser.stack.crops import check_sizes, check_values
 from napari_noiser.stack.fitting_stages import (
     Fitted,
     FittedRecipe,
@@ -172,12 +172,14 @@ def fit_steps(
     gains = [None] * len(stacks) if gain is None else _as_sequence("gain", gain)
     if len(gains) != len(stacks):
         raise ValueError(f"gain must be one map an image, {len(stacks)}; got {len(gains)}")
-    layouts = [Stack.of(each, axes, ndim).layout for each in stacks]
+    opened = [Stack.of(each, axes, ndim) for each in stacks]
+    layouts = [stack.layout for stack in opened]
     check_sizes(layouts)
     channels = _channels(layouts)
     recipe = BlindSpotRecipe() if recipe is None else recipe
     blank = _blank(recipe, channels, ndim, seed)
     options: dict[str, Any] = {"axes": axes, "ndim": ndim, "camera": camera, "repair": repair}
+    check_values(opened)
     works = [
         calibrated(plan(image, blank, gain=each, device="cpu", **options))
         for image, each in zip(stacks, gains, strict=True)
