@@ -309,7 +309,7 @@ def test_the_fit_stops_when_the_widget_leaves(
     ("data", "said"),
     [
         (DIM[:100, :100], "too few pixels"),
-        (np.full((256, 256), 7.0), "camera must be known"),
+        (np.full((256, 256), 7.0), "images are constant"),
     ],
 )
 def test_what_cannot_be_fitted_to_is_said(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import cos, isfinite, pi
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -18,18 +18,17 @@ from napari_noiser.irle.light import Scaling, half_deviance
 from napari_noiser.irle.model import BlindSpotModel, blank
 from napari_noiser.irle.network import BlindSpot
 from napari_noiser.irle.planes import Planes, planes_of
+from napari_noiser.irle.rate import cycle
 from napari_noiser.irle.recipe import BlindSpotRecipe
-from napari_noiser.irle.state import FittingState, copied_weights
+from napari_noiser.irle.state import FittingState
 from napari_noiser.srm.device import best_device
+from napari_noiser.srm.learned import copied_weights, thinned
 
 __all__ = ["Draw", "FittingStep", "fit_blind_spot_steps", "unfitted"]
 
 Draw = Callable[[int], Tensor]
 """Returns the crops of a step."""
 
-_STRETCHES = 200  # of the losses that a model remembers
-_RISE = 0.1  # of one cycle, until the rate is highest
-_LAST = 1e-3  # of the highest rate
 _LARGEST_GRADIENT = 1.0
 _BETAS = (0.9, 0.99)
 _SAMPLES = 16  # batches that the scaling is measured on
@@ -156,14 +155,14 @@ def _fit(
     state.restore(optimiser, network)
     losses = list(model.losses)
     for done in range(state.done + 1, total + 1):
-        optimiser.param_groups[0]["lr"] = model.recipe.learning_rate * _cycle(done / total)
+        optimiser.param_groups[0]["lr"] = model.recipe.learning_rate * cycle(done / total)
         planes = _jittered(planes_of(draw(done), model.recipe.gain), model, done)
         losses.append(_step(network, optimiser, planes.to(device), model))
         if not isfinite(losses[-1]):
             raise ValueError(f"the fit broke down at step {done}: lower recipe.learning_rate")
         snapshot = partial(FittingState.of, model, network, optimiser, done, losses)
         yield FittingStep(done, total, losses[-1], snapshot)
-    return replace(model, weights=copied_weights(network), losses=_thinned(losses))
+    return replace(model, weights=copied_weights(network), losses=thinned(losses))
 
 
 @torch.enable_grad()
@@ -197,16 +196,3 @@ def _halved(device: torch.device) -> AbstractContextManager[Any]:
     if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         able = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.autocast(device.type, torch.bfloat16) if able else nullcontext()
-
-
-def _cycle(at: float) -> float:
-    """Return the rate over its highest: a cosine up, a longer one down to 0."""
-    if at < _RISE:
-        return (1 - cos(pi * at / _RISE)) / 2
-    return (1 + cos(pi * (at - _RISE) / (1 - _RISE))) / 2 + _LAST
-
-
-def _thinned(losses: Sequence[float]) -> tuple[float, ...]:
-    """Return the means of up to 200 equal stretches, in five digits."""
-    stretches = np.array_split(losses, min(len(losses), _STRETCHES))
-    return tuple(float(f"{np.mean(stretch):.5g}") for stretch in stretches)

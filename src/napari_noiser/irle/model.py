@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -24,6 +23,7 @@ from napari_noiser.irle.fold import FoldedBlindSpot
 from napari_noiser.irle.light import Scaling
 from napari_noiser.irle.network import BlindSpot
 from napari_noiser.irle.recipe import BlindSpotRecipe
+from napari_noiser.srm.learned import fingerprint_of
 
 __all__ = [
     "METHOD",
@@ -134,10 +134,7 @@ class BlindSpotModel:
     @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that tell these weights from any others."""
-        digest = hashlib.sha256()
-        for name in sorted(self.weights):
-            digest.update(name.encode() + self.weights[name].contiguous().numpy().tobytes())
-        return digest.hexdigest()[:12]
+        return fingerprint_of(self.weights)
 
     def describe(self) -> dict[str, Any]:
         """Return what a result's provenance says of its model, as JSON-able values."""

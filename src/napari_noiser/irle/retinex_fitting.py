@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from math import cos, isfinite, pi
+from math import isfinite
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from napari_noiser.checks import whole
+from napari_noiser.irle.rate import cycle
 from napari_noiser.irle.retinex import Retinex
 from napari_noiser.irle.retinex_losses import retinex_loss
 from napari_noiser.irle.retinex_model import RetinexModel, blank_retinex, gray_or_colour
 from napari_noiser.irle.retinex_recipe import RetinexLosses, RetinexRecipe
 from napari_noiser.srm.device import best_device
+from napari_noiser.srm.learned import copied_weights, thinned
 
 __all__ = ["RetinexStep", "fit_retinex_steps", "unfitted_light"]
 
-_STRETCHES = 200  # of the losses that a model remembers
-_RISE = 0.1  # of one cycle, until the rate is highest
-_LAST = 1e-3  # of the highest rate
 _LARGEST_GRADIENT = 1.0
 _BETAS = (0.9, 0.99)
 
@@ -119,7 +117,7 @@ def unfitted_light(
     if not isinstance(recipe, RetinexRecipe):
         raise TypeError(f"recipe must be a RetinexRecipe, got {type(recipe).__name__}")
     channels, seed = gray_or_colour(channels), whole("seed", seed, 0)
-    weights = _copied(blank_retinex(recipe, channels, seed))
+    weights = copied_weights(blank_retinex(recipe, channels, seed))
     return RetinexModel(recipe, channels, seed, 0.0, 1.0, weights, device)
 
 
@@ -132,12 +130,12 @@ def _fit(
     for done in range(1, recipe.iterations + 1):
         crops = draw(done)
         _check_crops(crops, model)
-        optimiser.param_groups[0]["lr"] = recipe.learning_rate * _cycle(done / recipe.iterations)
+        optimiser.param_groups[0]["lr"] = recipe.learning_rate * cycle(done / recipe.iterations)
         losses.append(_step(network, optimiser, crops.to(device), recipe.losses))
         if not isfinite(losses[-1]):
             raise ValueError(f"the fit broke down at step {done}: lower recipe.learning_rate")
         yield RetinexStep(done, recipe.iterations, losses[-1])
-    return replace(model, weights=_copied(network), losses=_thinned(losses))
+    return replace(model, weights=copied_weights(network), losses=thinned(losses))
 
 
 @torch.enable_grad()
@@ -164,21 +162,3 @@ def _check_crops(crops: Tensor, model: RetinexModel) -> None:
         )
     if not bool(crops.isfinite().all()):
         raise ValueError("draw must return finite numbers in [0, 1], got some that are not finite")
-
-
-def _cycle(at: float) -> float:
-    """Return the rate over its highest: a cosine up, a longer one down to 0."""
-    if at < _RISE:
-        return (1 - cos(pi * at / _RISE)) / 2
-    return (1 + cos(pi * (at - _RISE) / (1 - _RISE))) / 2 + _LAST
-
-
-def _thinned(losses: Sequence[float]) -> tuple[float, ...]:
-    """Return the means of up to 200 equal stretches, in five digits."""
-    stretches = np.array_split(losses, min(len(losses), _STRETCHES))
-    return tuple(float(f"{np.mean(stretch):.5g}") for stretch in stretches)
-
-
-def _copied(network: Retinex) -> dict[str, Tensor]:
-    """Return the weights as they are now, on the CPU."""
-    return {name: each.detach().cpu().clone() for name, each in network.named_parameters()}

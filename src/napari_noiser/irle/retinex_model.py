@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
@@ -22,6 +21,7 @@ from napari_noiser.irle.model import METHOD, read_tensors, write_tensors
 from napari_noiser.irle.retinex import Retinex, retinex_radius
 from napari_noiser.irle.retinex_recipe import RetinexRecipe
 from napari_noiser.irle.retinex_rendering import RetinexRendering
+from napari_noiser.srm.learned import fingerprint_of
 
 __all__ = ["RetinexModel", "blank_retinex", "load_retinex"]
 
@@ -128,10 +128,7 @@ class RetinexModel:
     @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that tell these weights from any others."""
-        digest = hashlib.sha256()
-        for name in sorted(self.weights):
-            digest.update(name.encode() + self.weights[name].contiguous().numpy().tobytes())
-        return digest.hexdigest()[:12]
+        return fingerprint_of(self.weights)
 
     def describe(self) -> dict[str, Any]:
         """Return what a result's provenance says of its model, as JSON-able values."""

@@ -15,8 +15,9 @@ from napari_noiser.checks import whole
 from napari_noiser.irle.model import METHOD, BlindSpotModel, read_tensors, write_tensors
 from napari_noiser.irle.network import BlindSpot
 from napari_noiser.irle.retinex_model import RetinexModel
+from napari_noiser.srm.learned import copied_weights
 
-__all__ = ["FittingState", "IRLEState", "copied_weights", "load_fitting_state"]
+__all__ = ["FittingState", "IRLEState", "load_fitting_state"]
 
 _MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}
 
@@ -182,11 +183,3 @@ def _named(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _of(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     whose = f"{part}."
     return {n.removeprefix(whose): t for n, t in tensors.items() if n.startswith(whose)}
-
-
-def copied_weights(network: BlindSpot) -> dict[str, Tensor]:
-    """Return a network's weights as they are now, on the CPU."""
-    return {
-        name: value.detach().to("cpu", copy=True).contiguous()
-        for name, value in network.named_parameters()
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from napari_noiser.checks import dimensions, whole
 from napari_noiser.srm.deep import deep_shapes, radius
 from napari_noiser.srm.fold import FoldedSRM, fold
 from napari_noiser.srm.fold_deep import FoldedDeep, fold_deep
+from napari_noiser.srm.learned import fingerprint_of
 from napari_noiser.srm.recipe import BUNDLED, RECIPES, Recipe, bundled_form
 
 __all__ = ["BUNDLED", "Model", "bundled_file", "check_form", "load_model"]
@@ -126,10 +126,7 @@ class Model:
     @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that tell these weights from any others."""
-        digest = hashlib.sha256()
-        for name in sorted(self.weights):
-            digest.update(name.encode() + self.weights[name].contiguous().numpy().tobytes())
-        return digest.hexdigest()[:12]
+        return fingerprint_of(self.weights)
 
     def describe(self) -> dict[str, Any]:
         """Return what a result's provenance says of its model, as JSON-able values."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from napari_noiser.progress import Progress, drain
 from napari_noiser.srm.deep import DeepSRM, answered
 from napari_noiser.srm.device import best_device
+from napari_noiser.srm.learned import copied_weights, thinned
 from napari_noiser.srm.model import Model, check_form
 from napari_noiser.srm.network import SRM
 from napari_noiser.srm.recipe import Recipe, as_recipe
@@ -28,7 +28,6 @@ __all__ = [
     "train_steps",
 ]
 
-_STRETCHES = 200  # of the losses that a model remembers
 _RISE = 0.05  # of one cycle, until the rate is highest
 _LARGEST_GRADIENT = 1.0
 _WARM_UP = 3  # real steps before a CUDA graph is captured, as torch asks
@@ -153,7 +152,7 @@ def train_steps(
     if start is not None:
         begin_from(network, start)
     signal_seed = int(torch.randint(2**62, (), generator=draws))
-    blank = Model(recipe, channels, ndim, seed, _weights(network), best_device(device).type)
+    blank = Model(recipe, channels, ndim, seed, copied_weights(network), best_device(device).type)
     blank = replace(blank, begun_from="" if start is None else start.fingerprint)
     return _train(blank, network.to(best_device(device)), signal_seed)
 
@@ -167,18 +166,13 @@ def _train(
     for step in regress(network, recipe, shape, signal_seed):
         losses.append(step.loss)
         yield step
-    return replace(blank, weights=_weights(network), losses=_thinned(losses))
+    return replace(blank, weights=copied_weights(network), losses=thinned(losses))
 
 
 def _network(recipe: Recipe, channels: int, ndim: int, draws: torch.Generator) -> nn.Module:
     if recipe.restores:
         return DeepSRM(channels, recipe.widths, ndim, draws)
     return SRM(channels, recipe.width, ndim, draws)
-
-
-def _weights(network: nn.Module) -> dict[str, Tensor]:
-    """Return a network's weights as they are now, on the CPU."""
-    return {name: each.detach().to("cpu", copy=True) for name, each in network.named_parameters()}
 
 
 def begin_from(network: nn.Module, start: Model) -> None:
@@ -206,12 +200,6 @@ def begin_from(network: nn.Module, start: Model) -> None:
                 f"instead of {tuple(parameter.shape)}"
             )
         parameter.data.copy_(weight)
-
-
-def _thinned(losses: Sequence[float]) -> tuple[float, ...]:
-    """Return the means of up to 200 equal stretches, in five digits."""
-    stretches = np.array_split(losses, min(len(losses), _STRETCHES))
-    return tuple(float(f"{np.mean(stretch):.5g}") for stretch in stretches)
 
 
 def regress(

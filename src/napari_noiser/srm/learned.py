@@ -1,0 +1,35 @@
+"""What is kept of any training: the weights, what tells them apart, and how the losses fell."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor, nn
+
+__all__ = ["copied_weights", "fingerprint_of", "thinned"]
+
+_STRETCHES = 200  # of the losses that a model remembers
+
+
+def copied_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Return a network's weights as they are now, on the CPU."""
+    return {
+        name: value.detach().to("cpu", copy=True).contiguous()
+        for name, value in network.named_parameters()
+    }
+
+
+def fingerprint_of(weights: Mapping[str, Tensor]) -> str:
+    """Return twelve hexadecimal digits that tell weights from any others."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode() + weights[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def thinned(losses: Sequence[float]) -> tuple[float, ...]:
+    """Return the means of up to 200 equal stretches, in five digits."""
+    stretches = np.array_split(losses, min(len(losses), _STRETCHES))
+    return tuple(float(f"{np.mean(stretch):.5g}") for stretch in stretches)
