@@ -105,6 +105,12 @@ def test_both_stages_are_fitted_applied_and_shown(
     model = widget.controls.model.value
     assert model.recipe == quick(denoiser=replace(TINY, gain="given"))
     assert widget.controls.method.value == "both"
+    (plots,) = (each for each in widget.sections if isinstance(each, PlotsSection))
+    learned = [(panel.x.tolist(), tuple(panel.y)) for panel in plots.figure.panels]
+    assert learned == [
+        ([0.5, 1.5], model.light.losses),
+        ([2.5, 3.5, 4.5], model.denoiser.losses),
+    ]
     widget.apply.native.click()
     wait_for_run()
     shown = viewer.layers["dim (irle)"]
@@ -127,8 +133,8 @@ def test_the_options_are_the_recipes(widget: NoiserWidget) -> None:
     form.fields["iterations"].value, form.fields["width"].value = 7, 9
     form.fields["gain"].value = "none"
     assert form.recipe_for("images") == replace(TINY, iterations=7, width=9, gain="none")
-    form.show_recipe(replace(TINY, gain="given"))  # no map can be given here
-    assert form.recipe_for("images").gain == "light"
+    form.show_recipe(replace(TINY, gain="given"))
+    assert form.recipe_for("images").gain == "given"
 
 
 def test_a_fit_is_added_to_the_list_and_applied(

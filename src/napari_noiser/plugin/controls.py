@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from magicgui.widgets import CheckBox, ComboBox, FileEdit, FloatSlider
+from magicgui.widgets import CheckBox, ComboBox, FloatSlider
 from napari import Viewer
 from napari.layers import Image
 
 from napari_noiser.irle.recipe import BlindSpotRecipe
 from napari_noiser.irle.two_stages_recipe import IRLERecipe
-from napari_noiser.plugin.forms import NARROW
+from napari_noiser.plugin.gain_controls import gain_choice
+from napari_noiser.plugin.keeping_controls import keeping_controls
+from napari_noiser.plugin.layer_choice import offer_again
 from napari_noiser.plugin.learning_controls import FitForm, method_choice, seed_choice
 from napari_noiser.plugin.models import ModelList
 from napari_noiser.plugin.recipe_editor import RecipeEditor
 from napari_noiser.plugin.region_controls import region_controls
 from napari_noiser.plugin.selected import OtherImages, selected_images, sources_of
-from napari_noiser.plugin.settings import DEVICES, DTYPES, KEEPS, Settings
+from napari_noiser.plugin.settings import DEVICES, DTYPES, Settings
 from napari_noiser.plugin.shown import is_preview
 from napari_noiser.plugin.source import ImageSource, axes_choices, guess_axes
 from napari_noiser.srm.recipe import RECIPES, Recipe
@@ -29,7 +31,6 @@ _CAMERA = [("estimated, evened out", "auto"), ("not considered", "none")]
 _COLOURS = [("balanced (gray world)", "balanced"), ("kept", "kept")]
 _RENDER = [("planes (2-D)", 2), ("volumes (3-D)", 3)]
 _EXPOSURE = [("whole series", "stack"), ("each time point", "volume"), ("each plane", "plane")]
-_KEEP = list(zip(("in memory", "live, as you look", "on disk"), KEEPS, strict=True))
 _NO_IMAGE = (
     "Open an image first (File > Open Sample > napari-noiser has dim ones). Points, labels, "
     "shapes and other layers have no brightness to enhance."
@@ -53,7 +54,8 @@ class Controls:
         self._selected = viewer.layers.selection.events.changed
         self._selected.connect(self.show_selected)
         self.region, self.leave_out, self.all_planes = region_controls(viewer)
-        self._make_keeping(preferred)
+        self.gain = gain_choice(viewer, self.image)
+        self.keep, self.results_folder = keeping_controls(preferred)
         self._make_sliders()
         self._make_training()
         self.model.changed.connect(self._on_model)
@@ -142,26 +144,6 @@ class Controls:
             tooltip="auto takes a graphics card that works, and otherwise the processor.",
         )
 
-    def _make_keeping(self, preferred: Settings) -> None:
-        self.keep = ComboBox(
-            label="keep result",
-            choices=_KEEP,
-            value=preferred.keep,
-            tooltip="In memory: at once, as long as it fits. Live: nothing is kept, what you look "
-            "at is rendered when you look. On disk: an OME-Zarr file of any size, which fills in "
-            "while you look.",
-        )
-        self.results_folder = FileEdit(
-            label="folder",
-            mode="d",
-            nullable=True,
-            value=preferred.results_folder,
-            tooltip="Where results on disk go. Apply goes on with an unfinished one that it finds "
-            "there. The preferences can name a folder once and for all.",
-        )
-        self.results_folder.choose_btn.text = "…"
-        self.results_folder.choose_btn.max_width = NARROW
-
     def _make_sliders(self) -> None:
         self.brightness = FloatSlider(
             label="brightness",
@@ -184,6 +166,7 @@ class Controls:
         self.method, self.seed = method_choice(), seed_choice()
         self.recipe, self.fit = RecipeEditor(RECIPES[self.model.value]), FitForm()
         self.method.changed.connect(self.show_output)
+        self.fit.edited.connect(self.show_gain)
 
     @property
     def settings(self) -> Settings:
@@ -191,9 +174,11 @@ class Controls:
 
         Raises a `ValueError` if the chosen recipe is to be trained first, and edited wrongly.
         """
-        names = {field.name for field in fields(Settings)} - {"camera", "max_change", "conserve"}
+        others = {"camera", "gain", "max_change", "conserve"}
+        names = {field.name for field in fields(Settings)} - others
         camera = None if self.camera.value == "none" else self.camera.value
-        chosen = Settings(camera=camera, **{name: getattr(self, name).value for name in names})
+        values = {name: getattr(self, name).value for name in names}
+        chosen = Settings(camera=camera, gain=self.gain_map, **values)
         return replace(chosen, model=self.recipe.recipe) if self.model.trains_first else chosen
 
     @property
@@ -209,6 +194,16 @@ class Controls:
         return sources_of([self.image.value, *self.others.images], self.source.axes)
 
     @property
+    def gain_map(self) -> Image | None:
+        """The layer of the gain map that the chosen model takes, if it takes one."""
+        return self.gain.value if self.model.gain_given else None
+
+    @property
+    def fits_with_gain(self) -> bool:
+        """Whether a fit takes the gain map, too."""
+        return self.fit.takes_gain(self.method.value)
+
+    @property
     def samples(self) -> int:
         """How many samples a model for the chosen image sees together."""
         colour = self.image.value is not None and self.image.value.rgb
@@ -217,14 +212,8 @@ class Controls:
 
     def refresh(self) -> None:
         """Offer the layers that the viewer has now; a choice that still stands is kept."""
-        for control in (self.image, self.region, self.leave_out):
-            chosen = control.value
-            with control.changed.blocked():  # a renamed layer is another choice at first
-                control.reset_choices()
-                if chosen in control.choices:
-                    control.value = chosen
-            if control.value is not chosen:
-                control.changed.emit(control.value)
+        for control in (self.image, self.region, self.leave_out, self.gain):
+            offer_again(control)
 
     def choose_active(self) -> None:
         """Choose the viewer's active layer, if it is an image, or the first selected one."""
@@ -248,6 +237,11 @@ class Controls:
             control.visible = restores or self.method.value != "noise"
         if not restores:
             self.output.value = "display"
+        self.show_gain()
+
+    def show_gain(self) -> None:
+        """Show the choice of a gain map where one is needed: to apply a model, or to fit one."""
+        self.gain.visible = self.model.gain_given or self.fits_with_gain
 
     def show_selected(self) -> None:
         """Show the other images that are selected, and the choice of colours if there are some."""
@@ -266,6 +260,7 @@ class Controls:
     def _on_image(self) -> None:
         self.show_selected()
         self._guess_axes()
+        offer_again(self.gain)
         if self.image.value is not None:
             self.image.value.events.axis_labels.connect(self._guess_axes)
             self.image.value.events.data.connect(self._offer_axes)
@@ -285,7 +280,7 @@ class Controls:
         elif isinstance(recipe, BlindSpotRecipe):
             self.fit.show_recipe(recipe)
         elif isinstance(recipe, IRLERecipe):
-            self.fit.show_recipe(recipe.denoiser)
+            self.fit.show_recipe(replace(recipe.denoiser, gain="light"))  # as stage 1 finds it
         self.method.value = self.model.method
         self.show_output()
         self.show_selected()

@@ -10,6 +10,7 @@ from napari import Viewer
 from napari.layers import Image
 from napari.utils.notifications import show_info
 
+from napari_noiser.plugin.gain_layer import check_gain
 from napari_noiser.plugin.jobs import enhance_each
 from napari_noiser.plugin.keeping import Enhanced, Filling
 from napari_noiser.plugin.settings import Settings
@@ -55,7 +56,8 @@ def start_enhancing(
     Busy
         If other work runs.
     ValueError
-        If the result is to be kept on disk, but no folder was chosen.
+        If the result is to be kept on disk, but no folder was chosen; or if the model takes a gain
+        map, but there is none that fits.
     """
     if settings.keep == "disk" and not settings.results_folder:
         raise ValueError(
@@ -63,6 +65,7 @@ def start_enhancing(
             "Preferences > Plugins > napari-noiser"
         )
     settings = settings.taken()
+    check_gain(settings, sources)
     waiting = deque(_Result(viewer, source) for source in sources)
 
     def event(event: Event) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,21 +10,28 @@ from numpy.typing import NDArray
 
 from napari_noiser.plugin.report import Histogram, Report
 
-__all__ = ["Figure", "Panel", "fitting_losses", "histograms", "losses", "nothing", "transfer"]
+__all__ = ["Figure", "Learned", "Panel", "histograms", "learning", "nothing", "transfer"]
 
 Values = NDArray[np.float64]
 
 _EMPTY = "None of the values sampled is finite."
 _LEVEL = "Where the curve is level, there is nothing more to learn."
-_TRAINED = (
-    "How far the network is from reproducing the noise that it sees, and how rough it is. "
-    f"{_LEVEL}"
-)
-_FITTED = (
-    "How badly the network tells what was counted in a pixel from those around it. The noise "
-    "itself cannot be told: below its level the curve does not fall. Steps see other crops, so it "
-    f"is rough. {_LEVEL}"
-)
+_STAGES = {  # by the names of their events
+    "train": (
+        "training step",
+        "How far the network is from reproducing the noise that it sees, and how rough it is.",
+    ),
+    "light": (
+        "step of stage 1",
+        "Stage 1: how far illumination and reflectance are from what is asked of them.",
+    ),
+    "fit": (
+        "fitting step",
+        "How badly the network tells what was counted in a pixel from those around it. The noise "
+        "itself cannot be told: below its level the curve does not fall. Steps see other crops, "
+        "so it is rough.",
+    ),
+}
 _NO_COUNT = 0.5  # where a bin without values is drawn on the logarithmic scale
 
 
@@ -63,19 +70,26 @@ class Figure:
     panels: tuple[Panel, ...] = ()
 
 
+@dataclass(frozen=True)
+class Learned:
+    """The loss of a stage, step by step."""
+
+    steps: list[float]
+    losses: list[float]
+
+
 def nothing(what: str) -> Figure:
     """Return an empty figure that says how to fill it."""
     return Figure(what)
 
 
-def losses(steps: Sequence[float], values: Sequence[float]) -> Figure:
-    """Show how a network learned from noise."""
-    return Figure(_TRAINED, (_curve("training step", steps, values),))
-
-
-def fitting_losses(steps: Sequence[float], values: Sequence[float]) -> Figure:
-    """Show how a network was fitted to images."""
-    return Figure(_FITTED, (_curve("fitting step", steps, values),))
+def learning(stages: Mapping[str, Learned]) -> Figure:
+    """Show how a network learned, stage below stage: their losses are of different kinds."""
+    panels = tuple(
+        Panel(_STAGES[name][0], "loss", np.asarray(curve.steps), np.asarray(curve.losses))
+        for name, curve in stages.items()
+    )
+    return Figure(" ".join([*(_STAGES[name][1] for name in stages), _LEVEL]), panels)
 
 
 def histograms(report: Report) -> Figure:
@@ -110,10 +124,6 @@ def transfer(report: Report) -> Figure:
         f"display. {(report.light or report.linearity).remark()}",
         (panel,),
     )
-
-
-def _curve(across: str, steps: Sequence[float], values: Sequence[float]) -> Panel:
-    return Panel(across, "loss", np.asarray(steps, float), np.asarray(values, float))
 
 
 def _is_empty(report: Report) -> bool:

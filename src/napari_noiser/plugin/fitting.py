@@ -13,14 +13,14 @@ from napari.layers import Image
 from napari_noiser.checks import same_axes
 from napari_noiser.plugin.controls import Controls
 from napari_noiser.plugin.forms import Note
+from napari_noiser.plugin.gain_layer import gain_maps
 from napari_noiser.plugin.jobs import fit_job
 from napari_noiser.plugin.settings import FitSettings
 from napari_noiser.plugin.worker import Run
 from napari_noiser.progress import Event
 
 if TYPE_CHECKING:
-    from napari_noiser.irle.model import BlindSpotModel
-    from napari_noiser.irle.state import FittingState
+    from napari_noiser.stack.fitting_stages import Fitted, State
 
 __all__ = ["FittingPanel"]
 
@@ -44,9 +44,9 @@ class _Fit:
     """A fit that was begun, and where it stood when it was cancelled."""
 
     asked: _Asked | None
-    state: FittingState | None
+    state: State | None
 
-    def keep(self, state: FittingState | None) -> None:
+    def keep(self, state: State | None) -> None:
         """Take note of a state; called on the worker's thread."""
         self.state = state
 
@@ -89,7 +89,7 @@ class FittingPanel(Container):
         chosen.method.changed.connect(self.show_state)
         chosen.others.offered.connect(self.show_state)
         above = (chosen.image, chosen.others, chosen.axes, chosen.ndim, chosen.camera)
-        for control in (*above, chosen.repair, chosen.device, chosen.seed):
+        for control in (*above, chosen.repair, chosen.gain, chosen.device, chosen.seed):
             control.changed.connect(self.show_state)
         self.show_state()
 
@@ -135,6 +135,8 @@ class FittingPanel(Container):
         if self._controls.image.value is None:
             return None
         images = [self._controls.image.value, *self._controls.others.images]
+        if self._controls.fits_with_gain and self._controls.gain.value is not None:
+            images.append(self._controls.gain.value)
         arrays = tuple(id(each.data) for each in images)
         return _Asked(tuple(map(ref, images)), arrays, self._settings)
 
@@ -142,18 +144,20 @@ class FittingPanel(Container):
         sources, asked = self._controls.sources, self._chosen()
         axes = same_axes((each.name, each.axes) for each in sources)
         settings = replace(self._settings, axes=axes)
+        guided, held = self._controls.fits_with_gain, self._controls.gain.value
+        gain = gain_maps(held, sources, settings.ndim) if guided else None
         resume = self._last.state if asked == self._last.asked else None
         fit = _Fit(asked, resume)
         origin = f"fitted to {sources[0].name}"
         if others := len(sources) - 1:
             origin += f" and {others} other{'s' * (others > 1)}"
 
-        def finish(model: BlindSpotModel) -> None:
+        def finish(model: Fitted) -> None:
             fit.state = None
             self._controls.model.add(model, origin)
 
-        def job() -> Generator[Event, None, BlindSpotModel]:
-            return fit_job(sources, settings, resume, fit.keep)
+        def job() -> Generator[Event, None, Fitted]:
+            return fit_job(sources, settings, resume, fit.keep, gain)
 
         run = Run(f"Fitting to {sources[0].name}", job, finish, **slots)
         self._last = fit

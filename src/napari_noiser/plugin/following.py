@@ -1,4 +1,4 @@
-"""Follows the layers that say which pixels set the exposure: painted, drawn in, or moved."""
+"""Follows the layers beside an image: regions that are painted, drawn in or moved, a gain map."""
 
 from __future__ import annotations
 

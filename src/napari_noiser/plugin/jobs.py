@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_noiser.plugin.gain_layer import gain_of
 from napari_noiser.plugin.keeping import Enhanced, keep_in_memory, keep_live, keep_on_disk
 from napari_noiser.plugin.region import statistics_mask
 from napari_noiser.plugin.settings import FitSettings, Settings
@@ -17,11 +18,10 @@ from napari_noiser.plugin.source import ImageSource
 from napari_noiser.progress import Event, PartDone, mapped
 
 if TYPE_CHECKING:
-    from napari_noiser.irle.model import BlindSpotModel
-    from napari_noiser.irle.state import FittingState
     from napari_noiser.srm.model import Model
     from napari_noiser.srm.recipe import Recipe
     from napari_noiser.stack.axes import Layout
+    from napari_noiser.stack.fitting_stages import Fitted, State
 
 __all__ = ["ImageFailed", "enhance_each", "enhance_job", "fit_job", "to_train", "train_job"]
 
@@ -42,10 +42,11 @@ def train_job(
 def fit_job(
     sources: Sequence[ImageSource],
     settings: FitSettings,
-    resume: FittingState | None = None,
-    keep: Callable[[FittingState | None], object] = lambda state: None,
-) -> Generator[Event, None, BlindSpotModel]:
-    """Fit a blind spot to layers' images as `napari_noiser.fit_steps` does.
+    resume: State | None = None,
+    keep: Callable[[State | None], object] = lambda state: None,
+    gain: Sequence[Any] | None = None,
+) -> Generator[Event, None, Fitted]:
+    """Fit a model to layers' images as `napari_noiser.fit_steps` does.
 
     Parameters
     ----------
@@ -53,16 +54,19 @@ def fit_job(
         All have the axes that the settings say.
     settings : FitSettings
         How.
-    resume : FittingState, optional
+    resume : FittingState or IRLEState, optional
         Where an earlier fit, asked for alike, was cancelled.
     keep : callable
         Gets the state that the fit is in when it is cancelled after a step; None, if it cannot
         be begun or gone on with.
+    gain : sequence of array, optional
+        A gain map for each of them, if the recipe takes some.
     """
     from napari_noiser import fit_steps
 
+    images = [each.array for each in sources]
     try:
-        steps = fit_steps([each.array for each in sources], resume=resume, **settings.options)
+        steps = fit_steps(images, gain=gain, resume=resume, **settings.options)
     except ValueError:
         keep(None)
         raise
@@ -97,6 +101,7 @@ def enhance_job(
     mask = statistics_mask(
         settings.region, settings.leave_out, source, all_planes=settings.all_planes
     )
+    gain = gain_of(settings, source)
     trained = {} if trained is None else trained
     new, model = None, settings.model
     recipe = to_train(settings, channels)
@@ -107,9 +112,9 @@ def enhance_job(
                 recipe, channels, settings.ndim, settings.device, settings.seed
             )
         model = trained[channels]
-    options = {**settings.options, "mask": mask}
+    options = {**settings.options, "mask": mask, "gain": gain}
     enhanced = yield from _kept(source, model, settings, options)
-    return replace(enhanced, provenance={**enhanced.provenance, **settings.regions}, trained=new)
+    return replace(enhanced, provenance={**enhanced.provenance, **settings.layers}, trained=new)
 
 
 def enhance_each(

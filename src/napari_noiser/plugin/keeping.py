@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_noiser.plugin.gain_layer import gain_for_level
 from napari_noiser.plugin.naming import begin_or_resume
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.plugin.threads import few_threads
@@ -115,9 +116,16 @@ def keep_live(
     from napari_noiser.stack.steps import measure_steps
     from napari_noiser.stack.work import plan
 
-    mask = options.pop("mask", None)
+    mask, gain = options.pop("mask", None), options.pop("gain", None)
     works = [
-        plan(level, model, axes=source.axes, mask=mask_for_level(mask, source, level), **options)
+        plan(
+            level,
+            model,
+            axes=source.axes,
+            mask=mask_for_level(mask, source, level),
+            gain=gain_for_level(gain, source, level, options.get("ndim", 2)),
+            **options,
+        )
         for level in source.levels
     ]
     views, works = [], [calibrated(work) for work in works]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 
+from napari_noiser.plugin.gain_layer import GainLayer
 from napari_noiser.plugin.keeping import keep_in_memory, keep_live
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.progress import Progress, drain
@@ -43,8 +44,9 @@ def enhance_layer(
     progress : bool or callable
         As in `enhance`: dask's own affair, if the layer's data are a dask array.
     **options
-        ndim, colours, statistics, mask, camera, repair, max_change, conserve, background,
+        ndim, colours, statistics, mask, gain, camera, repair, max_change, conserve, background,
         output, brightness, contrast, device, tile, memory_limit, dtype, out: as in `enhance`.
+        gain may be an image layer, too, whose name the result then remembers.
 
     Returns
     -------
@@ -82,10 +84,11 @@ def enhance_layer(
 
     _check_options("enhance_layer", options)
     source = _source(layer, axes, options)
+    options, told = _with_gain(source, options)
     if is_dask(source.array) and options.get("out") is None:
-        return _show_lazily(source, model, progress, options)
+        return _show_lazily(source, model, progress, options, told)
     enhanced = drain(keep_in_memory(source, model, **options), progress, "enhancing")
-    return source.result(enhanced.data, enhanced.provenance, enhanced.limits)
+    return source.result(enhanced.data, {**enhanced.provenance, **told}, enhanced.limits)
 
 
 def live_layer(
@@ -114,8 +117,9 @@ def live_layer(
     progress : bool or callable
         As in `enhance`, of the measuring.
     **options
-        ndim, colours, statistics, mask, camera, repair, max_change, conserve, background,
-        output, brightness, contrast, device, tile, memory_limit, dtype: as in `enhance`.
+        ndim, colours, statistics, mask, gain, camera, repair, max_change, conserve, background,
+        output, brightness, contrast, device, tile, memory_limit, dtype: as in `enhance`; gain as
+        in `enhance_layer`.
 
     Returns
     -------
@@ -150,8 +154,9 @@ def live_layer(
     """
     _check_options("live_layer", options, "out")
     source = _source(layer, axes, options)
+    options, told = _with_gain(source, options)
     enhanced = drain(keep_live(source, model, **options), progress, "measuring")
-    return source.result(enhanced.data, enhanced.provenance, enhanced.limits)
+    return source.result(enhanced.data, {**enhanced.provenance, **told}, enhanced.limits)
 
 
 def _check_options(function: str, options: Mapping[str, Any], *refused: str) -> None:
@@ -170,11 +175,23 @@ def _source(layer: Layer, axes: str | None, options: Mapping[str, Any]) -> Image
     return source
 
 
+def _with_gain(
+    source: ImageSource, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return options with the array of a gain map's layer, and what to tell of that layer."""
+    if not isinstance(options.get("gain"), Layer):
+        return dict(options), {}
+    held = GainLayer.of(options["gain"])
+    gain = held.beside(source, options.get("ndim", 2))
+    return {**options, "gain": gain}, {"gain_layer": held.name}
+
+
 def _show_lazily(
     source: ImageSource,
     model: str | PathLike[str] | Model,
     progress: Progress,
     options: Mapping[str, Any],
+    told: Mapping[str, str],
 ) -> Image:
     """Measure a dask array now; napari would have to, for every plane that it shows."""
     from napari_noiser.stack.lazy import plan_lazily
@@ -182,5 +199,5 @@ def _show_lazily(
     work = plan_lazily(source.array, model, axes=source.axes, progress=progress, **options)
     work = work.measured()
     result = work.result()
-    made = work.describe()
+    made = {**work.describe(), **told}
     return source.result(result, made, display_limits(result, source.rgb, made["output"]))

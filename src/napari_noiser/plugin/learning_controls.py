@@ -18,7 +18,11 @@ _METHODS = [
     ("your images, blind spot", "images"),
     ("your images, light as well", "both"),
 ]
-_GAINS = [("the image's own light", "light"), ("none", "none")]
+_GAINS = [
+    ("the image's own light", "light"),
+    ("the gain map above", "given"),
+    ("none", "none"),
+]
 
 
 def method_choice() -> ComboBox:
@@ -70,17 +74,19 @@ class FitForm(Container):
         recipe = BlindSpotRecipe(**{**self._shown.to_dict(), **chosen})
         return IRLERecipe(denoiser=replace(recipe, gain="given")) if method == "both" else recipe
 
+    def takes_gain(self, method: str) -> bool:
+        """Return whether a fit by a method takes a gain map for each image."""
+        return method == "images" and self.fields["gain"].value == "given"
+
     def show_for(self, method: str) -> None:
         """Show what there is to be chosen for a method."""
         self.fields["gain"].visible = method != "both"
 
     def show_recipe(self, recipe: BlindSpotRecipe) -> None:
-        """Show a recipe; a gain that only a script can give becomes the image's own light."""
+        """Show a recipe."""
         self._shown = recipe
-        gain = "none" if recipe.gain == "none" else "light"
-        shown = {"iterations": recipe.iterations, "width": recipe.width, "gain": gain}
-        for name, value in shown.items():
-            self.fields[name].value = value
+        for name, field in self.fields.items():
+            field.value = getattr(recipe, name)
         self.edited.emit()
 
 
@@ -109,6 +115,7 @@ def _gain() -> ComboBox:
         label="guided by",
         choices=_GAINS,
         tooltip="The image's own light: the network is told how dark each part of the image is "
-        "(in blocks of 16 x 16 pixels), and so how much noise there is among what it sees. None: "
-        "it works that out by itself.\nIn a script: gain",
+        "(in blocks of 16 x 16 pixels), and so how much noise there is among what it sees. The "
+        "gain map above: it is told so by the layer that is chosen there. None: it works that out "
+        "by itself.\nIn a script: gain",
     )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Measured", "Picture", "measure"]
 
-_BEFORE = ("cameras", "estimated", "repair", "margin", "background", "grounds")
+_BEFORE = ("gain", "cameras", "estimated", "repair", "margin", "background", "grounds")
 _TONE = ("brightness", "contrast", "dtype")  # what a response does not depend on
 
 Value = TypeVar("Value")
@@ -69,8 +69,8 @@ class Measured:
         Of each image, for each level.
     works : tuple of Work
         For each level, with what was found before it was measured: cameras and background.
-    mask : str, optional
-        The fingerprint of the mask that it was measured in.
+    mask, gain : str, optional
+        The fingerprints of the mask that it was measured in, and of its gain map.
     """
 
     source: ImageSource
@@ -78,6 +78,7 @@ class Measured:
     moments: tuple[Moments, ...]
     works: tuple[Work, ...]
     mask: str | None = None
+    gain: str | None = None
     _merged: dict[str, list[Moments]] = field(default_factory=dict, repr=False)
     _responding: dict[str, list[_Remembering[list[Response]]]] = field(
         default_factory=dict, repr=False
@@ -117,6 +118,7 @@ class Measured:
         check_trained(model, layout, colours)
         options |= {"axes": layout.axes, "ndim": layout.ndim}
         options |= {"colours": colours, "statistics": statistics}
+        options["gain"] = None if self.gain is None else np.ones(())  # only to plan with
         # A plan looks at shape and type only: nothing is read for it.
         works = [
             replace(
@@ -130,14 +132,15 @@ class Measured:
         ]
         for work in works:
             check_cameras(work.method, work.cameras)
-        described = works[0].describe()
+        said = {"mask": self.mask, "gain": self.gain}  # which are not looked at again
+        described = {**replace(works[0], gain=None).describe(), **said}
         response = str({name: each for name, each in described.items() if name not in _TONE})
         if response not in self._responding:
             self._responding.clear()
             self._responding[response] = self._respond(works)
         both = zip(works, self._responding[response], strict=True)
         views = [toned_image(work, respond) for work, respond in both]
-        return Picture(views, {**described, "mask": self.mask})
+        return Picture(views, described)
 
     def _respond(self, works: list[Work]) -> list[_Remembering[list[Response]]]:
         """Return what responds to each level, and holds on to what is in view."""
@@ -164,6 +167,7 @@ def measure(
     ndim: int = 2,
     colours: Colours = "balanced",
     mask: Any = None,
+    gain: Any = None,
     camera: Camera = "auto",
     repair: bool = True,
     background: Background = "gray",
@@ -177,7 +181,7 @@ def measure(
         Each level of a multiscale layer is measured for itself.
     model : str, path or Method
         Any that sees the same samples and dimensions as those to be shown.
-    ndim, colours, mask, camera, repair, background, device
+    ndim, colours, mask, gain, camera, repair, background, device
         As in `napari_noiser.enhance`.
 
     Yields
@@ -195,6 +199,7 @@ def measure(
     TypeError, ValueError
         As in `napari_noiser.enhance`; or if a recipe has to be trained first.
     """
+    from napari_noiser.plugin.gain_layer import gain_for_level
     from napari_noiser.plugin.keeping import mask_for_level
     from napari_noiser.stack.calibration import calibrated
     from napari_noiser.stack.steps import check_signal, measure_steps
@@ -211,6 +216,7 @@ def measure(
             model,
             statistics=each_alone,
             mask=mask_for_level(mask, source, level),
+            gain=gain_for_level(gain, source, level, ndim),
             **options,
         )
         for level in source.levels
@@ -227,7 +233,8 @@ def measure(
         check_signal(merged(moments, work.stack.layout, "stack").values())
         found.append(moments)
     stacks = tuple(replace(work.stack, array=_held(work.stack.array)) for work in works)
-    return Measured(source, stacks, tuple(found), tuple(works), works[0].describe()["mask"])
+    said = works[0].describe()
+    return Measured(source, stacks, tuple(found), tuple(works), said["mask"], said["gain"])
 
 
 def merged(moments: Moments, layout: Layout, statistics: Statistics) -> Moments:

@@ -63,6 +63,11 @@ class ModelList(ComboBox):
         return not isinstance(self.value, str) and self.value.needs_camera
 
     @property
+    def gain_given(self) -> bool:
+        """Whether what is chosen takes a gain map for each image."""
+        return not isinstance(self.value, str) and self.value.gain_given
+
+    @property
     def fitted(self) -> bool:
         """Whether what is chosen was fitted to someone's own images."""
         return not isinstance(self.recipe, Recipe)

@@ -10,9 +10,10 @@ from napari.utils.theme import get_theme
 
 from napari_noiser.plugin import figures
 from napari_noiser.plugin.controls import Controls
-from napari_noiser.plugin.figures import Figure
+from napari_noiser.plugin.figures import Figure, Learned
 from napari_noiser.plugin.forms import Note
 from napari_noiser.plugin.keeping import Enhanced
+from napari_noiser.plugin.learned import learned_by
 from napari_noiser.plugin.sections import Section
 from napari_noiser.progress import Event
 
@@ -46,9 +47,7 @@ class PlotsSection(Section):
         self.canvas: Canvas | None = None
         self.extend([self.choice, self.caption])
         self._open = True
-        self._steps: list[float] = []
-        self._losses: list[float] = []
-        self._fitted = False  # rather than trained
+        self._learned: dict[str, Learned] = {}
         self._report: Report | None = None
         self.choice.changed.connect(self._draw)
         controls.model.changed.connect(self._on_model)
@@ -73,12 +72,13 @@ class PlotsSection(Section):
         """Follow the loss."""
         if not hasattr(event, "loss"):
             return
-        fitted = event.stage == "fit"
-        if fitted != self._fitted or not self._steps or event.done <= self._steps[-1]:
-            self._steps, self._losses = [], []  # another training
-        self._fitted = fitted
-        self._steps.append(event.done)
-        self._losses.append(event.loss)
+        trained = event.stage == "train"
+        before = [curve.steps[-1] for curve in self._learned.values()]
+        if trained != ("train" in self._learned) or event.done <= max(before, default=0):
+            self._learned = {}  # another training
+        curve = self._learned.setdefault(event.stage, Learned([], []))
+        curve.steps.append(event.done)
+        curve.losses.append(event.loss)
         self._news(_LOSS)
 
     def on_enhanced(self, enhanced: Enhanced) -> None:
@@ -95,10 +95,7 @@ class PlotsSection(Section):
     def figure(self) -> Figure:
         """What is chosen."""
         if self.choice.value == _LOSS:
-            if not self._steps:
-                return figures.nothing(_NO_LOSS)
-            show = figures.fitting_losses if self._fitted else figures.losses
-            return show(self._steps, self._losses)
+            return figures.learning(self._learned) if self._learned else figures.nothing(_NO_LOSS)
         if self._report is None:
             return figures.nothing(_NO_RESULT)
         make = figures.histograms if self.choice.value == _HISTOGRAMS else figures.transfer
@@ -106,10 +103,7 @@ class PlotsSection(Section):
 
     def _on_model(self) -> None:
         model = self.controls.model.value
-        self._losses = [] if isinstance(model, str) else list(model.losses)
-        count = len(self._losses)
-        self._fitted = self.controls.model.fitted
-        self._steps = [(at + 0.5) * model.recipe.iterations / count for at in range(count)]
+        self._learned = {} if isinstance(model, str) else learned_by(model)
         self._news(_LOSS)
 
     def _news(self, *about: str) -> None:

@@ -14,6 +14,7 @@ from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.plugin.controls import Controls
 from napari_noiser.plugin.following import Following
 from napari_noiser.plugin.forms import Note
+from napari_noiser.plugin.gain_layer import check_gain
 from napari_noiser.plugin.keeping import Enhanced
 from napari_noiser.plugin.sections import Section
 from napari_noiser.plugin.shown import FirstLook, Shown, newest_result, preview_look
@@ -60,7 +61,7 @@ class PreviewSection(Section):
         looks = (chosen.model, chosen.colours, chosen.statistics, chosen.brightness)
         for control in (*looks, chosen.contrast):
             control.changed.connect(self._on_change)
-        regions = (chosen.region, chosen.leave_out, chosen.all_planes)
+        layers = (chosen.region, chosen.leave_out, chosen.all_planes, chosen.gain)
         seen = (chosen.image, chosen.axes, chosen.ndim, chosen.output)
         for control in (
             *seen,
@@ -68,7 +69,7 @@ class PreviewSection(Section):
             chosen.background,
             chosen.camera,
             chosen.repair,
-            *regions,
+            *layers,
         ):
             control.changed.connect(self._on_other)
         self.viewer.layers.events.removed.connect(self._on_removed)
@@ -114,10 +115,12 @@ class PreviewSection(Section):
         else:
             chosen, self._asked = self.controls, self._choice()
             chosen.image.value.events.data.connect(self._again)
-            self._following.follow(chosen.region.value, chosen.leave_out.value)
+            marks = (chosen.region.value, chosen.leave_out.value)
+            self._following.follow(*marks, chosen.gain_map)
 
     def _measure(self, show: Callable[[FirstLook], object]) -> None:
         source, settings = self.controls.source, self.controls.settings.taken()
+        check_gain(settings, [source])
         self._run = Run(
             f"Measuring {source.name}",
             lambda: preview_look(source, settings),
@@ -198,7 +201,7 @@ class PreviewSection(Section):
             self._again()
 
     def _on_marked(self) -> None:
-        """Measure what is painted or drawn now; until then the last picture stays."""
+        """Measure with what the layers beside it hold now; until then the last picture stays."""
         if self._shown is None:
             self._again()
             return
@@ -219,6 +222,7 @@ class PreviewSection(Section):
         """Return what another measurement is needed for."""
         names = ("image", "axes", "ndim", "region", "leave_out", "all_planes", "output")
         chosen = tuple(getattr(self.controls, name).value for name in (*names, "background"))
+        chosen += (self.controls.gain_map, self.controls.model.gain_given)
         model = self.controls.model
         noise = (self.controls.camera.value, self.controls.repair.value, model.needs_camera)
         return (*chosen, *(noise if model.restores else ()))

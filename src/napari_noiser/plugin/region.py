@@ -189,8 +189,6 @@ def _letters(source: ImageSource) -> str:
 def _told_apart(mask: NDArray[np.bool_], source: ImageSource) -> NDArray[np.bool_]:
     """Return a mask that `enhance` cannot take for one of other axes of equal lengths."""
     letters = _letters(source)
-    if letters == "XY":
-        return mask.T
     if mask.ndim == 2 and not letters.endswith("YX"):
         return np.broadcast_to(mask, source.array.shape[: len(letters)])
     return mask

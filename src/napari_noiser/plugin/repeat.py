@@ -18,6 +18,7 @@ from napari_noiser.plugin.forms import Note, row
 from napari_noiser.plugin.keeping import Enhanced
 from napari_noiser.plugin.replay import (
     ANOTHER,
+    gain_again,
     provenance_of,
     recovered,
     regions_again,
@@ -95,12 +96,13 @@ class RepeatSection(Section):
     def settings(self, made: dict[str, Any]) -> Settings:
         """Return a result's settings; where the new one is kept is what was chosen above."""
         chosen = self.controls.settings
-        regions = regions_again(made, self.viewer.layers)
+        layers = self.viewer.layers
         return replace(
             recovered(made, self.controls.model.models),
             keep=chosen.keep,
             results_folder=chosen.results_folder,
-            **regions,
+            **regions_again(made, layers),
+            **gain_again(made, layers),
         )
 
     def start(self) -> None:

@@ -16,7 +16,7 @@ from napari_noiser.plugin.layers import enhance_layer
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.shown import is_preview
 from napari_noiser.plugin.source import ImageSource
-from napari_noiser.plugin.told import told_regions
+from napari_noiser.plugin.told import told_gain, told_regions
 from napari_noiser.progress import Progress
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANOTHER",
+    "gain_again",
     "provenance_of",
     "recovered",
     "regions_again",
@@ -54,7 +55,7 @@ def replay(
     *,
     model: str | PathLike[str] | AnyModel | None = None,
     mask: ArrayLike | None = None,
-    gain: ArrayLike | None = None,
+    gain: ArrayLike | Image | None = None,
     progress: Progress = False,
 ) -> Image:
     """Enhance another image as a result was made.
@@ -72,8 +73,8 @@ def replay(
     mask : array, optional
         As in `enhance`. Needed if the result was made with one, of which a layer keeps but a
         fingerprint: see `region_mask`.
-    gain : array, optional
-        As in `enhance`. Needed if the result was made with one, of the other image.
+    gain : array or Image, optional
+        As in `enhance_layer`. Needed if the result was made with one; of the other image.
     progress : bool or callable
         As in `enhance`.
 
@@ -114,7 +115,8 @@ def replay(
         )
     if made["gain"] is not None and gain is None:
         raise ValueError(
-            f"{layer.name!r} was made with a gain map: pass gain=, of the other image"
+            f"{layer.name!r} was made with a gain map ({told_gain(made)}): pass gain=, of the "
+            "other image, an array or a layer"
         )
     known = [] if model is None else [_checked_model(model, made)]
     source, settings = source_again(made, ImageSource.of(on)), recovered(made, known)
@@ -149,7 +151,7 @@ def provenance_of(layer: Layer | None) -> dict[str, Any]:
 
 
 def recovered(made: Mapping[str, Any], known: Iterable[AnyModel] = ()) -> Settings:
-    """Return the settings that a result was made with, but for its regions and its axes.
+    """Return the settings that a result was made with, but for its regions, gain map and axes.
 
     Its model is the one of the same fingerprint among those that are known; or else the name of
     a bundled one, or a recipe that is to be trained again, from its seed.
@@ -241,6 +243,24 @@ def regions_again(made: Mapping[str, Any], layers: Iterable[Layer]) -> dict[str,
         **{key: found[name] for key, name in names.items()},
         "all_planes": made.get("all_planes", False),
     }
+
+
+def gain_again(made: Mapping[str, Any], layers: Iterable[Layer]) -> dict[str, Any]:
+    """Return the setting of a result's gain map, from the image layer of its name.
+
+    Raises
+    ------
+    ValueError
+        If it is not there, or no layer ever held it.
+    """
+    if made["gain"] is None:
+        return {}
+    found = {each.name: each for each in layers if isinstance(each, Image)}
+    name = made.get("gain_layer")
+    if name not in found:
+        what = f"the gain map {made['gain']}" if name is None else f"the gain map {name!r}"
+        raise ValueError(f"{what} is not among the layers: open it again, or use the console")
+    return {"gain": found[name]}
 
 
 def _channels(source: ImageSource, settings: Settings) -> int:

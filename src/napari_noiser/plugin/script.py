@@ -71,7 +71,7 @@ def as_python(layer: Image) -> str:
     if made["mask"] is not None:
         paragraphs.append(_mask(made))
     if made["gain"] is not None:
-        paragraphs.append(f"gain = ...  # the gain map; fingerprint {made['gain']}")
+        paragraphs.append(_gain(made))
     paragraphs.append(_on_disk(made, layer) if "path" in made else _in_memory(made))
     text = "\n\n".join(paragraphs)
     return "\n".join([*_imports(text), "", text, ""])
@@ -145,6 +145,13 @@ def _mask(made: Mapping[str, Any]) -> str:
         if key in made
     ]
     return "\n".join(lines + ([f"# In napari: mask = {' & '.join(terms)}"] if terms else []))
+
+
+def _gain(made: Mapping[str, Any]) -> str:
+    line = f"gain = ...  # the gain map; fingerprint {made['gain']}"
+    if "gain_layer" not in made:
+        return line
+    return f"{line}\n# In napari: gain = viewer.layers[{made['gain_layer']!r}].data"
 
 
 def _in_memory(made: Mapping[str, Any]) -> str:

@@ -7,11 +7,12 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Shapes
+    from napari.layers import Image, Labels, Shapes
 
     from napari_noiser.camera.telling import Camera
     from napari_noiser.irle.recipe import BlindSpotRecipe
     from napari_noiser.irle.two_stages_recipe import IRLERecipe
+    from napari_noiser.plugin.gain_layer import GainLayer
     from napari_noiser.plugin.region import Region
     from napari_noiser.srm.recipe import Recipe
     from napari_noiser.stack.axes import Colours
@@ -45,6 +46,9 @@ class Settings:
         `napari_noiser.plugin.region.statistics_mask`.
     all_planes : bool
         Whether what was painted or drawn on one plane holds on every plane.
+    gain : Image, optional
+        The layer that holds the gain map, for a model that takes one; see
+        `napari_noiser.plugin.gain_layer`.
     seed : int
         For a recipe that is trained first.
     keep : str
@@ -72,6 +76,7 @@ class Settings:
     region: Labels | Shapes | Region | None = None
     leave_out: Labels | Shapes | Region | None = None
     all_planes: bool = False
+    gain: Image | GainLayer | None = None
     seed: int = 0
     keep: str = "memory"
     results_folder: str | PathLike[str] | None = None
@@ -91,21 +96,26 @@ class Settings:
 
     def taken(self) -> Settings:
         """Return the settings with their layers as they are now: they may change meanwhile."""
+        from napari_noiser.plugin.gain_layer import GainLayer
         from napari_noiser.plugin.region import Region
 
         names = [name for name in ("region", "leave_out") if getattr(self, name) is not None]
-        return replace(self, **{name: Region.of(getattr(self, name)) for name in names})
+        regions = {name: Region.of(getattr(self, name)) for name in names}
+        gain = None if self.gain is None else GainLayer.of(self.gain)
+        return replace(self, gain=gain, **regions)
 
     @property
-    def regions(self) -> dict[str, Any]:
-        """What a result's provenance says of its regions, beside the mask's fingerprint."""
+    def layers(self) -> dict[str, Any]:
+        """What a result's provenance says of the layers of its mask and gain map."""
         named = {"region": self.region, "leave_out": self.leave_out}
         found: dict[str, Any] = {key: each.name for key, each in named.items() if each is not None}
-        return {**found, "all_planes": True} if found and self.all_planes else found
+        if found and self.all_planes:
+            found["all_planes"] = True
+        return found if self.gain is None else {**found, "gain_layer": self.gain.name}
 
     @property
     def options(self) -> dict[str, Any]:
-        """What `napari_noiser.enhance` takes as keyword arguments, axes and mask left out."""
+        """What `napari_noiser.enhance` takes as keyword arguments; axes, mask, gain left out."""
         names = ("ndim", "colours", "statistics", "camera", "repair", "max_change")
         tone = ("conserve", "background", "output", "brightness", "contrast", "device", "dtype")
         return {name: getattr(self, name) for name in (*names, *tone)}

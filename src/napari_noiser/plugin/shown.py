@@ -12,6 +12,7 @@ from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
 from napari_noiser.files.provenance import PROVENANCE
+from napari_noiser.plugin.gain_layer import gain_of
 from napari_noiser.plugin.measured import Measured, Picture, measure
 from napari_noiser.plugin.region import statistics_mask
 from napari_noiser.plugin.source import ImageSource
@@ -67,6 +68,7 @@ def first_look(
     ndim: int = 2,
     colours: Colours = "balanced",
     mask: Any = None,
+    gain: Any = None,
     camera: Camera = "auto",
     repair: bool = True,
     background: Background = "gray",
@@ -77,7 +79,7 @@ def first_look(
 
     Parameters
     ----------
-    source, model, ndim, colours, mask, camera, repair, background, device
+    source, model, ndim, colours, mask, gain, camera, repair, background, device
         As in `napari_noiser.plugin.measured.measure`.
     **options
         As in `Measured.picture`.
@@ -100,6 +102,7 @@ def first_look(
         ndim=ndim,
         colours=colours,
         mask=mask,
+        gain=gain,
         camera=camera,
         repair=repair,
         background=background,
@@ -111,11 +114,12 @@ def first_look(
 
 
 def preview_look(source: ImageSource, settings: Settings) -> Generator[Event, None, FirstLook]:
-    """Measure a layer's image as settings ask for it; the regions are taken, as `taken` does."""
+    """Measure a layer's image as settings ask for it; their layers are taken, as `taken` does."""
     mask = statistics_mask(
         settings.region, settings.leave_out, source, all_planes=settings.all_planes
     )
-    options = {**settings.options, "mask": mask, "dtype": None}
+    beside = {"mask": mask, "gain": gain_of(settings, source)}
+    options = {**settings.options, **beside, "dtype": None}
     return (yield from first_look(source, settings.model, **options))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_noiser.files.provenance import is_fitted
 
-__all__ = ["told", "told_regions"]
+__all__ = ["told", "told_gain", "told_regions"]
 
 _EXPOSURE = {"stack": "whole series", "volume": "each time point", "plane": "each plane"}
 _TOLD = {"display": "", "intensity": "the light itself, denoised, in the image's units"}
@@ -30,6 +30,7 @@ def told(made: Mapping[str, Any]) -> str:
         "Rendered": f"{_RENDERED[made['ndim']]}, on {made['device']}, as {made['dtype']}",
         "Colours": made["colours"] if "S" in made["axes"] else "",
         "One exposure": f"{_EXPOSURE[made['statistics']]}, {told_regions(made)}",
+        "Gain map": told_gain(made),
         "Camera": _camera(made),
         "Result": _TOLD[made["output"]],
         "Brightness": f"{made['brightness']:g}, contrast {made['contrast']:g}",
@@ -54,6 +55,12 @@ def _camera(made: Mapping[str, Any]) -> str:
     how = "estimated" if made["camera_estimated"] else "given"
     outliers = "; outliers repaired" if made["repair"] else ""
     return f"{' | '.join(found)} ({how}){outliers}"
+
+
+def told_gain(made: Mapping[str, Any]) -> str:
+    """Return which gain map guided a result's model, if one did."""
+    named = [repr(made["gain_layer"])] if "gain_layer" in made else []
+    return ", ".join([*named, str(made["gain"])]) if made["gain"] is not None else ""
 
 
 def told_regions(made: Mapping[str, Any]) -> str:

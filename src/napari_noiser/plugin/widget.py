@@ -66,6 +66,7 @@ class NoiserWidget(Container):
             controls.output,
             controls.camera,
             controls.repair,
+            controls.gain,
             controls.dtype,
             controls.device,
             controls.keep,

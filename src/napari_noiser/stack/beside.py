@@ -90,6 +90,9 @@ class Shaped(Protocol):
 def axes_beside(name: str, array: Shaped, layout: Layout) -> str:
     """Return which of an image's axes an array beside it has.
 
+    An array of the image's shape has its axes, whichever lengths are equal; one of fewer axes is
+    rather a plane or a volume, Y before X, than what trails.
+
     Raises
     ------
     ValueError
@@ -97,13 +100,16 @@ def axes_beside(name: str, array: Shaped, layout: Layout) -> str:
     """
     whole = layout.without_samples
     trailing = len(whole.shape) - len(array.shape)
-    if tuple(array.shape) == layout.image_shape:
+    shape = tuple(array.shape)
+    if shape == whole.shape:
+        return whole.axes
+    if shape == layout.image_shape:
         return layout.spatial
-    if tuple(array.shape) == whole.shape[max(0, trailing) :] and trailing >= 0:
+    if trailing > 0 and shape == whole.shape[trailing:]:
         return whole.axes[trailing:]
     raise ValueError(
         f"{name} must have the image's shape without S, {whole.shape}, its trailing axes, or "
-        f"one image's shape, {layout.image_shape}; got {tuple(array.shape)}"
+        f"one image's shape, {layout.image_shape}; got {shape}"
     )
 
 

@@ -1,0 +1,76 @@
+"""Gain maps in layers: taken by the console, at each level, and never read as a whole."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+from alike import assert_alike
+from napari.layers import Image, Labels
+from scenes import counts, light, untrained
+from watched import Watched
+
+import napari_noiser as noiser
+from napari_noiser.plugin.gain_layer import gain_for_level
+from napari_noiser.plugin.replay import provenance_of
+from napari_noiser.plugin.source import ImageSource
+
+DIM = counts(light()).astype("float32")
+FLAT = np.broadcast_to(np.linspace(1, 60, 256), DIM.shape).astype("float32")
+OTHER = FLAT[:, ::-1].copy()
+
+
+@pytest.fixture(scope="module")
+def model() -> noiser.BlindSpotModel:
+    return untrained(scales=(4,))
+
+
+@pytest.mark.parametrize("what", ["numpy", "dask", "watched"])
+def test_each_level_that_is_looked_at_has_its_part_of_the_map(
+    model: noiser.BlindSpotModel, what: str
+) -> None:
+    kinds = {"numpy": lambda each: each, "watched": Watched, "dask": da.from_array}
+    levels = [np.stack([DIM[:250]] * 2), np.stack([DIM[:250:2, ::2]] * 2)]
+    gain = np.stack([FLAT[:250], OTHER[:250]])
+    held = kinds[what](gain)
+    layer = Image(levels, multiscale=True, name="pyramid")
+    live = noiser.live_layer(layer, model, gain=Image(held, name="flat"))
+    assert provenance_of(live)["gain_layer"] == "flat"
+    if what == "watched":
+        held.read.clear()
+    for fine, view, step in zip(levels, live.data, (1, 2), strict=True):
+        expected = noiser.enhance(fine, model, gain=gain[:, ::step, ::step])
+        assert_alike(np.asarray(view[1]), expected[1])
+    if what == "watched":
+        assert held.read.keys() == {1}  # of the plane that is looked at
+
+
+@pytest.mark.parametrize("lengths", [(12, 12), (13, 25), (24, 5), (23, 1)])
+def test_a_coarse_map_holds_the_nearest(lengths: tuple[int, int]) -> None:
+    gain = np.add.outer(100.0 * np.arange(24), np.arange(25))
+    fine = np.zeros((3, 24, 25))
+    level = np.zeros((3, *lengths))
+    source = ImageSource.of(Image([fine, level], multiscale=True))
+    found = gain_for_level(gain, source, level, 2)
+    assert found.shape == lengths
+    y, x = np.divmod(np.asarray(found), 100)
+    assert (np.abs(y.T - np.arange(lengths[0]) * 24 / lengths[0]) < 24 / lengths[0]).all()
+    assert (np.abs(x - np.arange(lengths[1]) * 25 / lengths[1]) < 25 / lengths[1]).all()
+    assert_alike(found[3:5, -1:], np.asarray(found)[3:5, -1:])
+    assert gain_for_level(gain, source, source.array, 2) is gain
+
+
+def test_the_console_takes_layers(model: noiser.BlindSpotModel) -> None:
+    dim = Image(DIM, name="dim")
+    pyramid = Image([FLAT, FLAT[::2, ::2]], multiscale=True, name="flat")
+    found = noiser.enhance_layer(dim, model, gain=pyramid)
+    assert_alike(found.data, noiser.enhance(DIM, model, gain=FLAT))
+    lazy = noiser.enhance_layer(Image(da.from_array(DIM)), model, gain=pyramid)
+    assert_alike(np.asarray(lazy.data), found.data)
+    assert provenance_of(lazy)["gain_layer"] == "flat"
+    turned = noiser.enhance_layer(Image(DIM.T), model, axes="XY", gain=Image(FLAT.T))
+    assert_alike(turned.data.T, found.data)
+    with pytest.raises(ValueError, match="'flat' must hold one number a pixel"):
+        noiser.enhance_layer(dim, model, gain=Image(np.ones((256, 256, 3)), rgb=True, name="flat"))
+    with pytest.raises(TypeError, match="an array or an Image layer, got Labels 'cells'"):
+        noiser.enhance_layer(dim, model, gain=Labels(np.ones((256, 256), int), name="cells"))
