@@ -135,7 +135,7 @@ def noise_correlation(image: ArrayLike) -> Whiteness:
     own, seen = _lags(_FARTHEST), _lags(_FARTHEST + _EDGE)
     response = _response(seen, own)
     measured = np.median(_correlations(fine[flattest], seen), axis=0)
-    noise = np.asarray(np.linalg.lstsq(response, measured)[0], np.float64)
+    noise = np.asarray(np.linalg.lstsq(response, measured, rcond=None)[0], np.float64)
     return _whiteness(own, noise, _BLOCK_ERROR / len(flattest) ** 0.5)
 
 
