@@ -69,18 +69,24 @@ def test_the_options_are_the_arguments_of_fit_and_its_recipe() -> None:
     }
 
 
-def test_both_stages_are_fitted(
-    tmp_path: Path, image: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> IRLERecipe:
+    """Return the recipe of both stages, which is quick in the command as well."""
     quick = partial(IRLERecipe, light=RetinexRecipe(iterations=2, widths=(4, 4)))
     monkeypatch.setattr("napari_noiser.cli.IRLERecipe", quick)
-    both = ("fit", image, model, "--stages", "both", *QUICK)
-    assert run(*both) == 0
+    return quick(denoiser=replace(RECIPE, gain="given"))
+
+
+def test_both_stages_are_fitted(
+    tmp_path: Path, image: Path, model: Path, both: IRLERecipe
+) -> None:
+    words = ("fit", image, model, "--stages", "both", *QUICK)
+    assert run(*words) == 0
     found = load_model(model)
     assert isinstance(found, IRLEModel)
-    assert found.recipe == quick(denoiser=replace(RECIPE, gain="given"))
-    assert run(*both) == 2
-    assert run(*both, "--resume") == 0
+    assert found.recipe == both
+    assert run(*words) == 2
+    assert run(*words, "--resume") == 0
     assert run("enhance", image, tmp_path / "b.tif", "--model", model, "--device", "cpu") == 0
 
 
@@ -108,6 +114,23 @@ def test_a_gain_map_is_passed_on(tmp_path: Path, image: Path, capsys: Any) -> No
     assert "gain must be given" in capsys.readouterr().err
     assert run("enhance", *words, "--gain", tmp_path / "gain.npy") == 0
     assert_alike(open_image(tmp_path / "b.tif").array[:], enhance(DIM, model, gain=gain))
+
+
+def test_gain_maps_guide_the_fit(tmp_path: Path, model: Path) -> None:
+    gain = 1 / np.linspace(0.2, 1, 256) * np.ones((256, 256))
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    a, b, one, other = tmp_path / "a.npy", tmp_path / "b.npy", maps / "a.npy", maps / "b.npy"
+    for path, values in ((a, DIM), (b, OTHER), (one, gain), (other, gain[:, ::-1])):
+        np.save(path, values)
+    recipe, both = replace(RECIPE, gain="given"), [gain, gain[:, ::-1]]
+    for named, given in ((one, [gain] * 2), (maps, both)):
+        assert run("fit", a, b, model, *QUICK, "--gain", named) == 0
+        found = load_model(model)
+        expected = fit([DIM, OTHER], recipe, gain=given, device="cpu")
+        assert found.describe() == expected.describe()
+        assert run("fit", a, b, model, *QUICK, "--gain", named, "--resume") == 0
+        model.unlink()
 
 
 def test_results_on_disk_are_gone_on_with(tmp_path: Path, image: Path, model: Path) -> None:
@@ -180,6 +203,27 @@ def test_a_signal_keeps_what_was_learned_and_resume_goes_on(
     assert load_model(model).fingerprint == fit(DIM, RECIPE, device="cpu").fingerprint
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_both_stages_are_gone_on_with_wherever_they_stopped(
+    image: Path, model: Path, both: IRLERecipe, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("fit", image, model, "--stages", "both", *QUICK)
+
+    def stop(done: int, total: int) -> None:
+        if done == steps:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_noiser.cli._progress", lambda *_: stop)
+        assert run(*words) == 130
+    state = checkpoint.load_checkpoint(model)
+    assert state is not None
+    assert (state.done, state.total) == (steps, 5)
+    assert run(*words, "--seed", 1, "--resume") == 2
+    assert run(*words, "--resume") == 0
+    assert load_model(model).fingerprint == fit(DIM, both, device="cpu").fingerprint
+
+
 def test_a_minute_is_lost_at_most(
     image: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +277,11 @@ def test_a_finished_model_is_left_alone(
         ("a.npy out.safetensors --width 0", "width must be a whole number of at least 1"),
         ("a.npy out.safetensors --iterations 0", "iterations must be a whole number"),
         ("a.npy out.safetensors --device tpu", "device 'tpu' does not work here"),
+        ("a.npy out.safetensors --gain given", "no image at given"),
+        ("a.npy out.safetensors --gain maps", "gain must be one map an image, 1; got 2"),
+        ("a.npy out.safetensors --gain small.npy", "gain must have the image's shape"),
+        ("a.npy out.safetensors --gain zero.npy", "gain must be finite and above 0"),
+        ("a.npy out.safetensors --stages both --gain a.npy", "stage 1 finds the gain"),
     ],
 )
 def test_a_wrong_command_is_said_in_one_line_and_begins_nothing(
@@ -241,6 +290,10 @@ def test_a_wrong_command_is_said_in_one_line_and_begins_nothing(
     (tmp_path / "empty").mkdir()
     np.save(tmp_path / "stack.npy", np.stack([DIM] * 3))
     np.save(tmp_path / "small.npy", DIM[:50])
+    np.save(tmp_path / "zero.npy", np.zeros(DIM.shape))
+    (tmp_path / "maps").mkdir()
+    for name in "ab":
+        np.save(tmp_path / "maps" / name, DIM)
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     assert run("fit", *arguments.split()) == 2
@@ -248,11 +301,6 @@ def test_a_wrong_command_is_said_in_one_line_and_begins_nothing(
     assert said.out == ""
     assert re.fullmatch(f"napari-noiser: .*{reason}.*\n", said.err), said.err
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_a_gain_map_cannot_be_given_here() -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["fit", "a.npy", "out.safetensors", "--gain", "given"])
 
 
 def test_as_a_process_it_is_terminated_and_goes_on(image: Path, model: Path) -> None:

@@ -204,9 +204,10 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
     add("--width", type=int, default=recipe.width, help="of the network (default: %(default)s)")
     add(
         "--gain",
-        choices=("light", "none"),
         default=recipe.gain,
-        help="what guides the network: the image's own light, or nothing (default: %(default)s)",
+        metavar="GAIN",
+        help="what guides the network: light, the image's own; the file of a gain map for all "
+        "images, or a folder of one for each; or none (default: %(default)s)",
     )
     _add_camera(command, "or auto: estimated")
     _add_device(command)

@@ -41,7 +41,7 @@ _ENHANCING = (
 )
 _TRAINING = ("channels", "ndim", "device", "seed")
 _FITTING = ("ndim", "camera", "repair", "device", "seed")
-_RECIPE = ("iterations", "width", "gain")
+_RECIPE = ("iterations", "width")
 _GOES_ON = {
     "enhance": "; what is finished is kept, the same command with --resume goes on",
     "fit": "; what was learned so far is kept, the same command with --resume goes on",
@@ -156,7 +156,8 @@ def _fit(asked: Namespace) -> int:
         axes = same_axes((str(each.path), each.space.axes) for each in images)
         options = {name: getattr(asked, name) for name in _FITTING}
         arrays = [each.array for each in images]
-        steps: Any = fit_steps(arrays, recipe, axes=axes, resume=resume, **options)
+        options |= {"gain": _gain_maps(asked, len(arrays)), "resume": resume}
+        steps: Any = fit_steps(arrays, recipe, axes=axes, **options)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with between_steps() as check:
@@ -170,10 +171,22 @@ def _fit(asked: Namespace) -> int:
 
 
 def _recipe_to_fit(asked: Namespace) -> BlindSpotRecipe | IRLERecipe:
-    recipe = BlindSpotRecipe(**{name: getattr(asked, name) for name in _RECIPE})
+    given = asked.gain not in ("light", "none")
+    options = {name: getattr(asked, name) for name in _RECIPE}
+    recipe = BlindSpotRecipe(gain="given" if given else asked.gain, **options)
     if asked.stages == "denoise":
         return recipe
+    if given:
+        raise ValueError("--gain takes no maps with --stages both: stage 1 finds the gain")
     return IRLERecipe(denoiser=replace(recipe, gain="given"))
+
+
+def _gain_maps(asked: Namespace, count: int) -> Any:
+    """Return the gain maps that are given, if any; a single one serves as many images."""
+    if asked.stages == "both" or asked.gain in ("light", "none"):
+        return None
+    maps = [each.array for each in _opened([Path(asked.gain)], None)]
+    return maps * count if len(maps) == 1 else maps
 
 
 def _left_alone(target: Path, recipe: BlindSpotRecipe | IRLERecipe, asked: Namespace) -> int:

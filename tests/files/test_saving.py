@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,17 @@ import numpy as np
 import pytest
 import zarr
 from saved import OPTIONS, files, scene, stored
+from scenes import NOISE, untrained
 
-from napari_noiser import enhance
+from napari_noiser import IRLEModel, enhance, load_model
 from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.files.reading import open_image
 from napari_noiser.files.saving import enhance_to_file, start_saving
 from napari_noiser.files.space import Space
+from napari_noiser.irle.model import read_tensors, write_tensors
+from napari_noiser.irle.retinex_fitting import unfitted_light
 from napari_noiser.stack.display import display_limits
+from napari_noiser.stack.models import AnyModel
 
 
 @pytest.fixture
@@ -83,6 +89,45 @@ def test_what_an_earlier_version_began_is_gone_on_with(tmp_path: Path) -> None:
         start_saving(image, tmp_path / "a.tif", axes="YXS", colours="kept", resume=True)
     path = enhance_to_file(image, tmp_path / "a.tif", axes="YXS", resume=True)
     np.testing.assert_allclose(stored(path), enhance(image, axes="YXS"), atol=1e-6)
+
+
+LIGHT = unfitted_light(None, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "later"),
+    [
+        (untrained(gain="none", spacing=2, scales=()), ["jitter"]),
+        (LIGHT, ["losses"]),
+        (
+            IRLEModel(LIGHT, untrained(spacing=2, scales=())),
+            ["light.batch", "light.losses.agreement", "denoiser.jitter"],
+        ),
+    ],
+)
+def test_recipes_of_fitted_models_may_have_grown_meanwhile(
+    tmp_path: Path, model: AnyModel, later: list[str]
+) -> None:
+    def shorten(recipe: Any) -> None:
+        for name in later:
+            *outer, last = name.split(".")
+            del reduce(getitem, outer, recipe)[last]
+
+    image, options = scene((70, 90)), {"camera": NOISE, "device": "cpu"}
+    start_saving(image, tmp_path / "a.tif", model, **options).close()
+    begun = tmp_path / "a.tif.partial" / "run.json"
+    description = json.loads(begun.read_text())
+    shorten(description["asked"]["recipe"])
+    begun.write_text(json.dumps(description))
+    path = enhance_to_file(image, tmp_path / "a.tif", model, resume=True, **options)
+    np.testing.assert_allclose(stored(path), enhance(image, model, **options), atol=1e-5)
+
+    file = model.save(tmp_path / "model")
+    tensors, header = read_tensors(file)
+    parts = [header] if "recipe" in header else [header["light"], header["denoiser"]]
+    for part in parts:
+        part["recipe"].pop("batch")
+    assert load_model(write_tensors(file, tensors, header)).describe() == model.describe()
 
 
 def test_while_it_is_made_it_has_another_name(tmp_path: Path) -> None:

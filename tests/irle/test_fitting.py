@@ -8,6 +8,7 @@ from scenes import QUICK, crops, drained
 
 from napari_noiser.irle.fitting import fit_blind_spot_steps
 from napari_noiser.irle.gain import low_passed_log_gain
+from napari_noiser.irle.network import BlindSpot
 from napari_noiser.irle.planes import planes_of
 from napari_noiser.irle.state import load_fitting_state
 from napari_noiser.stack.models import load_model
@@ -100,10 +101,12 @@ def test_where_the_gain_comes_from():
     assert torch.equal(given.own, tile[:, :2])
 
 
-def test_the_gain_guides_the_fit():
-    def with_gain(gain):
-        return lambda number: torch.cat([drawn := crops()(number), gain.expand_as(drawn)], 1)
+def with_gain(gain):
+    """Return a function that draws crops that all have the same gain."""
+    return lambda number: torch.cat([drawn := crops()(number), gain.expand_as(drawn)], 1)
 
+
+def test_the_gain_guides_the_fit():
     rising = torch.linspace(0, 3, 64)
     recipe = replace(QUICK, gain="given")
     one, other = (fit(recipe, with_gain(gain))[1] for gain in (rising, rising.flip(0)))
@@ -127,3 +130,23 @@ def test_jitter_changes_what_is_seen_and_not_what_is_to_be_told():
     without, with_it = (fit(replace(QUICK, jitter=jitter))[1] for jitter in (0.0, 0.7))
     assert without.scaling == with_it.scaling
     assert without.fingerprint != with_it.fingerprint
+
+
+def test_a_gain_that_varies_is_never_seen_twice_the_same(monkeypatch):
+    """It would tell the network where it is, and so which noise it has seen there."""
+    seen, forward = [], BlindSpot.forward
+
+    def spied(network, frames, log_gain):
+        seen.append(log_gain)
+        return forward(network, frames, log_gain)
+
+    monkeypatch.setattr(BlindSpot, "forward", spied)
+    recipe, rising = replace(QUICK, gain="given", iterations=40), torch.linspace(-2, 2, 64)
+    _, model = fit(recipe, with_gain(rising))
+    assert model.scaling.gain_spread == pytest.approx(float(rising.std()), rel=0.01)
+    blocks = torch.stack(seen)[..., 8::16, 24:40:16] - rising[24:40:16]
+    assert float(blocks.std()) == pytest.approx(0.45 * model.scaling.gain_spread, rel=0.2)
+    assert abs(float(blocks.mean())) < 0.2
+    seen.clear()
+    fit(recipe, with_gain(torch.tensor(1.5)))
+    assert not torch.stack(seen).any()

@@ -17,6 +17,8 @@ from napari_noiser.irle.retinex_fitting import fit_retinex_steps
 from napari_noiser.irle.retinex_losses import retinex_losses
 from napari_noiser.irle.retinex_model import RetinexModel, blank_retinex, load_retinex
 from napari_noiser.irle.retinex_recipe import RetinexLosses, RetinexRecipe
+from napari_noiser.irle.state import load_fitting_state
+from napari_noiser.stack.models import load_model
 
 QUICK = RetinexRecipe(iterations=4, widths=(4, 6, 8), crop=64, batch=2)
 CPU = torch.device("cpu")
@@ -81,9 +83,10 @@ def test_illumination_is_bounded_by_the_image():
     shape=st.tuples(st.integers(1, 120), st.integers(1, 120)),
     tile=st.tuples(st.integers(25, 90), st.integers(25, 90)),
     scales=st.sampled_from([(4,), (4, 6), (4, 6, 8)]),
+    smoothing=st.sampled_from([0.0, 1.4]),
 )
-def test_tiles_equal_the_whole(shape, tile, scales):
-    model = untrained(3, widths=scales, black=90.0, white=300.0)
+def test_tiles_equal_the_whole(shape, tile, scales, smoothing):
+    model = replace(untrained(3, widths=scales, black=90.0, white=300.0), smoothing=smoothing)
     random = torch.Generator().manual_seed(0)
     dark, clean = (100 + 80 * torch.rand((1, 3, *shape), generator=random) for _ in range(2))
     light, reflectance = model.decomposed(dark, clean)
@@ -103,10 +106,10 @@ def test_tiles_equal_the_whole(shape, tile, scales):
             assert torch.allclose(found[1], reflectance[(..., *wanted)], atol=1e-5)
 
 
-@pytest.mark.parametrize("scales", [(4,), (4, 6), (4, 6, 8)])
-def test_nothing_beyond_the_radius_is_seen(scales):
-    network = blank_retinex(replace(QUICK, widths=scales), 1, seed=0)
-    radius, step = retinex_radius(len(scales)), 2 ** (len(scales) - 1)
+@pytest.mark.parametrize(("scales", "smoothing"), [((4,), 1.4), ((4, 6), 0.0), ((4, 6, 8), 0.0)])
+def test_nothing_beyond_the_radius_is_seen(scales, smoothing):
+    network = blank_retinex(replace(QUICK, widths=scales), 1, 0, smoothing)
+    radius, step = retinex_radius(len(scales), smoothing), 2 ** (len(scales) - 1)
     side = (2 * radius // step + 4) * step
     for middle in range(side // 2, side // 2 + step):
         image = scene(1, side, 0.5, noise=0.1).requires_grad_(True)
@@ -180,6 +183,27 @@ def test_same_seed_same_model():
     image = scene(1, 80)
     first, again, other = (fit(image, seed=seed)[1] for seed in (7, 7, 8))
     assert first.fingerprint == again.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_a_fit_resumed_ends_as_one_never_stopped(tmp_path, stop):
+    image, options = scene(1, 80), {"black": 10.0, "white": 20.0}
+    draw, whole = crops_of(image, QUICK), fit(image, **options)[1]
+    steps = fit_retinex_steps(draw, recipe=QUICK, device="cpu", **options)
+    event = [next(steps) for _ in range(stop)][-1]
+    path = event.state().save(tmp_path / "state")
+    steps.close()
+    state = load_fitting_state(path)
+    assert (state.done, state.total) == (stop, 4)
+    with pytest.raises(ValueError, match="is an unfinished fit"):
+        load_model(path)
+    events, model = fit(image, resume=state, **options)
+    assert [each.done for each in events] == list(range(stop + 1, 5))
+    assert model.describe() == whole.describe()
+    assert model.losses == whole.losses
+    for changed in ({"seed": 1}, {"white": 30.0}, {"recipe": replace(QUICK, widths=(4, 4))}):
+        with pytest.raises(ValueError, match="resume is of another fit"):
+            fit(image, resume=state, **{**options, **changed})
 
 
 def test_a_fitted_model_survives_its_file(tmp_path):

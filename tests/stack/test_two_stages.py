@@ -147,6 +147,10 @@ def test_files(tmp_path: Path, model: IRLEModel, image: NDArray[Any]) -> None:
     assert again.fingerprint == model.fingerprint
     assert again.recipe == replace(BOTH, name="mine")
     np.testing.assert_array_equal(*(enhance(image, each, **CPU) for each in (model, again)))
+    for stage in ("light", "denoiser"):
+        learned, kept = (getattr(each, stage).losses for each in (model, again))
+        assert learned == kept
+        assert len(kept) == 3
     light = load_model(model.light.save(tmp_path / "light"))
     assert light.describe() == model.light.describe()
     assert IRLERecipe.from_dict(model.recipe.to_dict()) == BOTH
@@ -178,29 +182,3 @@ def test_recipes_and_models_that_cannot_be(model: IRLEModel) -> None:
         model.renamed("")
     with pytest.raises(ValueError, match="denoiser must be of planes"):
         IRLEModel(model.light, fit(scene(256, 256), QUICK, **CPU))
-    with pytest.raises(TypeError, match="resume must be of type IRLEState"):
-        fit_steps(scene(256, 256), BOTH, resume=object())  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("stop", [2, 4, 5])
-def test_a_fit_resumed_ends_as_one_never_stopped(
-    tmp_path: Path, image: NDArray[Any], model: IRLEModel, stop: int
-) -> None:
-    steps = fit_steps(image, BOTH, **CPU)
-    for _ in range(stop):
-        event = next(steps)
-    state = event.state()
-    steps.close()
-    assert (state is None) == (stop <= 3)
-    if state is not None:
-        assert (state.done, state.total) == (stop, 6)
-        path = state.save(tmp_path / "state")
-        state = noiser.load_fitting_state(path)
-        with pytest.raises(ValueError, match="is an unfinished fit: go on with it first"):
-            load_model(path)
-    assert fit(image, BOTH, resume=state, **CPU).fingerprint == model.fingerprint
-    if state is not None:
-        with pytest.raises(ValueError, match="resume is of another fit"):
-            fit_steps(image, BOTH, resume=state, seed=3, **CPU)
-        with pytest.raises(TypeError, match="resume must be left out"):
-            fit_steps(image, FIRST, resume=state, **CPU)

@@ -8,7 +8,8 @@ from pathlib import Path
 from time import monotonic
 
 from napari_noiser.irle.state import load_fitting_state
-from napari_noiser.stack.fitting_stages import Fitted, State, Step
+from napari_noiser.irle.steps import FittingStep
+from napari_noiser.stack.fitting_stages import Fitted, State
 
 __all__ = ["checkpoint_of", "kept", "load_checkpoint"]
 
@@ -33,10 +34,10 @@ def load_checkpoint(model: Path) -> State | None:
 
 
 def kept(
-    steps: Generator[Step, None, Fitted],
+    steps: Generator[FittingStep, None, Fitted],
     model: Path,
     check: Callable[[], object] = lambda: None,
-) -> Generator[Step, None, Path]:
+) -> Generator[FittingStep, None, Path]:
     """Run a fit that is kept once a minute, and whenever it is stopped; write its model at last.
 
     Parameters
@@ -50,7 +51,7 @@ def kept(
 
     Yields
     ------
-    FittingStep or RetinexStep
+    FittingStep
         Those of the fit.
 
     Returns
@@ -83,9 +84,7 @@ def kept(
                 raise
 
 
-def _write(state: State | None, model: Path) -> None:
+def _write(state: State, model: Path) -> None:
     """Write a state in the place of the last one, which is there until the new one is whole."""
-    if state is None:  # stage 1 of IRLE: a minute, begun anew
-        return
     new = state.save(model.with_suffix(".partial.new.safetensors"))
     new.replace(checkpoint_of(model))

@@ -19,10 +19,13 @@ from numpy.typing import NDArray
 
 import napari_noiser
 from napari_noiser.files.ome_zarr import OmeZarr
-from napari_noiser.files.provenance import EARLIER, PROVENANCE, is_fitted, read_provenance
+from napari_noiser.files.provenance import EARLIER, PROVENANCE, read_provenance
 from napari_noiser.files.space import Space
 from napari_noiser.files.tif import Tif
 from napari_noiser.files.unfinished import Unfinished
+from napari_noiser.irle.recipe import BlindSpotRecipe
+from napari_noiser.irle.retinex_recipe import RetinexRecipe
+from napari_noiser.irle.two_stages_recipe import IRLERecipe
 from napari_noiser.progress import Progress, drain
 from napari_noiser.srm.model import Model
 from napari_noiser.srm.recipe import Recipe
@@ -40,6 +43,7 @@ Kind = OmeZarr | Tif
 ENDINGS = (".zarr", ".tif", ".tiff")
 """Of the files that can be made: OME-Zarr and OME-TIFF."""
 
+_FITTED = {"light": RetinexRecipe, "denoise": BlindSpotRecipe, "both": IRLERecipe}
 _KEEP_MOMENTS = 20.0  # seconds of measuring that a kill may cost
 _SAMPLES, _SIDE = 8, 32  # squares along an image's diagonal that tell it from others
 
@@ -301,9 +305,11 @@ def _compare(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> N
 
 def _with_whole_recipe(made: Mapping[str, Any]) -> Mapping[str, Any]:
     """Fill in the fields that a recipe got later: they had what is now their default."""
-    if "recipe" not in made or is_fitted(made):
+    if "recipe" not in made:
         return made
-    return {**made, "recipe": json.loads(Recipe.from_dict(made["recipe"]).to_json())}
+    kind: Any = _FITTED.get(made.get("stage", ""), Recipe)
+    recipe = kind.from_dict(made["recipe"]).to_dict()
+    return {**made, "recipe": json.loads(json.dumps(recipe))}
 
 
 def _kind(path: Path) -> type[Kind]:

@@ -4,57 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from math import isfinite
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_noiser.checks import dimensions, real, whole
+from napari_noiser.irle.gain import between_blocks
 from napari_noiser.irle.light import Scaling, half_deviance
 from napari_noiser.irle.model import BlindSpotModel, blank
 from napari_noiser.irle.network import BlindSpot
 from napari_noiser.irle.planes import Planes, planes_of
-from napari_noiser.irle.rate import cycle
-from napari_noiser.irle.recipe import BlindSpotRecipe
+from napari_noiser.irle.recipe import BLOCK, BlindSpotRecipe
 from napari_noiser.irle.state import FittingState
+from napari_noiser.irle.steps import FittingStep, fitted_steps
 from napari_noiser.srm.device import best_device
-from napari_noiser.srm.learned import copied_weights, thinned
+from napari_noiser.srm.learned import copied_weights
 
-__all__ = ["Draw", "FittingStep", "fit_blind_spot_steps", "unfitted"]
+__all__ = ["Draw", "fit_blind_spot_steps", "unfitted"]
 
 Draw = Callable[[int], Tensor]
 """Returns the crops of a step."""
 
-_LARGEST_GRADIENT = 1.0
-_BETAS = (0.9, 0.99)
 _SAMPLES = 16  # batches that the scaling is measured on
 _JITTER = 1  # tells its draws from those of crops
-
-
-@dataclass(frozen=True)
-class FittingStep:
-    """One finished step of a fit.
-
-    Attributes
-    ----------
-    done, total : int
-        How many steps are finished, of how many.
-    loss : float
-        Half the deviance of what was counted, in nats a pixel; its floor depends on the light.
-    state : callable
-        Returns the `FittingState` to save and resume from, if called before the next step; of a
-        fit of both stages the `IRLEState`.
-    """
-
-    done: int
-    total: int
-    loss: float
-    state: Callable[[], Any] = field(repr=False, compare=False)
-    stage: str = "fit"
+_GAIN_JITTER = 0.5  # of the gain's own spread
 
 
 def fit_blind_spot_steps(
@@ -66,7 +43,7 @@ def fit_blind_spot_steps(
     black: float = 0.0,
     device: str = "auto",
     seed: int = 0,
-    resume: FittingState | None = None,
+    resume: FittingState[BlindSpotModel] | None = None,
 ) -> Generator[FittingStep, None, BlindSpotModel]:
     """Fit a gain-guided blind spot to noisy crops alone: no clean image is needed.
 
@@ -121,10 +98,12 @@ def fit_blind_spot_steps(
     later = range(recipe.iterations + 1, recipe.iterations + 1 + _SAMPLES)  # no step sees them
     samples = (planes_of(draw(number), recipe.gain) for number in later)
     model = replace(model, scaling=Scaling.of(samples, real("black", black)))
-    if resume is None:
-        resume = FittingState(model, 0, {})
-    resume.check_same_fit(model)
-    return _fit(resume, draw, best_device(device))
+    state = FittingState(model, 0) if resume is None else resume
+    state.check_same_fit(model)
+    chosen = best_device(device)
+    network = state.model.network(chosen)
+    loss = partial(_loss, network, state.model, draw, chosen)
+    return fitted_steps(state, network, loss, stage="fit")
 
 
 def unfitted(
@@ -146,48 +125,33 @@ def unfitted(
     return BlindSpotModel(recipe, channels, ndim, seed, scaling, weights, device)
 
 
-def _fit(
-    state: FittingState, draw: Draw, device: torch.device
-) -> Generator[FittingStep, None, BlindSpotModel]:
-    model, total = state.model, state.model.recipe.iterations
-    network = model.network(device).requires_grad_(True)
-    optimiser = torch.optim.Adam(network.parameters(), betas=_BETAS)
-    state.restore(optimiser, network)
-    losses = list(model.losses)
-    for done in range(state.done + 1, total + 1):
-        optimiser.param_groups[0]["lr"] = model.recipe.learning_rate * cycle(done / total)
-        planes = _jittered(planes_of(draw(done), model.recipe.gain), model, done)
-        losses.append(_step(network, optimiser, planes.to(device), model))
-        if not isfinite(losses[-1]):
-            raise ValueError(f"the fit broke down at step {done}: lower recipe.learning_rate")
-        snapshot = partial(FittingState.of, model, network, optimiser, done, losses)
-        yield FittingStep(done, total, losses[-1], snapshot)
-    return replace(model, weights=copied_weights(network), losses=thinned(losses))
-
-
-@torch.enable_grad()
-def _step(
-    network: BlindSpot, optimiser: torch.optim.Optimizer, planes: Planes, model: BlindSpotModel
-) -> float:
-    """Take one step, and return the loss before it."""
+def _loss(
+    network: BlindSpot, model: BlindSpotModel, draw: Draw, device: torch.device, step: int
+) -> Tensor:
+    """Return half the deviance of the crops of a step."""
+    planes = _jittered(planes_of(draw(step), model.recipe.gain), model, step).to(device)
     seen = model.scaling.seen(planes.frames).contiguous(memory_format=torch.channels_last)
-    with _halved(seen.device):
+    with _halved(device):
         response = network(seen, planes.log_gain - model.scaling.log_gain)
-    loss = half_deviance(model.scaling.estimate(response), planes.own)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
-    optimiser.step()
-    return float(loss.detach())
+    return half_deviance(model.scaling.estimate(response), planes.own)
 
 
 def _jittered(planes: Planes, model: BlindSpotModel, step: int) -> Planes:
-    """Add noise to what is seen, not to what is to be told: a function of the step alone."""
+    """Add noise to what is seen, not to what is to be told: a function of the step alone.
+
+    A gain is blurred in the same way, or it would tell the network where it is, and so help it
+    to learn the noise by heart.
+    """
     random = np.random.default_rng([model.seed, step, _JITTER])
     frames = planes.frames
     spread = random.uniform(0, model.recipe.jitter, (len(frames), 1, 1, 1))
     noise = random.standard_normal(frames.shape, np.float32) * spread.astype(np.float32)
-    return replace(planes, frames=frames + torch.from_numpy(noise))
+    shape = (len(frames), 1, *(side // BLOCK for side in frames.shape[-2:]))
+    doubt = random.standard_normal(shape, np.float32) * np.float32(
+        _GAIN_JITTER * model.scaling.gain_spread
+    )
+    log_gain = planes.log_gain + between_blocks(torch.from_numpy(doubt))
+    return replace(planes, frames=frames + torch.from_numpy(noise), log_gain=log_gain)
 
 
 def _halved(device: torch.device) -> AbstractContextManager[Any]:

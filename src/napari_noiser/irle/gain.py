@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from napari_noiser.irle.recipe import BLOCK
 
-__all__ = ["low_passed_log_gain"]
+__all__ = ["between_blocks", "low_passed_log_gain"]
 
 _LEAST = 0.1  # electrons
 
@@ -29,7 +29,9 @@ def low_passed_log_gain(seen: Tensor) -> Tensor:
     """
     electrons = seen.square() / 4 + seen * (3 / 8) ** 0.5
     light = functional.avg_pool2d(electrons.mean(1, keepdim=True), BLOCK)
-    log_gain = -light.clamp_min(_LEAST).log()
-    return functional.interpolate(
-        log_gain, scale_factor=BLOCK, mode="bilinear", align_corners=False
-    )
+    return between_blocks(-light.clamp_min(_LEAST).log())
+
+
+def between_blocks(blocks: Tensor) -> Tensor:
+    """Return a map (N, 1, Y, X) of one number a block, bilinear between the blocks' centres."""
+    return functional.interpolate(blocks, scale_factor=BLOCK, mode="bilinear", align_corners=False)

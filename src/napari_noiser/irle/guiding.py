@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_noiser.irle.gain import between_blocks
 from napari_noiser.irle.recipe import BLOCK
 from napari_noiser.irle.retinex import Retinex
 
@@ -29,8 +30,7 @@ def log_gain_of(light: Tensor) -> Tensor:
         the pixel that the blind spot must not see, and as smooth as it is, a network finds it
         there; one number for 256 pixels tells little of any.
     """
-    blocks = -functional.avg_pool2d(light.log(), BLOCK)
-    return functional.interpolate(blocks, scale_factor=BLOCK, mode="bilinear", align_corners=False)
+    return between_blocks(-functional.avg_pool2d(light.log(), BLOCK))
 
 
 def guided(network: Retinex, draw: Callable[[int], Tensor]) -> Callable[[int], Tensor]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from napari_noiser.irle.planes import Planes
+from napari_noiser.irle.roughness import noise_variance
 
 __all__ = ["BlindEstimate", "Scaling", "half_deviance", "with_own_pixel"]
 
@@ -52,6 +53,8 @@ class Scaling:
         In counts.
     noise : tuple of float
         The variance of each sample's noise; 1 on average, as one camera's for all says.
+    gain_spread : float
+        The standard deviation of the logarithm of the gain.
     """
 
     centre: float
@@ -59,6 +62,7 @@ class Scaling:
     log_gain: float
     black: float = 0.0
     noise: tuple[float, ...] = (1.0,)
+    gain_spread: float = 0.0
 
     @classmethod
     def of(cls, samples: Iterable[Planes], black: float) -> Scaling:
@@ -74,13 +78,14 @@ class Scaling:
         log_gain = torch.cat([crop.log_gain.double().flatten() for crop in crops])
         if not float(values.std()) > 0:
             raise ValueError("images are constant: there is nothing to learn from")
-        noise = torch.stack([_roughness(crop.own) for crop in crops]).mean(dim=0)
+        noise = torch.stack([noise_variance(crop.own) for crop in crops]).mean(dim=0)
         return cls(
             float(values.mean()),
             float(values.std()),
             float(log_gain.mean()),
             black,
             tuple((noise / noise.mean()).tolist()),
+            float(log_gain.std()),
         )
 
     def seen(self, values: Tensor) -> Tensor:
@@ -126,9 +131,3 @@ def with_own_pixel(estimate: BlindEstimate, read: Tensor) -> Tensor:
     """
     total = estimate.variance + estimate.noise
     return (estimate.light * estimate.noise + read * estimate.variance) / total
-
-
-def _roughness(image: Tensor) -> Tensor:
-    """Return the mean square of second differences along both axes, (C,): mostly noise."""
-    rough = image.double().diff(2, dim=-1).diff(2, dim=-2)
-    return rough.square().mean(dim=(0, 2, 3))

@@ -32,6 +32,9 @@ class Retinex(nn.Module):
         Hidden channels of either network at full size, a half of it, a quarter, ...
     generator : torch.Generator
         On the CPU; the initial weights are drawn from it.
+    smoothing : float
+        Sigma in pixels of the Gaussian that calms an image before its light is looked for, 0 for
+        none: the brightest of 9 x 9 noisy pixels tells of their noise.
 
     Notes
     -----
@@ -44,9 +47,15 @@ class Retinex(nn.Module):
     clipped to [0, 1].
     """
 
-    def __init__(self, channels: int, widths: Sequence[int], generator: Generator) -> None:
+    def __init__(
+        self,
+        channels: int,
+        widths: Sequence[int],
+        generator: Generator,
+        smoothing: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.channels, self.scales = channels, len(widths)
+        self.channels, self.scales, self.smoothing = channels, len(widths), smoothing
         self.of_light = _parameters(channels + 1, 1, widths, generator)
         self.of_reflectance = _parameters(channels + 1, channels, widths, generator)
 
@@ -70,10 +79,15 @@ class Retinex(nn.Module):
 
     def illumination(self, image: Tensor) -> Tensor:
         """Return the illumination of an image."""
+        image = self.calmed(image)
         brightest = local_maximum(image)
         response = self._respond(self.of_light, _log(torch.cat([image, brightest], dim=1)))
         within = blurred(2 * response.sigmoid() - 1, _SIGMA)
         return (blurred(brightest, _SIGMA) * within.exp()).clamp(_DARKEST, 1)
+
+    def calmed(self, image: Tensor) -> Tensor:
+        """Return an image as its light is looked for in it."""
+        return blurred(image, self.smoothing) if self.smoothing else image
 
     def reflectance(self, image: Tensor, light: Tensor) -> Tensor:
         """Return the reflectance of an image, noisy or denoised, in an illumination."""
@@ -85,9 +99,10 @@ class Retinex(nn.Module):
         return respond(dict(weights.items()), seen, self.scales)
 
 
-def retinex_radius(scales: int) -> int:
+def retinex_radius(scales: int, smoothing: float) -> int:
     """Return how far away a pixel can change illumination or reflectance, in pixels."""
-    return _WINDOW_REACH + radius(scales) + round(3 * _SIGMA) + radius(scales)
+    calming, smoothed = round(3 * smoothing), round(3 * _SIGMA)
+    return calming + _WINDOW_REACH + radius(scales) + smoothed + radius(scales)
 
 
 def _log(light: Tensor) -> Tensor:

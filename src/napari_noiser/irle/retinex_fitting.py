@@ -3,46 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
-from math import isfinite
+from dataclasses import replace
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_noiser.checks import whole
-from napari_noiser.irle.rate import cycle
 from napari_noiser.irle.retinex import Retinex
 from napari_noiser.irle.retinex_losses import retinex_loss
 from napari_noiser.irle.retinex_model import RetinexModel, blank_retinex, gray_or_colour
-from napari_noiser.irle.retinex_recipe import RetinexLosses, RetinexRecipe
+from napari_noiser.irle.retinex_recipe import RetinexRecipe
+from napari_noiser.irle.roughness import smoothing_of
+from napari_noiser.irle.state import FittingState
+from napari_noiser.irle.steps import FittingStep, fitted_steps
 from napari_noiser.srm.device import best_device
-from napari_noiser.srm.learned import copied_weights, thinned
+from napari_noiser.srm.learned import copied_weights
 
-__all__ = ["RetinexStep", "fit_retinex_steps", "unfitted_light"]
+__all__ = ["fit_retinex_steps", "unfitted_light"]
 
-_LARGEST_GRADIENT = 1.0
-_BETAS = (0.9, 0.99)
-
-
-@dataclass(frozen=True)
-class RetinexStep:
-    """One finished step of a fit.
-
-    Attributes
-    ----------
-    done, total : int
-        How many steps are finished, of how many.
-    loss : float
-        The weighted sum of all losses.
-    """
-
-    done: int
-    total: int
-    loss: float
-    stage: str = "light"
-
-    def state(self) -> None:
-        """Return nothing: a fit of a minute begins anew."""
+_SAMPLES = 16  # batches that the noise is measured on
 
 
 def fit_retinex_steps(
@@ -54,10 +34,12 @@ def fit_retinex_steps(
     seed: int = 0,
     black: float = 0.0,
     white: float = 1.0,
-) -> Generator[RetinexStep, None, RetinexModel]:
+    resume: FittingState[RetinexModel] | None = None,
+) -> Generator[FittingStep, None, RetinexModel]:
     """Fit networks of illumination and reflectance to dark images alone.
 
-    The arguments are checked at once. Closing the generator stops the fit within one step.
+    The arguments are checked at once, and some crops looked at. Closing the generator stops the
+    fit within one step.
 
     Parameters
     ----------
@@ -76,11 +58,13 @@ def fit_retinex_steps(
         Of the networks. Same crops, seed, recipe, device and number of threads: same model.
     black, white : float
         What light of the images 0 and 1 of the crops stand for, for the model to remember.
+    resume : FittingState, optional
+        Where an earlier fit with the same arguments stood.
 
     Yields
     ------
-    RetinexStep
-        The number of the step and its loss.
+    FittingStep
+        The number of the step, its loss and a way to its state.
 
     Returns
     -------
@@ -90,17 +74,23 @@ def fit_retinex_steps(
     Raises
     ------
     ValueError, TypeError
-        If an argument is outside its range. While fitting, if crops have another shape, or the
-        loss is no longer finite.
+        If an argument is outside its range; if crops have another shape; if `resume` is of
+        another fit. While fitting, if the loss is no longer finite.
 
     Notes
     -----
     IRLE, reconstructed from public figures (arXiv 2605.28605), stage 1. Each crop is taken apart
     into its pixels of even rows and columns and those of odd ones; the two see the same networks.
+    Where crops are noisy, light is looked for in what a Gaussian leaves of them.
     """
     chosen = best_device(device)
     model = unfitted_light(recipe, channels, seed, chosen.type)
-    return _fit(replace(model, black=black, white=white), draw, chosen)
+    model = replace(model, black=black, white=white, smoothing=_smoothing(draw, model))
+    state = FittingState(model, 0) if resume is None else resume
+    state.check_same_fit(model)
+    network = state.model.network(chosen)
+    loss = partial(_loss, network, state.model, draw, chosen)
+    return fitted_steps(state, network, loss, stage="light")
 
 
 def unfitted_light(
@@ -121,37 +111,25 @@ def unfitted_light(
     return RetinexModel(recipe, channels, seed, 0.0, 1.0, weights, device)
 
 
-def _fit(
-    model: RetinexModel, draw: Callable[[int], Tensor], device: torch.device
-) -> Generator[RetinexStep, None, RetinexModel]:
-    recipe, losses = model.recipe, []
-    network = model.network(device).requires_grad_(True)
-    optimiser = torch.optim.Adam(network.parameters(), betas=_BETAS)
-    for done in range(1, recipe.iterations + 1):
-        crops = draw(done)
-        _check_crops(crops, model)
-        optimiser.param_groups[0]["lr"] = recipe.learning_rate * cycle(done / recipe.iterations)
-        losses.append(_step(network, optimiser, crops.to(device), recipe.losses))
-        if not isfinite(losses[-1]):
-            raise ValueError(f"the fit broke down at step {done}: lower recipe.learning_rate")
-        yield RetinexStep(done, recipe.iterations, losses[-1])
-    return replace(model, weights=copied_weights(network), losses=thinned(losses))
+def _smoothing(draw: Callable[[int], Tensor], model: RetinexModel) -> float:
+    later = range(model.recipe.iterations + 1, model.recipe.iterations + 1 + _SAMPLES)
+    samples = [_checked(draw(number), model) for number in later]  # no step sees them
+    return smoothing_of(torch.cat(samples)[:, : model.channels])
 
 
-@torch.enable_grad()
-def _step(
-    network: Retinex, optimiser: torch.optim.Optimizer, crops: Tensor, weights: RetinexLosses
-) -> float:
-    """Take one step, and return the loss before it."""
-    loss = retinex_loss(network, crops, weights)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
-    optimiser.step()
-    return float(loss.detach())
+def _loss(
+    network: Retinex,
+    model: RetinexModel,
+    draw: Callable[[int], Tensor],
+    device: torch.device,
+    step: int,
+) -> Tensor:
+    """Return the weighted sum of all losses of the crops of a step."""
+    crops = _checked(draw(step), model).to(device)
+    return retinex_loss(network, crops, model.recipe.losses)
 
 
-def _check_crops(crops: Tensor, model: RetinexModel) -> None:
+def _checked(crops: Tensor, model: RetinexModel) -> Tensor:
     grid, shape, channels = 2 * model.step, tuple(crops.shape), model.channels
     sides = shape[-2:]
     fits = len(shape) == 4 and shape[1] in (channels, 2 * channels)
@@ -162,3 +140,4 @@ def _check_crops(crops: Tensor, model: RetinexModel) -> None:
         )
     if not bool(crops.isfinite().all()):
         raise ValueError("draw must return finite numbers in [0, 1], got some that are not finite")
+    return crops

@@ -53,9 +53,9 @@ def retinex_losses(network: Retinex, crops: Tensor) -> dict[str, Tensor]:
     dark, clean = both[:, : network.channels], both[:, -network.channels :]
     light = network.illumination(dark)
     reflectance = network.reflectance(clean, light)
-    brightest = local_maximum(dark)
+    brightest = local_maximum(network.calmed(dark))
     with torch.no_grad():
-        reference = pseudo_truth(crops[:, : network.channels])
+        reference = pseudo_truth(network.calmed(crops[:, : network.channels]))
         reference = blurred(functional.avg_pool2d(reference, 2), _GUIDE).repeat(2, 1, 1, 1)
     errors = (light * reflectance - clean).abs() / (brightest + _FLOOR)
     one, other = blurred(reflectance, _AGREEMENT).chunk(2)

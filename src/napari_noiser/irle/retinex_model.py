@@ -46,6 +46,9 @@ class RetinexModel:
         The kind of device they were fitted on.
     losses : tuple of float
         How they learned: the mean loss of each of up to 200 equal stretches of the fit.
+    smoothing : float
+        Sigma of the Gaussian that calms an image before its light is looked for, in pixels; 0 or
+        above.
 
     Raises
     ------
@@ -61,12 +64,14 @@ class RetinexModel:
     weights: dict[str, Tensor] = field(repr=False)
     device: str = "cpu"
     losses: tuple[float, ...] = field(default=(), repr=False)
+    smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", gray_or_colour(self.channels))
         object.__setattr__(self, "seed", whole("seed", self.seed, 0))
         object.__setattr__(self, "black", real("black", self.black))
         object.__setattr__(self, "white", real("white", self.white, above=self.black))
+        object.__setattr__(self, "smoothing", real("smoothing", self.smoothing, least=0.0))
         blank = blank_retinex(self.recipe, self.channels, seed=0)
         expected = {name: tuple(value.shape) for name, value in blank.named_parameters()}
         found = {name: tuple(value.shape) for name, value in self.weights.items()}
@@ -123,7 +128,8 @@ class RetinexModel:
     @property
     def reach(self) -> int:
         """How many pixels around a tile its rendering needs: whole steps."""
-        return -(-retinex_radius(len(self.recipe.widths)) // self.step) * self.step
+        radius = retinex_radius(len(self.recipe.widths), self.smoothing)
+        return -(-radius // self.step) * self.step
 
     @property
     def fingerprint(self) -> str:
@@ -141,6 +147,7 @@ class RetinexModel:
             "seed": self.seed,
             "black": self.black,
             "white": self.white,
+            "smoothing": self.smoothing,
             "trained_on": self.device,
             "fingerprint": self.fingerprint,
         }
@@ -165,7 +172,7 @@ class RetinexModel:
 
     def network(self, device: torch.device) -> Retinex:
         """Return the networks with these weights on a device, ready to render."""
-        network = blank_retinex(self.recipe, self.channels, seed=0)
+        network = blank_retinex(self.recipe, self.channels, 0, self.smoothing)
         network.load_state_dict(self.weights)
         return network.requires_grad_(False).to(device)
 
@@ -238,6 +245,7 @@ class RetinexModel:
             weights,
             str(header["trained_on"]),
             tuple(header["losses"]),
+            header.get("smoothing", 0.0),  # files of before had none
         )
 
 
@@ -248,9 +256,12 @@ def gray_or_colour(channels: Any) -> int:
     return int(channels)
 
 
-def blank_retinex(recipe: RetinexRecipe, channels: int, seed: int) -> Retinex:
+def blank_retinex(
+    recipe: RetinexRecipe, channels: int, seed: int, smoothing: float = 0.0
+) -> Retinex:
     """Return the networks of a recipe, their weights drawn from a seed."""
-    return Retinex(channels, recipe.widths, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return Retinex(channels, recipe.widths, generator, smoothing)
 
 
 def load_retinex(path: str | PathLike[str]) -> RetinexModel:

@@ -80,7 +80,7 @@ class IRLEModel:
 
     @property
     def losses(self) -> tuple[float, ...]:
-        """How stage 2 learned."""
+        """How stage 2 learned; how stage 1 did, by other losses, is in `light.losses`."""
         return self.denoiser.losses
 
     @property

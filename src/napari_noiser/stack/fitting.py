@@ -12,6 +12,7 @@ from napari_noiser.irle.recipe import BlindSpotRecipe
 from napari_noiser.irle.retinex_fitting import unfitted_light
 from napari_noiser.irle.retinex_recipe import RetinexRecipe
 from napari_noiser.irle.state import FittingState, IRLEState
+from napari_noiser.irle.steps import FittingStep
 from napari_noiser.irle.two_stages_recipe import IRLERecipe
 from napari_noiser.progress import Progress, drain
 from napari_noiser.stack.axes import Layout
@@ -21,7 +22,6 @@ from napari_noiser.stack.fitting_stages import (
     Fitted,
     FittedRecipe,
     State,
-    Step,
     fit_both_steps,
     fit_denoiser_steps,
     fit_light_steps,
@@ -32,7 +32,7 @@ from napari_noiser.stack.work import plan
 
 __all__ = ["fit", "fit_steps"]
 
-AnyState = TypeVar("AnyState", FittingState, IRLEState)
+AnyState = TypeVar("AnyState", FittingState[Any], IRLEState)
 
 
 def fit(
@@ -83,7 +83,7 @@ def fit(
         Same images, seed, recipe, device and number of threads: same model.
     resume : FittingState or IRLEState, optional
         Where an earlier fit with the same arguments stood, from an event's ``state()`` or
-        `load_fitting_state`. Stage 1 takes a minute and begins anew.
+        `load_fitting_state`: it ends as one that was never stopped, bit by bit.
     progress : bool or callable
         True shows a tqdm bar; a callable is called as ``progress(done, total)``.
 
@@ -142,7 +142,7 @@ def fit_steps(
     device: str = "auto",
     seed: int = 0,
     resume: State | None = None,
-) -> Generator[Step, None, Fitted]:
+) -> Generator[FittingStep, None, Fitted]:
     """Fit as `fit` does, giving control back after every step.
 
     The arguments are checked at once, and a few parts of the images are read. Closing the
@@ -155,8 +155,8 @@ def fit_steps(
 
     Yields
     ------
-    FittingStep or RetinexStep
-        The number of the step and its loss; of a blind spot a way to its state.
+    FittingStep
+        The number of the step, its loss and a way to its state.
 
     Returns
     -------
@@ -184,14 +184,12 @@ def fit_steps(
         calibrated(plan(image, blank, gain=each, device="cpu", **options))
         for image, each in zip(stacks, gains, strict=True)
     ]
-    if isinstance(recipe, BlindSpotRecipe):
-        state = _checked(resume, FittingState)
-        return fit_denoiser_steps(works, recipe, device, seed, state)
     if isinstance(recipe, IRLERecipe):
         return fit_both_steps(works, recipe, device, seed, _checked(resume, IRLEState))
-    if resume is not None:
-        raise TypeError("resume must be left out for a fit of stage 1 alone, which takes a minute")
-    return fit_light_steps(works, recipe, device, seed)
+    state = _checked(resume, FittingState)
+    if isinstance(recipe, RetinexRecipe):
+        return fit_light_steps(works, recipe, device, seed, state)
+    return fit_denoiser_steps(works, recipe, device, seed, state)
 
 
 def _checked(state: Any, kind: type[AnyState]) -> AnyState | None:

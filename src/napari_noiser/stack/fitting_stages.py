@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 
-from napari_noiser.irle.fitting import FittingStep, fit_blind_spot_steps
+from napari_noiser.irle.fitting import fit_blind_spot_steps
 from napari_noiser.irle.guiding import guided
 from napari_noiser.irle.model import BlindSpotModel
 from napari_noiser.irle.recipe import BlindSpotRecipe
-from napari_noiser.irle.retinex_fitting import RetinexStep, fit_retinex_steps
+from napari_noiser.irle.retinex_fitting import fit_retinex_steps
 from napari_noiser.irle.retinex_model import RetinexModel
 from napari_noiser.irle.retinex_recipe import RetinexRecipe
 from napari_noiser.irle.state import FittingState, IRLEState
+from napari_noiser.irle.steps import FittingStep
 from napari_noiser.irle.two_stages import IRLEModel
 from napari_noiser.irle.two_stages_recipe import IRLERecipe
+from napari_noiser.progress import mapped
 from napari_noiser.stack.crops import Crops, both, levelled, stabilised
 from napari_noiser.stack.sampling import sampled_values
 from napari_noiser.stack.work import Work
@@ -28,7 +30,6 @@ __all__ = [
     "Fitted",
     "FittedRecipe",
     "State",
-    "Step",
     "fit_both_steps",
     "fit_denoiser_steps",
     "fit_light_steps",
@@ -36,10 +37,7 @@ __all__ = [
 
 Fitted = BlindSpotModel | RetinexModel | IRLEModel
 FittedRecipe = BlindSpotRecipe | RetinexRecipe | IRLERecipe
-Step = FittingStep | RetinexStep
-State = FittingState | IRLEState
-
-Result = TypeVar("Result")
+State = FittingState[Any] | IRLEState
 
 _SPAN = (0.1, 99.9)  # percentiles that stand for black and white
 
@@ -49,7 +47,7 @@ def fit_denoiser_steps(
     recipe: BlindSpotRecipe,
     device: str,
     seed: int,
-    resume: FittingState | None = None,
+    resume: FittingState[BlindSpotModel] | None = None,
 ) -> Generator[FittingStep, None, BlindSpotModel]:
     """Fit a blind spot: stage 2 alone."""
     layout = works[0].stack.layout
@@ -68,8 +66,12 @@ def fit_denoiser_steps(
 
 
 def fit_light_steps(
-    works: Sequence[Work], recipe: RetinexRecipe, device: str, seed: int
-) -> Generator[RetinexStep, None, RetinexModel]:
+    works: Sequence[Work],
+    recipe: RetinexRecipe,
+    device: str,
+    seed: int,
+    resume: FittingState[RetinexModel] | None = None,
+) -> Generator[FittingStep, None, RetinexModel]:
     """Fit illumination and reflectance: stage 1 alone."""
     black, white = _levels(works)
     read = levelled(black, white)
@@ -82,6 +84,7 @@ def fit_light_steps(
         seed=seed,
         black=black,
         white=white,
+        resume=resume,
     )
 
 
@@ -91,7 +94,7 @@ def fit_both_steps(
     device: str,
     seed: int,
     resume: IRLEState | None = None,
-) -> Generator[Step, None, IRLEModel]:
+) -> Generator[FittingStep, None, IRLEModel]:
     """Fit stage 1, then stage 2 with the gain of its illumination.
 
     Raises
@@ -99,28 +102,22 @@ def fit_both_steps(
     ValueError
         If `resume` is of another fit.
     """
-    if resume is not None and (resume.light.recipe, resume.light.seed) != (recipe.light, seed):
-        raise ValueError("resume is of another fit: its recipe or seed of stage 1 is another")
-    first = (
-        _no_steps(resume.light) if resume else fit_light_steps(works, recipe.light, device, seed)
-    )
-    return _both(first, works, recipe, device, seed, resume)
-
-
-def _no_steps(light: RetinexModel) -> Generator[RetinexStep, None, RetinexModel]:
-    yield from ()
-    return light
+    if resume is not None and resume.recipe != recipe:
+        raise ValueError("resume is of another fit: its recipe is another")
+    light, denoiser = (resume.light, resume.denoiser) if resume else (None, None)
+    first = fit_light_steps(works, recipe.light, device, seed, light)
+    return _both(first, works, recipe, device, seed, denoiser)
 
 
 def _both(
-    first: Generator[RetinexStep, None, RetinexModel],
+    first: Generator[FittingStep, None, RetinexModel],
     works: Sequence[Work],
     recipe: IRLERecipe,
     device: str,
     seed: int,
-    resume: IRLEState | None,
-) -> Generator[Step, None, IRLEModel]:
-    light = yield from _as_part(first, 0, recipe.iterations)
+    resume: FittingState[BlindSpotModel] | None,
+) -> Generator[FittingStep, None, IRLEModel]:
+    light = yield from mapped(first, partial(_of_both, recipe, None))
     network = light.network(torch.device("cpu"))
     denoiser = recipe.denoiser
     read = both(stabilised(light.black), levelled(light.black, light.white))
@@ -132,41 +129,24 @@ def _both(
         black=light.black,
         device=device,
         seed=seed,
-        resume=None if resume is None else resume.denoiser,
+        resume=resume,
     )
-    kept = _with_light(second, light)
-    fitted = yield from _as_part(kept, recipe.light.iterations, recipe.iterations)
+    finished = FittingState(light, recipe.light.iterations)
+    fitted = yield from mapped(second, partial(_of_both, recipe, finished))
     return IRLEModel(light, fitted, recipe.name)
 
 
-def _with_light(
-    steps: Generator[FittingStep, None, BlindSpotModel], light: RetinexModel
-) -> Generator[FittingStep, None, BlindSpotModel]:
-    """Let the events of stage 2 keep stage 1, too."""
-    while True:
-        try:
-            event = next(steps)
-        except StopIteration as end:
-            fitted: BlindSpotModel = end.value
-            return fitted
-        yield replace(event, state=partial(_state_of_both, light, event))
+def _of_both(
+    recipe: IRLERecipe, finished: FittingState[RetinexModel] | None, event: FittingStep
+) -> FittingStep:
+    """Return the event of a stage, the first if none is finished, as one of a fit of both."""
 
+    def state() -> IRLEState:
+        now = event.state()
+        return IRLEState(recipe, now) if finished is None else IRLEState(recipe, finished, now)
 
-def _state_of_both(light: RetinexModel, event: FittingStep) -> IRLEState:
-    return IRLEState(light, event.state())
-
-
-def _as_part(
-    steps: Generator[Any, None, Result], done: int, total: int
-) -> Generator[Step, None, Result]:
-    """Number the events of a part of a fit as those of the whole, and return its result."""
-    while True:
-        try:
-            event = next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        yield replace(event, done=done + event.done, total=total)
+    done = event.done + (finished.done if finished else 0)
+    return replace(event, done=done, total=recipe.iterations, state=state)
 
 
 def _levels(works: Sequence[Work]) -> tuple[float, float]:
