@@ -42,15 +42,32 @@ class Painted:
         if not inside.any():
             raise ValueError("is empty: paint on it, or choose another layer")
         inside = inside.any(axis=tuple(range(inside.ndim - len(shape))))
-        straight = vanishes(matrix - np.diag(matrix.diagonal()), matrix)
+        if vanishes(matrix - np.diag(matrix.diagonal()), matrix):
+            return _nearest(inside, matrix.diagonal(), offset, shape)
         return affine_transform(
             inside.view(np.uint8),
-            matrix.diagonal() if straight else matrix,  # three times faster
+            matrix,
             offset,
             shape,
             order=0,
             mode="grid-constant",  # so that the outer half of a voxel at the border belongs to it
         ).view(np.bool_)
+
+
+def _nearest(
+    inside: NDArray[np.bool_], steps: NDArray[Any], offset: NDArray[Any], shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Look up the nearest label where axes stay axes: far faster than an affine transform."""
+    mask = np.zeros(shape, np.bool_)
+    axes = zip(steps, offset, shape, inside.shape, strict=True)
+    nearest = [
+        (np.floor(step * np.arange(count) + start + 0.5), length)
+        for step, start, count, length in axes
+    ]
+    known = [(at >= 0) & (at < length) for at, length in nearest]
+    places = [at[here].astype(np.intp) for (at, _), here in zip(nearest, known, strict=True)]
+    mask[np.ix_(*known)] = inside[np.ix_(*places)]
+    return mask
 
 
 @dataclass(frozen=True)
