@@ -66,7 +66,7 @@ def test_a_display_is_made_of_the_light(image: NDArray[Any], fitted: BlindSpotMo
 def test_light_has_no_bias_at_few_photons() -> None:
     camera = CameraNoise(3.0, 50.0)
     image = counts(light() / 10, noise=camera)
-    recipe = replace(QUICK, iterations=100, spacing=2)
+    recipe = replace(QUICK, iterations=300, spacing=2)
     model = fit(image, recipe, camera=camera, device="cpu")
     found = enhance(image, model, camera=camera, **LIGHT)
     assert found.mean() - 50 == pytest.approx(image.mean() - 50, rel=0.05)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -13,6 +13,8 @@ from torch import Tensor
 
 from napari_noiser.irle.counts import Counts
 from napari_noiser.stack.axes import ImageIndex, Layout, Region
+from napari_noiser.stack.held import holding
+from napari_noiser.stack.room import default_memory
 from napari_noiser.stack.sampling import sampled_values
 from napari_noiser.stack.values import Stack
 from napari_noiser.stack.work import Work
@@ -60,9 +62,17 @@ class Crops:
         seed: int,
         read: Reading,
     ) -> Crops:
-        """Return crops of a side, or smaller ones where an image is; whole periods of a grid."""
+        """Return crops of a side, or smaller ones where an image is; whole periods of a grid.
+
+        What is read of arrays that are not in memory is held, as far as a quarter of it allows.
+        """
         lengths = [length for work in works for length in work.stack.layout.image_shape[-2:]]
-        return cls(works, min(wanted, *lengths) // grid * grid, count, seed, read)
+        most = default_memory() // len(works)
+        held = [
+            replace(work, stack=replace(work.stack, array=holding(work.stack.array, most)))
+            for work in works
+        ]
+        return cls(held, min(wanted, *lengths) // grid * grid, count, seed, read)
 
     def __call__(self, number: int) -> Tensor:
         """Return the crops of a step: (N, C, Y, X) or (N, C, 3, Y, X), in float32."""
