@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from alike import assert_alike
-from scenes import counts, light
+from scenes import counts, light, untrained
 
 from napari_noiser import (
     BlindSpotRecipe,
@@ -114,6 +114,18 @@ def test_a_gain_map_is_passed_on(tmp_path: Path, image: Path, capsys: Any) -> No
     assert "gain must be given" in capsys.readouterr().err
     assert run("enhance", *words, "--gain", tmp_path / "gain.npy") == 0
     assert_alike(open_image(tmp_path / "b.tif").array[:], enhance(DIM, model, gain=gain))
+
+
+def test_a_gain_map_of_colours_whatever_their_axis(tmp_path: Path) -> None:
+    photo, gain = np.stack([DIM[:80, :90]] * 3), np.linspace(1, 3, 90) * np.ones((80, 90))
+    np.save(tmp_path / "photo.npy", photo)
+    np.save(tmp_path / "gain.npy", gain)
+    path = untrained(channels=3, spacing=2, scales=()).save(tmp_path / "mine")
+    words = ["--model", path, "--gain", tmp_path / "gain.npy", "--camera", "3,50,0.5"]
+    places = [tmp_path / "photo.npy", tmp_path / "b.zarr"]
+    assert run("enhance", *places, *words, "--axes", "SYX") == 0
+    expected = enhance(photo, path, axes="SYX", gain=gain, camera=CameraNoise(3, 50, 0.5))
+    assert_alike(open_image(tmp_path / "b.zarr").array[:], expected)
 
 
 def test_gain_maps_guide_the_fit(tmp_path: Path, model: Path) -> None:

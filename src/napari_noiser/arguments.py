@@ -48,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
         Its answers are named as the arguments of `enhance`, `train` and `fit`; beside them stand
-        command, source, target, recipe, steps, iterations, width, gain, to, resume, quiet and
-        debug.
+        command, source, images, target, recipe, steps, stages, iterations, width, to, resume,
+        quiet and debug.
     """
     whole = argparse.ArgumentParser(
         "napari-noiser",
@@ -207,7 +207,7 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
         default=recipe.gain,
         metavar="GAIN",
         help="what guides the network: light, the image's own; the file of a gain map for all "
-        "images, or a folder of one for each; or none (default: %(default)s)",
+        "images, or a folder of one for each, in their order; or none (default: %(default)s)",
     )
     _add_camera(command, "or auto: estimated")
     _add_device(command)

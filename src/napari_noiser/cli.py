@@ -308,7 +308,7 @@ def _checked_options(asked: Namespace) -> dict[str, Any]:
     samples = load_model(asked.model, channels=together, ndim=asked.ndim).channels
     axes = asked.axes or ("TCZYX" if samples == 1 else "TCZYXS")  # any that an image may have
     shape = [samples if letter == "S" else 1 for letter in axes]
-    gain = None if asked.gain is None else np.ones(shape[:-1] if "S" in axes else shape)
+    gain = None if asked.gain is None else np.ones(())
     tried = plan(np.zeros(shape, np.float32), asked.model, axes=axes, gain=gain, **options)
     options["device"] = str(tried.room.device)
     for name in ("mask", "gain"):

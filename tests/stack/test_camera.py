@@ -140,6 +140,19 @@ def test_each_dye_has_its_own_camera(model: Model) -> None:
     )
 
 
+@pytest.mark.parametrize("options", [{}, {"background": "dark"}])
+@pytest.mark.parametrize("second", [CameraNoise(gain=9.0, offset=400.0), CAMERA, None])
+def test_a_lazy_image_in_chunks_of_a_dye_takes_each_its_camera(
+    model: Model, second: CameraNoise | None, options: dict[str, Any]
+) -> None:
+    image = np.stack([counts(128, 128), counts(128, 128, camera=second or CAMERA)])
+    lazy = da.from_array(image, chunks=(1, 64, 64))
+    for each in (model, "noiser"):
+        asked: dict[str, Any] = {"axes": "CYX", "camera": [CAMERA, second], **options}
+        found = enhance(lazy, each, **asked).compute(scheduler="sync")
+        np.testing.assert_allclose(found, enhance(image, each, **asked), **NEAR)
+
+
 def test_what_does_not_tell_is_not_stabilised(model: Model) -> None:
     for image in (np.zeros((30, 30)), np.random.default_rng(0).normal(size=(128, 128))):
         work = calibrated(plan(image, model))
@@ -187,6 +200,7 @@ def test_what_passes_still_passes(model: Model) -> None:
     [
         ({"camera": "best"}, ValueError, "camera must be 'auto', None or a CameraNoise"),
         ({"camera": [1.0]}, TypeError, "camera must be 'auto', None or a CameraNoise"),
+        ({"camera": 5}, TypeError, "camera must be 'auto', None or a CameraNoise, got 5"),
         ({"camera": [CAMERA, CAMERA]}, ValueError, "camera must be one for all, or 1, got 2"),
         ({"repair": 1}, TypeError, "repair must be True or False, got 1"),
         ({"max_change": 0}, ValueError, "max_change must be"),

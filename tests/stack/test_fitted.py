@@ -262,6 +262,18 @@ def test_a_gain_map_serves_each_colour() -> None:
     assert_alike(found[..., 1], enhance(image[..., 1], model, **options))
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("gain", ["given", "none"])
+def test_the_background_comes_out_dark(gain: Any, ndim: int) -> None:
+    model = untrained(ndim=ndim, gain=gain, spacing=2, scales=())
+    image = counts(light((3, 80, 90)))
+    maps = gains(image.shape) if gain == "given" else None
+    options: dict[str, Any] = {"ndim": ndim, "gain": maps, "camera": NOISE, "device": "cpu"}
+    found = enhance(image, model, background="dark", **options)
+    assert np.quantile(found, 0.05) < 0.15 < enhance(image, model, **options).mean() - 0.2
+    assert_alike(enhance(image, model, background="dark", tile=40, **options), found)
+
+
 @pytest.mark.parametrize(
     ("gain", "error", "message"),
     [

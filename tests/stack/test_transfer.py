@@ -115,3 +115,18 @@ def test_a_lazy_histogram_reads_eight_planes() -> None:
     counts, edges = histogram(lazy)
     assert np.count_nonzero(counts) == 8
     assert edges[0] == 11.5
+
+
+@pytest.mark.parametrize("at", [1.0, 1e16])
+def test_floats_as_close_as_they_can_be_are_counted(at: float) -> None:
+    image = at + np.spacing(at) * np.arange(16.0).reshape(4, 4)
+    counts, edges = histogram(image)
+    assert counts.sum() == 16
+    assert (np.diff(edges) > 0).all()
+
+
+def test_the_whole_range_of_64_bits_is_counted() -> None:
+    image = np.array([[0, 2**64 - 1], [1, 1]], np.uint64)
+    counts, edges = histogram(image)
+    assert (counts.sum(), counts[0], counts[-1]) == (4, 3, 1)
+    assert edges[-1] > 2**63

@@ -9,15 +9,17 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 import zarr
 from alike import assert_alike
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scenes import NOISE, QUICK, counts, light
+from scenes import NOISE, QUICK, counts, light, untrained
 
 import napari_noiser as noiser
 from napari_noiser import IRLEModel, IRLERecipe, RetinexRecipe, enhance, fit, fit_steps, load_model
+from napari_noiser.irle.retinex_fitting import unfitted_light
 
 FIRST = RetinexRecipe(iterations=3, widths=(4, 4), crop=64, batch=2)
 BOTH = IRLERecipe(light=FIRST, denoiser=replace(QUICK, gain="given"))
@@ -89,6 +91,57 @@ def test_tiles_equal_the_whole(
     options: dict[str, Any] = {"camera": NOISE, "output": output, **CPU}
     whole = enhance(image, model, tile=1000, **options)
     assert_alike(enhance(image, model, tile=tile, **options), whole, within=2e-5)
+
+
+@pytest.mark.parametrize("output", ["display", "intensity"])
+@pytest.mark.parametrize("widths", [(4,), (4, 4)])
+def test_tiles_equal_the_whole_whatever_the_weights(widths: tuple[int, ...], output: str) -> None:
+    first = unfitted_light(replace(FIRST, widths=widths), 1, 0)
+    start = torch.Generator().manual_seed(1)
+    strong = {
+        name: each + 2 * torch.randn(each.shape, generator=start) / each[0].numel() ** 0.5
+        for name, each in first.weights.items()
+    }
+    light = replace(first, black=50.0, white=150.0, weights=strong)
+    model = IRLEModel(light, untrained(spacing=2, scales=()))
+    image = scene(200, 210)
+    image[::37, ::29] += 3000  # lamps, that light up what is far away
+    options: dict[str, Any] = {"camera": NOISE, "output": output, "repair": False, **CPU}
+    whole = enhance(image, model, tile=1000, **options)
+    for tile in (33, 64, 101):
+        np.testing.assert_allclose(
+            enhance(image, model, tile=tile, **options), whole, rtol=2e-5, atol=2e-5
+        )
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e8])
+def test_an_offset_of_any_size_costs_no_digits(model: IRLEModel, offset: float) -> None:
+    image = scene(90, 80)
+    scaling = replace(model.denoiser.scaling, black=model.denoiser.scaling.black + offset)
+    light = replace(
+        model.light, black=model.light.black + offset, white=model.light.white + offset
+    )
+    moved = IRLEModel(light, replace(model.denoiser, scaling=scaling))
+    camera = replace(NOISE, offset=NOISE.offset + offset)
+    for one, other in ((model, moved), (model.light, light)):
+        expected = enhance(image, one, camera=NOISE, **CPU)
+        assert_alike(enhance(image + offset, other, camera=camera, **CPU), expected, within=5e-5)
+    expected = enhance(image, model.light, **CPU)
+    assert_alike(enhance(image + offset, light, **CPU), expected, within=5e-5)
+
+
+def test_whole_numbers_of_64_bits_are_counts_as_any_other() -> None:
+    image = scene(100, 90).astype("uint16")
+    photo = np.stack([image, image + 20, image + 5], axis=-1)
+    model = fit([image] * 8, FIRST, **CPU)
+    options: dict[str, Any] = {"axes": "YXS", "colours": "kept", **CPU}
+    for each, asked in ((image, CPU), (photo, options)):
+        found = enhance(each, model, **asked)
+        for dtype in ("int64", "uint64"):
+            wide = each.astype(dtype)
+            np.testing.assert_array_equal(enhance(wide, model, **asked), found)
+            lazy = da.from_array(wide, chunks=(50, *wide.shape[1:]))
+            assert_alike(enhance(lazy, model, **asked).compute(scheduler="sync"), found)
 
 
 @pytest.mark.parametrize("output", ["display", "intensity"])

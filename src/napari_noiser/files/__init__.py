@@ -1,1 +1,1 @@
-"""Images in files: knows zarr, tifffile and numpy; nothing of torch, napari or Qt."""
+"""Images in files, read and written; the formats themselves know nothing of torch or napari."""

@@ -78,8 +78,7 @@ def enhance_to_file(
     progress : bool or callable
         As in `enhance`.
     **options
-        ndim, colours, statistics, mask, output, brightness, contrast, device, tile, memory_limit,
-        dtype: as in `enhance`. Axes are those of `space`, or else `axes`.
+        All others of `enhance` but `out`. Axes are those of `space`, or else `axes`.
 
     Returns
     -------
@@ -201,6 +200,8 @@ def start_saving(
     if unknown:
         raise TypeError(f"enhance_to_file takes no argument {sorted(unknown)}; see enhance")
     if space is not None:
+        if not isinstance(space, Space):
+            raise TypeError(f"space must be a Space, got {space!r}")
         options["axes"] = space.axes
     work = calibrated(plan(image, model, **options))
     space = space or Space.pixels(work.stack.layout.axes)

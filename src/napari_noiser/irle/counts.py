@@ -2,7 +2,7 @@
 
 A line of variance over mean does not tell read noise from offset: where estimates of it differ,
 stabilised values are shifted. Above one and the same black level they are alike, and no digits are
-lost where read noise is large.
+lost where read noise or the offset is large.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class Counts:
         return stabilise(counts, self.camera) - self.dark
 
     def read(self, seen: Tensor) -> Tensor:
-        """Return the counts that were stabilised: the algebraic inverse."""
+        """Return the counts above black that were stabilised: the algebraic inverse."""
         return self._counts(seen, 0.0)
 
     def mean(self, seen: Tensor) -> Tensor:
-        """Return the mean counts that values with this mean come from.
+        """Return the mean counts above black that values with this mean come from.
 
         Notes
         -----
@@ -66,5 +66,5 @@ class Counts:
         camera, dark = self.camera, self.dark
         black = camera.offset + camera.gain * (dark**2 / 4 - 3 / 8 - camera.read_noise**2)
         electrons = above.square() / 4 + above * (dark / 2) + bias
-        counts: Tensor = camera.gain * electrons + black
+        counts: Tensor = camera.gain * electrons + (black - self.black)
         return counts

@@ -114,7 +114,8 @@ class FoldedBlindSpot:
         ----------
         tile : Tensor
             (1, C, Y, X) or (1, C, Z, Y, X) in float32, stabilised and centred, with its halo; a
-            gain that is given is the logarithm in one channel more.
+            gain that is given is the logarithm in one channel more; left out, it is what it was
+            on average in the images of the fit.
         halo : Halo
             What the tile carries of it; less than the recipe's, and 1 along Z, only where the
             image ends.
@@ -136,6 +137,8 @@ class FoldedBlindSpot:
         CPU; where the image ends, too.
         """
         values, given = tile[:, : self.channels], tile[:, self.channels :]
+        if self.recipe.gain == "given" and not given.shape[1]:
+            given = torch.full_like(values[:, :1], self.scaling.log_gain)
         tile = torch.cat([values + self.scaling.centre, given], dim=1)
         needs = ((self.recipe.halo, self.step),) * 2
         tile, (rows, columns) = widened(tile, halo, corner, needs, phases(self.recipe.spacing))

@@ -65,9 +65,9 @@ class FoldedRetinex:
         self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]
     ) -> Tensor:
         """Return the response before tanh, for the part of a tile that its halo surrounds."""
-        if self.camera is None:
-            counts = tile + self.rendering.black
-        else:
-            counts = Counts(self.camera, self.rendering.black).read(tile)
-        _, reflectance = self.rendering(counts, counts, halo, corner)
+        black, white = self.rendering.black, self.rendering.white
+        above = tile if self.camera is None else Counts(self.camera, black).read(tile)
+        # Counts themselves, of a large offset, would lose their digits in float32.
+        rendering = replace(self.rendering, black=0.0, white=white - black)
+        _, reflectance = rendering(above, above, halo, corner)
         return as_response(reflectance)

@@ -23,7 +23,7 @@ __all__ = ["FoldedReflectance", "FoldedRestoration", "Levels"]
 
 @dataclass(frozen=True)
 class Levels:
-    """The counts that stand for 0 and for 1."""
+    """The counts above stage 2's black that stand for 0 and for 1."""
 
     black: float
     white: float

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from napari_noiser.checks import real, whole
 
-__all__ = ["BLOCK", "BlindSpotRecipe", "GainSource"]
+__all__ = ["BLOCK", "BLOCK_REACH", "BlindSpotRecipe", "GainSource"]
 
 GainSource = Literal["light", "given", "none"]
 """Where a gain map comes from: the image's own light in blocks of 16 x 16 pixels, someone who
@@ -18,6 +18,9 @@ knows it, or nowhere: nothing is modulated."""
 BLOCK = 16
 """Pixels a side. One number for 256 of them: a smoother map of as many numbers as pixels lets a
 network take the low-pass back and see the very pixel that it must not see."""
+
+BLOCK_REACH = 3 * BLOCK // 2
+"""How far away a pixel can change what lies between the means of blocks, in pixels."""
 
 _LARGEST_GRID = 64  # the least side of an image: a crop holds one period of the grid at least
 
@@ -127,7 +130,7 @@ class BlindSpotRecipe:
         The radius; and where the gain is the image's light, the blocks that a gain at that
         distance lies between.
         """
-        return self.radius + (3 * BLOCK // 2 if self.gain == "light" else 0)
+        return self.radius + (BLOCK_REACH if self.gain == "light" else 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-able values."""

@@ -20,6 +20,7 @@ from napari_noiser.irle.counts import Counts
 from napari_noiser.irle.fold import FoldedBlindSpot
 from napari_noiser.irle.fold_two_stages import FoldedReflectance, FoldedRestoration, Levels
 from napari_noiser.irle.model import METHOD, BlindSpotModel, read_tensors, write_tensors
+from napari_noiser.irle.recipe import BLOCK_REACH
 from napari_noiser.irle.retinex_model import RetinexModel
 from napari_noiser.irle.two_stages_recipe import IRLERecipe
 
@@ -100,8 +101,8 @@ class IRLEModel:
 
     @property
     def halo(self) -> tuple[int, ...]:
-        """How many pixels around a tile both stages need, one after the other."""
-        return (self.light.reach + self.denoiser.recipe.halo,) * 2
+        """How many pixels around a tile both stages need, and the gain between them."""
+        return (self.light.reach + BLOCK_REACH + self.denoiser.recipe.halo,) * 2
 
     @property
     def voxel_bytes(self) -> int:
@@ -160,11 +161,12 @@ class IRLEModel:
     ) -> FoldedRestoration:
         if camera is None:
             raise ValueError("camera must be known for a model that was fitted to counts")
+        light, black = self.light, self.denoiser.scaling.black
         return FoldedRestoration(
-            self.light.network(device),
-            Levels(self.light.black, self.light.white),
+            light.network(device),
+            Levels(light.black - black, light.white - black),
             FoldedBlindSpot.of(self.denoiser, mean, covariance, device, camera),
-            Counts(camera, self.denoiser.scaling.black),
+            Counts(camera, black),
             self.halo[0],
             lcm(self.light.step, self.denoiser.recipe.grid),
         )

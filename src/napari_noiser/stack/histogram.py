@@ -30,7 +30,7 @@ def histogram(
         One letter an axis, as in `enhance`. Samples and channels count together.
     bins : int
         How many at most, 1 to 65536. For integers a bin is a whole number wide, so that there is
-        no comb of empty bins.
+        no comb of empty bins; floats that are a few roundings apart get as many as differ.
 
     Returns
     -------
@@ -62,8 +62,10 @@ def histogram(
         return np.zeros(0, np.int64), np.zeros(0)
     least, most = values.min(), values.max()
     if raw.dtype.kind == "f":
-        return np.histogram(values, bins, (least, most))
+        edges = np.unique(np.linspace(least, most, bins + 1))
+        few = 1 < len(edges) <= bins and np.isfinite(edges).all()  # so close that edges coincide
+        return np.histogram(values, edges if few else bins, (least, most))
     width = ceil((most - least + 1) / bins)
     count = ceil((most - least + 1) / width)
-    edges = least - 0.5 + width * np.arange(count + 1)
+    edges = least - 0.5 + width * np.arange(count + 1.0)
     return np.histogram(values, count, (edges[0], edges[-1]))[0], edges + stack.zero

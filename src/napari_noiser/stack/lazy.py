@@ -28,7 +28,7 @@ from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.render import Block, folding
 from napari_noiser.stack.steps import check_signal
 from napari_noiser.stack.values import Background, check_shape, is_dask
-from napari_noiser.stack.work import Work, plan
+from napari_noiser.stack.work import Work, knows_counts, plan
 
 __all__ = ["LazyWork", "plan_lazily"]
 
@@ -146,15 +146,17 @@ def plan_lazily(
     layout = work.stack.layout
     image = image.rechunk(_chunks(image, layout, work.reach(work.halo)))
     zero = None
-    if image.dtype.kind in "ui" and image.dtype.itemsize == 8:
+    if image.dtype.kind in "ui" and image.dtype.itemsize == 8 and not knows_counts(work.method):
         zero = image[(slice(0, 1),) * image.ndim]
     blocks = None if mask is None else mask_blocks(mask, image, layout)
     options = {**options, "device": device}
     if work.gain is not None:
         options["gain"] = np.ones(())  # for planning a block: its part of the map comes with it
     method = dask.delayed(work.method, pure=True, traverse=False)
+    if work.cameras is not None:  # for planning a block: those of its channels come with it
+        options["camera"] = next(filter(None, work.cameras), None)
     found = None
-    if work.cameras is None or work.background == "dark":
+    if work.cameras is None or len(set(work.cameras)) > 1 or work.background == "dark":
         found = _found(work, image)
     moments = _moments(work, image, blocks, found, zero, method, options)
     gains = None if work.gain is None else gain_blocks(work.gain, image, layout)
@@ -182,6 +184,8 @@ def _found(work: Work, image: Any) -> Any:
     """Return what a few planes of each channel tell, when it is computed."""
     layout = work.stack.layout
     parts = [[image[box] for box in boxes] for boxes in sampled_boxes(layout)]
+    if work.cameras is not None and work.background == "gray":
+        parts = [[] for _ in parts]  # nothing is to be looked for
     shape = [n if letter == "C" else 1 for letter, n in _lengths(layout)]
     asked = asked_cameras(work)
     found = dask.delayed(_found_in, pure=True)(parts, asked, layout, work.background, shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, get_args
 
@@ -16,6 +16,7 @@ from napari_noiser.camera.repair import REACH
 from napari_noiser.camera.repair import repair as repaired_outliers
 from napari_noiser.camera.telling import Camera, Cameras, each_camera, told_cameras
 from napari_noiser.checks import real, whole
+from napari_noiser.irle.retinex_model import RetinexModel
 from napari_noiser.irle.two_stages import IRLEModel
 from napari_noiser.srm.device import best_device
 from napari_noiser.stack.axes import Colours, ImageIndex, Layout, Region, Statistics
@@ -32,7 +33,7 @@ from napari_noiser.stack.sources import share_values
 from napari_noiser.stack.tiles import default_side, tile_side
 from napari_noiser.stack.values import Background, Output, Stack, is_dask, output_type
 
-__all__ = ["Work", "check_cameras", "plan"]
+__all__ = ["Work", "check_cameras", "knows_counts", "plan"]
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,8 @@ def plan(
     stack = Stack.of(image, axes, ndim)
     asked = stack.layout.check_colours(colours)
     method = _find_method(model, stack.layout, asked)
+    if knows_counts(method):
+        stack = replace(stack, zero=0)
     if isinstance(method, IRLEModel) and output == "intensity":
         method = method.restoration()
     elif isinstance(method, IRLEModel) and max_change is not None:
@@ -284,6 +287,12 @@ def _find_method(model: str | PathLike[str] | Method, layout: Layout, colours: C
     if model.ndim != layout.ndim:
         raise ValueError(f"model was trained for ndim={model.ndim}, but ndim={layout.ndim} came")
     return model if channels == layout.samples else SharedColours(model, layout.samples)
+
+
+def knows_counts(method: Method) -> bool:
+    """Return whether a method knows which counts are black and white: none may be taken off."""
+    alone = method.method if isinstance(method, SharedColours) else method
+    return isinstance(alone, RetinexModel)
 
 
 def _find_gain(gain: ArrayLike | None, layout: Layout, method: Method) -> GainMap | None:
