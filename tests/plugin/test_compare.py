@@ -77,6 +77,50 @@ def test_a_grid_that_was_there_comes_back(viewer: ViewerModel) -> None:
     assert (viewer.canvas.grid.enabled, viewer.canvas.grid.shape) == (True, (-1, -1))
 
 
+def test_the_closed_form_is_alone_when_it_comes_first(
+    section: CompareSection, viewer: ViewerModel, wait_for_run
+) -> None:
+    before = visible(viewer)
+    section.choice.value = "closed form"
+    wait_for_run()
+    assert visible(viewer) == ["cells [closed form]"]
+    section.choice.value = "all layers"
+    assert visible(viewer) == before
+
+
+def test_the_closed_form_is_made_for_who_changes_his_mind(
+    section: CompareSection, viewer: ViewerModel, wait_for_run, qtbot
+) -> None:
+    for choice in ("closed form", "all layers", "closed form"):
+        section.choice.value = choice
+    qtbot.waitUntil(lambda: visible(viewer) == ["cells [closed form]"], timeout=60_000)
+    section.choice.value = "all layers"
+    for choice in ("closed form", "all layers"):
+        section.choice.value = choice
+    wait_for_run()
+    qtbot.wait(50)
+    assert "cells [closed form]" not in viewer.layers
+    assert section.note.value == ""
+
+
+def test_what_is_missing_beside_the_others_is_said(
+    section: CompareSection, widget: NoiserWidget, wait_for_run
+) -> None:
+    widget.controls.recipe.fields["iterations"].value = "100000"
+    widget.training.train.native.click()
+    section.choice.value = "side by side"
+    assert "Nothing is enhanced yet" in section.note.value
+    assert "Training noiser is still running" in section.note.value
+    widget.cancel.native.click()
+    wait_for_run()
+    section.choice.value = "all layers"
+    section.choice.value = "side by side"
+    wait_for_run()
+    shown, missing = section.note.value.split("\n")
+    assert shown == "cells | cells [closed form]"
+    assert "Nothing is enhanced yet" in missing
+
+
 def test_the_switch(
     section: CompareSection, widget: NoiserWidget, viewer: ViewerModel, wait_for_run
 ) -> None:

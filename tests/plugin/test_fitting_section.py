@@ -315,7 +315,8 @@ def test_the_fit_stops_when_the_widget_leaves(
     ("data", "said"),
     [
         (DIM[:100, :100], "too few pixels"),
-        (np.full((256, 256), 7.0), "images are constant"),
+        (np.full((256, 256), 7.0), "there is nothing to learn in 'bad'"),
+        (np.full((256, 256), np.nan), "'bad' must be finite throughout"),
     ],
 )
 def test_what_cannot_be_fitted_to_is_said(

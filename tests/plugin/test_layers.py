@@ -197,6 +197,10 @@ def test_wrong_arguments_are_named(dim_stack: Image) -> None:
     colour = Image(np.zeros((8, 8, 3), np.uint8), rgb=True)
     with pytest.raises(ValueError, match="axes of an RGB layer end in S"):
         enhance_layer(colour, axes="YXC")
+    with pytest.raises(TypeError, match="axes must be a string such as 'TZYX', got 3"):
+        enhance_layer(dim_stack, axes=3)
+    with pytest.raises(TypeError, match=r"an Image layer, got ndarray: .*napari_noiser\.enhance"):
+        enhance_layer(dim_stack.data)  # whose values would fill the screen
     with pytest.raises(ValueError, match="axes cannot be guessed for 6 dimensions"):
         enhance_layer(Image(np.zeros((1, 1, 1, 1, 4, 4))))
 

@@ -198,13 +198,27 @@ def test_cancelled_is_resumed(
     assert list(viewer.layers) == []
     told = notification_manager.records[-1].message
     assert str(partial) in told
-    assert "Apply again" in told
+    assert "Choose cells and Apply again" in told  # of several, another one may be chosen now
     events = []
     start_enhancing(viewer, [cells()], settings, on_event=events.append)  # nothing is held
     wait_for_run()
     assert [path.name for path in tmp_path.iterdir()] == ["cells (noiser).ome.zarr"]
     assert events[0].done > 12 * 4 + 5 * 4  # neither measured nor rendered again
     np.testing.assert_allclose(values(viewer.layers[0]), noiser.enhance(PLANES), rtol=0, atol=1e-5)
+
+
+def test_cancelled_too_late_says_where_the_result_is(
+    viewer: ViewerModel, settings: Settings, tmp_path: Path, wait_for_run
+) -> None:
+    run = start_enhancing(viewer, [cells()], settings)
+    path, waited = tmp_path / "cells (noiser).ome.zarr", threading.Event()
+    while not path.exists():  # nothing of it is handled yet
+        waited.wait(0.01)
+    run.cancel()
+    wait_for_run()
+    assert f"cells had been finished: the result is {path}" in (
+        notification_manager.records[-1].message
+    )
 
 
 def test_a_failure_takes_the_unfinished_layer_away(

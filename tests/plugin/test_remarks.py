@@ -110,6 +110,23 @@ def test_it_follows_the_choice_the_data_the_axes_and_the_scale(widget, viewer, q
     qtbot.waitUntil(lambda: "step in z" not in widget.remarks.value)
 
 
+def test_light_that_a_number_type_cannot_hold_is_said(widget, viewer) -> None:
+    viewer.add_image(NOISE)
+    controls = widget.controls
+    controls.model.value, controls.output.value = "structured", "intensity"
+    assert "cut off" not in widget.remarks.value
+    controls.dtype.value = "uint8"
+    assert "to whole numbers from 0 to 255, and cut off" in widget.remarks.value
+    controls.dtype.value = "uint16"
+    assert "cut off" not in widget.remarks.value
+    controls.image.value = viewer.add_image(EXPOSED)
+    controls.dtype.value = "uint8"
+    controls.dtype.value = "uint16"
+    assert "from 0 to 65535" in widget.remarks.value
+    controls.output.value = "display"
+    assert "cut off" not in widget.remarks.value
+
+
 def test_a_layer_that_is_no_longer_chosen_is_not_followed(widget, viewer, qtbot) -> None:
     first = viewer.add_image(NOISE)
     qtbot.waitUntil(lambda: "Noise" in widget.remarks.value)

@@ -210,6 +210,11 @@ def test_what_is_no_result_is_said() -> None:
     result = noiser.enhance_layer(Image(PLANES))
     with pytest.raises(TypeError, match="must be an Image layer"):
         noiser.replay(result, Labels(PLANES))
+    for given in ("raw", PLANES):
+        with pytest.raises(TypeError, match=f"an Image layer, got {type(given).__name__}$"):
+            noiser.as_python(given)
+    with pytest.raises(TypeError, match=r"model must be .* got 3"):
+        noiser.replay(result, Image(PLANES), model=3)
     with pytest.raises(ValueError, match="needs an axis Z"):
         noiser.replay(noiser.enhance_layer(Image(PLANES), ndim=3), Image(PLANES[0]))
 

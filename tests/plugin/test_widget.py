@@ -58,6 +58,22 @@ def test_a_correction_of_the_axes_survives_another_layer(
     assert widget.controls.axes.value == "TYX"
 
 
+def test_a_layer_chosen_before_has_no_say_any_more(
+    widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image
+) -> None:
+    before = viewer.add_image(np.zeros((3, 8, 8)))
+    assert widget.controls.image.value is before
+    widget.controls.image.value = viewer.add_layer(dim_stack)
+    widget.controls.axes.value = "TYX"
+    before.axis_labels = ("t", "y", "x")
+    assert widget.controls.axes.value == "TYX"
+    widget.controls.image.value = before
+    assert widget.controls.axes.value == "TYX"
+    widget.controls.on_close()
+    before.axis_labels = ("z", "y", "x")
+    assert widget.controls.axes.value == "TYX"
+
+
 def test_it_chooses_the_active_image(viewer: ViewerModel, qtbot, dim_stack: Image) -> None:
     viewer.add_image(np.zeros((8, 8)), name="first")
     viewer.add_layer(dim_stack)

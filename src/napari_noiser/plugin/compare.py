@@ -60,6 +60,7 @@ class CompareSection(Section):
         self.extend([self.choice, self.note])
         self._open = True
         self._run: Run | None = None
+        self._stopped = False  # whether nobody waits for it any more
         self._comparison: Comparison | None = None
         self._closed: Shown | None = None
         self._connect()
@@ -93,17 +94,18 @@ class CompareSection(Section):
         if not wanted:
             self._end()
             return
-        layers = self._layers()
+        layers, missing = self._layers(), []
         if _ENHANCED in wanted and layers[_ENHANCED] is None:
-            self.note.say(_NOTHING_YET)
+            missing.append(_NOTHING_YET)
         if _CLOSED in wanted and layers[_CLOSED] is None:
-            self._measure()
+            missing += self._measure()
         found = [layers[each] for each in wanted if layers[each] is not None]
         if found:
             self._comparison = self._comparison or Comparison(self.viewer)
             self._comparison.show(found)
-        if len(found) > 1:
-            self.note.say(" | ".join(layer.name for layer in self.viewer.layers if layer.visible))
+        shown = [layer.name for layer in self.viewer.layers if layer.visible]
+        beside = [" | ".join(shown)] if len(found) > 1 else []
+        self.note.say("\n".join([*beside, *missing]))
 
     def _layers(self) -> dict[str, Any]:
         source = self.controls.image.value
@@ -118,6 +120,7 @@ class CompareSection(Section):
         comparison, self._comparison = self._comparison, None
         closed, self._closed = self._closed, None
         if self._run is not None:
+            self._stopped = True
             self._run.cancel()
         if closed is not None and closed.layer in self.viewer.layers:
             self.viewer.layers.remove(closed.layer)
@@ -126,9 +129,10 @@ class CompareSection(Section):
 
     # the closed form, made when it is first wanted
 
-    def _measure(self) -> None:
+    def _measure(self) -> list[str]:
+        """Begin with the closed form, and return why not."""
         if self._run is not None:
-            return
+            return []
         try:
             source, exposure = self.controls.source, self._exposure()
             self._run = Run(
@@ -139,7 +143,8 @@ class CompareSection(Section):
                 self._on_end,
             )
         except (Busy, ValueError) as error:
-            self.note.say(str(error))
+            return [str(error)]
+        return []
 
     def _on_event(self, event: Event) -> None:
         if self._open:
@@ -150,10 +155,13 @@ class CompareSection(Section):
             self._closed = Shown(look, "closed form")
             self.viewer.add_layer(self._closed.layer)
             self._on_exposure()  # another may have been chosen meanwhile
+            self._update()
 
     def _on_end(self, outcome: str) -> None:
-        self._run = None
-        if self._open and outcome != "finished":
+        stopped, self._run, self._stopped = self._stopped, None, False
+        if self._open and stopped:
+            self._update()  # somebody may want it again
+        elif self._open and outcome != "finished":
             self.note.say(outcome)
 
     # what changes around

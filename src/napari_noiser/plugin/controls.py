@@ -48,6 +48,7 @@ class Controls:
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
+        self._followed: Image | None = None
         preferred = Settings.preferred()
         self._make_choices(preferred)
         self.others = OtherImages(viewer)
@@ -256,14 +257,23 @@ class Controls:
     def on_close(self) -> None:
         """Let go of the viewer: the widget is closing."""
         self._selected.disconnect(self.show_selected)
+        self._follow(None)
 
     def _on_image(self) -> None:
         self.show_selected()
         self._guess_axes()
         offer_again(self.gain)
-        if self.image.value is not None:
-            self.image.value.events.axis_labels.connect(self._guess_axes)
-            self.image.value.events.data.connect(self._offer_axes)
+        self._follow(self.image.value)
+
+    def _follow(self, image: Image | None) -> None:
+        """Offer the axes anew when this layer changes; one chosen before has no say any more."""
+        if self._followed is not None:
+            self._followed.events.axis_labels.disconnect(self._guess_axes)
+            self._followed.events.data.disconnect(self._offer_axes)
+        self._followed = image
+        if image is not None:
+            image.events.axis_labels.connect(self._guess_axes)
+            image.events.data.connect(self._offer_axes)
 
     def _offer_axes(self) -> None:
         self.axes.reset_choices()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from time import monotonic
 
 from napari import Viewer
@@ -21,6 +22,7 @@ from napari_noiser.progress import Event, PartDone
 __all__ = ["start_enhancing"]
 
 _REFRESH = 1.0  # seconds between two looks at a result that fills in
+_PARTIAL = ".partial"  # what the folder of an unfinished result is called besides
 
 
 def start_enhancing(
@@ -105,7 +107,7 @@ class _Result:
         if not event.stage.endswith("render") or monotonic() < self._looked + _REFRESH:
             return
         if self._layer is None:
-            name = event.folder.name.removesuffix(".ome.zarr.partial")
+            name = event.folder.name.removesuffix(f".ome.zarr{_PARTIAL}")
             self._layer = self._source.unfinished(event.data, f"{name} [unfinished]")
             self._viewer.add_layer(self._layer)
         elif self._is_there:
@@ -127,13 +129,19 @@ class _Result:
         """Take a layer away that will never be finished, and say how to go on with it."""
         if self._is_there:
             self._viewer.layers.remove(self._layer)
-        if self._filling is not None and self._filling.folder.exists():
-            show_info(
-                f"{outcome}: what there is of {self._source.name} is kept in "
-                f"{self._filling.folder}. Apply again with the same settings to go on with it, or "
-                "delete that folder."
-            )
+        if self._filling is not None:
+            self._tell(outcome, self._filling.folder)
         self._layer = self._filling = None
+
+    def _tell(self, outcome: str, begun: Path) -> None:
+        name, finished = self._source.name, begun.with_name(begun.name.removesuffix(_PARTIAL))
+        if begun.exists():
+            show_info(
+                f"{outcome}: what there is of {name} is kept in {begun}. Choose {name} and Apply "
+                "again with the same settings to go on with it, or delete that folder."
+            )
+        elif finished.exists():
+            show_info(f"{outcome}, but {name} had been finished: the result is {finished}")
 
     @property
     def _is_there(self) -> bool:

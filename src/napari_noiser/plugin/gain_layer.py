@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
-from napari_noiser.plugin.source import ImageSource
+from napari_noiser.plugin.source import ImageSource, kind_of
 from napari_noiser.stack.axes import Layout, Region
 from napari_noiser.stack.beside import axes_beside
 from napari_noiser.stack.deferred import Deferred
@@ -52,10 +52,7 @@ class GainLayer:
         if isinstance(layer, GainLayer):
             return layer
         if not isinstance(layer, Image):
-            raise TypeError(
-                f"gain must be an array or an Image layer, got {type(layer).__name__} "
-                f"{layer.name!r}"
-            )
+            raise TypeError(f"gain must be an array or an Image layer, got {kind_of(layer)}")
         if layer.rgb:
             raise ValueError(f"gain map {layer.name!r} must hold one number a pixel, not colours")
         return cls(layer.name, layer.data[0] if layer.multiscale else layer.data)

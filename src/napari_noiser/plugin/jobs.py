@@ -5,6 +5,7 @@ torch is imported in here, on the worker's thread: it takes seconds, and Qt must
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -65,12 +66,13 @@ def fit_job(
     from napari_noiser import fit_steps
 
     images = [each.array for each in sources]
-    try:
-        steps = fit_steps(images, gain=gain, resume=resume, **settings.options)
-    except ValueError:
-        keep(None)
-        raise
-    with closing(steps):
+    with _told_by_name(sources):
+        try:
+            steps = fit_steps(images, gain=gain, resume=resume, **settings.options)
+        except ValueError:
+            keep(None)
+            raise
+    with closing(steps), _told_by_name(sources):
         while True:
             try:
                 event = next(steps)
@@ -160,6 +162,19 @@ def enhance_each(
         if done < len(sources):
             yield PartDone(done, len(sources), enhanced)
     return enhanced
+
+
+@contextmanager
+def _told_by_name(sources: Sequence[ImageSource]) -> Iterator[None]:
+    """Say of an error which image it is about by its layer's name, not by its number."""
+    try:
+        yield
+    except ValueError as error:
+        names = [repr(each.name) for each in sources]
+        told = re.sub(r"\bimages\[(\d+)\]", lambda found: names[int(found[1])], str(error))
+        if told == str(error):
+            raise
+        raise ValueError(told) from error
 
 
 @contextmanager

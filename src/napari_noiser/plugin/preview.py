@@ -16,10 +16,12 @@ from napari_noiser.plugin.following import Following
 from napari_noiser.plugin.forms import Note
 from napari_noiser.plugin.gain_layer import check_gain
 from napari_noiser.plugin.keeping import Enhanced
+from napari_noiser.plugin.measured import check_trained
 from napari_noiser.plugin.sections import Section
 from napari_noiser.plugin.shown import FirstLook, Shown, newest_result, preview_look
 from napari_noiser.plugin.worker import Busy, Run
 from napari_noiser.progress import Event
+from napari_noiser.stack.axes import Layout
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -49,6 +51,7 @@ class PreviewSection(Section):
         self._run: Run | None = None
         self._shown: Shown | None = None
         self._asked: tuple[Any, ...] = ()  # of what the preview is, or will be
+        self._refused: tuple[Any, ...] = ()  # of what there is no preview
         self._throttler = QSignalThrottler(parent=self.native)
         self._throttler.setTimeout(_PAUSE)
         self._following = Following(self._on_marked)
@@ -98,13 +101,14 @@ class PreviewSection(Section):
 
     def _on_switch(self, on: bool) -> None:
         self.note.say("")
-        if on:
-            self._start()
-        else:
+        if not on:
             self._let_go()
+        elif self._run is None:  # or else once it has stopped
+            self._start()
 
     def _off(self, why: str) -> None:
         self.switch.value = False
+        self._refused = self._wanted()
         self.note.say(why)
 
     def _start(self) -> None:
@@ -120,6 +124,8 @@ class PreviewSection(Section):
 
     def _measure(self, show: Callable[[FirstLook], object]) -> None:
         source, settings = self.controls.source, self.controls.settings.taken()
+        layout = Layout.of(tuple(source.array.shape), source.axes, settings.ndim)
+        check_trained(settings.model, layout, settings.colours)
         check_gain(settings, [source])
         self._run = Run(
             f"Measuring {source.name}",
@@ -193,7 +199,11 @@ class PreviewSection(Section):
             self.note.say("")
 
     def _on_other(self) -> None:
-        if not self.switch.value or self._choice() == self._asked:
+        if not self.switch.value:
+            if self._wanted() != self._refused:
+                self.note.say("")  # what it says is of another choice
+            return
+        if self._choice() == self._asked:
             return
         if self._asked and self._asked[0] is not self.controls.image.value:
             self.switch.value = False
@@ -226,6 +236,9 @@ class PreviewSection(Section):
         model = self.controls.model
         noise = (self.controls.camera.value, self.controls.repair.value, model.needs_camera)
         return (*chosen, *(noise if model.restores else ()))
+
+    def _wanted(self) -> tuple[Any, ...]:
+        return (*self._choice(), self.controls.model.value, self.controls.colours.value)
 
     def _options(self) -> dict[str, Any]:
         names = ("colours", "statistics", "output", "brightness", "contrast", "device")

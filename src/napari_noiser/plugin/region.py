@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_noiser.plugin.marks import Drawn, Painted
 from napari_noiser.plugin.place import Place
-from napari_noiser.plugin.source import ImageSource
+from napari_noiser.plugin.source import ImageSource, kind_of
 
 __all__ = ["Region", "region_mask", "statistics_mask"]
 
@@ -155,9 +155,7 @@ class Region:
             return cls(layer.name, Painted.of(layer), Place.of(layer))
         if isinstance(layer, Shapes):
             return cls(layer.name, Drawn.of(layer), Place.of(layer))
-        raise TypeError(
-            f"region must be a Labels or a Shapes layer, got {type(layer).__name__} {str(layer)!r}"
-        )
+        raise TypeError(f"region must be a Labels or a Shapes layer, got {kind_of(layer)}")
 
     def within(self, source: ImageSource) -> NDArray[np.bool_]:
         """Return which voxels of an image lie in the region, along the axes that both have.

@@ -44,7 +44,8 @@ class Remarks(Note):
         self._soon.timeout.connect(self._examine)
         controls.image.changed.connect(self._on_change)
         controls.axes.changed.connect(self._on_change)
-        controls.ndim.changed.connect(self._write)
+        for control in (controls.ndim, controls.output, controls.dtype):
+            control.changed.connect(self._write)
         viewer.layers.events.removed.connect(self._on_removed)  # the last one: no other is chosen
         self.say(MEASURE)
         self._on_change()
@@ -91,7 +92,7 @@ class Remarks(Note):
 
     def _write(self) -> None:
         if self._open:
-            self.say("\n".join([*self._note(), *self._found, MEASURE]))
+            self.say("\n".join([*self._note(), *self._cut_off(), *self._found, MEASURE]))
 
     def _note(self) -> list[str]:
         try:
@@ -99,6 +100,19 @@ class Remarks(Note):
         except ValueError:  # there is no image, or its axes do not fit: that was said
             return []
         return [note] if note else []
+
+    def _cut_off(self) -> list[str]:
+        """Return what a number type does to light, whose values it may not hold."""
+        image, dtype = self._controls.image.value, np.dtype(self._controls.dtype.value)
+        if image is None or self._controls.output.value == "display" or dtype.kind == "f":
+            return []
+        if np.can_cast(image.dtype, dtype):
+            return []
+        most = np.iinfo(dtype).max
+        return [
+            f"As {dtype}, light is rounded to whole numbers from 0 to {most}, and cut off beyond "
+            f"them: the image is of {image.dtype}."
+        ]
 
 
 def _examined(source: ImageSource) -> list[str]:

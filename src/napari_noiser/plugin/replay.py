@@ -15,7 +15,7 @@ from napari_noiser.plugin.jobs import to_train
 from napari_noiser.plugin.layers import enhance_layer
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.shown import is_preview
-from napari_noiser.plugin.source import ImageSource
+from napari_noiser.plugin.source import ImageSource, kind_of
 from napari_noiser.plugin.told import told_gain, told_regions
 from napari_noiser.progress import Progress
 
@@ -137,9 +137,13 @@ def provenance_of(layer: Layer | None) -> dict[str, Any]:
 
     Raises
     ------
+    TypeError
+        If it is no layer.
     ValueError
         If the layer is no result.
     """
+    if not isinstance(layer, Layer | None):
+        raise TypeError(f"layer must be an Image layer, got {kind_of(layer)}")
     made = None if layer is None else layer.metadata.get(PROVENANCE)
     if not isinstance(made, dict) or not made.keys() >= _NEEDED or is_preview(layer):
         name = "no layer" if layer is None else repr(layer.name)
@@ -190,7 +194,7 @@ def _checked_model(model: str | PathLike[str] | AnyModel, made: Mapping[str, Any
     """Return a model, or load it, if it is a result's; otherwise raise a `ValueError`."""
     from napari_noiser.stack.models import load_model
 
-    if isinstance(model, (str, PathLike)):
+    if isinstance(model, (str, PathLike)) or not hasattr(model, "fingerprint"):
         model = load_model(model, channels=made["channels"], ndim=made["ndim"])
     if model.fingerprint != made["fingerprint"]:
         raise ValueError(

@@ -16,7 +16,7 @@ from napari_noiser.files.space import Space
 from napari_noiser.files.units import unit_name
 from napari_noiser.stack.axes import DEFAULT_AXES
 
-__all__ = ["ImageSource", "axes_choices", "guess_axes"]
+__all__ = ["ImageSource", "axes_choices", "guess_axes", "kind_of"]
 
 _PLACE = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 _LOOK = (
@@ -80,13 +80,16 @@ class ImageSource:
         """
         if not isinstance(layer, Image):
             raise TypeError(
-                f"layer must be an Image layer, got {type(layer).__name__} {str(layer)!r}: only "
-                "images have brightness to enhance"
+                f"layer must be an Image layer, got {kind_of(layer)}: only images have brightness "
+                "to enhance (arrays: napari_noiser.enhance)"
             )
         axes = guess_axes(layer) if axes is None else axes
+        if not isinstance(axes, str):
+            raise TypeError(f"axes must be a string such as 'TZYX', got {axes!r}")
         if not axes:
             raise ValueError(
-                f"axes cannot be guessed for {layer.ndim} dimensions of {layer.name!r}: name them"
+                f"axes cannot be guessed for {layer.ndim} dimensions of {layer.name!r}: take a "
+                "part of it that has T, C, Z, Y and X at most"
             )
         if layer.rgb and not axes.endswith("S"):
             raise ValueError(f"axes of an RGB layer end in S, its colours, got {axes!r}")
@@ -190,6 +193,12 @@ class ImageSource:
         if layer.dtype.kind == "f":
             layer.contrast_limits_range = (min(0.0, limits[0]), max(1.0, limits[1]))
         return layer
+
+
+def kind_of(given: object) -> str:
+    """Return what was given instead of a layer of some kind, in a word or two."""
+    named = f" {given.name!r}" if isinstance(given, Layer) else ""
+    return f"{type(given).__name__}{named}"
 
 
 def guess_axes(layer: Image) -> str:
