@@ -37,6 +37,8 @@ def test_what_is_no_number(value: Any) -> None:
 def test_numbers_outside_their_range(value: Any) -> None:
     with pytest.raises(ValueError, match=r"rate must be a finite number at least 0.* below 1"):
         real("rate", value, least=0.0, below=1.0)
+    with pytest.raises(ValueError, match="rate must be a finite number, got inf"):
+        real("rate", float("inf"))
 
 
 def test_whole_numbers_outside_their_range() -> None:

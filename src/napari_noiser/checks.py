@@ -69,7 +69,8 @@ def real(
         and (most is None or number <= most)
     )
     if not fits:
-        raise ValueError(f"{name} must be a finite number {' and '.join(limits)}, got {value!r}")
+        wanted = f"a finite number {' and '.join(limits)}".rstrip()
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")
     return number
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -216,6 +217,12 @@ def test_a_masked_array_is_refused_with_the_way_out() -> None:
     masked = np.ma.masked_greater(np.arange(64.0).reshape(8, 8), 10)
     with pytest.raises(TypeError, match=r"image must not be a masked array.*mask="):
         enhance(masked)
+
+
+def test_a_layer_is_refused_with_the_way_out() -> None:
+    layer = SimpleNamespace(data=IMAGE, dtype=IMAGE.dtype)  # as napari's, it has no shape
+    with pytest.raises(TypeError, match=r"must be an array, got .*its data, or use enhance_layer"):
+        enhance(layer)
 
 
 def test_a_tensor_is_taken_for_the_array_that_it_holds() -> None:

@@ -67,6 +67,11 @@ class Stack:
             raise TypeError(
                 "image must not be a masked array: pass its data, and mask=~image.mask"
             )
+        if not hasattr(image, "shape") and hasattr(image, "data"):
+            raise TypeError(
+                f"image must be an array, got {type(image).__name__}: pass its data, "
+                "or use enhance_layer"
+            )
         try:
             known = isinstance(getattr(image, "dtype", None), np.dtype)
             array = image if known else np.asarray(image)
