@@ -17,8 +17,14 @@ from tables import Table, machine
 
 import napari_noiser as noiser
 from napari_noiser import BlindSpotRecipe, IRLEModel, IRLERecipe
+from napari_noiser.irle.fold_two_stages import FoldedRestoration
 from napari_noiser.irle.guiding import log_gain_of
 from napari_noiser.irle.spectral import band_profile
+from napari_noiser.stack.calibration import calibrated
+from napari_noiser.stack.work import plan
+
+CPU = torch.device("cpu")
+_STEP = 5.0  # gray levels that a pixel becomes brighter by
 
 PUBLISHED = {  # of normal and of low light, read from a figure of arXiv 2605.28605
     "well lit": (2.09, 0.93, 0.26, -0.18, -0.48, -0.70, -0.88, -1.07),
@@ -89,16 +95,37 @@ def profile(photograph: Array) -> Floats:
 
 
 def leak(model: IRLEModel, data: DataSet) -> None:
-    """Tell how much of a pixel's noise comes back to it through stage 1's own gain map."""
-    dark = torch.from_numpy(data.pairs[0].dim[:384, :384]).permute(2, 0, 1)[None].float()
-    changed = dark.clone()
-    at = (200, 200)
-    step = 5.0
-    changed[..., at[0], at[1]] += step
-    with torch.no_grad():
-        maps = [log_gain_of(model.light.decomposed(image)[0]) for image in (dark, changed)]
-    moved = float((maps[1] - maps[0])[..., at[0], at[1]].abs())
-    print(f"\nA pixel {step:g} of 255 brighter moves the logarithm of its gain by {moved:.1e}.")
+    """Tell how much of a pixel comes back to its own estimate through stage 1's gain map."""
+    dark = data.pairs[0].dim[:384, :384].astype(float)
+    work = calibrated(plan(data.pairs[0].dim, model, axes="YXS"))
+    folded = model.restoration().fold(np.zeros(27), np.eye(27), CPU, *work.cameras[:1])
+    before, shares, moved = guided_estimate(folded, dark), [], []
+    for at in np.random.default_rng(0).integers(100, 280, (6, 2)):
+        changed = dark.copy()
+        changed[*at] += _STEP
+        after = guided_estimate(folded, changed)
+        pairs = zip(before, after, strict=True)
+        gain, light, own = (float((b - a)[..., *at].abs().max()) for a, b in pairs)
+        moved.append(gain)
+        shares.append(light / own)
+    print(
+        f"\nA pixel {_STEP:g} of 255 brighter moves the logarithm of its own gain by "
+        f"{max(moved):.1e} at most, and its own blind estimate by {100 * min(shares):.2f} to "
+        f"{100 * max(shares):.2f} % of what it moved itself (six pixels)."
+    )
+
+
+@torch.no_grad()
+def guided_estimate(
+    folded: FoldedRestoration, image: Floats
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the gain's logarithm, what the blind spot estimates with it, and what it is told."""
+    seen = torch.from_numpy(folded.counts.seen(np.moveaxis(image, -1, 0))).float()[None]
+    light = folded.light.illumination(folded.levels.of(folded.counts.read(seen)))
+    centred = seen - folded.blind.scaling.centre
+    guided = torch.cat([centred, log_gain := log_gain_of(light)], dim=1)
+    ((estimate, _),) = folded.blind.blind(guided, ((0, 0), (0, 0)), (0, 0))
+    return log_gain, estimate.light, seen
 
 
 def main() -> None:

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_noiser.stack.crops import Crops, levelled
 from napari_noiser.stack.held import HeldChunks, holding
+from napari_noiser.stack.work import plan
 
 
 class Counted:
@@ -81,3 +83,15 @@ def test_values_cannot_be_changed_through_what_was_returned():
 def test_nothing_is_nothing(key):
     array = Counted((5, 9, 11), (2, 3, 4))
     assert np.array_equal(HeldChunks(array, 10**6)[key], array.values[key])
+
+
+def test_crops_of_many_steps_read_each_chunk_once():
+    array = Counted((4, 96, 128), (1, 96, 128))
+    in_memory, chunked = (
+        Crops.of([plan(each, "noiser", axes="ZYX")], 64, 16, 3, 0, levelled(0.0, 1.0))
+        for each in (array.values, array)
+    )
+    array.read.clear()
+    for step in range(20):
+        assert np.array_equal(chunked(step), in_memory(step))
+    assert len(array.read) == 4

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import isfinite
+from math import cos, isfinite, pi
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from napari_noiser.irle.rate import cycle
 from napari_noiser.irle.state import FittingState, Stage
 from napari_noiser.srm.learned import copied_weights, thinned
 
@@ -19,6 +18,8 @@ __all__ = ["FittingStep", "fitted_steps"]
 
 _LARGEST_GRADIENT = 1.0
 _BETAS = (0.9, 0.99)
+_RISE = 0.1  # of one cycle, until the rate is highest
+_LAST = 1e-3  # of the highest rate
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def fitted_steps(
     state.restore(optimiser, network)
     losses = list(model.losses)
     for done in range(state.done + 1, total + 1):
-        optimiser.param_groups[0]["lr"] = model.recipe.learning_rate * cycle(done / total)
+        optimiser.param_groups[0]["lr"] = model.recipe.learning_rate * _cycle(done / total)
         losses.append(_step(network, optimiser, partial(loss, done)))
         if not isfinite(losses[-1]):
             raise ValueError(f"the fit broke down at step {done}: lower recipe.learning_rate")
@@ -103,3 +104,10 @@ def _step(
     nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
     optimiser.step()
     return float(before.detach())
+
+
+def _cycle(at: float) -> float:
+    """Return the rate over its highest: a cosine up, a longer one down to nearly 0."""
+    if at < _RISE:
+        return (1 - cos(pi * at / _RISE)) / 2
+    return (1 + cos(pi * (at - _RISE) / (1 - _RISE))) / 2 + _LAST

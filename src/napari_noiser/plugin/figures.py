@@ -70,9 +70,9 @@ class Figure:
     panels: tuple[Panel, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Learned:
-    """The loss of a stage, step by step."""
+    """The loss of a stage, step by step; it grows while the stage learns."""
 
     steps: list[float]
     losses: list[float]
