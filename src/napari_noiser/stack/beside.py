@@ -107,9 +107,10 @@ def axes_beside(name: str, array: Shaped, layout: Layout) -> str:
         return layout.spatial
     if trailing > 0 and shape == whole.shape[trailing:]:
         return whole.axes[trailing:]
+    fewer = f", its trailing axes, or one image's shape, {layout.image_shape}"
     raise ValueError(
-        f"{name} must have the image's shape without S, {whole.shape}, its trailing axes, or "
-        f"one image's shape, {layout.image_shape}; got {shape}"
+        f"{name} must have the image's shape without S, {whole.shape}"
+        f"{'' if whole.shape == layout.image_shape else fewer}; got {shape}"
     )
 
 
