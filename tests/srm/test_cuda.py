@@ -1,6 +1,7 @@
 """On CUDA the captured graph trains as a plain loop does, and gives its memory back."""
 
 import gc
+import threading
 
 import pytest
 import torch
@@ -90,6 +91,30 @@ def test_training_runs_beside_other_work_on_the_device():
         noise = torch.tanh(noise @ noise.T)
         assert event.loss == event.loss
     assert bool(noise.isfinite().all())
+
+
+def test_training_runs_beside_another_thread_that_takes_memory_of_the_device():
+    stop, failed = threading.Event(), []
+
+    def preview():
+        size = 64
+        while not stop.is_set():
+            try:
+                size = size % 4096 + 64
+                torch.randn(size, size, device="cuda").square().sum().item()
+            except RuntimeError as error:
+                failed.append(error)
+                return
+
+    thread = threading.Thread(target=preview)
+    thread.start()
+    try:
+        losses = [event.loss for _ in range(5) for event in train_steps(RECIPE, device="cuda")]
+    finally:
+        stop.set()
+        thread.join()
+    assert not failed
+    assert all(loss == loss for loss in losses)
 
 
 def test_what_torch_keeps_for_later_can_be_given_back():

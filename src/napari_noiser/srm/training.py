@@ -369,7 +369,9 @@ def _captured(step: Callable[[], Tensor], device: torch.device) -> Generator[Ten
             torch.cuda.current_stream().wait_stream(side)
         yield loss
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.device(device), torch.cuda.graph(graph):
+    # Only this thread: a viewer's preview may take memory of the device meanwhile.
+    mode = "thread_local"
+    with torch.cuda.device(device), torch.cuda.graph(graph, capture_error_mode=mode):
         loss = step()
     while True:
         graph.replay()
