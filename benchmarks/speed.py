@@ -175,6 +175,56 @@ def measure_moments(axes: str, shape: tuple[int, ...], device: str) -> float:
     return timed(measure_only)
 
 
+def measure_resident(device: str) -> float:
+    """Return seconds for a plane of 600 x 400 that is on the device already, without moments."""
+    import torch
+
+    from napari_noiser.stack.render import folding
+    from napari_noiser.stack.steps import measure_steps
+    from napari_noiser.stack.work import plan
+
+    work = plan(sample("YX", (400, 600), seed=0), device=device)
+    steps = measure_steps(work)
+    try:
+        while True:
+            next(steps)
+    except StopIteration as stop:
+        network = folding(work, stop.value)(work.exposure(()))
+    tile, halo, repeats = torch.randn(1, 1, 400, 600, device=device), ((0, 0), (0, 0)), 200
+
+    @torch.inference_mode()
+    def respond(number: int) -> None:
+        for _ in range(repeats):
+            network(tile, halo)
+        torch.accelerator.synchronize()
+
+    respond(0)
+    return timed(respond) / repeats
+
+
+def measure_host_stack(device: str) -> float:
+    """Return bytes read a second of a stack of uint16 in the host's memory."""
+    shape = (64, 1024, 1024)
+    images = [sample("TYX", shape, seed).astype(np.uint16) for seed in range(3)]
+    ours(images[0][:1], "TYX", device)
+    return images[0].nbytes / timed(lambda number: ours(images[number % 3], "TYX", device))
+
+
+def measure_pinned(device: str) -> float:
+    """Return bytes a second of copying pinned memory to the device."""
+    import torch
+
+    source = torch.empty(2**28, dtype=torch.uint8, pin_memory=True)
+    target = torch.empty_like(source, device=device)
+
+    def copy(number: int) -> None:
+        target.copy_(source, non_blocking=True)
+        torch.accelerator.synchronize()
+
+    copy(0)
+    return source.nbytes / timed(copy)
+
+
 def memcpy_bandwidth() -> float:
     """Return bytes a second, read and written, of copying a large array."""
     source = np.ones(2**27, np.uint8)
@@ -240,8 +290,19 @@ def print_training(device: str) -> None:
         print(f"| {name} | {slow:.2f} s | {fast:.2f} s | {slow / fast:.1f} |", flush=True)
 
 
+def print_device(device: str) -> None:
+    """Print what an accelerator does with what it holds, and how near it is to its copies."""
+    resident = alone(measure_resident, device)
+    stack, pinned = (alone(each, device) for each in (measure_host_stack, measure_pinned))
+    print("\n| on the device | |\n|---|--:|")
+    print(f"| 600 x 400, held there | {1e3 * resident:.3f} ms |")
+    print(f"| a stack of uint16 in the host's memory | {stack / 1e9:.2f} GB/s |")
+    print(f"| pinned copies there | {pinned / 1e9:.2f} GB/s |")
+    print(f"| share of them | {stack / pinned:.1%} |", flush=True)
+
+
 def main() -> None:
-    """Print both tables as Markdown."""
+    """Print all tables as Markdown."""
     import torch
 
     import napari_noiser as noiser
@@ -255,6 +316,8 @@ def main() -> None:
     )
     print_rendering(device, bandwidth)
     print_training(device)
+    if device != "cpu":
+        print_device(device)
 
 
 def _processor() -> str:
