@@ -1,11 +1,15 @@
-"""What the plugin's tests share: dim layers, and waiting for work in the background."""
+"""What the plugin's tests share: layers, a viewer, the widget, waiting for work behind it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image
 
+from napari_noiser.plugin.widget import NoiserWidget
 from napari_noiser.plugin.worker import Run
 
 
@@ -45,3 +49,27 @@ def wait_for_run(qtbot):
     if Run.current is not None:
         Run.current.cancel()
         wait()
+
+
+@pytest.fixture
+def viewer(qapp) -> ViewerModel:
+    """An empty viewer without a window."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def opened(viewer: ViewerModel, qtbot, wait_for_run) -> Callable[[], NoiserWidget]:
+    """Return a function that opens another widget of the viewer."""
+
+    def opened() -> NoiserWidget:
+        widget = NoiserWidget(viewer)
+        qtbot.addWidget(widget.native)
+        widget.native.show()
+        return widget
+
+    return opened
+
+
+@pytest.fixture
+def widget(opened: Callable[[], NoiserWidget]) -> NoiserWidget:
+    return opened()

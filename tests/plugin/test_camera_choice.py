@@ -9,6 +9,7 @@ import pytest
 from alike import assert_alike
 from napari.components import ViewerModel
 from napari.layers import Image
+from parts import part_of
 
 import napari_noiser as noiser
 from napari_noiser.files.provenance import PROVENANCE
@@ -34,18 +35,9 @@ LIGHT: dict[str, Any] = {"output": "intensity"}
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    viewer = ViewerModel()
+def viewer(viewer: ViewerModel) -> ViewerModel:
     viewer.add_image(DIM, name="dim")
     return viewer
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run) -> NoiserWidget:
-    made = NoiserWidget(viewer)
-    qtbot.addWidget(made.native)
-    made.native.show()
-    return made
 
 
 def result_of_script(layer: Image) -> np.ndarray:
@@ -85,7 +77,7 @@ def test_it_is_shown_for_models_that_restore_only(widget: NoiserWidget) -> None:
 def test_a_dark_background_is_previewed_and_applied(
     widget: NoiserWidget, viewer: ViewerModel, wait_for_run, qtbot
 ) -> None:
-    (preview,) = (each for each in widget.sections if isinstance(each, PreviewSection))
+    preview = part_of(widget, PreviewSection)
     preview.switch.value = True
     wait_for_run()
 

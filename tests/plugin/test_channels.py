@@ -27,19 +27,6 @@ SERIES = np.stack([np.stack([DYES[:2], DYES[1:]], axis=1)] * 2)  # TCZYX
 COLOUR = rng.poisson([30, 10, 4], (30, 40, 3)).astype(np.uint8)
 
 
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run):
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    widget.native.show()
-    return widget
-
-
 def assert_each_dye_alone(result: np.ndarray, dyes: np.ndarray, axis: int) -> None:
     """Check that each channel is what it would be without the others."""
     for channel in range(dyes.shape[axis]):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
+from parts import part_of
 
 import napari_noiser as noiser
 from napari_noiser.plugin.compare import CompareSection
@@ -19,24 +20,21 @@ PLANES = np.random.default_rng(0).poisson(4, (6, 40, 50)).astype(np.uint16) + 10
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    viewer = ViewerModel()
+def viewer(viewer: ViewerModel) -> ViewerModel:
     viewer.add_image(PLANES[:, :9, :9], name="another")
     viewer.add_points(np.zeros((1, 3)), name="hidden before", visible=False)
     return viewer
 
 
 @pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run):
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
+def widget(widget: NoiserWidget, viewer: ViewerModel) -> NoiserWidget:
     widget.controls.image.value = viewer.add_image(PLANES, name="cells")
     return widget
 
 
 @pytest.fixture
 def section(widget: NoiserWidget) -> CompareSection:
-    return next(each for each in widget.sections if isinstance(each, CompareSection))
+    return part_of(widget, CompareSection)
 
 
 def visible(viewer: ViewerModel) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from alike import assert_alike
 from napari.components import ViewerModel
+from parts import labels, part_of
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 from scenes import counts, light
 
@@ -28,39 +28,16 @@ def fitted() -> noiser.BlindSpotModel:
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    viewer = ViewerModel()
+def viewer(viewer: ViewerModel) -> ViewerModel:
     viewer.add_image(DIM, name="dim")
     return viewer
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run) -> NoiserWidget:
-    return opened(viewer, qtbot)
-
-
-def opened(viewer: ViewerModel, qtbot) -> NoiserWidget:
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    widget.native.show()
-    return widget
-
-
-def part_of(widget: NoiserWidget, kind: type) -> Any:
-    (found,) = (each for each in widget.sections if isinstance(each, kind))
-    return found
-
-
-def labels(widget: NoiserWidget) -> list[str]:
-    box = widget.controls.model.native
-    return [box.itemText(at) for at in range(box.count())]
 
 
 def test_renamed_saved_loaded_and_removed(
     widget: NoiserWidget,
     viewer: ViewerModel,
     fitted: noiser.BlindSpotModel,
-    qtbot,
+    opened,
     monkeypatch,
     tmp_path: Path,
 ) -> None:
@@ -76,7 +53,7 @@ def test_renamed_saved_loaded_and_removed(
         QFileDialog, "exec", lambda dialog: dialog.setDirectory(str(tmp_path)) or 1
     )
     section.save.native.click()
-    other = opened(viewer, qtbot)
+    other = opened()
     trained = noiser.load_model("noiser").save(tmp_path / "trained")
     other.training.load_models([trained, tmp_path / "mine.safetensors"])
     assert labels(other)[-2:] == [

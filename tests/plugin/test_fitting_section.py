@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from alike import assert_alike
 from napari.components import ViewerModel
+from parts import labels, part_of
 from scenes import counts, light
 
 import napari_noiser as noiser
@@ -27,15 +28,16 @@ OTHER = counts(light(seed=4), seed=5).astype("float32")
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    viewer = ViewerModel()
+def viewer(viewer: ViewerModel) -> ViewerModel:
     viewer.add_image(DIM, name="dim")
     return viewer
 
 
 @pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run) -> NoiserWidget:
-    return opened(viewer, qtbot)
+def widget(widget: NoiserWidget) -> NoiserWidget:
+    for box in widget.native.findChildren(type(widget.controls.recipe.all_numbers)):
+        box.expand(animate=False)
+    return widget
 
 
 @pytest.fixture
@@ -44,25 +46,6 @@ def panel(widget: NoiserWidget) -> FittingPanel:
     widget.controls.method.value = "images"
     widget.controls.fit.show_recipe(TINY)
     return widget.training.fitting
-
-
-def opened(viewer: ViewerModel, qtbot) -> NoiserWidget:
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    widget.native.show()
-    for box in widget.native.findChildren(type(widget.controls.recipe.all_numbers)):
-        box.expand(animate=False)
-    return widget
-
-
-def part_of(widget: NoiserWidget, kind: type) -> Any:
-    (found,) = (each for each in widget.sections if isinstance(each, kind))
-    return found
-
-
-def labels(widget: NoiserWidget) -> list[str]:
-    box = widget.controls.model.native
-    return [box.itemText(at) for at in range(box.count())]
 
 
 def cancelled(widget: NoiserWidget, qtbot, wait_for_run, steps: int = 3) -> int:
@@ -105,7 +88,7 @@ def test_both_stages_are_fitted_applied_and_shown(
     model = widget.controls.model.value
     assert model.recipe == quick(denoiser=replace(TINY, gain="given"))
     assert widget.controls.method.value == "both"
-    (plots,) = (each for each in widget.sections if isinstance(each, PlotsSection))
+    plots = part_of(widget, PlotsSection)
     learned = [(panel.x.tolist(), tuple(panel.y)) for panel in plots.figure.panels]
     assert learned == [
         ([0.5, 1.5], model.light.losses),

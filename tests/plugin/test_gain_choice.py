@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from alike import assert_alike
 from napari.components import ViewerModel
-from napari.layers import Image
+from parts import part_of, values
 from scenes import counts, light, untrained
 
 import napari_noiser as noiser
@@ -34,18 +33,14 @@ def model() -> noiser.BlindSpotModel:
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    viewer = ViewerModel()
+def viewer(viewer: ViewerModel) -> ViewerModel:
     for name, data in {"dim": DIM, "flat": FLAT, "other": OTHER}.items():
         viewer.add_image(data, name=name)
     return viewer
 
 
 @pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run) -> NoiserWidget:
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    widget.native.show()
+def widget(widget: NoiserWidget, viewer: ViewerModel) -> NoiserWidget:
     for box in widget.native.findChildren(type(widget.controls.recipe.all_numbers)):
         box.expand(animate=False)
     widget.controls.image.value = viewer.layers["dim"]
@@ -60,19 +55,10 @@ def guided(widget: NoiserWidget, model: noiser.BlindSpotModel, viewer) -> Noiser
     return widget
 
 
-def part_of(widget: NoiserWidget, kind: type) -> Any:
-    (found,) = (each for each in widget.sections if isinstance(each, kind))
-    return found
-
-
 def offered(widget: NoiserWidget) -> list[str]:
     box = widget.controls.gain.native
     first, *held = (box.itemText(at) for at in range(box.count()))
     return [first, *sorted(held)]
-
-
-def values(layer: Image) -> np.ndarray:
-    return np.asarray(layer.data[0] if layer.multiscale else layer.data)
 
 
 # the control

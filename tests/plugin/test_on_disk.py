@@ -11,6 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.notifications import notification_manager
+from parts import values
 
 import napari_noiser as noiser
 from napari_noiser.files.ome_zarr import OmeZarr
@@ -22,17 +23,11 @@ from napari_noiser.plugin.jobs import enhance_job
 from napari_noiser.plugin.naming import file_name
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.source import ImageSource
-from napari_noiser.plugin.widget import NoiserWidget
 from napari_noiser.plugin.worker import Run
 from napari_noiser.progress import drain
 from napari_noiser.stack.deferred import Deferred
 
 PLANES = np.random.default_rng(0).poisson(4, (12, 300, 300)).astype(np.uint16) + 100
-
-
-@pytest.fixture
-def viewer(qapp) -> ViewerModel:
-    return ViewerModel()
 
 
 @pytest.fixture
@@ -64,10 +59,6 @@ def gate(monkeypatch) -> Iterator[threading.Event]:
 
 def cells(**options) -> ImageSource:
     return ImageSource.of(Image(PLANES, name="cells", **options))
-
-
-def values(layer: Image) -> np.ndarray:
-    return np.asarray(layer.data[0] if layer.multiscale else layer.data)
 
 
 def test_the_store_has_what_the_layer_shows(
@@ -324,11 +315,9 @@ def test_a_result_larger_than_memory_is_refused_with_what_to_do(monkeypatch) -> 
     drain(enhance_job(source, Settings(keep="live")), False, "")
 
 
-def test_the_widget_offers_it(viewer: ViewerModel, tmp_path: Path, wait_for_run, qtbot) -> None:
+def test_the_widget_offers_it(viewer: ViewerModel, tmp_path: Path, wait_for_run, opened) -> None:
     viewer.add_image(PLANES[:2, :40, :40], name="cells")
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    widget.show()
+    widget = opened()
     controls = widget.controls
     assert controls.keep.value == "memory"
     assert not controls.results_folder.visible

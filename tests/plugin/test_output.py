@@ -17,18 +17,9 @@ DIM = np.random.default_rng(0).poisson(np.linspace(3, 30, 40), (3, 40, 40)).asty
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    viewer = ViewerModel()
+def viewer(viewer: ViewerModel) -> ViewerModel:
     viewer.add_image(DIM, name="dim", scale=(2, 0.5, 0.5))
     return viewer
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run) -> NoiserWidget:
-    made = NoiserWidget(viewer)
-    qtbot.addWidget(made.native)
-    made.native.show()
-    return made
 
 
 def test_light_has_the_units_of_the_image() -> None:

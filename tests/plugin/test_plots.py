@@ -11,6 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.theme import get_theme
+from parts import part_of
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
@@ -26,27 +27,14 @@ LOSS, HISTOGRAMS, TRANSFER = "loss while training", "histograms", "transfer curv
 
 
 @pytest.fixture
-def viewer(dim_stack: Image) -> ViewerModel:
-    viewer = ViewerModel()
+def viewer(viewer: ViewerModel, dim_stack: Image) -> ViewerModel:
     viewer.add_layer(dim_stack)
     return viewer
 
 
 @pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run) -> NoiserWidget:
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    return widget
-
-
-@pytest.fixture
 def plots(widget: NoiserWidget) -> PlotsSection:
-    return section_of(widget)
-
-
-def section_of(widget: NoiserWidget) -> PlotsSection:
-    (plots,) = (each for each in widget.sections if isinstance(each, PlotsSection))
-    return plots
+    return part_of(widget, PlotsSection)
 
 
 def unfold(widget: NoiserWidget) -> None:

@@ -12,6 +12,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.settings import get_settings
+from parts import part_of
 from watched import Watched
 
 import napari_noiser as noiser
@@ -25,20 +26,8 @@ PLANES = rng.poisson(np.linspace(2, 9, 12)[:, None, None], (12, 40, 50)).astype(
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run):
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    return widget
-
-
-@pytest.fixture
 def section(widget: NoiserWidget) -> PreviewSection:
-    return next(each for each in widget.sections if isinstance(each, PreviewSection))
+    return part_of(widget, PreviewSection)
 
 
 @pytest.fixture

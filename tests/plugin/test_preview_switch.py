@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
+from parts import part_of
 
 from napari_noiser.plugin.preview import PreviewSection
 from napari_noiser.plugin.widget import NoiserWidget
@@ -14,20 +15,8 @@ PLANES = np.random.default_rng(0).poisson(4, (12, 40, 50)).astype(np.uint16) + 1
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run):
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    return widget
-
-
-@pytest.fixture
 def section(widget: NoiserWidget) -> PreviewSection:
-    return next(each for each in widget.sections if isinstance(each, PreviewSection))
+    return part_of(widget, PreviewSection)
 
 
 def test_off_and_on_again_does_not_stand_in_its_own_way(

@@ -7,9 +7,11 @@ from dataclasses import fields, replace
 import pytest
 
 from napari_noiser.plugin.recipe_form import KINDS, entries, faults, read, written
+from napari_noiser.srm.exposure import Photons
 from napari_noiser.srm.noise import Gaussian, Palette, PureColour
 from napari_noiser.srm.recipe import RECIPES, Recipe, mean_shifted
 
+DECIMALS = ": decimals take a point, a comma stands between numbers"
 UNUSUAL = Recipe(
     name="3, really",
     source=Gaussian((0.1, -1e-7, 1 / 3), 2.5),
@@ -90,6 +92,34 @@ def test_a_fault_is_in_its_field_and_in_the_recipes_own_words(name: str, text: s
     with pytest.raises((TypeError, ValueError)) as error:
         read(texts)
     assert str(error.value) == found[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("source.variance", "1,5"),
+        ("tv_weight", "0,5"),
+        ("iterations", "1,000"),
+        ("betas", "0,5, 0,999"),
+        ("exposure.photons", "0,5, 100"),
+        ("exposure.read_share", "0,5"),
+    ],
+)
+def test_a_comma_before_decimals_is_told_from_one_between_numbers(name: str, text: str) -> None:
+    texts = {**written(Recipe(name="any", exposure=Photons())), name: text}
+    assert faults(texts)[name].endswith(f"got '{text}'{DECIMALS}")
+
+
+def test_and_so_where_a_channel_has_one_value_each() -> None:
+    fault = faults({**written(RECIPES["noiser"]), "source.mean": "0,5"}, (1, 2))["source.mean"]
+    assert fault.endswith(f"got 2: (0.0, 5.0){DECIMALS}")
+
+
+def test_of_several_numbers_it_is_not_said() -> None:
+    plain = written(RECIPES["noiser"])
+    for name, text in {"scales": "16,0", "betas": "0.5, 1", "width": "1, 2"}.items():
+        assert "decimals" not in faults({**plain, name: text})[name]
+    assert faults({**plain, "name": "0,5"}) == {}
 
 
 def test_every_fault_is_found() -> None:

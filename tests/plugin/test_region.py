@@ -240,19 +240,11 @@ def test_what_cannot_be_a_region_is_said() -> None:
 
 
 @pytest.fixture
-def viewer(qapp) -> ViewerModel:
-    viewer = ViewerModel()
+def viewer(viewer: ViewerModel) -> ViewerModel:
     data = np.random.default_rng(0).poisson(4, (3, 40, 50)).astype(np.uint16) + 100
     data[:, 10:30, 10:30] *= 3
     viewer.add_image(data, name="cells", scale=(2, 0.5, 0.5))
     return viewer
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run) -> NoiserWidget:
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    return widget
 
 
 def test_the_widget_gives_what_the_console_gives(

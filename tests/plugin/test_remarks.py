@@ -44,18 +44,6 @@ class Slow:
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot) -> NoiserWidget:
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    return widget
-
-
-@pytest.fixture
 def slow(viewer: ViewerModel, widget: NoiserWidget, qtbot) -> Slow:
     """A chosen image whose examination has begun."""
     slow = Slow(NOISE)

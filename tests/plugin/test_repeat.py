@@ -9,6 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.notifications import notification_manager
+from parts import part_of
 from qtpy.QtGui import QGuiApplication
 
 import napari_noiser as noiser
@@ -22,24 +23,15 @@ CELL = np.array([[5.0, 5.0], [5.0, 30.0], [25.0, 30.0], [25.0, 5.0]])
 
 
 @pytest.fixture
-def viewer(qapp) -> ViewerModel:
-    viewer = ViewerModel()
+def viewer(viewer: ViewerModel) -> ViewerModel:
     viewer.add_image(PLANES, name="cells")
     viewer.add_image(PLANES[:, ::-1] * 2, name="other")
     return viewer
 
 
 @pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run) -> NoiserWidget:
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    return widget
-
-
-@pytest.fixture
 def section(widget: NoiserWidget) -> RepeatSection:
-    (found,) = (each for each in widget.sections if isinstance(each, RepeatSection))
-    return found
+    return part_of(widget, RepeatSection)
 
 
 @pytest.fixture
@@ -167,10 +159,9 @@ def test_what_cannot_be_is_said(
     assert Run.current is None
 
 
-def test_closing_the_widget_lets_go_of_the_viewer(viewer: ViewerModel, qtbot) -> None:
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    (section,) = (each for each in widget.sections if isinstance(each, RepeatSection))
+def test_closing_the_widget_lets_go_of_the_viewer(
+    section: RepeatSection, viewer: ViewerModel
+) -> None:
     section.on_close()
     section.how.say("closed")
     viewer.add_layer(noiser.enhance_layer(Image(PLANES)))

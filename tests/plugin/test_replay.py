@@ -12,6 +12,7 @@ import tifffile
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
 from npe2 import PluginManifest
+from parts import values
 
 import napari_noiser as noiser
 from napari_noiser.plugin.enhancing import start_enhancing
@@ -33,10 +34,6 @@ def made_by(layer: Image, settings: Settings) -> Image:
     source = ImageSource.of(layer, settings.axes)
     enhanced = drain(enhance_job(source, settings), False, "")
     return source.result(enhanced.data, enhanced.provenance, enhanced.limits)
-
-
-def values(layer: Image) -> np.ndarray:
-    return np.asarray(layer.data[0] if layer.multiscale else layer.data)
 
 
 def executed(script: str, **fill: np.ndarray) -> np.ndarray:

@@ -11,13 +11,13 @@ import pytest
 from alike import assert_alike
 from napari.components import ViewerModel
 from napari.layers import Image
+from parts import part_of
 from scenes import QUICK, counts, light
 
 import napari_noiser as noiser
 from napari_noiser.plugin.repeat import RepeatSection
 from napari_noiser.plugin.replay import provenance_of
 from napari_noiser.plugin.told import told
-from napari_noiser.plugin.widget import NoiserWidget
 
 DIM = counts(light()).astype("float32")
 OTHER = counts(light(seed=4), seed=5).astype("float32")
@@ -108,14 +108,12 @@ def test_a_gain_map_must_be_given_again(tmp_path: Path) -> None:
 
 
 def test_the_widget_finds_the_model_or_says_that_it_is_missing(
-    fitted: noiser.BlindSpotModel, result: Image, qtbot, wait_for_run
+    fitted: noiser.BlindSpotModel, result: Image, viewer: ViewerModel, opened, wait_for_run
 ) -> None:
-    viewer = ViewerModel()
     other = viewer.add_image(OTHER, name="other")
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
+    widget = opened()
     viewer.add_layer(result)
-    (section,) = (each for each in widget.sections if isinstance(each, RepeatSection))
+    section = part_of(widget, RepeatSection)
     assert "Method: IRLE" in section.how.value
     widget.controls.image.value = other
     section.apply.native.click()

@@ -14,24 +14,12 @@ from napari.utils.notifications import notification_manager
 import napari_noiser as noiser
 from napari_noiser.plugin.commands import enhance_selected
 from napari_noiser.plugin.enhancing import start_enhancing
+from napari_noiser.plugin.keeping import Enhanced
 from napari_noiser.plugin.settings import KEEPS, Settings
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.plugin.widget import NoiserWidget
 
 rng = np.random.default_rng(0)
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run):
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    widget.native.show()
-    return widget
 
 
 def dim(shape: tuple[int, ...], light: float) -> np.ndarray:
@@ -77,10 +65,9 @@ def test_the_widget_offers_the_other_selected_images(
     assert not others.visible
 
 
-def test_it_opens_with_the_selected_images(viewer: ViewerModel, images, qtbot) -> None:
+def test_it_opens_with_the_selected_images(viewer: ViewerModel, images, opened) -> None:
     viewer.layers.selection = set(images[1:])
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
+    widget = opened()
     assert [source.name for source in widget.controls.sources] == ["colour", "stack"]
 
 
@@ -95,6 +82,45 @@ def test_apply_enhances_each_by_its_own_moments(
         assert_like(viewer, image, contrast=1.5)
     assert widget.status.value == "finished: 3 images"
     assert widget.apply.enabled
+
+
+@pytest.mark.parametrize("keep", KEEPS)
+def test_the_results_are_selected_and_the_sources_stay_offered(
+    keep: str, widget: NoiserWidget, viewer: ViewerModel, images, tmp_path: Path, wait_for_run
+) -> None:
+    widget.controls.keep.value, widget.controls.results_folder.value = keep, tmp_path
+    widget.apply.native.click()
+    wait_for_run()
+    made = {viewer.layers[name] for name in results(viewer)}
+    assert len(made) == 3
+    assert viewer.layers.selection == made
+    assert widget.controls.image.value is images[0]
+    assert [source.name for source in widget.controls.sources] == ["plane"]
+    widget.controls.image.value = next(iter(made))  # to enhance the results once more
+    assert len(widget.controls.sources) == 3
+
+
+def test_of_a_run_that_is_cancelled_what_there_is(
+    widget: NoiserWidget, viewer: ViewerModel, images: list[Image], wait_for_run
+) -> None:
+    viewer.layers.events.inserted.connect(
+        lambda event: widget.cancel.native.click() if len(results(viewer)) == 2 else None
+    )
+    widget.apply.native.click()
+    wait_for_run()
+    assert {layer.name for layer in viewer.layers.selection} == set(results(viewer))
+    assert 2 <= len(viewer.layers.selection) <= 3
+
+
+def test_what_is_selected_while_it_runs_stays_so(
+    viewer: ViewerModel, images: list[Image], wait_for_run
+) -> None:
+    def go_elsewhere(enhanced: Enhanced) -> None:
+        viewer.layers.selection.active = images[1]
+
+    start_enhancing(viewer, [*map(ImageSource.of, images)], Settings(), go_elsewhere)
+    wait_for_run()
+    assert set(viewer.layers.selection) == {images[1]}
 
 
 def test_or_only_the_chosen_one_if_nobody_wants_the_others(
@@ -207,6 +233,7 @@ def test_the_command_takes_all_selected_images(
     enhance_selected(viewer)
     wait_for_run()
     assert results(viewer) == ["plane (noiser)", "colour (noiser)", "stack (noiser)"]
+    assert {layer.name for layer in viewer.layers.selection} == set(results(viewer))
 
 
 def test_without_any_image_the_command_says_so(viewer: ViewerModel, wait_for_run) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from parts import labels
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 import napari_noiser as noiser
@@ -20,15 +21,9 @@ SMALL = noiser.Recipe(name="small", iterations=2, size=8, size_3d=5, width=3)
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    viewer = ViewerModel()
+def viewer(viewer: ViewerModel) -> ViewerModel:
     viewer.add_image(np.random.default_rng(0).poisson(4, (30, 40)), name="cells")
     return viewer
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run) -> NoiserWidget:
-    return opened(viewer, qtbot)
 
 
 @pytest.fixture
@@ -41,21 +36,10 @@ def model() -> Model:
     return noiser.train(SMALL, device="cpu", seed=3)
 
 
-def opened(viewer: ViewerModel, qtbot) -> NoiserWidget:
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    return widget
-
-
 def edit(widget: NoiserWidget, **texts: str) -> None:
     """Write into fields; a field of the source is called source_mean here."""
     for name, text in texts.items():
         widget.controls.recipe.fields[name.replace("source_", "source.")].value = text
-
-
-def labels(widget: NoiserWidget) -> list[str]:
-    box = widget.controls.model.native
-    return [box.itemText(at) for at in range(box.count())]
 
 
 def test_the_chosen_models_recipe_is_shown(widget: NoiserWidget, model: Model) -> None:
@@ -170,7 +154,7 @@ def test_renamed_saved_and_loaded_elsewhere_it_is_the_same(
     section: TrainingSection,
     viewer: ViewerModel,
     model: Model,
-    qtbot,
+    opened,
     monkeypatch,
     tmp_path: Path,
 ) -> None:
@@ -186,7 +170,7 @@ def test_renamed_saved_and_loaded_elsewhere_it_is_the_same(
     (file,) = tmp_path.iterdir()
     assert file.name == "a_b.safetensors"
     assert str(file) in section.said.value
-    other = opened(viewer, qtbot)
+    other = opened()
     answer = ([str(file)], "")
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *args: answer)
     other.training.load.native.click()

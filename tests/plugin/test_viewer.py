@@ -56,6 +56,17 @@ def test_sample_train_apply_screenshot(
     assert len(np.unique(shown)) > 50
 
 
+def test_all_new_results_are_selected(viewer: Viewer, widget: NoiserWidget, wait_for_run) -> None:
+    images = viewer.layers["Dim nuclei"], viewer.add_image(np.eye(32), name="eye")
+    viewer.layers.selection = {*images}
+    widget.apply.native.click()
+    wait_for_run()
+    made = {"Dim nuclei (noiser)", "eye (noiser)"}
+    assert {layer.name for layer in viewer.layers.selection} == made
+    assert widget.controls.image.value.name == "Dim nuclei"
+    assert not widget.controls.others.visible
+
+
 def test_cancel_in_the_middle(viewer: Viewer, widget: NoiserWidget, wait_for_run, qtbot) -> None:
     before = list(viewer.layers)
     widget.controls.ndim.value = 3

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 from magicgui.widgets import PushButton
 from napari.components import ViewerModel
 from napari.layers import Image
@@ -16,18 +15,6 @@ from same_metadata import assert_same_metadata
 import napari_noiser as noiser
 from napari_noiser.plugin.widget import NoiserWidget
 from napari_noiser.plugin.worker import Run
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot, wait_for_run):
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
-    return widget
 
 
 def test_without_an_image_it_says_what_to_do(widget: NoiserWidget, viewer: ViewerModel) -> None:
@@ -74,11 +61,10 @@ def test_a_layer_chosen_before_has_no_say_any_more(
     assert widget.controls.axes.value == "TYX"
 
 
-def test_it_chooses_the_active_image(viewer: ViewerModel, qtbot, dim_stack: Image) -> None:
+def test_it_chooses_the_active_image(viewer: ViewerModel, opened, dim_stack: Image) -> None:
     viewer.add_image(np.zeros((8, 8)), name="first")
     viewer.add_layer(dim_stack)
-    widget = NoiserWidget(viewer)
-    qtbot.addWidget(widget.native)
+    widget = opened()
     assert widget.controls.image.value is dim_stack
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari import Viewer
 from napari.layers import Layer
-from napari.utils.notifications import show_info, show_warning
+from napari.utils.notifications import show_error, show_info
 from qtpy.QtGui import QGuiApplication
 
 from napari_noiser.plugin.enhancing import start_enhancing
@@ -32,7 +32,7 @@ def enhance_selected(viewer: Viewer, layer: Layer | None = None) -> None:
     try:
         start_enhancing(viewer, [*map(ImageSource.of, images or [None])], Settings.preferred())
     except (TypeError, ValueError, Busy) as error:
-        show_warning(str(error))
+        show_error(str(error))
 
 
 def copy_as_python(layer: Layer | None = None) -> None:
@@ -46,7 +46,7 @@ def copy_as_python(layer: Layer | None = None) -> None:
     try:
         script = as_python(layer)
     except ValueError as error:
-        show_warning(str(error))
+        show_error(str(error))
         return
     QGuiApplication.clipboard().setText(script)
     show_info(f"Copied a script that makes {layer.name} again")

@@ -269,17 +269,14 @@ class Controls:
         """Offer the axes anew when this layer changes; one chosen before has no say any more."""
         if self._followed is not None:
             self._followed.events.axis_labels.disconnect(self._guess_axes)
-            self._followed.events.data.disconnect(self._offer_axes)
+            self._followed.events.data.disconnect(self.axes.reset_choices)
         self._followed = image
         if image is not None:
             image.events.axis_labels.connect(self._guess_axes)
-            image.events.data.connect(self._offer_axes)
-
-    def _offer_axes(self) -> None:
-        self.axes.reset_choices()
+            image.events.data.connect(self.axes.reset_choices)
 
     def _guess_axes(self) -> None:
-        self._offer_axes()
+        self.axes.reset_choices()
         if self.axes.choices:
             self.axes.value = guess_axes(self.image.value)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from time import monotonic
+from weakref import WeakSet
 
 from napari import Viewer
 from napari.layers import Image
@@ -34,6 +35,8 @@ def start_enhancing(
     on_end: Callable[[str], object] = lambda outcome: None,
 ) -> Run:
     """Start enhancing in the background, and add each result to a viewer once it is finished.
+
+    At the end all results are selected, unless somebody has selected something else.
 
     Parameters
     ----------
@@ -69,6 +72,7 @@ def start_enhancing(
     settings = settings.taken()
     check_gain(settings, sources)
     waiting = deque(_Result(viewer, source) for source in sources)
+    made: WeakSet[Image] = WeakSet()  # somebody may have removed one to get its memory back
 
     def event(event: Event) -> None:
         if isinstance(event, PartDone):
@@ -78,16 +82,23 @@ def start_enhancing(
             on_event(event)
 
     def result(enhanced: Enhanced) -> None:
-        waiting.popleft().finish(enhanced)
+        made.add(waiting.popleft().finish(enhanced))
         on_enhanced(enhanced)
 
     def end(outcome: str) -> None:
         if waiting:
             waiting[0].end(outcome)
+        _select_all(viewer, made)
         on_end(outcome)
 
     what = sources[0].name if len(sources) == 1 else f"{len(sources)} images"
     return Run(f"Enhancing {what}", lambda: enhance_each(sources, settings), result, event, end)
+
+
+def _select_all(viewer: Viewer, made: Collection[Image]) -> None:
+    """Select all results where napari has selected one, unless somebody has gone elsewhere."""
+    if viewer.layers.selection.active in made:
+        viewer.layers.selection = {each for each in made if each in viewer.layers}
 
 
 class _Result:
@@ -114,16 +125,17 @@ class _Result:
             self._layer.refresh(extent=False)
         self._looked = monotonic()
 
-    def finish(self, enhanced: Enhanced) -> None:
+    def finish(self, enhanced: Enhanced) -> Image:
         """Show the result, in the layer that showed it unfinished, unless that was removed."""
         layer = self._source.result(enhanced.data, enhanced.provenance, enhanced.limits)
-        if not self._is_there:
+        shown = self._layer if self._is_there else layer
+        if shown is layer:
             self._viewer.add_layer(layer)
         else:
-            self._layer.data = layer.data
-            self._layer.name, self._layer.metadata = layer.name, layer.metadata
-            self._layer.contrast_limits = layer.contrast_limits
+            shown.data, shown.name = layer.data, layer.name
+            shown.metadata, shown.contrast_limits = layer.metadata, layer.contrast_limits
         self._layer = self._filling = None
+        return shown
 
     def end(self, outcome: str) -> None:
         """Take a layer away that will never be finished, and say how to go on with it."""

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_noiser.plugin.failures import ImageFailed
 from napari_noiser.plugin.gain_layer import gain_of
 from napari_noiser.plugin.keeping import Enhanced, keep_in_memory, keep_live, keep_on_disk
 from napari_noiser.plugin.region import statistics_mask
@@ -24,11 +25,7 @@ if TYPE_CHECKING:
     from napari_noiser.stack.axes import Layout
     from napari_noiser.stack.fitting_stages import Fitted, State
 
-__all__ = ["ImageFailed", "enhance_each", "enhance_job", "fit_job", "to_train", "train_job"]
-
-
-class ImageFailed(Exception):
-    """Raised where one of several images cannot be enhanced: it says which one."""
+__all__ = ["enhance_each", "enhance_job", "fit_job", "to_train", "train_job"]
 
 
 def train_job(

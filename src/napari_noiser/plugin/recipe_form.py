@@ -20,6 +20,7 @@ KINDS: Mapping[str, Mapping[str, type]] = {"source": SOURCES, "exposure": EXPOSU
 
 _KIND = ".kind"
 _WORDS = {"name", "kind"}
+_COMMAS = ": decimals take a point, a comma stands between numbers"
 _LABELS = {
     "iterations": "training steps",
     "width": "network width",
@@ -121,9 +122,12 @@ def read(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> Recip
         part, _, field = name.rpartition(".")
         inside = values.setdefault(part, {}) if part else values
         inside[field] = text if field in _WORDS else _value(text)
-    recipe = Recipe.from_dict(values)
-    if form is not None:
-        recipe.check_form(*form)
+    try:
+        recipe = Recipe.from_dict(values)
+        if form is not None:
+            recipe.check_form(*form)
+    except (TypeError, ValueError) as error:
+        raise type(error)(_with_commas(str(error), texts)) from error
     return recipe
 
 
@@ -186,6 +190,15 @@ def _value(text: str) -> Any:
         return ()
     numbers = [_number(each.strip()) for each in text.split(",")]
     return numbers[0] if len(numbers) == 1 else tuple(numbers)
+
+
+def _with_commas(fault: str, texts: Mapping[str, str]) -> str:
+    """Say of several numbers that were refused what a comma means, if it may be of decimals."""
+    for name, text in texts.items():
+        several = fault.startswith(name.rpartition(".")[2]) and fault.endswith(")")
+        if several and re.search(r"\d,\d", text):
+            return fault.replace(str(_value(text)), repr(text)) + _COMMAS
+    return fault
 
 
 def _number(text: str) -> int | float | str:

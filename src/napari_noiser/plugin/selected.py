@@ -10,6 +10,7 @@ from napari.components import LayerList
 from napari.layers import Image
 from psygnal import Signal
 
+from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.plugin.shown import is_preview
 from napari_noiser.plugin.source import ImageSource, guess_axes
 
@@ -70,8 +71,13 @@ class OtherImages(CheckBox):
         return self._others if self.value else []
 
     def show_for(self, chosen: Image | None) -> None:
-        """Offer what is selected now beside an image; of a single one it is not the question."""
+        """Offer what is selected now beside an image; of a single one it is not the question.
+
+        Nor is it of results that are selected without the image: Apply leaves its own so.
+        """
         selected = selected_images(self._layers)
+        if chosen not in selected:
+            selected = [each for each in selected if PROVENANCE not in each.metadata]
         others = [each for each in selected if each is not chosen]
         self._others = others if len(selected) > 1 else []
         count = len(self._others)

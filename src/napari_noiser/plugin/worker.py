@@ -6,7 +6,6 @@ Bars are made on the GUI thread only, in the slots of the worker's signals.
 
 from __future__ import annotations
 
-import traceback
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -16,8 +15,8 @@ from typing import Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils import cancelable_progress, progress
-from napari.utils.notifications import notification_manager
 
+from napari_noiser.plugin.failures import tell
 from napari_noiser.plugin.threads import few_threads
 from napari_noiser.progress import Event, PartDone
 
@@ -170,8 +169,7 @@ class Run:
 
     def _fail(self, error: BaseException) -> None:
         self._outcome = f"failed: {error}"
-        _clear_frames(error)
-        notification_manager.receive_error(type(error), error, error.__traceback__)
+        tell(error)
 
     def _end(self) -> None:
         self._close_inner()
@@ -190,13 +188,6 @@ class Run:
         if self._inner is not None:
             self._inner.close()
             self._inner = None
-
-
-def _clear_frames(error: BaseException | None) -> None:
-    """Let go of what an error's frames hold: napari keeps the error, and so memory of a GPU."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
 
 
 def _politely(job: Callable[[], Generator]) -> Generator:

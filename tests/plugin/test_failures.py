@@ -1,0 +1,118 @@
+"""What fails in the background: a plain text, or the traceback where it may be a bug."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from napari.utils.notifications import (
+    ErrorNotification,
+    Notification,
+    NotificationSeverity,
+    notification_manager,
+)
+from scenes import untrained
+
+from napari_noiser.checks import same_axes
+from napari_noiser.plugin import keeping
+from napari_noiser.plugin.commands import enhance_selected
+from napari_noiser.plugin.enhancing import start_enhancing
+from napari_noiser.plugin.settings import Settings
+from napari_noiser.plugin.source import ImageSource
+from napari_noiser.plugin.worker import Run
+
+DIM = np.random.default_rng(0).poisson(4, (30, 40)).astype(np.float32)
+NOTHING = np.full((8, 8), np.nan, np.float32)
+EMPTY = Labels(np.zeros((30, 40), np.uint8), name="empty")
+FLAT = Image(np.zeros((30, 40)), contrast_limits=(0, 1), name="flat")
+
+
+@pytest.fixture
+def told(qtbot, monkeypatch) -> Callable[[], Notification]:
+    """Return a function that waits for work to end, and returns what napari then shows."""
+    monkeypatch.setattr(notification_manager, "records", [])
+
+    def found() -> Notification:
+        qtbot.waitUntil(lambda: Run.current is None, timeout=60_000)
+        qtbot.waitUntil(lambda: bool(notification_manager.records))
+        (record,) = notification_manager.records
+        return record
+
+    return found
+
+
+def enhance(images: Sequence[np.ndarray], **settings: object) -> None:
+    limits = {"contrast_limits": (0, 1)}
+    layers = [Image(each, name=f"image {n}", **limits) for n, each in enumerate(images, start=1)]
+    start_enhancing(ViewerModel(), [*map(ImageSource.of, layers)], Settings(**settings))
+
+
+def assert_plain(record: Notification, text: str) -> None:
+    """Check that a text is shown as an error, and nothing besides."""
+    assert text in record.message
+    assert record.severity == NotificationSeverity.ERROR
+    assert not isinstance(record, ErrorNotification)
+
+
+@pytest.mark.parametrize(
+    ("images", "settings", "text"),
+    [
+        ([NOTHING], {}, "image has no patch to measure"),
+        ([NOTHING], {"keep": "live"}, "image has no patch to measure"),
+        ([DIM, NOTHING], {}, "image 2: image has no patch to measure"),
+        ([DIM], {"ndim": 3}, "ndim=3 needs an axis Z"),
+        ([DIM], {"region": EMPTY}, "region 'empty'"),
+        ([DIM], {"model": untrained(scales=(4,)), "gain": FLAT}, "gain"),
+        ([DIM], {"keep": "disk", "results_folder": "nowhere"}, "there is none at nowhere"),
+    ],
+)
+def test_what_one_can_mend_is_said_without_a_traceback(images, settings, text: str, told) -> None:
+    enhance(images, **settings)
+    assert_plain(told(), text)
+
+
+def test_too_little_memory_is_said_so_as_well(told, monkeypatch) -> None:
+    monkeypatch.setattr(keeping, "free_memory", lambda: 0)
+    enhance([DIM])
+    assert_plain(told(), "memory")
+
+
+def test_the_command_says_what_it_refuses_likewise(told) -> None:
+    viewer = ViewerModel()
+    viewer.layers.selection = {viewer.add_points(np.zeros((2, 2)))}
+    enhance_selected(viewer)
+    assert_plain(told(), "layer must be an Image layer")
+
+
+def of_torch() -> None:
+    raise RuntimeError("no kernel image is available")
+
+
+def of_the_system() -> None:
+    Path("nowhere/at/all").read_text()
+
+
+def of_numpy() -> None:
+    np.zeros(2).reshape(3)
+
+
+def of_a_reader() -> None:
+    raise ValueError("this file is broken")
+
+
+def of_ours() -> None:
+    same_axes([1])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("fault", [of_torch, of_the_system, of_numpy, of_a_reader, of_ours])
+@pytest.mark.parametrize("several", [False, True])
+def test_what_may_be_a_bug_keeps_its_traceback(fault, several: bool, told, monkeypatch) -> None:
+    monkeypatch.setattr(keeping, "free_memory", fault)
+    enhance([DIM, DIM] if several else [DIM])
+    record = told()
+    assert isinstance(record, ErrorNotification)
+    assert fault.__name__ in record.as_text()
