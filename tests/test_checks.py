@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
-from napari_noiser.checks import real, whole
+from napari_noiser.checks import choice, real, switch, whole
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
@@ -39,6 +39,20 @@ def test_numbers_outside_their_range(value: Any) -> None:
         real("rate", value, least=0.0, below=1.0)
     with pytest.raises(ValueError, match="rate must be a finite number, got inf"):
         real("rate", float("inf"))
+
+
+@pytest.mark.parametrize("value", ["c", "", None, 1, np.array(["a", "b"]), ["a"]])
+def test_what_is_none_of_the_choices(value: Any) -> None:
+    assert choice("way", "a", Literal["a", "b"]) == "a"
+    with pytest.raises(ValueError, match=r"way must be one of \('a', 'b'\), got "):
+        choice("way", value, Literal["a", "b"])
+
+
+@pytest.mark.parametrize("value", [1, "yes", None, [True]])
+def test_what_is_no_switch(value: Any) -> None:
+    assert switch("on", np.True_) is True
+    with pytest.raises(TypeError, match="on must be True or False, got "):
+        switch("on", value)
 
 
 def test_whole_numbers_outside_their_range() -> None:

@@ -80,7 +80,7 @@ def test_the_options_are_the_arguments_of_enhance() -> None:
 
 def test_the_options_are_the_arguments_of_train() -> None:
     asked = vars(parser().parse_args(["train", "noiser", "OUT"]))
-    own = {"command", "recipe", "target", "steps", "quiet", "debug"}
+    own = {"command", "recipe", "target", "iterations", "quiet", "debug"}
     options = {name: value for name, value in asked.items() if name not in own}
     assert options == defaults(train, "recipe", "progress")
     assert Parameter.empty not in options.values()
@@ -168,7 +168,7 @@ def test_a_model_of_ones_own_is_trained_and_used(
     tmp_path: Path, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = tmp_path / "models" / "mine.safetensors"
-    assert run("train", "noiser-var3", model, "--steps", 3, "--seed", 7) == 0
+    assert run("train", "noiser-var3", model, "--iterations", 3, "--seed", 7) == 0
     assert capsys.readouterr() == (f"{model}\n", "")
     assert (load_model(model).seed, load_model(model).recipe.iterations) == (7, 3)
     assert run("enhance", image, tmp_path / "b.tif", "--model", model) == 0
@@ -241,6 +241,7 @@ def test_what_exists_is_an_error_before_anything_is_computed(
         ("a.tif b.tif --axes CYX --ndim 3", "ndim=3 needs an axis Z"),
         ("a.tif b.tif --conserve 2 --output intensity", "takes a model that learned to see light"),
         ("a.tif b.tif --statistics plane --ndim 3", "statistics='plane' does not go with ndim=3"),
+        ("a.tif b.tif --conserve -1", "conserve must be a finite number above 0"),
         ("a.tif b.tif --contrast 0", "contrast must be a finite number above 0.*got 0"),
         ("a.tif b.tif --model nosier", "model must be .* one of .*'noiser'.*got 'nosier'"),
         ("a.tif b.tif --model no.safetensors", "there is no model file no.safetensors"),
@@ -274,6 +275,7 @@ def test_a_wrong_command_is_said_in_one_line_and_begins_nothing(
         ["enhance", "a.tif", "b.tif", "--ndim", "4"],
         ["enhance", "a.tif", "b.tif", "--statistics", "all"],
         ["enhance", "a.tif", "b.tif", "--memory-limit", "8 apples"],
+        ["enhance", "a.tif", "b.tif", "--memory-limit", "3.5"],
         ["train", "unknown", "b.safetensors"],
     ],
 )

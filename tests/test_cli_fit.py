@@ -25,6 +25,7 @@ from napari_noiser import (
     IRLERecipe,
     RetinexRecipe,
     enhance,
+    enhance_to_file,
     fit,
     load_fitting_state,
     load_model,
@@ -145,6 +146,26 @@ def test_gain_maps_guide_the_fit(tmp_path: Path, model: Path) -> None:
         model.unlink()
 
 
+def test_gain_maps_are_of_the_image_of_their_name(tmp_path: Path, model: Path) -> None:
+    gain = 1 / np.linspace(0.2, 1, 256) * np.ones((256, 256))
+    for folder in ("maps", "others"):
+        (tmp_path / folder).mkdir()
+    a, b = tmp_path / "dim.ome.zarr", tmp_path / "a.other.npy"
+    enhance_to_file(DIM, a, "structured-tiny", output="intensity")
+    places = {"a.other": gain, "dim": gain[:, ::-1]}
+    np.save(b, OTHER)
+    for name, values in places.items():
+        np.save(tmp_path / "maps" / f"{name}.npy", values)
+    for name, values in zip(("1", "2"), places.values(), strict=True):
+        np.save(tmp_path / "others" / f"{name}.npy", values)
+    recipe, images = replace(RECIPE, gain="given"), [open_image(a).array, OTHER]
+    for folder, maps in (("maps", [gain[:, ::-1], gain]), ("others", [gain, gain[:, ::-1]])):
+        assert run("fit", a, b, model, *QUICK, "--gain", tmp_path / folder) == 0
+        expected = fit(images, recipe, gain=maps, device="cpu")
+        assert load_model(model).describe() == expected.describe()
+        model.unlink()
+
+
 def test_results_on_disk_are_gone_on_with(tmp_path: Path, image: Path, model: Path) -> None:
     assert run("fit", image, model, *QUICK) == 0
     for _ in range(2):
@@ -210,6 +231,10 @@ def test_a_signal_keeps_what_was_learned_and_resume_goes_on(
     assert "is unfinished: --resume goes on with it" in capsys.readouterr().err
     assert run("fit", image, model, *QUICK, "--seed", 1, "--resume") == 2
     assert "resume is of another fit: its seed is 0, not 1" in capsys.readouterr().err
+    np.save(tmp_path / "other.npy", DIM[::-1])
+    assert run("fit", tmp_path / "other.npy", model, *QUICK, "--resume") == 2
+    assert "resume is of another fit: its images are others" in capsys.readouterr().err
+    image = image.rename(tmp_path / "moved.npy")
     assert run("fit", image, model, *QUICK, "--resume") == 0
     assert [path.name for path in model.parent.iterdir()] == ["mine.safetensors"]
     assert load_model(model).fingerprint == fit(DIM, RECIPE, device="cpu").fingerprint
@@ -290,7 +315,9 @@ def test_a_finished_model_is_left_alone(
         ("a.npy out.safetensors --iterations 0", "iterations must be a whole number"),
         ("a.npy out.safetensors --device tpu", "device 'tpu' does not work here"),
         ("a.npy out.safetensors --gain given", "no image at given"),
-        ("a.npy out.safetensors --gain maps", "gain must be one map an image, 1; got 2"),
+        ("a.npy out.safetensors --gain maps", "without a partner: maps/b.npy"),
+        ("a.npy small.npy out.safetensors --gain maps", "partner: small.npy, maps/b.npy"),
+        ("small.npy out.safetensors --gain maps", "gain must be one map an image, 1; got 2"),
         ("a.npy out.safetensors --gain small.npy", "gain must have the image's shape"),
         ("a.npy out.safetensors --gain zero.npy", "gain must be finite and above 0"),
         ("a.npy out.safetensors --stages both --gain a.npy", "stage 1 finds the gain"),

@@ -48,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
         Its answers are named as the arguments of `enhance`, `train` and `fit`; beside them stand
-        command, source, images, target, recipe, steps, stages, iterations, width, to, resume,
-        quiet and debug.
+        command, source, images, target, recipe, stages, iterations, width, to, resume, quiet and
+        debug.
     """
     whole = argparse.ArgumentParser(
         "napari-noiser",
@@ -167,7 +167,13 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     add("--ndim", type=int, choices=(2, 3), default=2, help="for planes, the default, or volumes")
     _add_device(command)
     add("--seed", type=int, default=0, help="the same seed, the same model (default: %(default)s)")
-    add("--steps", type=int, help="how many (default: what the recipe says)")
+    add(
+        "--iterations",
+        "--steps",
+        type=int,
+        metavar="N",
+        help="how many steps (default: what the recipe says)",
+    )
     add(
         "--start",
         metavar="MODEL",
@@ -207,7 +213,8 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
         default=recipe.gain,
         metavar="GAIN",
         help="what guides the network: light, the image's own; the file of a gain map for all "
-        "images, or a folder of one for each, in their order; or none (default: %(default)s)",
+        "images, or a folder of one for each, of its name, or in their order if no name is the "
+        "same; or none (default: %(default)s)",
     )
     _add_camera(command, "or auto: estimated")
     _add_device(command)
@@ -254,6 +261,6 @@ def _camera(text: str) -> CameraNoise | str | None:
 def _bytes(text: str) -> int:
     """Return a number of bytes: "8GB", "500 MiB", "1.5G" or "8000000000"."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", text.strip().upper())
-    if not found or found[2] not in _UNITS:
+    if not found or found[2] not in _UNITS or ("." in found[1] and not found[2]):
         raise argparse.ArgumentTypeError(f"it must be a size such as 500MB or 8GB, got {text!r}")
     return int(float(found[1]) * _UNITS[found[2]])

@@ -1,13 +1,29 @@
-"""Checks of numbers that come in: each returns the number, or says which argument is wrong."""
+"""Checks of what comes in: each returns the value, or says which argument is wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import isfinite
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, get_args
 
-__all__ = ["dimensions", "real", "same_axes", "span", "whole"]
+import numpy as np
+
+__all__ = ["choice", "dimensions", "real", "same_axes", "span", "switch", "whole"]
+
+
+def choice(name: str, value: Any, among: Any) -> Any:
+    """Return one of the strings of a `Literal`, or raise a `ValueError`."""
+    if not isinstance(value, str) or value not in get_args(among):
+        raise ValueError(f"{name} must be one of {get_args(among)}, got {value!r}")
+    return value
+
+
+def switch(name: str, value: Any) -> bool:
+    """Return a bool of any type, numpy's included, or raise a `TypeError`."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def dimensions(ndim: Any) -> int:

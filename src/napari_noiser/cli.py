@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from napari_noiser.arguments import parser
 from napari_noiser.checks import same_axes
+from napari_noiser.cli_files import opened, paired, pairs_of
 from napari_noiser.irle.recipe import BlindSpotRecipe
 from napari_noiser.irle.two_stages_recipe import IRLERecipe
 from napari_noiser.signals import Terminated, between_steps, terminated_by_signal
@@ -31,7 +32,6 @@ __all__ = ["main"]
 
 _DONE, _FAILED, _USAGE, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
 
-_STORES = ("zarr.json", ".zgroup", ".zarray")
 _LOG_EVERY = 30.0  # seconds
 
 _ENHANCING = (
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _enhance(asked: Namespace) -> int:
-    pairs = _pairs(asked.source, asked.target, asked.to)
+    pairs = pairs_of(asked.source, asked.target, asked.to)
     if not asked.resume:
         _check_free([target for _, target in pairs])
     with _warnings_said():
@@ -122,8 +122,8 @@ def _train(asked: Namespace) -> int:
     from napari_noiser import load_model, train
 
     recipe = RECIPES[asked.recipe]
-    if asked.steps is not None:
-        recipe = replace(recipe, iterations=asked.steps)
+    if asked.iterations is not None:
+        recipe = replace(recipe, iterations=asked.iterations)
     options = {name: getattr(asked, name) for name in _TRAINING}
     if asked.start is not None:
         options["start"] = load_model(asked.start, channels=asked.channels)
@@ -143,7 +143,7 @@ def _fit(asked: Namespace) -> int:
         recipe = _recipe_to_fit(asked)
         if target.exists():
             return _left_alone(target, recipe, asked)
-        images = _opened(asked.images, asked.axes)
+        images = opened(asked.images, asked.axes)
         from napari_noiser import fit_steps
         from napari_noiser.files.checkpoint import checkpoint_of, kept, load_checkpoint
         from napari_noiser.progress import drain
@@ -156,7 +156,7 @@ def _fit(asked: Namespace) -> int:
         axes = same_axes((str(each.path), each.space.axes) for each in images)
         options = {name: getattr(asked, name) for name in _FITTING}
         arrays = [each.array for each in images]
-        options |= {"gain": _gain_maps(asked, len(arrays)), "resume": resume}
+        options |= {"gain": _gain_maps(asked, images), "resume": resume}
         steps: Any = fit_steps(arrays, recipe, axes=axes, **options)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -181,12 +181,11 @@ def _recipe_to_fit(asked: Namespace) -> BlindSpotRecipe | IRLERecipe:
     return IRLERecipe(denoiser=replace(recipe, gain="given"))
 
 
-def _gain_maps(asked: Namespace, count: int) -> Any:
-    """Return the gain maps that are given, if any; a single one serves as many images."""
+def _gain_maps(asked: Namespace, images: Sequence[ImageFile]) -> Any:
+    """Return the gain maps that are given, if any: one an image."""
     if asked.stages == "both" or asked.gain in ("light", "none"):
         return None
-    maps = [each.array for each in _opened([Path(asked.gain)], None)]
-    return maps * count if len(maps) == 1 else maps
+    return [each.array for each in paired(images, opened([Path(asked.gain)], None))]
 
 
 def _left_alone(target: Path, recipe: BlindSpotRecipe | IRLERecipe, asked: Namespace) -> int:
@@ -202,77 +201,10 @@ def _left_alone(target: Path, recipe: BlindSpotRecipe | IRLERecipe, asked: Names
     raise FileExistsError(f"{target} exists already: take another name, or delete it")
 
 
-def _opened(paths: Sequence[Path], axes: str | None) -> list[ImageFile]:
-    """Open images, and all that are in folders."""
-    from napari_noiser.files.reading import image_files, open_image
-
-    files: list[Path] = []
-    for path in paths:
-        within = image_files(path) if path.is_dir() and not _is_store(path) else [path]
-        if not within:
-            raise ValueError(f"no images in {path}: neither TIFF nor zarr (*.zarr) nor .npy")
-        files += within
-    return [open_image(path, axes) for path in files]
-
-
 def _checked_model_file(target: Path) -> Path:
     if target.suffix != ".safetensors":
         raise ValueError(f"a model's name must end in .safetensors, got {target}")
     return target
-
-
-def _pairs(source: Path, target: Path, to: str | None) -> list[tuple[Path, Path]]:
-    """Return the images, each with where its result goes.
-
-    Raises
-    ------
-    OSError, ValueError
-        If there are none, or their results cannot go there.
-    """
-    if not source.exists():
-        raise FileNotFoundError(f"no image at {source}")
-    if source.resolve() == target.resolve():
-        raise ValueError(f"OUT must be another place than IN, got {target} for both")
-    from napari_noiser.files.saving import ENDINGS
-
-    if source.is_dir() and not _is_store(source):
-        return _pairs_in(source, target, to)
-    if to is not None:
-        raise ValueError(f"--to is for folders: the ending of OUT says it, got {target}")
-    if target.suffix.lower() not in ENDINGS:
-        raise ValueError(f"OUT of one image must end in {', '.join(ENDINGS)}, got {target}")
-    return [(source, target)]
-
-
-def _pairs_in(folder: Path, target: Path, to: str | None) -> list[tuple[Path, Path]]:
-    """Return the images in a folder, each with where its result goes."""
-    from napari_noiser.files.reading import image_files
-    from napari_noiser.files.saving import ENDINGS
-
-    if target.suffix.lower() in ENDINGS or target.is_file():
-        raise ValueError(f"IN is a folder of images, so OUT must be a folder, got {target}")
-    pairs = [(image, target / _result_name(image, to)) for image in image_files(folder)]
-    if not pairs:
-        raise ValueError(f"no images in {folder}: neither TIFF nor zarr (*.zarr) nor .npy")
-    images: dict[Path, Path] = {}
-    for image, result in pairs:
-        other = images.setdefault(result, image)
-        if other != image:
-            raise ValueError(f"{other.name} and {image.name} would both become {result}")
-    return pairs
-
-
-def _is_store(folder: Path) -> bool:
-    known = any((folder / name).exists() for name in _STORES)
-    return known or folder.suffix.lower() == ".zarr"
-
-
-def _result_name(image: Path, to: str | None) -> str:
-    """Return an image's own name, or with the ending of another kind; .npy becomes .tif."""
-    kept = image.suffix.lower()
-    kind = to or ("zarr" if kept == ".zarr" else "tif")
-    same = kept in ((".zarr",) if kind == "zarr" else (".tif", ".tiff"))
-    return image.name if same else image.with_suffix(f".{kind}").name
 
 
 def _check_free(targets: Sequence[Path]) -> None:

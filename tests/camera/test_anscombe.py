@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -42,3 +44,10 @@ def test_the_mean_of_stabilised_counts_is_foreseen(electrons: float) -> None:
 def test_dark_counts_are_not_the_root_of_a_negative() -> None:
     assert stabilise(-1e6, CAMERA) == 0
     assert np.isfinite(unstabilise(0.0, CAMERA))
+
+
+@pytest.mark.parametrize("function", [stabilise, unstabilise])
+@pytest.mark.parametrize("noise", [None, "auto", 2.0, (2.2, 100, 1.6)])
+def test_what_is_no_camera_noise_is_refused(function: Any, noise: Any) -> None:
+    with pytest.raises(TypeError, match="noise must be a CameraNoise, got"):
+        function(np.ones((4, 4)), noise)

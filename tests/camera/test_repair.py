@@ -270,6 +270,8 @@ def test_bad_input_is_named(
 ) -> None:
     with pytest.raises(error, match=message):
         repair(image, CAMERA, sigmas=sigmas)
+    with pytest.raises(TypeError, match="noise must be a CameraNoise, got None"):
+        repair(np.zeros((4, 4)), None)  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif("NAPARI_NOISER_DATA" not in os.environ, reason="NAPARI_NOISER_DATA is not set")

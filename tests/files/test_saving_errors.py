@@ -206,6 +206,12 @@ def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
         enhance_to_file(scene((40, 50)), tmp_path / "a.png")
 
 
+def test_resume_is_no_string(tmp_path: Path) -> None:
+    resume: Any = "no"
+    with pytest.raises(TypeError, match="resume must be True or False, got 'no'"):
+        enhance_to_file(scene((40, 50)), tmp_path / "a.zarr", resume=resume)
+
+
 def test_a_space_is_no_string(tmp_path: Path) -> None:
     space: Any = "YX"
     with pytest.raises(TypeError, match="space must be a Space, got 'YX'"):

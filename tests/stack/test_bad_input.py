@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 import torch
@@ -106,6 +107,15 @@ def test_types_that_hold_no_brightness(image: object, came: str) -> None:
         (IMAGE, {"mask": np.ones((2, 20, 22), bool)}, ["mask", "(20, 22)", "(2, 20, 22)"]),
         (VOLUME, {"mask": np.ones((5, 12), bool)}, ["mask", "(5, 12, 13)", "(5, 12)"]),
         (COLOUR, {"axes": "YXS", "mask": np.ones((20, 22, 3), bool)}, ["mask", "(20, 22)"]),
+        (VOLUME, {"mask": 3}, ["mask", "(5, 12, 13)", "()"]),
+        (IMAGE, {"mask": True}, ["mask", "(20, 22)", "()"]),
+        (IMAGE, {"conserve": -1}, ["conserve", "above 0", "-1"]),
+        (IMAGE, {"conserve": np.nan}, ["conserve", "finite", "nan"]),
+        (IMAGE, {"statistics": np.ones(2)}, ["statistics", "'stack'", "array"]),
+        (IMAGE, {"colours": np.ones(2)}, ["colours", "'kept'", "array"]),
+        (IMAGE, {"background": np.ones(2)}, ["background", "'dark'", "array"]),
+        (IMAGE, {"background": None}, ["background", "'dark'", "None"]),
+        (IMAGE, {"output": np.ones(2)}, ["output", "'intensity'", "array"]),
         (IMAGE, {"device": "nonsense"}, ["device", "'nonsense'", "'cpu'"]),
     ],
 )
@@ -128,6 +138,10 @@ def test_arguments_that_do_not_fit(
         ({"brightness": "bright"}, ["brightness", "bright"]),
         ({"contrast": None}, ["contrast", "None"]),
         ({"tile": 1.5}, ["tile", "whole number", "1.5"]),
+        ({"conserve": "a"}, ["conserve", "number", "'a'"]),
+        ({"conserve": []}, ["conserve", "number", "[]"]),
+        ({"repair": "no"}, ["repair", "True or False", "'no'"]),
+        ({"camera": np.ones(())}, ["camera", "CameraNoise", "1"]),
         ({"memory_limit": "64 MB"}, ["memory_limit", "whole number", "64 MB"]),
     ],
 )
@@ -135,6 +149,12 @@ def test_arguments_of_the_wrong_type(arguments: dict[str, Any], words: list[str]
     message = refusal(TypeError, IMAGE, **arguments)
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize("argument", [{"mask": 3}, {"conserve": -1}, {"background": None}])
+def test_a_lazy_image_is_no_excuse(argument: dict[str, Any]) -> None:
+    lazy = da.from_array(IMAGE, chunks=(10, 22))
+    assert refusal(ValueError, lazy, **argument) == refusal(ValueError, IMAGE, **argument)
 
 
 def test_a_mask_that_only_touches_bad_values() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dask.array as da
 import numpy as np
+import pytest
 
+from napari_noiser import enhance
 from napari_noiser.stack.display import display_limits
 
 
@@ -37,6 +41,25 @@ def test_missing_values_do_not_count() -> None:
     expected = display_limits(image)
     holed = np.concatenate([image, np.full((64, 1), np.nan, np.float32)], axis=1)
     np.testing.assert_allclose(display_limits(holed), expected, atol=0.01)
+
+
+@pytest.mark.parametrize("background", ["gray", "dark"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_missing_values_do_not_count_in_integers_either(dtype: str, background: Any) -> None:
+    random = np.random.default_rng(0)
+    image = random.poisson(3, (200, 200)).astype(np.float64)
+    image[150:, 150:] += random.poisson(40, (50, 50))
+    image[:120] = np.nan
+    options: dict[str, Any] = {"background": background, "device": "cpu"}
+    expected = display_limits(enhance(image, **options))
+    assert expected[0] == pytest.approx(0.05 if background == "dark" else 0.43, abs=0.03)
+    found = display_limits(enhance(image, dtype=dtype, **options))
+    np.testing.assert_allclose(np.divide(found, np.iinfo(dtype).max), expected, atol=0.01)
+
+
+def test_light_of_0_counts() -> None:
+    light = np.random.default_rng(0).poisson(0.1, (100, 100)).astype(np.uint16)
+    assert display_limits(light, output="intensity")[0] < 0.1
 
 
 def test_a_large_stack_is_sampled() -> None:

@@ -230,6 +230,8 @@ def test_a_given_gain_map_is_used_and_must_be_given_again(image: NDArray[Any]) -
     other = enhance(image, model, gain=gain[:, ::-1], **LIGHT)
     assert np.abs(found - other).max() > 0.01
     assert_alike(enhance(image, model, gain=gain[0][None].repeat(256, 0), **LIGHT), found)
+    even = enhance(image, model, gain=np.full(image.shape, 2), **LIGHT)
+    assert_alike(enhance(image, model, gain=2, **LIGHT), even)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

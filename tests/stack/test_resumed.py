@@ -7,8 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
+import zarr
+from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 from scenes import QUICK, counts, drained, light
@@ -89,8 +92,44 @@ def test_another_fit_is_refused_before_a_step(after: int) -> None:
             fit_steps(IMAGE, recipe, resume=state, **CPU)
     with pytest.raises(ValueError, match="resume is of another fit: its seed is 0, not 3"):
         fit_steps(IMAGE, BOTH, resume=state, seed=3, **CPU)
+
+
+def saved_again(image: NDArray[Any], path: Path, chunks: tuple[int, int]) -> zarr.Array[Any]:
+    return zarr.create_array(path, data=image, chunks=chunks)
+
+
+@pytest.mark.parametrize(("recipe", "after"), [(FIRST, 2), (QUICK, 2), (BOTH, 2), (BOTH, 5)])
+def test_other_images_are_refused_and_the_same_ones_never(
+    tmp_path: Path, recipe: FittedRecipe, after: int
+) -> None:
+    """A larger image, of which few values are sampled: other ones in other chunks."""
+    image = np.tile(IMAGE, (5, 5)) + np.arange(1280)  # levels are told by chunks
+    assert image.size > 2**20
+    steps = fit_steps(saved_again(image, tmp_path / "a", (300, 70)), recipe, **CPU)
+    event = [next(steps) for _ in range(after)][-1]
+    state = load_fitting_state(event.state().save(tmp_path / "state"))
+    _, whole = drained(steps)
+    moved = saved_again(image, tmp_path / "b", (64, 512))
+    for same in (image, moved, da.from_array(moved)):
+        found = fit(same, recipe, resume=state, **CPU)
+        assert found.describe() == whole.describe()
+    for others in (image[:, ::-1], [image, image], image[:-1], np.roll(image, 40, axis=0)):
+        with pytest.raises(ValueError, match="resume is of another fit: its images are others"):
+            fit_steps(others, recipe, resume=state, **CPU)
+
+
+def test_a_state_of_before_images_were_told_apart(tmp_path: Path) -> None:
+    old = replace(stopped(FIRST, 2), images="")
+    assert fit(IMAGE, FIRST, resume=old, **CPU).describe() == fit(IMAGE, FIRST, **CPU).describe()
     with pytest.raises(ValueError, match="resume is of another fit: its black is"):
-        fit_steps(IMAGE + 7, BOTH, resume=state, **CPU)
+        fit_steps(IMAGE + 7, FIRST, resume=old, **CPU)
+    path = old.save(tmp_path / "state")
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["napari_noiser"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del header["images"]
+    save_file(tensors, path, metadata={"napari_noiser": json.dumps(header)})
+    assert load_fitting_state(path).images == ""
 
 
 @pytest.mark.parametrize(

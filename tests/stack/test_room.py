@@ -30,6 +30,7 @@ class Cramped:
         self.channels, self.ndim, self.halo = model.channels, model.ndim, model.halo
         self.voxel_bytes, self.restores = model.voxel_bytes, model.restores
         self.needs_camera, self.gain_given = model.needs_camera, model.gain_given
+        self.knows_counts = model.knows_counts
         self.failures = 0
 
     def describe(self) -> dict[str, object]:

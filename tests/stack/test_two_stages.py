@@ -192,6 +192,19 @@ def test_a_change_of_light_is_bounded_and_of_reflectance_is_not(
     assert 0 < np.abs(found - image)[image > NOISE.offset + 20].max() < largest
     with pytest.raises(ValueError, match="max_change takes output='intensity'"):
         enhance(image, model, max_change=0.5, **CPU)
+    photo = np.stack([image] * 3, axis=-1)
+    with pytest.raises(ValueError, match="max_change takes output='intensity'"):
+        enhance(photo, model, axes="YXS", max_change=0.5, **CPU)
+
+
+@pytest.mark.parametrize("options", [LIGHT, {}])
+def test_a_model_of_gray_images_makes_of_colours_what_it_makes_of_each(
+    model: IRLEModel, image: NDArray[Any], options: dict[str, Any]
+) -> None:
+    photo = np.stack([image] * 3, axis=-1)
+    alone = enhance(image, model, camera=NOISE, **options, **CPU)
+    found = enhance(photo, model, axes="YXS", camera=NOISE, **options, **CPU)
+    assert_alike(found, np.stack([alone] * 3, axis=-1), within=2e-5)
 
 
 def test_files(tmp_path: Path, model: IRLEModel, image: NDArray[Any]) -> None:

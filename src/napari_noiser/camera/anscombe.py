@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_noiser.camera.noise_model import CameraNoise
+from napari_noiser.camera.noise_model import CameraNoise, checked_noise
 
 __all__ = ["stabilise", "stabilised_mean", "unstabilise"]
 
@@ -33,6 +33,7 @@ def stabilise(image: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
     Starck, Murtagh, Bijaoui, "Image Processing and Data Analysis", 1998. Not invariant to gain
     and offset, unless the camera's parameters are scaled along.
     """
+    noise = checked_noise(noise)
     electrons = (np.asarray(image, np.float64) - noise.offset) / noise.gain
     return np.asarray(2 * np.sqrt(np.maximum(electrons + 3 / 8 + noise.read_noise**2, 0)))
 
@@ -59,6 +60,7 @@ def unstabilise(values: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
     The closed form of the exact unbiased inverse: Makitalo, Foi, "Optimal inversion of the
     generalized Anscombe transformation for Poisson-Gaussian noise", IEEE TIP 22(1), 2013.
     """
+    noise = checked_noise(noise)
     electrons = _counted(np.asarray(values, np.float64)) - noise.read_noise**2
     return np.asarray(noise.gain * electrons + noise.offset)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser.checks import real
 
-__all__ = ["CameraNoise", "estimate_noise", "even_noise", "pooled_noise"]
+__all__ = ["CameraNoise", "checked_noise", "estimate_noise", "even_noise", "pooled_noise"]
 
 Floats = NDArray[np.float64]
 
@@ -61,6 +62,13 @@ class CameraNoise:
         """Return the variance of counts around a mean; without light, that of the read noise."""
         light = np.maximum(np.asarray(mean, np.float64) - self.offset, 0.0)
         return np.asarray(self.gain * light + (self.gain * self.read_noise) ** 2)
+
+
+def checked_noise(noise: Any) -> CameraNoise:
+    """Return a camera's noise, or raise a `TypeError` if it is none."""
+    if not isinstance(noise, CameraNoise):
+        raise TypeError(f"noise must be a CameraNoise, got {noise!r}")
+    return noise
 
 
 def even_noise(deviation: float, low: float, high: float) -> CameraNoise:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser.camera.anscombe import stabilise
-from napari_noiser.camera.noise_model import CameraNoise
+from napari_noiser.camera.noise_model import CameraNoise, checked_noise
 from napari_noiser.checks import real
 
 __all__ = ["REACH", "outliers", "repair"]
@@ -117,7 +117,7 @@ def outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> Bools
         raise TypeError(f"image must hold integers or floats, got {given.dtype}")
     if given.ndim < 2:
         raise ValueError(f"image must have 2 dimensions or more, got shape {given.shape}")
-    sigmas = real("sigmas", sigmas, above=0.0)
+    noise, sigmas = checked_noise(noise), real("sigmas", sigmas, above=0.0)
     found = np.zeros(given.shape, bool)
     for plane in np.ndindex(given.shape[:-2]):
         values = _padded(given[plane], _AROUND)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -31,7 +31,7 @@ def each_camera(camera: Camera, channels: int) -> Cameras | None:
         return None
     if camera is None or isinstance(camera, CameraNoise):
         return (camera,) * channels
-    given = tuple(camera) if isinstance(camera, Iterable) else (camera,)
+    given: tuple[Any, ...] = tuple(camera) if isinstance(camera, Sequence) else (camera,)
     if not all(each is None or isinstance(each, CameraNoise) for each in given):
         raise TypeError(f"camera must be 'auto', None or a CameraNoise, got {camera!r}")
     if len(given) != channels:

@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from inspect import signature
 from os import PathLike
 from os.path import lexists
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import napari_noiser
+from napari_noiser.checks import switch
 from napari_noiser.files.ome_zarr import OmeZarr
 from napari_noiser.files.provenance import EARLIER, PROVENANCE, read_provenance
 from napari_noiser.files.space import Space
@@ -33,6 +33,7 @@ from napari_noiser.stack.axes import Region
 from napari_noiser.stack.blocks import chunk_grid
 from napari_noiser.stack.calibration import calibrated
 from napari_noiser.stack.display import display_limits
+from napari_noiser.stack.sampling import diagonal_digest
 from napari_noiser.stack.steps import TileDone, fill_steps, measure_steps
 from napari_noiser.stack.work import Work, plan
 
@@ -45,7 +46,6 @@ ENDINGS = (".zarr", ".tif", ".tiff")
 
 _FITTED = {"light": RetinexRecipe, "denoise": BlindSpotRecipe, "both": IRLERecipe}
 _KEEP_MOMENTS = 20.0  # seconds of measuring that a kill may cost
-_SAMPLES, _SIDE = 8, 32  # squares along an image's diagonal that tell it from others
 
 
 def enhance_to_file(
@@ -195,7 +195,7 @@ def start_saving(
         As in `enhance_to_file`.
     """
     path = Path(path).absolute()
-    kind = _kind(path)
+    kind, resume = _kind(path), switch("resume", resume)
     unknown = set(options) - (set(signature(plan).parameters) - {"out"})
     if unknown:
         raise TypeError(f"enhance_to_file takes no argument {sorted(unknown)}; see enhance")
@@ -329,23 +329,11 @@ def _asked(work: Work, space: Space) -> dict[str, Any]:
         "shape": work.stack.layout.shape,
         "dtype": str(np.dtype(work.stack.array.dtype)),
         "chunks": chunk_grid(work.stack.array).largest,  # which the blocks depend on
+        "values": diagonal_digest(work.stack),
     }
-    whole = {**described, "image": image | {"values": _sampled(work)}, "space": asdict(space)}
+    whole = {**described, "image": image, "space": asdict(space)}
     found: dict[str, Any] = json.loads(json.dumps(whole))
     return found
-
-
-def _sampled(work: Work) -> str:
-    """Return twelve hexadecimal digits that tell a few values along an image's diagonal."""
-    layout, digest = work.stack.layout, sha256()
-    for sample in range(_SAMPLES):
-        box = []
-        for letter, length in zip(layout.axes, layout.shape, strict=True):
-            side = min(length, _SIDE if letter in layout.spatial + "S" else 1)
-            start = (length - side) * sample // (_SAMPLES - 1)
-            box.append(slice(start, start + side))
-        digest.update(np.ascontiguousarray(work.stack.array[tuple(box)]).tobytes())
-    return digest.hexdigest()[:12]
 
 
 class _Recorded:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -77,6 +77,9 @@ class BlindSpotModel:
     weights: dict[str, Tensor] = field(repr=False)
     device: str = "cpu"
     losses: tuple[float, ...] = field(default=(), repr=False)
+    restores: ClassVar[bool] = True  #: It can return the light.
+    needs_camera: ClassVar[bool] = True  #: What it weighs is the noise of stabilised values.
+    knows_counts: ClassVar[bool] = False  #: It sees none: they are stabilised before.
 
     def __post_init__(self) -> None:
         for name, least in (("channels", 1), ("seed", 0)):
@@ -104,16 +107,6 @@ class BlindSpotModel:
     def name(self) -> str:
         """The recipe's name."""
         return self.recipe.name
-
-    @property
-    def restores(self) -> bool:
-        """True: it can return the light."""
-        return True
-
-    @property
-    def needs_camera(self) -> bool:
-        """True: what it weighs is the noise of stabilised values."""
-        return True
 
     @property
     def gain_given(self) -> bool:

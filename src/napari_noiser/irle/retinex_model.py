@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -65,6 +65,11 @@ class RetinexModel:
     device: str = "cpu"
     losses: tuple[float, ...] = field(default=(), repr=False)
     smoothing: float = 0.0
+    ndim: ClassVar[int] = 2  #: It is of planes.
+    restores: ClassVar[bool] = False  #: What it returns is a display, noise and all.
+    needs_camera: ClassVar[bool] = False  #: It takes any noise as it is.
+    gain_given: ClassVar[bool] = False  #: It finds the gain itself.
+    knows_counts: ClassVar[bool] = True  #: It was told which are black and white.
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", gray_or_colour(self.channels))
@@ -94,26 +99,6 @@ class RetinexModel:
     def step(self) -> int:
         """After how many pixels the grid of the coarsest scale repeats itself."""
         return self.recipe.step
-
-    @property
-    def ndim(self) -> int:
-        """2: it is of planes."""
-        return 2
-
-    @property
-    def restores(self) -> bool:
-        """False: what it returns is a display, noise and all."""
-        return False
-
-    @property
-    def needs_camera(self) -> bool:
-        """False: it takes any noise as it is."""
-        return False
-
-    @property
-    def gain_given(self) -> bool:
-        """False: it finds the gain itself."""
-        return False
 
     @property
     def halo(self) -> tuple[int, ...]:

@@ -44,11 +44,15 @@ class FittingState(Generic[Stage]):
     moments : dict of str to Tensor
         Of Adam: "first.NAME" and "second.NAME" of each weight; not needed before the first step
         and after the last.
+    images : str
+        What tells the images of the fit from others; empty where nobody noted it, as in files of
+        before.
     """
 
     model: Stage
     done: int
     moments: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    images: str = ""
 
     def __post_init__(self) -> None:
         done = whole("done", self.done, least=0, most=self.total)
@@ -109,7 +113,7 @@ class FittingState(Generic[Stage]):
 
     def header(self) -> dict[str, Any]:
         """Return all but weights and moments, as JSON-able values."""
-        return {**self.model.header(), "done": self.done}
+        return {**self.model.header(), "done": self.done, "images": self.images}
 
     def tensors(self) -> dict[str, Tensor]:
         """Return weights and moments."""
@@ -122,7 +126,7 @@ class FittingState(Generic[Stage]):
         """Rebuild a state from its header and its tensors."""
         model = _MODELS[header["stage"]].from_header(header, _of("weight", tensors))
         moments = {n: each for n, each in tensors.items() if n.partition(".")[0] in _MOMENTS}
-        return FittingState(model, header["done"], moments)
+        return FittingState(model, header["done"], moments, header.get("images", ""))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import lcm
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -49,6 +49,11 @@ class IRLEModel:
     light: RetinexModel
     denoiser: BlindSpotModel
     name: str = "irle"
+    ndim: ClassVar[int] = 2  #: It is of planes.
+    restores: ClassVar[bool] = True  #: Stage 2 returns the light, see `restoration`.
+    needs_camera: ClassVar[bool] = True  #: Stage 2 weighs the noise of stabilised values.
+    gain_given: ClassVar[bool] = False  #: It finds the gain itself.
+    knows_counts: ClassVar[bool] = False  #: It sees none: they are stabilised before.
 
     def __post_init__(self) -> None:
         light, denoiser = self.light, self.denoiser
@@ -70,11 +75,6 @@ class IRLEModel:
         return self.light.channels
 
     @property
-    def ndim(self) -> int:
-        """2: it is of planes."""
-        return 2
-
-    @property
     def seed(self) -> int:
         """The seed that both were fitted from."""
         return self.denoiser.seed
@@ -83,21 +83,6 @@ class IRLEModel:
     def losses(self) -> tuple[float, ...]:
         """How stage 2 learned; how stage 1 did, by other losses, is in `light.losses`."""
         return self.denoiser.losses
-
-    @property
-    def restores(self) -> bool:
-        """True: stage 2 returns the light, see `restoration`."""
-        return True
-
-    @property
-    def needs_camera(self) -> bool:
-        """True: what stage 2 weighs is the noise of stabilised values."""
-        return True
-
-    @property
-    def gain_given(self) -> bool:
-        """False: it finds the gain itself."""
-        return False
 
     @property
     def halo(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from importlib import resources
 from math import isfinite
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -66,6 +66,7 @@ class Model:
     device: str = "cpu"
     losses: tuple[float, ...] = field(default=(), repr=False)
     begun_from: str = ""
+    knows_counts: ClassVar[bool] = False  #: Whatever the gain and offset, it sees the same.
 
     def __post_init__(self) -> None:
         form = check_form(self.recipe, self.channels, self.ndim, self.seed)

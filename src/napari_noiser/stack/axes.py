@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.checks import dimensions
+from napari_noiser.checks import choice, dimensions
 
 __all__ = ["DEFAULT_AXES", "Colours", "ImageIndex", "Layout", "Region", "Statistics"]
 
@@ -162,23 +162,19 @@ class Layout:
 
     def check_statistics(self, statistics: str) -> Statistics:
         """Return the scope, or raise a `ValueError` if it is unknown or does not fit."""
-        if statistics not in get_args(Statistics):
-            raise ValueError(
-                f"statistics must be one of {get_args(Statistics)}, got {statistics!r}"
-            )
-        if statistics == "plane" and self.ndim == 3:
+        found: Statistics = choice("statistics", statistics, Statistics)
+        if found == "plane" and self.ndim == 3:
             raise ValueError(
                 "statistics='plane' does not go with ndim=3, whose images are volumes; "
                 "use 'volume' or 'stack', or ndim=2"
             )
-        return statistics  # type: ignore[return-value]
+        return found
 
     @staticmethod
     def check_colours(colours: str) -> Colours:
         """Return what becomes of a cast, or raise a `ValueError` if it is unknown."""
-        if colours not in get_args(Colours):
-            raise ValueError(f"colours must be one of {get_args(Colours)}, got {colours!r}")
-        return colours  # type: ignore[return-value]
+        found: Colours = choice("colours", colours, Colours)
+        return found
 
     def read(self, array: Any, image: ImageIndex, region: Region) -> NDArray[Any]:
         """Return a region of one image as a new view or array of shape (S, *spatial).

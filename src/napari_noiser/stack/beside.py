@@ -105,7 +105,7 @@ def axes_beside(name: str, array: Shaped, layout: Layout) -> str:
         return whole.axes
     if shape == layout.image_shape:
         return layout.spatial
-    if trailing > 0 and shape == whole.shape[trailing:]:
+    if shape and trailing > 0 and shape == whole.shape[trailing:]:
         return whole.axes[trailing:]
     fewer = f", its trailing axes, or one image's shape, {layout.image_shape}"
     raise ValueError(

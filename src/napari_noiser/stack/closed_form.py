@@ -83,8 +83,8 @@ class BoxMean:
     ----------
     channels : int
         Samples, each of which is standardised for itself.
-    ndim, halo, voxel_bytes, restores, needs_camera, gain_given
-        As of any `napari_noiser.stack.work.Method`.
+    ndim, halo, voxel_bytes, restores, needs_camera, gain_given, knows_counts
+        As of any `napari_noiser.stack.method.Method`.
     """
 
     channels: int
@@ -94,6 +94,7 @@ class BoxMean:
     restores: bool = False
     needs_camera: bool = False
     gain_given: bool = False
+    knows_counts: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Return what it takes to make a result again."""

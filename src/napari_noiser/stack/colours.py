@@ -69,6 +69,11 @@ class SharedColours:
         """The method's own."""
         return self.method.gain_given
 
+    @property
+    def knows_counts(self) -> bool:
+        """The method's own."""
+        return self.method.knows_counts
+
     def describe(self) -> dict[str, Any]:
         """Return what the method says of itself; `Work.describe` says what becomes of colours."""
         return self.method.describe()

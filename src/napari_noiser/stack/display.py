@@ -23,7 +23,8 @@ def display_limits(
     Gray world lifts a black background to mid-gray, which looks like fog. Where the values have a
     long tail above one crowded level (cells on glass, stars on sky), that level is the background
     and becomes the lower limit; otherwise the darkest percent does. The upper limit leaves the
-    brightest 0.1 % out.
+    brightest 0.1 % out. What is not finite does not count, nor 0 in a display in integers, which
+    stands for NaN.
 
     Parameters
     ----------
@@ -43,8 +44,9 @@ def display_limits(
     full = 1.0 if result.dtype.kind == "f" else float(np.iinfo(result.dtype).max)
     if rgb and output == "display":
         return 0.0, full
-    sample = sampled_values(result)[0].astype(np.float64)
-    sample = sample[np.isfinite(sample)]
+    values = sampled_values(result)[0]
+    nan_is_zero = output == "display" and result.dtype.kind in "ui"
+    sample = values[values > 0 if nan_is_zero else np.isfinite(values)].astype(np.float64)
     if rgb and sample.size and sample.max() > 0:
         return 0.0, float(np.percentile(sample, 99.9)) or float(sample.max())
     if sample.size == 0 or sample.min() == sample.max():

@@ -85,7 +85,7 @@ def enhance(
         The image's shape without S, its trailing axes, or the shape of one plane (volume).
     gain : array, optional
         For a model that was fitted to images with their gain maps (`fit`): the image's, above 0,
-        of a shape as a mask's.
+        of a shape as a mask's, or one number for all of it.
     camera : CameraNoise, sequence of CameraNoise, "auto" or None
         The noise of the camera: values are then stabilised before all else (the generalised
         Anscombe transform; an intensity is taken back without bias), so that the same model

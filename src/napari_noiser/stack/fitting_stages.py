@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from napari_noiser.irle.two_stages import IRLEModel
 from napari_noiser.irle.two_stages_recipe import IRLERecipe
 from napari_noiser.progress import mapped
 from napari_noiser.stack.crops import Crops, both, levelled, stabilised
-from napari_noiser.stack.sampling import sampled_values
+from napari_noiser.stack.sampling import diagonal_digest, sampled_values
 from napari_noiser.stack.work import Work
 
 __all__ = [
@@ -51,9 +52,11 @@ def fit_denoiser_steps(
 ) -> Generator[FittingStep, None, BlindSpotModel]:
     """Fit a blind spot: stage 2 alone."""
     layout = works[0].stack.layout
-    black, _ = _levels(works)
+    images = _same_images(works, resume)
+    begun = resume.model if resume and resume.images else None
+    black = begun.scaling.black if isinstance(begun, BlindSpotModel) else _levels(works)[0]
     draw = Crops.of(works, recipe.crop, recipe.grid, recipe.batch, seed, stabilised(black))
-    return fit_blind_spot_steps(
+    steps = fit_blind_spot_steps(
         draw,
         recipe=recipe,
         channels=layout.samples,
@@ -63,6 +66,7 @@ def fit_denoiser_steps(
         seed=seed,
         resume=resume,
     )
+    return mapped(steps, partial(_of_images, images))
 
 
 def fit_light_steps(
@@ -73,10 +77,13 @@ def fit_light_steps(
     resume: FittingState[RetinexModel] | None = None,
 ) -> Generator[FittingStep, None, RetinexModel]:
     """Fit illumination and reflectance: stage 1 alone."""
-    black, white = _levels(works)
+    images = _same_images(works, resume)
+    begun = resume.model if resume and resume.images else None
+    known = (begun.black, begun.white) if isinstance(begun, RetinexModel) else None
+    black, white = known or _levels(works)
     read = levelled(black, white)
     draw = Crops.of(works, recipe.crop, 2 * recipe.step, recipe.batch, seed, read)
-    return fit_retinex_steps(
+    steps = fit_retinex_steps(
         draw,
         recipe=recipe,
         channels=works[0].stack.layout.samples,
@@ -86,6 +93,7 @@ def fit_light_steps(
         white=white,
         resume=resume,
     )
+    return mapped(steps, partial(_of_images, images))
 
 
 def fit_both_steps(
@@ -131,9 +139,27 @@ def _both(
         seed=seed,
         resume=resume,
     )
-    finished = FittingState(light, recipe.light.iterations)
+    finished = FittingState(light, recipe.light.iterations, images=_digest(works))
     fitted = yield from mapped(second, partial(_of_both, recipe, finished))
     return IRLEModel(light, fitted, recipe.name)
+
+
+def _same_images(works: Sequence[Work], resume: FittingState[Any] | None) -> str:
+    """Return what tells the images from others, or raise a `ValueError` if a fit was of others."""
+    images = _digest(works)
+    if resume is not None and resume.images not in ("", images):
+        raise ValueError("resume is of another fit: its images are others")
+    return images
+
+
+def _digest(works: Sequence[Work]) -> str:
+    """Return twelve hexadecimal digits, the same in whatever files and chunks the images are."""
+    each = [(work.stack.layout.shape, diagonal_digest(work.stack)) for work in works]
+    return sha256(repr(each).encode()).hexdigest()[:12]
+
+
+def _of_images(images: str, event: FittingStep) -> FittingStep:
+    return replace(event, state=lambda: replace(event.state(), images=images))
 
 
 def _of_both(

@@ -25,14 +25,15 @@ class GainMap(Beside):
         TypeError
             If it holds neither integers nor floats.
         ValueError
-            If its shape is not the image's without S, its trailing axes, or one plane's or
-            volume's.
+            If it is no single number, and its shape is not the image's without S, its trailing
+            axes, or one plane's or volume's.
         """
         lazy = isinstance(getattr(gain, "dtype", None), np.dtype) and hasattr(gain, "shape")
         array = gain if lazy else np.asarray(gain)
         if array.dtype.kind not in "uif":
             raise TypeError(f"gain must hold integers or floats, got {array.dtype}")
-        return cls(array, axes_beside("gain", array, layout), layout.without_samples)
+        axes = axes_beside("gain", array, layout) if array.shape else ""  # one number for all
+        return cls(array, axes, layout.without_samples)
 
     def fingerprint(self) -> str:
         """Return twelve hexadecimal digits that tell gain maps apart; see `Beside.digest`."""

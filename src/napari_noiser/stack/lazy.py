@@ -28,7 +28,7 @@ from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.render import Block, folding
 from napari_noiser.stack.steps import check_signal
 from napari_noiser.stack.values import Background, check_shape, is_dask
-from napari_noiser.stack.work import Work, knows_counts, plan
+from napari_noiser.stack.work import Work, plan
 
 __all__ = ["LazyWork", "plan_lazily"]
 
@@ -146,7 +146,7 @@ def plan_lazily(
     layout = work.stack.layout
     image = image.rechunk(_chunks(image, layout, work.reach(work.halo)))
     zero = None
-    if image.dtype.kind in "ui" and image.dtype.itemsize == 8 and not knows_counts(work.method):
+    if image.dtype.kind in "ui" and image.dtype.itemsize == 8 and not work.method.knows_counts:
         zero = image[(slice(0, 1),) * image.ndim]
     blocks = None if mask is None else mask_blocks(mask, image, layout)
     options = {**options, "device": device}

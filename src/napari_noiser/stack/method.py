@@ -46,7 +46,10 @@ class Restoring(Folded, Protocol):
 
 
 class Method(Protocol):
-    """What can be rendered: anything that the moments of patches turn into a map of tiles."""
+    """What can be rendered: anything that the moments of patches turn into a map of tiles.
+
+    One that `knows_counts` is told black and white in them: none may be taken off.
+    """
 
     @property
     def channels(self) -> int: ...
@@ -62,6 +65,8 @@ class Method(Protocol):
     def needs_camera(self) -> bool: ...
     @property
     def gain_given(self) -> bool: ...
+    @property
+    def knows_counts(self) -> bool: ...
     def describe(self) -> dict[str, Any]: ...
     def fold(
         self,

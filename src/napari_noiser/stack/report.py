@@ -16,6 +16,7 @@ from napari_noiser.camera.whiteness import residual_whiteness
 from napari_noiser.stack.axes import Region
 from napari_noiser.stack.calibration import plane_of, sampled_boxes
 from napari_noiser.stack.linearity import linearity
+from napari_noiser.stack.sampling import named_stack
 from napari_noiser.stack.values import Stack
 
 __all__ = ["LightReport", "report"]
@@ -115,7 +116,7 @@ def report(
     >>> round(found.flux, 1), round(found.taken, 1)
     (1.0, 1.0)
     """
-    before, after = Stack.of(raw, axes), Stack.of(result, axes)
+    before, after = named_stack("raw", raw, axes), named_stack("result", result, axes)
     if before.layout.shape != after.layout.shape:
         raise ValueError(
             f"result must have the shape of raw, {before.layout.shape}, got {after.layout.shape}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from math import ceil, prod
 from typing import Any
 
@@ -14,11 +15,20 @@ from napari_noiser.stack.axes import ImageIndex, Layout, Region
 from napari_noiser.stack.blocks import Grid, chunk_grid, split
 from napari_noiser.stack.values import Stack
 
-__all__ = ["PAIRS", "SampledPlane", "sampled_pairs", "sampled_planes", "sampled_values"]
+__all__ = [
+    "PAIRS",
+    "SampledPlane",
+    "diagonal_digest",
+    "named_stack",
+    "sampled_pairs",
+    "sampled_planes",
+    "sampled_values",
+]
 
 _VALUES = 2**20  # histograms and limits need no more, and lazy arrays stay lazy
 _BOXES = 8
 _BOX = 2**22  # values: of larger chunks a part is read
+_SAMPLES, _SIDE = 8, 32  # squares along an image's diagonal that tell it from others
 
 PAIRS = 2**18
 """How many values of two arrays are compared: they are sorted, at ten times the cost."""
@@ -105,7 +115,7 @@ def sampled_pairs(
     ValueError
         If they are not of one shape, or the axes do not fit.
     """
-    before, after = _stack("raw", raw, axes), _stack("result", result, axes)
+    before, after = named_stack("raw", raw, axes), named_stack("result", result, axes)
     if before.layout.shape != after.layout.shape:
         raise ValueError(
             f"result must have the shape of raw, {before.layout.shape}, got {after.layout.shape}"
@@ -153,7 +163,21 @@ def sampled_planes(stack: Stack) -> Iterator[SampledPlane]:
         yield SampledPlane(image, values, step)
 
 
-def _stack(name: str, array: Any, axes: str | None) -> Stack:
+def diagonal_digest(stack: Stack) -> str:
+    """Return twelve hexadecimal digits that tell a few values along a stack's diagonal."""
+    layout, digest = stack.layout, sha256()
+    for sample in range(_SAMPLES):
+        box = []
+        for letter, length in zip(layout.axes, layout.shape, strict=True):
+            side = min(length, _SIDE if letter in layout.spatial + "S" else 1)
+            start = (length - side) * sample // (_SAMPLES - 1)
+            box.append(slice(start, start + side))
+        digest.update(np.ascontiguousarray(stack.array[tuple(box)]).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def named_stack(name: str, array: Any, axes: str | None) -> Stack:
+    """Return `Stack.of` an argument of this name; an error names it."""
     try:
         return Stack.of(array, axes)
     except (TypeError, ValueError) as error:

@@ -74,8 +74,7 @@ def _to_flat(
 ) -> Tensor:
     """Return the response (samples, 1, ...) to an image that is the same everywhere."""
     values = (levels - network.centre) / network.scale
-    tile = torch.from_numpy(values).to(device, torch.float32).reshape(1, -1, *(1,) * ndim)
-    if ndim == 3 and network.step > 1:
-        tile = tile.repeat(1, 1, 2, 1, 1)  # a blind spot needs another plane to look at
+    voxel = torch.from_numpy(values).to(device, torch.float32).reshape(1, -1, *(1,) * ndim)
+    tile = voxel.repeat(1, 1, *(2,) * (ndim - 2), 1, 1)  # a blind spot looks at another plane
     here = network.to(device)
     return here(tile, ((0, 0),) * ndim, Scratch(), (0,) * ndim)[0][:, :1]

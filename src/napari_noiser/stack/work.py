@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,7 @@ from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.repair import REACH
 from napari_noiser.camera.repair import repair as repaired_outliers
 from napari_noiser.camera.telling import Camera, Cameras, each_camera, told_cameras
-from napari_noiser.checks import real, whole
-from napari_noiser.irle.retinex_model import RetinexModel
-from napari_noiser.irle.two_stages import IRLEModel
+from napari_noiser.checks import choice, real, switch, whole
 from napari_noiser.srm.device import best_device
 from napari_noiser.stack.axes import Colours, ImageIndex, Layout, Region, Statistics
 from napari_noiser.stack.background import Ground
@@ -26,14 +24,14 @@ from napari_noiser.stack.conserving import reach_of
 from napari_noiser.stack.gain_map import GainMap
 from napari_noiser.stack.masks import Mask
 from napari_noiser.stack.method import Method
-from napari_noiser.stack.models import load_model
+from napari_noiser.stack.method_for import method_for
 from napari_noiser.stack.moments import PatchMoments
 from napari_noiser.stack.room import Room, default_memory
 from napari_noiser.stack.sources import share_values
 from napari_noiser.stack.tiles import default_side, tile_side
 from napari_noiser.stack.values import Background, Output, Stack, is_dask, output_type
 
-__all__ = ["Work", "check_cameras", "knows_counts", "plan"]
+__all__ = ["Work", "check_cameras", "plan"]
 
 
 @dataclass(frozen=True)
@@ -210,23 +208,19 @@ def plan(
     """
     stack = Stack.of(image, axes, ndim)
     asked = stack.layout.check_colours(colours)
-    method = _find_method(model, stack.layout, asked)
-    if knows_counts(method):
+    made: Output = choice("output", output, Output)
+    bound = _positive("max_change", max_change)
+    method = method_for(model, stack.layout, asked, made, bound)
+    if method.knows_counts:
         stack = replace(stack, zero=0)
-    if isinstance(method, IRLEModel) and output == "intensity":
-        method = method.restoration()
-    elif isinstance(method, IRLEModel) and max_change is not None:
-        raise ValueError(
-            "max_change takes output='intensity' with a model of both stages: its display is of "
-            "reflectance, not of light"
-        )
     room = Room(best_device(device))
     side = default_side(method.halo, room.device) if tile is None else tile
     memory = whole("memory_limit", default_memory() if memory_limit is None else memory_limit)
     patches = 2 * 8 * method.channels * 3**ndim  # in float64, twice
     voxel_bytes = max(patches, method.voxel_bytes) + 3 * 8 * method.channels
     cameras = _find_cameras(camera, stack.layout, method)
-    repair = _switch("repair", repair)
+    repair = switch("repair", repair)
+    conserve = _positive("conserve", conserve)
     return Work(
         stack,
         method,
@@ -236,10 +230,10 @@ def plan(
         _find_gain(gain, stack.layout, method),
         cameras,
         repair,
-        _of_light("max_change", max_change, method),
-        _of_light("conserve", conserve, method) if output == "intensity" else None,
-        _find_background(background),
-        _find_output(output, method),
+        bound,
+        conserve if made == "intensity" else None,
+        choice("background", background, Background),
+        made,
         real("brightness", brightness),
         real("contrast", contrast, above=0.0),
         room,
@@ -250,49 +244,6 @@ def plan(
         out,
         isinstance(camera, str),
     )
-
-
-def _find_method(model: str | PathLike[str] | Method, layout: Layout, colours: Colours) -> Method:
-    """Return the method that a model, a name or a path stands for, if it fits the layout.
-
-    Where colours are kept it is one of one channel, taken for each of the samples; and so is one
-    of one channel that restores light, which has no cast to remove.
-
-    Raises
-    ------
-    TypeError
-        If it is none of these.
-    ValueError
-        If it sees another number of samples or dimensions than the layout has.
-    """
-    channels = layout.channels(colours)
-    if isinstance(model, (str, PathLike)):
-        model = load_model(model, channels=channels, ndim=layout.ndim)
-    if isinstance(model, type) or not hasattr(model, "fold"):
-        kind = type(model).__name__
-        raise TypeError(f"model must be a name, a path or a Model, got {model!r} ({kind})")
-    if model.restores and model.channels == 1:
-        channels = 1
-    if model.channels != channels and colours == "kept":
-        raise ValueError(
-            f"colours='kept' takes a model of one sample, trained for channels=1, and gives each "
-            f"colour to it alone; got one that sees {model.channels} together"
-        )
-    if model.channels != channels:
-        other = "" if model.channels > 1 else ", or colours='kept'"
-        raise ValueError(
-            f"model sees {model.channels} samples together, but the image has {layout.samples} "
-            f"along S (axes {layout.axes!r}); take a model trained for channels={channels}{other}"
-        )
-    if model.ndim != layout.ndim:
-        raise ValueError(f"model was trained for ndim={model.ndim}, but ndim={layout.ndim} came")
-    return model if channels == layout.samples else SharedColours(model, layout.samples)
-
-
-def knows_counts(method: Method) -> bool:
-    """Return whether a method knows which counts are black and white: none may be taken off."""
-    alone = method.method if isinstance(method, SharedColours) else method
-    return isinstance(alone, RetinexModel)
 
 
 def _find_gain(gain: ArrayLike | None, layout: Layout, method: Method) -> GainMap | None:
@@ -320,39 +271,8 @@ def check_cameras(method: Method, cameras: Cameras | None) -> None:
         )
 
 
-def _switch(name: str, value: bool) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
-
-
-def _of_light(name: str, value: float | None, method: Method) -> float | None:
-    if value is None:
-        return None
-    if not method.restores:
-        raise ValueError(
-            f"{name} takes a model that learned to see light through noise, such as "
-            "'structured'; this one makes a display"
-        )
-    return real(name, value, above=0.0)
-
-
-def _find_background(background: str) -> Background:
-    if background not in get_args(Background):
-        raise ValueError(f"background must be one of {get_args(Background)}, got {background!r}")
-    return background  # type: ignore[return-value]
-
-
-def _find_output(output: str, method: Method) -> Output:
-    """Return what the result is to be, or raise a `ValueError` if it is unknown or cannot be."""
-    if output not in get_args(Output):
-        raise ValueError(f"output must be one of {get_args(Output)}, got {output!r}")
-    if output == "intensity" and not method.restores:
-        raise ValueError(
-            "output='intensity' takes a model that learned to see light through noise, such as "
-            "'structured'; this one makes a display"
-        )
-    return output  # type: ignore[return-value]
+def _positive(name: str, value: float | None) -> float | None:
+    return None if value is None else real(name, value, above=0.0)
 
 
 def _find_type(stack: Stack, dtype: DTypeLike | None, out: Any) -> np.dtype[Any]:
