@@ -238,9 +238,12 @@ def test_what_exists_is_an_error_before_anything_is_computed(
         ("twins results", r"c\.npy and c\.tif would both become .*c\.tif"),
         ("a.tif b.tif --axes ZZYX", "axes takes each of T, C, Z, Y, X, S once, got 'ZZYX'"),
         ("a.tif b.tif --axes QYX", "axes takes each of T, C, Z, Y, X, S once, got 'QYX'"),
-        ("a.tif b.tif --axes CYX --ndim 3", "ndim=3 needs an axis Z"),
+        ("a.tif b.tif --axes CYX --ndim 3", "--ndim 3 needs an axis Z, or T"),
         ("a.tif b.tif --conserve 2 --output intensity", "takes a model that learned to see light"),
-        ("a.tif b.tif --statistics plane --ndim 3", "statistics='plane' does not go with ndim=3"),
+        (
+            "a.tif b.tif --statistics plane --ndim 3",
+            "--statistics plane does not go with --ndim 3",
+        ),
         ("a.tif b.tif --conserve -1", "conserve must be a finite number above 0"),
         ("a.tif b.tif --contrast 0", "contrast must be a finite number above 0.*got 0"),
         ("a.tif b.tif --model nosier", "model must be .* one of .*'noiser'.*got 'nosier'"),
@@ -277,6 +280,8 @@ def test_a_wrong_command_is_said_in_one_line_and_begins_nothing(
         ["enhance", "a.tif", "b.tif", "--memory-limit", "8 apples"],
         ["enhance", "a.tif", "b.tif", "--memory-limit", "3.5"],
         ["train", "unknown", "b.safetensors"],
+        ["train", "noiser", "b.safetensors", "--channels", "2"],
+        ["fit", "a.tif", "b.safetensors", "--camera", "none"],
     ],
 )
 def test_what_argparse_refuses_is_2_as_well(arguments: list[str]) -> None:
@@ -304,13 +309,13 @@ def test_options_that_do_not_fit_an_image_are_its_own_failure(
     tmp_path: Path, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(tmp_path / "mask.npy", np.ones((9, 9), bool))
-    assert run("enhance", image, tmp_path / "b.tif", "--axes", "TZYX") == 1
-    assert "axes 'TZYX' names 4 axes, but the image has 3" in capsys.readouterr().err
+    assert run("enhance", image, tmp_path / "b.tif", "--axes", "YX") == 1
+    assert "axes 'YX' names 2 axes, but the image has 3" in capsys.readouterr().err
     assert run("enhance", image, tmp_path / "b.tif", "--mask", tmp_path / "mask.npy") == 1
     said = capsys.readouterr().err
     assert said.startswith("napari-noiser: a.tif: mask must have the image's shape")
     assert "Traceback" not in said
-    assert run("enhance", image, tmp_path / "b.tif", "--axes", "TZYX", "--debug") == 1
+    assert run("enhance", image, tmp_path / "b.tif", "--axes", "YX", "--debug") == 1
     assert "Traceback" in capsys.readouterr().err
 
 

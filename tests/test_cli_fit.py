@@ -220,7 +220,7 @@ def test_a_signal_keeps_what_was_learned_and_resume_goes_on(
 ) -> None:
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patch:
-        patch.setattr("napari_noiser.cli._progress", lambda *_: Stops(number, 2))
+        patch.setattr("napari_noiser.cli.shown_progress", lambda *_: Stops(number, 2))
         assert run("fit", image, model, *QUICK) == code
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert capsys.readouterr().err.startswith(f"napari-noiser: {word}; what was learned")
@@ -233,7 +233,7 @@ def test_a_signal_keeps_what_was_learned_and_resume_goes_on(
     assert "resume is of another fit: its seed is 0, not 1" in capsys.readouterr().err
     np.save(tmp_path / "other.npy", DIM[::-1])
     assert run("fit", tmp_path / "other.npy", model, *QUICK, "--resume") == 2
-    assert "resume is of another fit: its images are others" in capsys.readouterr().err
+    assert "resume is of another fit: its images" in capsys.readouterr().err
     image = image.rename(tmp_path / "moved.npy")
     assert run("fit", image, model, *QUICK, "--resume") == 0
     assert [path.name for path in model.parent.iterdir()] == ["mine.safetensors"]
@@ -251,7 +251,7 @@ def test_both_stages_are_gone_on_with_wherever_they_stopped(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("napari_noiser.cli._progress", lambda *_: stop)
+        patch.setattr("napari_noiser.cli.shown_progress", lambda *_: stop)
         assert run(*words) == 130
     state = checkpoint.load_checkpoint(model)
     assert state is not None
@@ -281,7 +281,7 @@ def test_what_breaks_down_is_1_and_kept(
     def breaking(done: int, total: int) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("napari_noiser.cli._progress", lambda *_: breaking)
+    monkeypatch.setattr("napari_noiser.cli.shown_progress", lambda *_: breaking)
     assert run("fit", image, model, *QUICK) == 1
     assert capsys.readouterr().err.startswith("napari-noiser: mine.safetensors: RuntimeError out")
     assert checkpoint.load_checkpoint(model).done == 1  # type: ignore[union-attr]
@@ -294,7 +294,9 @@ def test_a_finished_model_is_left_alone(
     written = model.read_bytes()
     capsys.readouterr()
     assert run("fit", image, model, *QUICK, "--resume") == 0
-    assert capsys.readouterr() == (f"{model}\n", "")
+    said = capsys.readouterr()
+    assert said.out == f"{model}\n"
+    assert "mine.safetensors: it was finished before and is left as it is" in said.err
     for others in ((), ("--seed", 1, "--resume")):
         assert run("fit", image, model, *QUICK, *others) == 2
         assert "mine.safetensors exists already" in capsys.readouterr().err
@@ -309,15 +311,18 @@ def test_a_finished_model_is_left_alone(
         ("empty out.safetensors", "no images in .*empty"),
         ("a.npy stack.npy out.safetensors", "axes must be the same for all.*'YX' of .*'ZYX' of"),
         ("a.npy out.safetensors --axes ZYX", "axes"),
-        ("small.npy out.safetensors", r"images\[0\] has too few pixels"),
-        ("a.npy out.safetensors --camera none", "camera must be known"),
+        ("small.npy out.safetensors", "small.npy has too few pixels"),
+        ("a.npy nan.npy out.safetensors", "nan.npy must be finite throughout"),
         ("a.npy out.safetensors --width 0", "width must be a whole number of at least 1"),
         ("a.npy out.safetensors --iterations 0", "iterations must be a whole number"),
         ("a.npy out.safetensors --device tpu", "device 'tpu' does not work here"),
         ("a.npy out.safetensors --gain given", "no image at given"),
         ("a.npy out.safetensors --gain maps", "without a partner: maps/b.npy"),
         ("a.npy small.npy out.safetensors --gain maps", "partner: small.npy, maps/b.npy"),
-        ("small.npy out.safetensors --gain maps", "gain must be one map an image, 1; got 2"),
+        (
+            "small.npy out.safetensors --gain maps",
+            "must be one map, or one map an image, 1; got 2",
+        ),
         ("a.npy out.safetensors --gain small.npy", "gain must have the image's shape"),
         ("a.npy out.safetensors --gain zero.npy", "gain must be finite and above 0"),
         ("a.npy out.safetensors --stages both --gain a.npy", "stage 1 finds the gain"),
@@ -330,6 +335,7 @@ def test_a_wrong_command_is_said_in_one_line_and_begins_nothing(
     np.save(tmp_path / "stack.npy", np.stack([DIM] * 3))
     np.save(tmp_path / "small.npy", DIM[:50])
     np.save(tmp_path / "zero.npy", np.zeros(DIM.shape))
+    np.save(tmp_path / "nan.npy", np.full(DIM.shape, np.nan))
     (tmp_path / "maps").mkdir()
     for name in "ab":
         np.save(tmp_path / "maps" / name, DIM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -109,11 +110,11 @@ def _add_enhance(command: argparse.ArgumentParser) -> None:
         default="stack",
         help="what shares one exposure: the series, a time point, a plane (default: %(default)s)",
     )
-    add("--mask", type=Path, help="a file: which pixels (not 0) set the exposure")
-    add(
-        "--gain", type=Path, help="a file: the gain map, of a model that was fitted with such maps"
-    )
-    _add_camera(command, "none; or auto: estimated for models such as structured")
+    each = "a file for all, or a folder of one for each image, paired as by fit"
+    add("--mask", type=Path, help=f"which pixels (not 0) set the exposure: {each}")
+    add("--gain", type=Path, help=f"gain maps, of a model that was fitted with such: {each}")
+    others = "none; or auto: estimated for models such as structured"
+    _add_camera(command, _camera_or_none, others)
     add(
         "--max-change",
         type=float,
@@ -163,7 +164,13 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("recipe", choices=list(RECIPES), metavar="RECIPE", help=f"one of {', '.join(RECIPES)}")
     add("target", type=Path, metavar="OUT", help="NAME.safetensors")
-    add("--channels", type=int, default=1, help="1 gray, 3 RGB (default: %(default)s)")
+    add(
+        "--channels",
+        type=int,
+        choices=(1, 3),
+        default=1,
+        help="1 gray, 3 RGB (default: %(default)s)",
+    )
     add("--ndim", type=int, choices=(2, 3), default=2, help="for planes, the default, or volumes")
     _add_device(command)
     add("--seed", type=int, default=0, help="the same seed, the same model (default: %(default)s)")
@@ -216,7 +223,7 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
         "images, or a folder of one for each, of its name, or in their order if no name is the "
         "same; or none (default: %(default)s)",
     )
-    _add_camera(command, "or auto: estimated")
+    _add_camera(command, _camera, "or auto: estimated")
     _add_device(command)
     add("--seed", type=int, default=0, help="the same seed, the same model (default: %(default)s)")
     add("--resume", action="store_true", help="go on with a fit that was stopped")
@@ -227,11 +234,13 @@ def _add_axes(command: argparse.ArgumentParser) -> None:
     command.add_argument("--axes", help=text)
 
 
-def _add_camera(command: argparse.ArgumentParser, others: str) -> None:
+def _add_camera(
+    command: argparse.ArgumentParser, read: Callable[[str], CameraNoise | str | None], others: str
+) -> None:
     add = command.add_argument
     add(
         "--camera",
-        type=_camera,
+        type=read,
         default="auto",
         metavar="NOISE",
         help="GAIN,OFFSET,READ_NOISE in counts an electron, counts and electrons; "
@@ -245,16 +254,22 @@ def _add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", help=text)
 
 
-def _camera(text: str) -> CameraNoise | str | None:
-    """Return a camera's noise: "2.2,100,1.6", "auto" or "none"."""
-    if text in ("auto", "none"):
-        return None if text == "none" else text
+def _camera_or_none(text: str) -> CameraNoise | str | None:
+    """Return a camera's noise, "auto" or None, which "none" says."""
+    return None if text == "none" else _camera(text)
+
+
+def _camera(text: str) -> CameraNoise | str:
+    """Return a camera's noise, which "2.2,100,1.6" says, or "auto"."""
+    if text == "auto":
+        return text
     try:
         gain, offset, read_noise = map(float, text.split(","))
         return CameraNoise(gain, offset, read_noise)
     except (TypeError, ValueError) as error:
         raise argparse.ArgumentTypeError(
-            f"it must be GAIN,OFFSET,READ_NOISE (2.2,100,1.6), auto or none, got {text!r}"
+            "it must be GAIN,OFFSET,READ_NOISE (2.2,100,1.6), auto, or, for enhance alone, none; "
+            f"got {text!r}"
         ) from error
 
 

@@ -5,34 +5,40 @@ It knows neither napari nor Qt; torch is imported only once there is something t
 
 from __future__ import annotations
 
-import sys
-import traceback
-import warnings
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
 from napari_noiser.arguments import parser
 from napari_noiser.checks import same_axes
-from napari_noiser.cli_files import opened, paired, pairs_of
+from napari_noiser.cli_files import (
+    Maps,
+    files_named,
+    files_of,
+    make_room,
+    maps_of,
+    paired,
+    pairs_of,
+)
+from napari_noiser.cli_saying import (
+    escaped,
+    report,
+    say,
+    say_done,
+    shown_progress,
+    warnings_said,
+)
 from napari_noiser.irle.recipe import BlindSpotRecipe
 from napari_noiser.irle.two_stages_recipe import IRLERecipe
 from napari_noiser.signals import Terminated, between_steps, terminated_by_signal
 from napari_noiser.srm.recipe import RECIPES
 
-if TYPE_CHECKING:
-    from napari_noiser.files.reading import ImageFile
-    from napari_noiser.progress import Progress
-
 __all__ = ["main"]
 
 _DONE, _FAILED, _USAGE, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
-
-_LOG_EVERY = 30.0  # seconds
 
 _ENHANCING = (
     *("ndim", "colours", "statistics", "camera", "repair", "max_change"),
@@ -66,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SystemExit
         By argparse: 2 after wrong usage, 0 after help.
     """
+    escaped()
     asked = parser().parse_args(arguments)
     try:
         with terminated_by_signal():
@@ -73,10 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         terminated = isinstance(stop, Terminated)
         told = "terminated" if terminated else "interrupted"
-        _say(told + _GOES_ON.get(asked.command, ""))
+        say(told + _GOES_ON.get(asked.command, ""))
         return _TERMINATED if terminated else _INTERRUPTED
     except (OSError, TypeError, ValueError) as error:
-        _report(error, asked.debug)
+        report(error, asked.debug)
         return _USAGE
 
 
@@ -84,21 +91,25 @@ def _enhance(asked: Namespace) -> int:
     pairs = pairs_of(asked.source, asked.target, asked.to)
     if not asked.resume:
         _check_free([target for _, target in pairs])
-    with _warnings_said():
+    with warnings_said():
         options = _checked_options(asked)
-    done = [_enhance_one(source, target, asked, options) for source, target in pairs]
+        maps = maps_of([source for source, _ in pairs], mask=asked.mask, gain=asked.gain)
+    done = [_enhance_one(*pair, asked, options, maps[pair[0]]) for pair in pairs]
     return _DONE if all(done) else _FAILED
 
 
-def _enhance_one(source: Path, target: Path, asked: Namespace, options: dict[str, Any]) -> bool:
+def _enhance_one(
+    source: Path, target: Path, asked: Namespace, options: Mapping[str, Any], maps: Maps
+) -> bool:
     """Enhance an image into a file; if that fails, say why and return False."""
     from napari_noiser.files.reading import open_image
     from napari_noiser.files.saving import start_saving
     from napari_noiser.progress import drain
 
     try:
-        with _warnings_said(source.name):
+        with warnings_said(source.name):
             image = open_image(source, asked.axes)
+            read = {name: open_image(path).array[:] for name, path in maps.items()}
             saving = start_saving(
                 image.array,
                 target,
@@ -106,20 +117,21 @@ def _enhance_one(source: Path, target: Path, asked: Namespace, options: dict[str
                 space=image.space,
                 resume=asked.resume,
                 **options,
+                **read,
             )
-            drain(saving.steps(), _progress(source.name, asked.quiet), source.name)
-        print(target, flush=True)
+            drain(saving.steps(), shown_progress(source.name, asked.quiet), source.name)
     except Exception as error:  # whatever is wrong with this one, the next may be well
-        _report(error, asked.debug, source.name)
+        report(error, asked.debug, source.name)
         return False
+    say_done(target)
     return True
 
 
 def _train(asked: Namespace) -> int:
     target = _checked_model_file(asked.target)
     _check_free([target])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    from napari_noiser import load_model, train
+    from napari_noiser import load_model, train_steps
+    from napari_noiser.progress import drain
 
     recipe = RECIPES[asked.recipe]
     if asked.iterations is not None:
@@ -127,27 +139,32 @@ def _train(asked: Namespace) -> int:
     options = {name: getattr(asked, name) for name in _TRAINING}
     if asked.start is not None:
         options["start"] = load_model(asked.start, channels=asked.channels)
-    with _warnings_said():
-        model = train(recipe, progress=_progress(target.name, asked.quiet), **options)
+    with warnings_said():
+        steps = train_steps(recipe, **options)
+        make_room(target)
+        model = drain(steps, shown_progress(target.name, asked.quiet), target.name)
     try:
-        print(model.save(target), flush=True)
+        path = model.save(target)
     except OSError as error:
-        _report(error, asked.debug, target.name)
+        report(error, asked.debug, target.name)
         return _FAILED
+    say_done(path)
     return _DONE
 
 
 def _fit(asked: Namespace) -> int:
     target = _checked_model_file(asked.target)
-    with _warnings_said():
+    with warnings_said():
         recipe = _recipe_to_fit(asked)
         if target.exists():
             return _left_alone(target, recipe, asked)
-        images = opened(asked.images, asked.axes)
         from napari_noiser import fit_steps
         from napari_noiser.files.checkpoint import checkpoint_of, kept, load_checkpoint
+        from napari_noiser.files.reading import open_image
         from napari_noiser.progress import drain
 
+        files = files_of(asked.images)
+        images = [open_image(path, asked.axes) for path in files]
         resume = load_checkpoint(target)
         if resume is not None and not asked.resume:
             raise FileExistsError(
@@ -156,17 +173,18 @@ def _fit(asked: Namespace) -> int:
         axes = same_axes((str(each.path), each.space.axes) for each in images)
         options = {name: getattr(asked, name) for name in _FITTING}
         arrays = [each.array for each in images]
-        options |= {"gain": _gain_maps(asked, images), "resume": resume}
-        steps: Any = fit_steps(arrays, recipe, axes=axes, **options)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        options |= {"gain": _gain_maps(asked, files), "resume": resume}
+        with files_named(files):
+            steps: Any = fit_steps(arrays, recipe, axes=axes, **options)
+        make_room(target)
         try:
-            with between_steps() as check:
+            with files_named(files), between_steps() as check:
                 fitting = kept(steps, target, check)
-                path = drain(fitting, _progress(target.name, asked.quiet), target.name)
+                path = drain(fitting, shown_progress(target.name, asked.quiet), target.name)
         except Exception as error:
-            _report(error, asked.debug, target.name)
+            report(error, asked.debug, target.name)
             return _FAILED
-    print(path, flush=True)
+    say_done(path)
     return _DONE
 
 
@@ -181,11 +199,14 @@ def _recipe_to_fit(asked: Namespace) -> BlindSpotRecipe | IRLERecipe:
     return IRLERecipe(denoiser=replace(recipe, gain="given"))
 
 
-def _gain_maps(asked: Namespace, images: Sequence[ImageFile]) -> Any:
+def _gain_maps(asked: Namespace, images: Sequence[Path]) -> Any:
     """Return the gain maps that are given, if any: one an image."""
     if asked.stages == "both" or asked.gain in ("light", "none"):
         return None
-    return [each.array for each in paired(images, opened([Path(asked.gain)], None))]
+    from napari_noiser.files.reading import open_image
+
+    maps = paired(images, files_of([Path(asked.gain)]), "gain")
+    return [open_image(path).array for path in maps]
 
 
 def _left_alone(target: Path, recipe: BlindSpotRecipe | IRLERecipe, asked: Namespace) -> int:
@@ -196,7 +217,12 @@ def _left_alone(target: Path, recipe: BlindSpotRecipe | IRLERecipe, asked: Names
         found = load_model(target)
         alike = (found.recipe, found.ndim, found.seed) == (recipe, asked.ndim, asked.seed)
         if asked.resume and alike:
-            print(target, flush=True)
+            say(
+                "it was finished before and is left as it is; whether its images, camera and "
+                "repair are the same is not looked at",
+                target.name,
+            )
+            say_done(target)
             return _DONE
     raise FileExistsError(f"{target} exists already: take another name, or delete it")
 
@@ -231,7 +257,6 @@ def _checked_options(asked: Namespace) -> dict[str, Any]:
     """
     import numpy as np
 
-    from napari_noiser.files.reading import open_image
     from napari_noiser.stack.models import load_model
     from napari_noiser.stack.work import plan
 
@@ -243,60 +268,7 @@ def _checked_options(asked: Namespace) -> dict[str, Any]:
     gain = None if asked.gain is None else np.ones(())
     tried = plan(np.zeros(shape, np.float32), asked.model, axes=axes, gain=gain, **options)
     options["device"] = str(tried.room.device)
-    for name in ("mask", "gain"):
-        if getattr(asked, name) is not None:
-            options[name] = open_image(getattr(asked, name)).array[:]
     return options
-
-
-def _progress(name: str, quiet: bool) -> Progress:
-    """Return a bar for a terminal; for a log, which a bar would fill, a line now and then."""
-    if quiet or sys.stderr.isatty():
-        return not quiet
-    next_line = -1.0
-
-    def show(done: int, total: int) -> None:
-        nonlocal next_line
-        if monotonic() > next_line:
-            _say(f"{done} of {total} steps", name)
-            next_line = monotonic() + _LOG_EVERY
-
-    return show
-
-
-@contextmanager
-def _warnings_said(name: str = "") -> Iterator[None]:
-    """Say each warning in a line of its own, for every image anew."""
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        _say(f"warning: {message}", name)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = show
-        yield
-
-
-def _report(error: Exception, debug: bool, name: str = "") -> None:
-    if debug:
-        traceback.print_exception(error)
-    expected = isinstance(error, (OSError, TypeError, ValueError)) and str(error)
-    _say(str(error) if expected else f"{type(error).__name__} {error}", name)
-
-
-def _say(text: str, name: str = "") -> None:
-    """Write one line to stderr, above a bar if there is one."""
-    from tqdm import tqdm
-
-    start = f"napari-noiser: {name}: " if name else "napari-noiser: "
-    tqdm.write(start + " ".join(text.split()), file=sys.stderr)
 
 
 _COMMANDS = {"enhance": _enhance, "train": _train, "fit": _fit}

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import NamedTemporaryFile
 
-if TYPE_CHECKING:
-    from napari_noiser.files.reading import ImageFile
+__all__ = ["Maps", "files_named", "files_of", "make_room", "maps_of", "paired", "pairs_of"]
 
-__all__ = ["opened", "paired", "pairs_of"]
+Maps = dict[str, Path]
+"""Of an image, by the argument that each is for."""
 
 _STORES = ("zarr.json", ".zgroup", ".zarray")
 
 
-def opened(paths: Sequence[Path], axes: str | None) -> list[ImageFile]:
-    """Open images, and all that are in folders."""
-    from napari_noiser.files.reading import image_files, open_image
+def files_of(paths: Sequence[Path]) -> list[Path]:
+    """Return images, and all that are in folders."""
+    from napari_noiser.files.reading import image_files
 
     files: list[Path] = []
     for path in paths:
@@ -24,10 +26,32 @@ def opened(paths: Sequence[Path], axes: str | None) -> list[ImageFile]:
         if not within:
             raise ValueError(f"no images in {path}: neither TIFF nor zarr (*.zarr) nor .npy")
         files += within
-    return [open_image(path, axes) for path in files]
+    return files
 
 
-def paired(images: Sequence[ImageFile], maps: Sequence[ImageFile]) -> Sequence[ImageFile]:
+def maps_of(images: Sequence[Path], **given: Path | None) -> dict[Path, Maps]:
+    """Return for each image its map of each kind that is given, a file or a folder of them.
+
+    Raises
+    ------
+    OSError, ValueError
+        If a map cannot be opened, or as in `paired`.
+    """
+    from napari_noiser.files.reading import open_image
+
+    found: dict[Path, Maps] = {image: {} for image in images}
+    for kind, place in given.items():
+        if place is None:
+            continue
+        files = files_of([place])
+        for path in files:
+            open_image(path)
+        for image, path in zip(images, paired(images, files, kind), strict=True):
+            found[image][kind] = path
+    return found
+
+
+def paired(images: Sequence[Path], maps: Sequence[Path], kind: str) -> Sequence[Path]:
     """Return a map for each image: of its name, or in their order if no name is the same.
 
     A single map serves all images.
@@ -35,26 +59,51 @@ def paired(images: Sequence[ImageFile], maps: Sequence[ImageFile]) -> Sequence[I
     Raises
     ------
     ValueError
-        If only some have a partner.
+        If only some have a partner, or there are more of one than of the other.
     """
     if len(maps) == 1:
         return [*maps] * len(images)
     named = {_name(each): each for each in maps}
     names = [_name(each) for each in images]
     if named.keys().isdisjoint(names):
+        if len(maps) != len(images):
+            count = f"{len(images)}; got {len(maps)}"
+            raise ValueError(f"--{kind} must be one map, or one map an image, {count}")
         return maps
     alone = [each for each in images if _name(each) not in named]
-    alone += [each for each in maps if named[_name(each)] is not each or _name(each) not in names]
+    alone += [each for each in maps if named[_name(each)] != each or _name(each) not in names]
     if alone:
-        said = ", ".join(str(each.path) for each in alone)
+        said = ", ".join(map(str, alone))
         raise ValueError(
-            f"--gain takes a map of the name of each image; without a partner: {said}"
+            f"--{kind} takes a map of the name of each image; without a partner: {said}"
         )
     return [named[name] for name in names]
 
 
-def _name(image: ImageFile) -> str:
-    return image.path.stem.removesuffix(".ome")
+def _name(image: Path) -> str:
+    return image.stem.removesuffix(".ome")
+
+
+@contextmanager
+def files_named(files: Sequence[Path]) -> Iterator[None]:
+    """Let errors that tell of images[N] name its file."""
+    try:
+        yield
+    except ValueError as error:
+        text = re.sub(r"\bimages\[(\d+)\]", lambda found: str(files[int(found[1])]), str(error))
+        raise ValueError(text) from error
+
+
+def make_room(target: Path) -> None:
+    """Make the folder of a file, and raise an `OSError` if nothing can be written there."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{target} cannot be written ({error.strerror or error})"
+        ) from error
 
 
 def pairs_of(source: Path, target: Path, to: str | None) -> list[tuple[Path, Path]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,7 +68,7 @@ def images(draw: st.DrawFn) -> tuple[str, NDArray[Any], tuple[int, ...], int]:
     return axes, values, chunks, draw(st.integers(1, 3))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(images())
 def test_what_is_put_in_comes_out_with_its_whole_pyramid(
     drawn: tuple[str, NDArray[Any], tuple[int, ...], int],
@@ -123,7 +124,7 @@ def test_axes_in_another_order_are_stored_in_ome_ngffs(tmp_path: Path) -> None:
     image = OmeZarr.create(tmp_path / "a.zarr", array.shape, "uint16", space, name="a")
     fill(image, array)
     opened = open_image(tmp_path / "a.zarr")
-    assert opened.space == Space(
+    assert replace(opened.space, channels=()) == Space(
         "CZYX", (1.0, 2.0, 0.5, 0.25), (0.0, 3.0, 1.0, 2.0), ("", *["micrometer"] * 3)
     )
     np.testing.assert_array_equal(opened.array[:], array.transpose(3, 2, 0, 1))

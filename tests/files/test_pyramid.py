@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -30,7 +30,6 @@ def grids(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], Grid, list
     return shape, chunks, grid, draw(st.permutations(range(count)))[:2]
 
 
-@settings(deadline=None)
 @given(grids())
 def test_every_chunk_is_made_once_and_of_what_is_there(
     drawn: tuple[tuple[int, ...], tuple[int, ...], Grid, list[int]],
@@ -51,7 +50,6 @@ def test_every_chunk_is_made_once_and_of_what_is_there(
     assert all((level == 1).all() for level in levels)
 
 
-@settings(deadline=None)
 @given(grids())
 def test_the_last_level_is_one_chunk_wide(
     drawn: tuple[tuple[int, ...], tuple[int, ...], Grid, list[int]],

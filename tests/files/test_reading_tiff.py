@@ -172,3 +172,90 @@ def test_what_only_looks_like_a_tiff_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"II*\0")
     with pytest.raises(ValueError, match=r"a\.tif cannot be opened, it is broken"):
         open_image(path)
+
+
+def acquisition(folder: Path, images: list[list[np.ndarray[Any, Any]]], **options: Any) -> None:
+    """Write planes into a file each, 0.tif and so on, that all tell of all images."""
+    numbers = iter(range(99))
+    said = ""
+    for image, planes in enumerate(images):
+        height, width = planes[0].shape
+        said += (
+            f'<Image ID="Image:{image}" Name="{image}"><Pixels ID="Pixels:{image}" '
+            f'DimensionOrder="XYZCT" Type="uint16" SizeX="{width}" SizeY="{height}" '
+            f'SizeZ="{len(planes)}" SizeC="1" SizeT="1" PhysicalSizeX="{image + 1}" '
+            f'PhysicalSizeY="1"><Channel ID="Channel:{image}:0" SamplesPerPixel="1"/>'
+        )
+        for z in range(len(planes)):
+            at = next(numbers)
+            said += (
+                f'<TiffData FirstZ="{z}" FirstC="0" FirstT="0" IFD="0" PlaneCount="1">'
+                f'<UUID FileName="{at}.tif">urn:uuid:{at:032}</UUID></TiffData>'
+            )
+        said += "</Pixels></Image>"
+    for at, plane in enumerate(plane for planes in images for plane in planes):
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?><OME xmlns='
+            f'"http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{at:032}">'
+            f"{said}<!--{'longer ' * at}--></OME>"
+        )
+        options |= {"description": xml.encode(), "metadata": None}
+        tifffile.imwrite(folder / f"{at}.tif", plane, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}])
+def test_each_file_of_several_positions_holds_its_own(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    planes = STACK[0, :3, 0]
+    acquisition(tmp_path, [[plane] for plane in planes], **options)
+    for at, plane in enumerate(planes):
+        opened = open_image(tmp_path / f"{at}.tif")
+        np.testing.assert_array_equal(opened.array[:], plane)
+        assert opened.space.scale == (1, at + 1)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}])
+def test_an_image_in_several_files_is_opened_by_the_first(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    acquisition(tmp_path, [list(STACK[0, :3, 0]), [STACK[0, 3, 0]]], **options)
+    opened = open_image(tmp_path / "0.tif")
+    assert opened.space.axes == "ZYX"
+    np.testing.assert_array_equal(opened.array[:], STACK[0, :3, 0])
+    np.testing.assert_array_equal(open_image(tmp_path / "3.tif").array[:], STACK[0, 3, 0])
+    for part in ("1.tif", "2.tif"):
+        with pytest.raises(ValueError, match=r"part of an image only: open 0\.tif"):
+            open_image(tmp_path / part)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"metadata": None}, {}, {"imagej": True}, {"ome": True}, {"compression": "zlib"}],
+)
+def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    path = written(tmp_path / "a.tif", STACK[0, :, 0], photometric="minisblack", **options)
+    whole = path.read_bytes()
+    for share in (0.3, 0.7):
+        path.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(ValueError, match="cannot be opened"):
+            open_image(path)
+
+
+def test_further_images_of_a_file_are_not_dropped_silently(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tif:
+        tif.write(STACK[0, 0, 0])
+        tif.write(STACK[0, 0, 0, :9])
+    with pytest.warns(UserWarning, match=r"a\.tif holds 2 images, of which the first is taken"):
+        assert open_image(path).array.shape == STACK.shape[-2:]
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome"])
+def test_axes_of_length_1_may_be_named(tmp_path: Path, kind: str) -> None:
+    metadata = {"axes": "TZCYX"}
+    path = written(tmp_path / "a.tif", STACK[:1, :, :1], metadata=metadata, **{kind: True})
+    assert open_image(path).space.axes == "ZYX"
+    assert open_image(path, "TZCYX").space.axes == "ZYX"
+    assert open_image(path, "CZYX").space.axes == "ZYX"
+    assert open_image(path, "TYX").space.axes == "TYX"

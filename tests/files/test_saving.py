@@ -20,6 +20,7 @@ import pytest
 import zarr
 from saved import OPTIONS, files, scene, stored
 from scenes import NOISE, untrained
+from tifffile import TiffFile
 
 from napari_noiser import IRLEModel, enhance, load_model
 from napari_noiser.files.provenance import PROVENANCE
@@ -182,8 +183,9 @@ def test_finished_blocks_are_neither_read_nor_computed_again(
     while sum(event.stage == "render" and event.block is not None for event in events) < 7:
         events.append(next(steps))
     steps.close()
-    image.counts[:] = 0
-    resumed = list(start_saving(image, tmp_path / "a.zarr", resume=True, **OPTIONS).steps())
+    saving = start_saving(image, tmp_path / "a.zarr", resume=True, **OPTIONS)
+    image.counts[:] = 0  # of what tells the image from others
+    resumed = list(saving.steps())
     assert {event.stage for event in resumed} == {"render"}
     assert (resumed[0].done, resumed[0].total) == (events[-1].done + 1, events[-1].total)
     assert image.counts[:64, 64:].max() == 0
@@ -207,6 +209,31 @@ def test_measuring_is_resumed_as_well(tmp_path: Path, monkeypatch: pytest.Monkey
     for _ in resumed:
         pass
     np.testing.assert_array_equal(stored(tmp_path / "a.zarr"), stored(whole))
+
+
+def test_measuring_advances_however_often_it_is_stopped(tmp_path: Path) -> None:
+    image = Counted(scene((128, 160)))
+    whole = enhance_to_file(image, tmp_path / "whole.zarr", **OPTIONS)
+    done = 0
+    for _ in range(3):
+        steps = start_saving(image, tmp_path / "a.zarr", resume=True, **OPTIONS).steps()
+        event = next(steps)
+        assert (event.stage, event.done) == ("measure", done + 1)
+        while event.block is None:
+            event = next(steps)
+        done = event.done
+        next(steps)  # a tile of the next block, which is measured anew
+        steps.close()
+    enhance_to_file(image, tmp_path / "a.zarr", resume=True, **OPTIONS)
+    np.testing.assert_array_equal(stored(tmp_path / "a.zarr"), stored(whole))
+
+
+@pytest.mark.parametrize("name", ["2024.05.12 cells", "a.tiff.b"])
+def test_the_image_has_the_name_of_its_file(tmp_path: Path, name: str) -> None:
+    store = zarr.open_group(enhance_to_file(scene((9, 9)), tmp_path / f"{name}.ome.zarr"))
+    assert store.attrs["ome"]["multiscales"][0]["name"] == name
+    with TiffFile(enhance_to_file(scene((9, 9)), tmp_path / f"{name}.OME.TIF")) as file:
+        assert f'Name="{name}"' in file.ome_metadata
 
 
 KILLED = """

@@ -39,7 +39,7 @@ def images(draw: st.DrawFn) -> tuple[str, NDArray[Any]]:
     return axes, np.random.default_rng(0).uniform(0, 200, shape).astype(dtype)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(images(), st.integers(1, 3))
 def test_what_is_put_in_comes_out(drawn: tuple[str, NDArray[Any]], step: int) -> None:
     axes, array = drawn

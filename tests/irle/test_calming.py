@@ -25,7 +25,7 @@ def test_noise_is_told_from_light(sd):
     assert noise_variance(noisy(light, sd)).sqrt() == pytest.approx([sd] * 3, rel=0.05)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(0.04, 0.2))
 def test_two_per_cent_of_noise_are_left(sd):
     calm = blurred(

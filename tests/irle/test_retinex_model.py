@@ -78,7 +78,7 @@ def test_illumination_is_bounded_by_the_image():
     assert torch.allclose(light, torch.tensor(0.5 / np.e, dtype=torch.float32))
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     shape=st.tuples(st.integers(1, 120), st.integers(1, 120)),
     tile=st.tuples(st.integers(25, 90), st.integers(25, 90)),

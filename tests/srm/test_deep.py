@@ -94,7 +94,7 @@ def test_the_default_size_is_within_its_bounds(ndim):
     assert sum(each.numel() for each in network.parameters()) <= 100_000
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), height=st.integers(1, 70), width=st.integers(1, 70))
 def test_any_tile_equals_the_whole(model, data, height, width):
     image = np.random.default_rng(height * 71 + width).normal(5, 2, (1, height, width))
@@ -126,7 +126,7 @@ def test_folded_equals_the_network_with_its_normalisation(model):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(gain=st.floats(1e-4, 1e4), offset=st.floats(-1e5, 1e5))
 def test_gain_and_offset_do_not_matter(model, gain, offset):
     image = np.random.default_rng(3).normal(0, 1, (1, 40, 44))
@@ -224,7 +224,7 @@ def test_in_training_the_middle_plane_is_returned_as_it_will_be_rendered(volumes
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     data=st.data(), depth=st.integers(1, 5), height=st.integers(1, 50), width=st.integers(2, 50)
 )

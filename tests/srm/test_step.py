@@ -49,7 +49,7 @@ def shapes(draw):
     tv_weight=st.sampled_from([0.0, 0.7, 2.0]),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_loss_and_gradient_are_those_of_autograd(shape, width, tv_weight, seed):
     network = srm(shape[1], width, len(shape) - 2, seed).double()
     generator = torch.Generator().manual_seed(seed)

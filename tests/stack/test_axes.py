@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_noiser.stack.axes import DEFAULT_AXES, Layout
@@ -33,7 +33,6 @@ def regions(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[slice, ...]:
     )
 
 
-@settings(deadline=None)
 @given(layouts(), st.data())
 def test_writing_what_was_read_restores_it(layout: Layout, data: st.DataObject) -> None:
     array = np.arange(np.prod(layout.shape)).reshape(layout.shape)
@@ -49,7 +48,6 @@ def test_writing_what_was_read_restores_it(layout: Layout, data: st.DataObject) 
     assert (copy != -1).sum() == array[place].size, "wrote outside the region"
 
 
-@settings(deadline=None)
 @given(layouts())
 def test_reading_gives_samples_first_then_space_in_order(layout: Layout) -> None:
     array = np.random.default_rng(0).random(layout.shape)
@@ -63,7 +61,6 @@ def test_reading_gives_samples_first_then_space_in_order(layout: Layout) -> None
         np.testing.assert_array_equal(block, expected)
 
 
-@settings(deadline=None)
 @given(layouts())
 def test_every_element_belongs_to_exactly_one_image(layout: Layout) -> None:
     seen = np.zeros(layout.shape, int)

@@ -40,7 +40,7 @@ def test_the_background_is_found_beneath_cells(share: float) -> None:
     assert background_level([plane]) == pytest.approx(BACKGROUND, abs=2.5)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(gain=st.floats(1e-3, 1e3), offset=st.floats(-1e3, 1e3))
 def test_it_moves_with_gain_and_offset(gain: float, offset: float) -> None:
     plane = cells(130, 70)

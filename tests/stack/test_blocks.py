@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_noiser.stack.blocks import Grid, chunk_grid, fitted, split
@@ -54,7 +54,6 @@ def test_without_chunks_each_plane_is_one(chunks: dict[str, object]) -> None:
     assert chunk_grid(array, [0, 2]) == cuts((0, 2), tuple(range(6)), (0, 7))
 
 
-@settings(deadline=None)
 @given(grids(), st.tuples(st.integers(1, 30), st.integers(1, 30)), st.integers(1, 900))
 def test_blocks_are_whole_chunks_within_what_is_wanted(
     chunks: Grid, wanted: tuple[int, int], most: int
@@ -70,7 +69,6 @@ def test_blocks_are_whole_chunks_within_what_is_wanted(
     assert prod(blocks.largest) <= max(most, prod(chunks.largest))
 
 
-@settings(deadline=None)
 @given(grids(), st.integers(1, 900))
 def test_blocks_larger_than_memory_are_split(grid: Grid, most: int) -> None:
     parts = split(grid, most)
@@ -80,7 +78,6 @@ def test_blocks_larger_than_memory_are_split(grid: Grid, most: int) -> None:
         assert list(along) == sorted(set(along))
 
 
-@settings(deadline=None)
 @given(
     grids(3),
     st.data(),

@@ -90,7 +90,7 @@ def test_outliers_stay_if_asked(model: Model) -> None:
     assert_alike(found, repaired)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(height=st.integers(5, 90), width=st.integers(5, 90), tile=st.integers(8, 64))
 def test_tiles_equal_the_whole(model: Model, height: int, width: int, tile: int) -> None:
     image = counts(height, width)
@@ -112,7 +112,7 @@ def test_chunks_and_blocks_and_views_equal_the_whole(model: Model, camera: Any) 
     np.testing.assert_allclose(np.asarray(view[1, 30:60, 20:50]), whole[1, 30:60, 20:50], **NEAR)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(gain=st.floats(0.01, 100), offset=st.floats(-1e3, 1e3))
 def test_an_estimated_camera_scales_along(model: Model, gain: float, offset: float) -> None:
     image = counts(128, 128).astype(np.float64)
@@ -250,7 +250,7 @@ def test_light_that_is_conserved_keeps_sums(model: Model) -> None:
     assert kept.sum() == pytest.approx(clean.sum(), rel=1e-4)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(height=st.integers(5, 90), width=st.integers(5, 90), tile=st.integers(8, 64))
 def test_conserving_tiles_equal_the_whole(
     model: Model, height: int, width: int, tile: int

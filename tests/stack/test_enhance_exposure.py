@@ -93,7 +93,7 @@ def test_a_trailing_axis_of_three_is_x() -> None:
     assert_same(enhance(image), enhance(image, axes="ZYX"))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.floats(0.01, 1))
 def test_a_mask_limits_the_statistics_and_nothing_else(seed: int, share: float) -> None:
     image = scene((30, 31))

@@ -20,7 +20,7 @@ ENHANCED = enhance(IMAGE)
 ENHANCED_VOLUME = enhance(VOLUME, ndim=3)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.floats(-4, 4), st.floats(-6, 6), st.booleans())
 @example(-4.0, 6.0, False)
 @example(4.0, 6.0, True)
@@ -51,7 +51,7 @@ def test_the_same_picture_scaled_down_in_float32() -> None:
         assert largest_difference(enhance((IMAGE * gain).astype("f4")), ENHANCED) < 1e-4
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.sampled_from(INTEGERS), st.data())
 def test_integers_wherever_they_are_representable(name: str, data: st.DataObject) -> None:
     info = np.iinfo(name)

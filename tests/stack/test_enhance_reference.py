@@ -72,7 +72,7 @@ def test_another_width_and_a_model_of_two_dozen_steps() -> None:
     )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.floats(-3, 3), st.floats(0.01, 5))
 def test_brightness_and_contrast_act_on_the_response_before_tanh(
     brightness: float, contrast: float

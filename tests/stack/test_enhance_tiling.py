@@ -31,7 +31,7 @@ def test_tiled_equals_whole(shape: tuple[int, ...], axes: str, ndim: int, tile: 
     assert largest_difference(tiled, whole) < 1e-5
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_tile_and_any_shape(data: st.DataObject) -> None:
     ndim = data.draw(st.sampled_from([2, 3]))

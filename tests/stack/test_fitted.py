@@ -72,7 +72,7 @@ def test_light_has_no_bias_at_few_photons() -> None:
     assert found.mean() - 50 == pytest.approx(image.mean() - 50, rel=0.05)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     shape=st.tuples(st.integers(5, 150), st.integers(5, 150)),
     tile=st.integers(20, 160),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_noiser.stack.crops import Crops, levelled
@@ -34,7 +34,6 @@ def keys(draw, shape):
     return tuple(key)
 
 
-@settings(deadline=None)
 @given(st.data(), st.tuples(*[st.integers(1, 7)] * 3), st.integers(0, 400))
 def test_it_slices_as_the_array_does(data, chunks, most):
     array = Counted((5, 9, 11), chunks)

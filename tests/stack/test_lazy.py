@@ -60,7 +60,7 @@ def partition(data: st.DataObject, length: int) -> tuple[int, ...]:
     return tuple(np.diff(sorted(cuts)).tolist())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_chunks_equal_the_whole(data: st.DataObject) -> None:
     axes, ndim, statistics = data.draw(st.sampled_from(CASES))
@@ -76,7 +76,7 @@ def test_any_chunks_equal_the_whole(data: st.DataObject) -> None:
         assert largest_difference(found, enhance(image, **options)) < 1e-5
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.data())
 def test_any_chunks_equal_the_whole_with_a_mask_and_bad_values(data: st.DataObject) -> None:
     image = scene((4, 22, 23), seed=data.draw(st.integers(0, 99)))

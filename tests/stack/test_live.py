@@ -70,7 +70,7 @@ def an_index_of(draw: st.DrawFn, shape: tuple[int, ...]) -> Any:
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_any_part_equals_that_part_of_the_whole(name: str, data: Drawn) -> None:
     expected, view = ENHANCED[name], LIVE[name]

@@ -62,7 +62,7 @@ def test_thin_images(shape: tuple[int, ...]) -> None:
     assert_close(of_whole(image), plain(image))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_merged_moments_equal_those_of_the_whole(data: st.DataObject) -> None:
     ndim = data.draw(st.sampled_from([2, 3]))
@@ -87,7 +87,7 @@ def test_merged_moments_equal_those_of_the_whole(data: st.DataObject) -> None:
     assert_close(merged, whole)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(-1e6, 1e6), st.floats(-3, 3))
 def test_merging_far_apart_groups_is_exact(offset: float, power: float) -> None:
     one, two = scene((1, 9, 11), 1), scene((1, 7, 13), 2) * 10**power + offset
@@ -104,7 +104,6 @@ def test_no_patches_change_nothing() -> None:
         assert_close(merged, found, 0.0)
 
 
-@settings(deadline=None)
 @given(st.floats(-1e300, 1e300), st.integers(1, 12), st.integers(1, 12), st.integers(1, 12))
 def test_a_constant_image_has_covariance_exactly_zero(
     value: float, height: int, width: int, more: int
@@ -142,7 +141,7 @@ def test_nothing_finite_is_no_patch() -> None:
     assert not found.has_signal
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(0.02, 1))
 def test_a_mask_chooses_the_patches_centred_in_it(seed: int, share: float) -> None:
     image = scene((1, 13, 12), seed)

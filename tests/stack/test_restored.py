@@ -50,7 +50,7 @@ def counts(*shape: int) -> np.ndarray:
     return np.random.default_rng(2).poisson(light).astype("uint16") + 100
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(height=st.integers(2, 90), width=st.integers(2, 90), tile=st.integers(5, 64))
 def test_tiles_equal_the_whole(model: Model, height: int, width: int, tile: int) -> None:
     image = counts(height, width)
@@ -95,7 +95,7 @@ def test_empty_parts_of_a_store_equal_the_whole(model: Model) -> None:
     np.testing.assert_allclose(enhance(image, model, tile=16), whole, **NEAR)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(gain=st.floats(1e-3, 1e3), offset=st.floats(-1e4, 1e4))
 def test_intensity_moves_with_gain_and_offset(model: Model, gain: float, offset: float) -> None:
     image = counts(40, 44).astype(np.float64)

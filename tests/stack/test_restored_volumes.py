@@ -46,7 +46,7 @@ def counts(*shape: int) -> np.ndarray:
     return np.random.default_rng(2).poisson(light).astype("uint16") + 100
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     depth=st.integers(1, 9),
     height=st.integers(2, 40),

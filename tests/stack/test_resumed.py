@@ -114,8 +114,10 @@ def test_other_images_are_refused_and_the_same_ones_never(
         found = fit(same, recipe, resume=state, **CPU)
         assert found.describe() == whole.describe()
     for others in (image[:, ::-1], [image, image], image[:-1], np.roll(image, 40, axis=0)):
-        with pytest.raises(ValueError, match="resume is of another fit: its images are others"):
+        with pytest.raises(ValueError, match="is of another fit: its images, their camera"):
             fit_steps(others, recipe, resume=state, **CPU)
+    with pytest.raises(ValueError, match="their camera or repair are others"):
+        fit_steps(image, recipe, resume=state, repair=False, **CPU)
 
 
 def test_a_state_of_before_images_were_told_apart(tmp_path: Path) -> None:

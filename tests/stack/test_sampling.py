@@ -12,7 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_noiser.stack.axes import Layout
-from napari_noiser.stack.sampling import sampled_pairs, sampled_planes, sampled_values
+from napari_noiser.stack.sampling import (
+    sampled_pairs,
+    sampled_planes,
+    sampled_values,
+    squares_digest,
+)
 from napari_noiser.stack.values import Stack
 
 
@@ -165,3 +170,11 @@ def test_errors_name_the_argument() -> None:
         sampled_pairs(image[0], image[0])
     with pytest.raises(ValueError, match=r"^raw: image is empty"):
         sampled_pairs(image[:0], image[:0])
+
+
+@given(top=st.integers(0, 500), left=st.integers(0, 750))
+def test_other_values_in_an_eighth_of_each_plane_are_told(top: int, left: int) -> None:
+    image = np.zeros((3, 1000, 1000), np.uint8)
+    before = squares_digest(Stack.of(image))
+    image[:, top : top + 500, left : left + 250] = 1
+    assert squares_digest(Stack.of(image)) != before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_noiser.stack.tiles import default_side, tile_count, tile_side, tiles
@@ -14,7 +14,6 @@ halos = st.tuples(*[st.integers(0, 3)] * 3)
 shapes = st.lists(st.integers(1, 14), min_size=2, max_size=3).map(tuple)
 
 
-@settings(deadline=None)
 @given(shapes, st.integers(1, 20), halos)
 def test_tiles_cover_exactly_once(
     shape: tuple[int, ...], side: int, halo: tuple[int, ...]
@@ -30,7 +29,6 @@ def test_tiles_cover_exactly_once(
     assert len(found) == tile_count(shape, side)
 
 
-@settings(deadline=None)
 @given(shapes, st.integers(1, 20), halos)
 def test_a_halo_reaches_as_far_as_asked_or_to_the_border(
     shape: tuple[int, ...], side: int, halo: tuple[int, ...]
@@ -45,7 +43,6 @@ def test_a_halo_reaches_as_far_as_asked_or_to_the_border(
             assert (low, high) == (place.start - read.start, read.stop - place.stop)
 
 
-@settings(deadline=None)
 @given(shapes, st.integers(1, 20), halos, st.data())
 def test_a_part_of_an_image_has_the_tiles_of_the_whole(
     shape: tuple[int, ...], side: int, halo: tuple[int, ...], data: st.DataObject

@@ -78,7 +78,7 @@ def test_same_seed_same_model(image: NDArray[Any], model: IRLEModel) -> None:
     assert again.fingerprint == model.fingerprint != other.fingerprint
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     shape=st.tuples(st.integers(5, 160), st.integers(5, 160)),
     tile=st.integers(20, 160),

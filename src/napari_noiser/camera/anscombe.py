@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_noiser.camera.counts import unmasked
 from napari_noiser.camera.noise_model import CameraNoise, checked_noise
 
 __all__ = ["stabilise", "stabilised_mean", "unstabilise"]
@@ -28,13 +29,18 @@ def stabilise(image: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
     array of float64
         ``2 sqrt(electrons + 3/8 + read_noise**2)``; 0 where that would be the root of a negative.
 
+    Raises
+    ------
+    TypeError
+        If the image is a masked array, or `noise` is no CameraNoise.
+
     Notes
     -----
     Starck, Murtagh, Bijaoui, "Image Processing and Data Analysis", 1998. Not invariant to gain
     and offset, unless the camera's parameters are scaled along.
     """
     noise = checked_noise(noise)
-    electrons = (np.asarray(image, np.float64) - noise.offset) / noise.gain
+    electrons = (np.asarray(unmasked("image", image), np.float64) - noise.offset) / noise.gain
     return np.asarray(2 * np.sqrt(np.maximum(electrons + 3 / 8 + noise.read_noise**2, 0)))
 
 

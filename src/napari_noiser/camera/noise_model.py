@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_noiser.camera.counts import unmasked
 from napari_noiser.checks import real
 
 __all__ = ["CameraNoise", "checked_noise", "estimate_noise", "even_noise", "pooled_noise"]
@@ -107,6 +108,8 @@ def estimate_noise(image: ArrayLike, *, offset: float | None = None) -> CameraNo
 
     Raises
     ------
+    TypeError
+        If the image is a masked array.
     ValueError
         If the image has another number of dimensions, is smaller than 64 pixels a side or not
         finite, or its variance does not grow with its mean.
@@ -117,7 +120,7 @@ def estimate_noise(image: ArrayLike, *, offset: float | None = None) -> CameraNo
     brightness; a line through those, robust against blocks full of structure. A single image's
     noise is what its second differences hold (Immerkaer, CVIU 64(2), 1996).
     """
-    frames = np.asarray(image)
+    frames = unmasked("image", image)
     if frames.ndim not in (2, 3) or min(frames.shape[-2:]) < _LEAST_SIDE:
         raise ValueError(
             f"image must be a plane or a few frames of it, of {_LEAST_SIDE} pixels a side or "

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser.camera.anscombe import stabilise
+from napari_noiser.camera.counts import unmasked
 from napari_noiser.camera.noise_model import CameraNoise, checked_noise
 from napari_noiser.checks import real
 
@@ -54,7 +55,7 @@ def repair(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0) -> Arra
     -----
     The repair of a region depends on `REACH` pixels around it, and on no others.
     """
-    given = np.asarray(image)
+    given = unmasked("image", image)
     found = outliers(given, noise, sigmas)
     if not found.any():
         return given
@@ -93,7 +94,8 @@ def outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> Bools
     Raises
     ------
     TypeError
-        If the image does not hold integers or floats, or `sigmas` is no number.
+        If the image does not hold integers or floats, or is a masked array, or `sigmas` is no
+        number.
     ValueError
         If the image has less than 2 dimensions, or `sigmas` is not above 0.
 
@@ -112,7 +114,7 @@ def outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> Bools
     A local form of what tells cosmic rays from stars in van Dokkum, "Cosmic-ray rejection by
     Laplacian edge detection", PASP 113, 2001.
     """
-    given = np.asarray(image)
+    given = unmasked("image", image)
     if given.dtype.kind not in "iuf":
         raise TypeError(f"image must hold integers or floats, got {given.dtype}")
     if given.ndim < 2:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import convolve1d, correlate
 
+from napari_noiser.camera.counts import unmasked
+
 __all__ = ["Whiteness", "noise_correlation", "residual_whiteness"]
 
 Floats = NDArray[np.float64]
@@ -105,6 +107,8 @@ def noise_correlation(image: ArrayLike) -> Whiteness:
 
     Raises
     ------
+    TypeError
+        If the image is a masked array.
     ValueError
         If the image has another number of dimensions, is smaller, or has no block with noise.
 
@@ -116,7 +120,7 @@ def noise_correlation(image: ArrayLike) -> Whiteness:
     the block's variance, is a known linear function of the noise's own autocovariance, if that
     vanishes beyond 2 pixels: it is solved for it by least squares.
     """
-    frames = np.asarray(image)
+    frames = unmasked("image", image)
     if frames.ndim not in (2, 3) or min(frames.shape[-2:]) < _LEAST_SIDE or not len(frames):
         raise ValueError(
             f"image must be a plane or a few frames of it, of {_LEAST_SIDE} pixels a side or "
@@ -156,10 +160,12 @@ def residual_whiteness(residual: ArrayLike) -> Whiteness:
 
     Raises
     ------
+    TypeError
+        If the residual is a masked array.
     ValueError
         If the residual is no plane, is smaller, or has no block of finite values.
     """
-    plane = np.asarray(residual)
+    plane = unmasked("residual", residual)
     if plane.ndim != 2 or min(plane.shape) < _BLOCK:
         raise ValueError(
             f"residual must be a plane of {_BLOCK} pixels a side or more, got shape {plane.shape}"

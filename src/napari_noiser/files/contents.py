@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from napari_noiser.files.space import Space
+from napari_noiser.files.space import Channel, Space
 from napari_noiser.stack.axes import DEFAULT_AXES
 
 __all__ = ["UNNAMED", "Contents", "Place"]
@@ -35,11 +35,17 @@ class Contents:
         Of its axes: a letter of TCZYXS, `UNNAMED`, or what the file calls an axis otherwise.
     places : mapping
         Where the voxels lie along an axis, by its letter; as far as the file says.
+    single : set of str
+        The letters of axes of length 1 that the file tells of and the array has not.
+    channels : tuple of Channel
+        What the file says of them, in the order of C.
     """
 
     array: Any
     names: tuple[str, ...]
     places: Mapping[str, Place] = field(default_factory=dict)
+    single: Set[str] = frozenset()
+    channels: tuple[Channel, ...] = ()
 
     def space(self, axes: str | None) -> Space:
         """Return where the voxels lie, with the given axes or the file's own.
@@ -61,11 +67,16 @@ class Contents:
         """
         if axes is None:
             axes = self._own_axes()
+        given = axes
+        if len(given) > len(self.names):
+            axes = "".join(letter for letter in given if letter not in self.single)
         if len(axes) != len(self.names):
             raise ValueError(
-                f"axes {axes!r} names {len(axes)} axes, but the image has {len(self.names)}: "
+                f"axes {given!r} names {len(given)} axes, but the image has {len(self.names)}: "
                 f"shape {tuple(self.array.shape)}"
             )
+        lengths = dict(zip(axes, self.array.shape, strict=True))
+        told = len(self.channels) == lengths.get("C") and any(map(any, self.channels))
         places = [
             self.places.get(letter, Place()) if name in (letter, UNNAMED) else Place()
             for letter, name in zip(axes, self.names, strict=True)
@@ -75,6 +86,7 @@ class Contents:
             tuple(place.step for place in places),
             tuple(place.start for place in places),
             tuple(place.unit for place in places),
+            self.channels if told else (),
         )
 
     def _own_axes(self) -> str:

@@ -1,7 +1,9 @@
-"""What a TIFF file holds: its first series, memory-mapped or lazy, and what its metadata say."""
+"""What a TIFF file holds: its first image, memory-mapped or lazy, and what its metadata say."""
 
 from __future__ import annotations
 
+import re
+import warnings
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from napari_noiser.files.contents import UNNAMED, Contents, Place
+from napari_noiser.files.space import Channel
 from napari_noiser.files.units import unit_name
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ _UNKNOWN = "QI"  # tifffile's letters for "some axis" and "a sequence of pages"
 
 
 def read_tiff(path: Path) -> Contents:
-    """Open the first series of a TIFF file; nothing is loaded.
+    """Open the first image (series) that lies in a TIFF file; nothing is loaded.
 
     Parameters
     ----------
@@ -37,20 +40,64 @@ def read_tiff(path: Path) -> Contents:
     Raises
     ------
     ValueError
-        If it is no TIFF file, or its compression cannot be decoded here.
+        If it is no TIFF file, or is cut off, or its compression cannot be decoded here; if its
+        image begins in another file.
+
+    Warns
+    -----
+    UserWarning
+        If it holds further images.
     """
     from tifffile import TiffFile
 
     with TiffFile(path) as tif:
-        if not tif.series:
-            raise ValueError("it is a TIFF file without images")
-        series = tif.series[0]
-        page: Any = series.keyframe
-        return Contents(_array(path, tif, series), _names(tif, series, page), _places(tif, page))
+        _check_whole(tif)
+        index = _first_here(tif)
+        series: Any = tif.series[index]
+        page, pixels = series.keyframe, _ome_pixels(tif, index)
+        return Contents(
+            _array(path, tif, index),
+            _names(tif, series, page),
+            _ome_places(pixels) if tif.is_ome else _imagej_places(tif, page),
+            {*series.get_axes(False)} - {*series.axes},
+            _ome_channels(pixels),
+        )
 
 
-def _array(path: Path, tif: TiffFile, series: TiffPageSeries) -> Any:
-    if series.dataoffset is not None:
+def _check_whole(tif: TiffFile) -> None:
+    """Raise a `ValueError` if the last page that is there points to another one."""
+    last = tif.pages.next_page_offset
+    if last is None:
+        return
+    tif.filehandle.seek(last)
+    size, order = tif.tiff.offsetsize, "little" if tif.byteorder == "<" else "big"
+    following = tif.filehandle.read(size)
+    if len(following) < size or int.from_bytes(following, order):  # type: ignore[arg-type]
+        raise ValueError("it is cut off: further pages lie beyond its end")
+
+
+def _first_here(tif: TiffFile) -> int:
+    """Return which series is the first that begins in this file, of those that its OME-XML names.
+
+    Of an acquisition in several files each one tells of all images.
+    """
+    if not tif.series:
+        raise ValueError("it is a TIFF file without images")
+    begun: list[Any] = [(series.pages[0] or series.keyframe).parent for series in tif.series]
+    here = [index for index, file in enumerate(begun) if file is tif]
+    if not here:
+        raise ValueError(f"it holds a part of an image only: open {begun[0].filename}, the first")
+    if len(here) > 1:
+        warnings.warn(
+            f"{tif.filename} holds {len(here)} images, of which the first is taken", stacklevel=4
+        )
+    return here[0]
+
+
+def _array(path: Path, tif: TiffFile, index: int) -> Any:
+    series: Any = tif.series[index]
+    together = len(tif.series) == 1 or all(page.parent is tif for page in series.pages if page)
+    if series.dataoffset is not None and together:
         dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
         return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
     import zarr
@@ -62,7 +109,7 @@ def _array(path: Path, tif: TiffFile, series: TiffPageSeries) -> Any:
             f"it is compressed with {compression.name}, which takes the package imagecodecs: "
             "pip install imagecodecs"
         )
-    return zarr.open(tif.aszarr(series=0, level=0), mode="r")
+    return zarr.open(tif.aszarr(series=index, level=0), mode="r")
 
 
 def _names(tif: TiffFile, series: TiffPageSeries, page: TiffPage) -> tuple[str, ...]:
@@ -79,22 +126,29 @@ def _names(tif: TiffFile, series: TiffPageSeries, page: TiffPage) -> tuple[str, 
     )
 
 
-def _places(tif: TiffFile, page: TiffPage) -> dict[str, Place]:
-    if tif.is_ome and tif.ome_metadata:
-        return _ome_places(tif.ome_metadata)
-    if tif.imagej_metadata:
-        return _imagej_places(tif.imagej_metadata, page)
-    return {}
-
-
-def _ome_places(xml: str) -> dict[str, Place]:
-    """Return the physical sizes of the first image, whose unit is µm unless it says otherwise."""
+def _ome_pixels(tif: TiffFile, index: int) -> ElementTree.Element:
+    """Return what OME-XML says of an image; an element that says nothing where there is none."""
     try:
-        pixels = ElementTree.fromstring(xml.encode()).find(".//{*}Pixels")
+        images = ElementTree.fromstring((tif.ome_metadata or "").encode()).findall(".//{*}Pixels")
     except ElementTree.ParseError:
-        pixels = None
-    if pixels is None:
-        return {}
+        images = []
+    return images[index] if index < len(images) else ElementTree.Element("Pixels")
+
+
+def _ome_channels(pixels: ElementTree.Element) -> tuple[Channel, ...]:
+    """Return names and colours, which OME-XML has as signed 32 bits of RGBA."""
+    return tuple(
+        Channel(each.get("Name", ""), _colour(each.get("Color", "")))
+        for each in pixels.findall("{*}Channel")
+    )
+
+
+def _colour(rgba: str) -> str:
+    return f"{int(rgba) >> 8 & 0xFFFFFF:06X}" if re.fullmatch(r"-?\d+", rgba) else ""
+
+
+def _ome_places(pixels: ElementTree.Element) -> dict[str, Place]:
+    """Return the physical sizes of an image, whose unit is µm unless it says otherwise."""
     attributes = {"Z": "PhysicalSizeZ", "Y": "PhysicalSizeY", "X": "PhysicalSizeX"}
     found = {
         letter: _place(pixels.get(name), pixels.get(name + "Unit", "µm"))
@@ -104,8 +158,9 @@ def _ome_places(xml: str) -> dict[str, Place]:
     return {letter: place for letter, place in found.items() if place}
 
 
-def _imagej_places(metadata: dict[str, Any], page: TiffPage) -> dict[str, Place]:
+def _imagej_places(tif: TiffFile, page: TiffPage) -> dict[str, Place]:
     """Return ImageJ's steps: the resolution counts pixels in a unit, and says nothing without."""
+    metadata = tif.imagej_metadata or {}
     unit = str(metadata.get("unit", ""))
     found = {
         "T": _place(metadata.get("finterval"), str(metadata.get("tunit", "s"))),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_noiser.files.contents import UNNAMED, Contents, Place
+from napari_noiser.files.space import Channel
 from napari_noiser.files.units import unit_name
 
 if TYPE_CHECKING:
@@ -86,7 +88,8 @@ def _image(group: Group) -> Contents:
             f"{len(multiscale.axes)} axes, but the store holds {array} there"
         )
     names = tuple(_name(axis) for axis in multiscale.axes)
-    return Contents(array, names, dict(zip(names, _places(multiscale), strict=True)))
+    places = dict(zip(names, _places(multiscale), strict=True))
+    return Contents(array, names, places, channels=_channels(found.get("omero")))
 
 
 def _validated(found: Mapping[str, Any], version: str) -> Multiscale:
@@ -101,6 +104,21 @@ def _validated(found: Mapping[str, Any], version: str) -> Multiscale:
         return kind.model_validate(found["multiscales"][0])
     except (ValidationError, IndexError, TypeError) as error:
         raise ValueError(f"its metadata are not valid OME-Zarr {version}: {error}") from error
+
+
+def _channels(omero: Any) -> tuple[Channel, ...]:
+    """Return names and colours of the channels, as far as they can be read."""
+    try:
+        return tuple(
+            Channel(str(each.get("label") or ""), _colour(each.get("color")))
+            for each in omero["channels"]
+        )
+    except (AttributeError, KeyError, TypeError):
+        return ()
+
+
+def _colour(stated: Any) -> str:
+    return str(stated).upper() if re.fullmatch("[0-9A-Fa-f]{6}", str(stated)) else ""
 
 
 def _name(axis: Any) -> str:

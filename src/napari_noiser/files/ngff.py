@@ -57,7 +57,7 @@ def image_model(
         type="mean",
     )
     lengths = dict(zip(space.axes, shape, strict=True))
-    return v05.Image(multiscales=[multiscale], omero=_look(lengths, dtype))
+    return v05.Image(multiscales=[multiscale], omero=_look(space, lengths, dtype))
 
 
 def value_range(dtype: np.dtype[Any]) -> tuple[float, float]:
@@ -92,7 +92,7 @@ def _dataset(space: Space, order: Sequence[int], level: int) -> v05.Dataset:
     )
 
 
-def _look(lengths: dict[str, int], dtype: np.dtype[Any]) -> v05.Omero:
+def _look(space: Space, lengths: dict[str, int], dtype: np.dtype[Any]) -> v05.Omero:
     """Return a colour for each channel: red, green, blue for samples, one each for dyes."""
     from yaozarrs import v05
 
@@ -100,6 +100,11 @@ def _look(lengths: dict[str, int], dtype: np.dtype[Any]) -> v05.Omero:
     named: Sequence[tuple[str, str]] = [
         (f"channel {i}", _DYES[i % len(_DYES)] if dyes > 1 else "FFFFFF") for i in range(dyes)
     ]
+    if len(space.channels) == dyes:
+        named = [
+            (each.name or name, each.colour or colour)
+            for each, (name, colour) in zip(space.channels, named, strict=True)
+        ]
     if lengths.get("S", 1) > 1:
         named = _COLOURS[: lengths["S"]]
     least, most = value_range(dtype)

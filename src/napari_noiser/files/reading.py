@@ -51,7 +51,7 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
     Parameters
     ----------
     path : str or path
-        A TIFF file (OME-TIFF and ImageJ's included; its first series), the folder of a zarr
+        A TIFF file (OME-TIFF and ImageJ's included; its first image), the folder of a zarr
         array or of an OME-Zarr image 0.4 or 0.5 (level 0; of a bioformats2raw layout, image 0),
         or a .npy file.
     axes : str, optional
@@ -62,9 +62,9 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
     Returns
     -------
     ImageFile
-        A TIFF file has samples (S) only if it says that they are colours, and names no axis of
-        length 1 but Y and X. OME-Zarr knows no S: colours come as channels (C), unless `axes`
-        says otherwise.
+        A TIFF file has samples (S) only if it says that they are colours, and no axis of length 1
+        but Y and X; `axes` may name those that it says it has. OME-Zarr knows no S: colours come
+        as channels (C), unless `axes` says otherwise.
 
     Raises
     ------

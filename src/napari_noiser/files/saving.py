@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from inspect import signature
 from os import PathLike
@@ -33,7 +35,7 @@ from napari_noiser.stack.axes import Region
 from napari_noiser.stack.blocks import chunk_grid
 from napari_noiser.stack.calibration import calibrated
 from napari_noiser.stack.display import display_limits
-from napari_noiser.stack.sampling import diagonal_digest
+from napari_noiser.stack.sampling import squares_digest
 from napari_noiser.stack.steps import TileDone, fill_steps, measure_steps
 from napari_noiser.stack.work import Work, plan
 
@@ -44,6 +46,7 @@ Kind = OmeZarr | Tif
 ENDINGS = (".zarr", ".tif", ".tiff")
 """Of the files that can be made: OME-Zarr and OME-TIFF."""
 
+_ENDING = re.compile(r"(\.ome)?\.(zarr|tiff?)$", re.IGNORECASE)
 _FITTED = {"light": RetinexRecipe, "denoise": BlindSpotRecipe, "both": IRLERecipe}
 _KEEP_MOMENTS = 20.0  # seconds of measuring that a kill may cost
 
@@ -154,15 +157,22 @@ class Saving:
         return self.path
 
     def _measure(self) -> Generator[TileDone, None, Any]:
-        moments, blocks = self.unfinished.load_moments()
-        kept = monotonic()
-        for event in measure_steps(self.work, self.target, moments, blocks):
-            blocks += event.block is not None
-            if event.block is not None and monotonic() - kept > _KEEP_MOMENTS:
-                self.unfinished.save_moments(moments, blocks)
-                kept = monotonic()
-            yield event
-        self.unfinished.save_moments(moments, blocks)
+        moments, begun = self.unfinished.load_moments()
+        whole, kept = (dict(moments), begun), monotonic()  # of whole blocks
+        try:
+            for event in measure_steps(self.work, self.target, moments, begun):
+                if event.block is not None:
+                    whole = dict(moments), whole[1] + 1
+                    if monotonic() - kept > _KEEP_MOMENTS:
+                        self.unfinished.save_moments(*whole)
+                        kept = monotonic()
+                yield event
+        except BaseException:  # also a generator's end, and Ctrl-C
+            if whole[1] > begun:
+                with suppress(OSError):  # they can be measured again
+                    self.unfinished.save_moments(*whole)
+            raise
+        self.unfinished.save_moments(moments, whole[1])
         return moments
 
 
@@ -265,7 +275,7 @@ def _begin(
         work.stack.layout.shape,
         work.dtype,
         space,
-        name=unfinished.path.name.split(".")[0],
+        name=_ENDING.sub("", unfinished.path.name),
         attributes={PROVENANCE: {**work.describe(), "asked": asked}},
         source=chunk_grid(work.stack.array).largest,
     )
@@ -329,7 +339,7 @@ def _asked(work: Work, space: Space) -> dict[str, Any]:
         "shape": work.stack.layout.shape,
         "dtype": str(np.dtype(work.stack.array.dtype)),
         "chunks": chunk_grid(work.stack.array).largest,  # which the blocks depend on
-        "values": diagonal_digest(work.stack),
+        "values": squares_digest(work.stack),
     }
     whole = {**described, "image": image, "space": asdict(space)}
     found: dict[str, Any] = json.loads(json.dumps(whole))

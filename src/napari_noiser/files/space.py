@@ -1,12 +1,20 @@
-"""Where the voxels of an array lie: the axes, and along each the step, the start and the unit."""
+"""Where the voxels of an array lie - axes, steps, starts, units - and what its channels are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from napari_noiser.checks import real
 
-__all__ = ["Space"]
+__all__ = ["Channel", "Space"]
+
+
+class Channel(NamedTuple):
+    """What a channel is called, and its colour as RRGGBB; each empty where nobody says."""
+
+    name: str = ""
+    colour: str = ""
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,8 @@ class Space:
         The position of the first voxel's centre.
     units : tuple of str
         As OME-NGFF spells them ("micrometer", "second"); empty where there is none.
+    channels : tuple of Channel
+        In the order of C; empty where nobody says.
 
     Raises
     ------
@@ -37,6 +47,7 @@ class Space:
     scale: tuple[float, ...]
     translate: tuple[float, ...]
     units: tuple[str, ...]
+    channels: tuple[Channel, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.axes, str):
@@ -59,6 +70,7 @@ class Space:
         object.__setattr__(self, "scale", steps)  # of any type of number, numpy's included
         object.__setattr__(self, "translate", starts)
         object.__setattr__(self, "units", tuple(self.units))
+        object.__setattr__(self, "channels", tuple(Channel(*each) for each in self.channels))
 
     @classmethod
     def pixels(cls, axes: str) -> Space:

@@ -111,7 +111,9 @@ class Tif:
         path, shape, dtype = Path(path), stored_shape(shape, space), stored_type(dtype)
         if path.exists():
             raise FileExistsError(f"{path} exists already")
-        description = {"Description": as_json(attributes)} if attributes else {}
+        said: dict[str, Any] = {"Description": as_json(attributes)} if attributes else {}
+        if len(space.channels) == _length("C", space.axes, shape):
+            said |= {"Channel": _channels(space)}
         _check_room(path, prod(shape) * dtype.itemsize)
         colour = _length("S", space.axes, shape) > 1
         axes = "".join(space.axes[axis] for axis in _order(space.axes))
@@ -122,7 +124,7 @@ class Tif:
             dtype=dtype,
             ome=True,
             photometric="rgb" if colour else "minisblack",
-            metadata={"axes": kept, "Name": name, **_sizes(space), **description},
+            metadata={"axes": kept, "Name": name, **_sizes(space), **said},
             align=4096,
             returnoffset=True,
         )
@@ -231,6 +233,15 @@ def _sizes(space: Space) -> dict[str, Any]:
         if letter in names and symbol and (unit or (step != 1 and letter != "T")):
             sizes |= {names[letter]: step, names[letter] + "Unit": symbol}
     return sizes
+
+
+def _channels(space: Space) -> dict[str, list[Any]]:
+    """Return names and colours as OME-XML has them: signed 32 bits of RGBA, of white -1."""
+    rgba = [int((each.colour or "FFFFFF") + "FF", 16) for each in space.channels]
+    return {
+        "Name": [each.name or f"channel {i}" for i, each in enumerate(space.channels)],
+        "Color": [each - 2**32 if each >= 2**31 else each for each in rgba],
+    }
 
 
 def _take_room(path: Path) -> None:

@@ -24,7 +24,7 @@ from napari_noiser.irle.two_stages import IRLEModel
 from napari_noiser.irle.two_stages_recipe import IRLERecipe
 from napari_noiser.progress import mapped
 from napari_noiser.stack.crops import Crops, both, levelled, stabilised
-from napari_noiser.stack.sampling import diagonal_digest, sampled_values
+from napari_noiser.stack.sampling import sampled_values, squares_digest
 from napari_noiser.stack.work import Work
 
 __all__ = [
@@ -148,13 +148,21 @@ def _same_images(works: Sequence[Work], resume: FittingState[Any] | None) -> str
     """Return what tells the images from others, or raise a `ValueError` if a fit was of others."""
     images = _digest(works)
     if resume is not None and resume.images not in ("", images):
-        raise ValueError("resume is of another fit: its images are others")
+        raise ValueError("resume is of another fit: its images, their camera or repair are others")
     return images
 
 
 def _digest(works: Sequence[Work]) -> str:
     """Return twelve hexadecimal digits, the same in whatever files and chunks the images are."""
-    each = [(work.stack.layout.shape, diagonal_digest(work.stack)) for work in works]
+    each = [
+        (
+            work.stack.layout.shape,
+            squares_digest(work.stack),
+            work.repair,
+            None if work.estimated else work.cameras,  # an estimate depends on the chunks
+        )
+        for work in works
+    ]
     return sha256(repr(each).encode()).hexdigest()[:12]
 
 

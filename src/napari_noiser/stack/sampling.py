@@ -18,17 +18,18 @@ from napari_noiser.stack.values import Stack
 __all__ = [
     "PAIRS",
     "SampledPlane",
-    "diagonal_digest",
     "named_stack",
     "sampled_pairs",
     "sampled_planes",
     "sampled_values",
+    "squares_digest",
 ]
 
 _VALUES = 2**20  # histograms and limits need no more, and lazy arrays stay lazy
 _BOXES = 8
 _BOX = 2**22  # values: of larger chunks a part is read
-_SAMPLES, _SIDE = 8, 32  # squares along an image's diagonal that tell it from others
+_SQUARES, _SIDE = 32, 32  # that tell an image from others
+_STRIDES = {"T": 13, "C": 11, "Z": 5, "Y": 7, "X": 1, "S": 1}  # odd, and so permutations of 32
 
 PAIRS = 2**18
 """How many values of two arrays are compared: they are sorted, at ten times the cost."""
@@ -163,14 +164,19 @@ def sampled_planes(stack: Stack) -> Iterator[SampledPlane]:
         yield SampledPlane(image, values, step)
 
 
-def diagonal_digest(stack: Stack) -> str:
-    """Return twelve hexadecimal digits that tell a few values along a stack's diagonal."""
+def squares_digest(stack: Stack) -> str:
+    """Return twelve hexadecimal digits that tell some values, all over a stack.
+
+    Small squares of single planes, of which no two lie at the same height along any axis: the
+    points of a rank-1 lattice.
+    """
     layout, digest = stack.layout, sha256()
-    for sample in range(_SAMPLES):
+    for square in range(_SQUARES):
         box = []
         for letter, length in zip(layout.axes, layout.shape, strict=True):
-            side = min(length, _SIDE if letter in layout.spatial + "S" else 1)
-            start = (length - side) * sample // (_SAMPLES - 1)
+            side = min(length, _SIDE if letter in "YXS" else 1)
+            height = square * _STRIDES[letter] % _SQUARES
+            start = (length - side) * height // (_SQUARES - 1)
             box.append(slice(start, start + side))
         digest.update(np.ascontiguousarray(stack.array[tuple(box)]).tobytes())
     return digest.hexdigest()[:12]

@@ -258,12 +258,16 @@ def _find_gain(gain: ArrayLike | None, layout: Layout, method: Method) -> GainMa
 def _find_cameras(camera: Camera, layout: Layout, method: Method) -> Cameras | None:
     """Return the camera's noise for each channel, or None if it is to be estimated."""
     found = each_camera(camera, layout.dyes)
-    check_cameras(method, found)
+    if method.needs_camera and found is not None and None in found:
+        raise ValueError(
+            "camera must be known for this model: give CameraNoise(gain, offset, read_noise), or "
+            "'auto' to have it estimated"
+        )
     return (None,) * layout.dyes if found is None and not method.restores else found
 
 
 def check_cameras(method: Method, cameras: Cameras | None) -> None:
-    """Raise a `ValueError` if a method needs the noise of a camera that is not known."""
+    """Raise a `ValueError` if a method needs the noise of a camera that could not be told."""
     if method.needs_camera and cameras is not None and None in cameras:
         raise ValueError(
             "camera must be known for this model, and cannot be told from the image: its noise "

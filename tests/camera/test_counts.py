@@ -1,0 +1,28 @@
+"""What is masked is not taken for counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_noiser.camera.anscombe import stabilise
+from napari_noiser.camera.noise_model import CameraNoise, estimate_noise
+from napari_noiser.camera.repair import outliers, repair
+from napari_noiser.camera.whiteness import noise_correlation, residual_whiteness
+
+NOISE = CameraNoise(1.0)
+READERS: list[Callable[[Any], Any]] = [estimate_noise, noise_correlation, residual_whiteness]
+READERS += [partial(each, noise=NOISE) for each in (repair, outliers, stabilise)]
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_masked_array_is_refused(read: Callable[[Any], Any]) -> None:
+    counts = np.random.default_rng(0).poisson(np.linspace(5, 90, 128), (128, 128)).astype(float)
+    masked = np.ma.masked_array(counts, counts > 80)
+    with pytest.raises(TypeError, match=r"must not be a masked array: pass its data, \w+\.data"):
+        read(masked)
+    read(masked.data)
