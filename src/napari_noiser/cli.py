@@ -109,7 +109,7 @@ def _enhance_one(
     try:
         with warnings_said(source.name):
             image = open_image(source, asked.axes)
-            read = {name: open_image(path).array[:] for name, path in maps.items()}
+            read = {name: open_image(path).array for name, path in maps.items()}
             saving = start_saving(
                 image.array,
                 target,
