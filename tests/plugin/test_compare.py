@@ -161,6 +161,20 @@ def test_the_preview_stands_for_the_result(
     assert "cells | cells (noiser) | cells [closed form]" in section.note.value
 
 
+def test_the_closed_form_follows_what_is_enhanced_later(
+    section: CompareSection, widget: NoiserWidget, viewer: ViewerModel, wait_for_run
+) -> None:
+    section.choice.value = "side by side"
+    wait_for_run()
+    assert visible(viewer) == ["cells", "cells [closed form]"]
+    widget.sections[0].switch.value = True
+    wait_for_run()
+    assert visible(viewer) == ["cells", "cells [preview]", "cells [closed form]"]
+    widget.apply.native.click()
+    wait_for_run()
+    assert visible(viewer) == ["cells", "cells (noiser)", "cells [closed form]"]
+
+
 def test_the_closed_form_is_that_of_the_console(
     section: CompareSection, widget: NoiserWidget, viewer: ViewerModel, wait_for_run
 ) -> None:

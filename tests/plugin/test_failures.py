@@ -75,6 +75,31 @@ def test_what_one_can_mend_is_said_without_a_traceback(images, settings, text: s
     assert_plain(told(), text)
 
 
+@pytest.mark.parametrize("name", ["mkdir", "touch", "write_bytes"])
+def test_a_folder_that_cannot_be_written_to_is_said_so(
+    name: str, told, monkeypatch, tmp_path: Path
+) -> None:
+    act = getattr(Path, name)
+
+    def read_only(path: Path, *args, **options) -> object:
+        if ".partial" in str(path):
+            raise OSError(30, "Read-only file system", str(path))
+        return act(path, *args, **options)
+
+    monkeypatch.setattr(Path, name, read_only)
+    enhance([DIM], keep="disk", results_folder=tmp_path)
+    assert_plain(told(), ".partial cannot be ")
+
+
+def test_a_folder_that_one_may_not_look_into_is_said_so(told, monkeypatch, tmp_path: Path) -> None:
+    def forbidden(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", forbidden)
+    enhance([DIM], keep="disk", results_folder=tmp_path)
+    assert_plain(told(), f"{tmp_path} cannot be looked into (Permission denied)")
+
+
 def test_too_little_memory_is_said_so_as_well(told, monkeypatch) -> None:
     monkeypatch.setattr(keeping, "free_memory", lambda: 0)
     enhance([DIM])

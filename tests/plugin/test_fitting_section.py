@@ -280,6 +280,22 @@ def test_what_was_written_into_the_image_meanwhile_is_told(
     assert panel.fit.text == "Fit"
 
 
+def test_an_attempt_that_never_begins_costs_nothing(
+    widget: NoiserWidget, panel: FittingPanel, viewer: ViewerModel, qtbot, wait_for_run
+) -> None:
+    chosen = widget.controls
+    small = viewer.add_image(DIM[:100, :100], name="small")
+    chosen.image.value = viewer.layers["dim"]
+    before = cancelled(widget, qtbot, wait_for_run)
+    chosen.image.value = small
+    panel.fit.native.click()
+    wait_for_run()
+    assert "too few pixels" in widget.status.value
+    chosen.image.value = viewer.layers["dim"]
+    assert panel.fit.text == "Go on fitting"
+    assert panel.state.value == f"Cancelled after {before} of 100000 steps."
+
+
 def test_the_fit_stops_when_the_widget_leaves(
     widget: NoiserWidget, panel: FittingPanel, qtbot, wait_for_run
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image, Labels, Points
+from wrapt import ObjectProxy
 
 import napari_noiser as noiser
 from napari_noiser.plugin.layers import enhance_layer
@@ -60,6 +61,12 @@ def test_other_layers_are_refused_with_a_reason() -> None:
     for layer in (Points(np.zeros((2, 2)), name="spots"), Labels(np.zeros((4, 4), int))):
         with pytest.raises(TypeError, match=f"Image layer, got {type(layer).__name__}"):
             enhance_layer(layer)
+
+
+def test_a_layer_behind_a_proxy_is_called_what_it_is() -> None:
+    spots = ObjectProxy(Points(np.zeros((2, 2)), name="spots"))
+    with pytest.raises(TypeError, match="Image layer, got Points 'spots'"):
+        enhance_layer(spots)
 
 
 def test_multiscale_takes_level_0() -> None:
@@ -129,7 +136,7 @@ def test_axes_are_read_from_labels(labels: tuple[str, ...], axes: str) -> None:
 
 
 @given(st.integers(2, 5), st.booleans())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_every_choice_of_axes_fits_the_layer(ndim: int, rgb: bool) -> None:
     layer = Image(np.zeros((4,) * ndim + ((3,) if rgb else ())), rgb=rgb)
     choices = axes_choices(layer)

@@ -104,6 +104,20 @@ def test_it_fills_in_and_never_looks_finished(
     assert [layer.name for layer in viewer.layers] == ["cells (noiser)"]
 
 
+def test_what_somebody_changed_while_it_filled_in_stays(
+    viewer: ViewerModel, settings: Settings, gate: threading.Event, wait_for_run, qtbot
+) -> None:
+    start_enhancing(viewer, [cells()], settings)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=60_000)
+    (layer,) = viewer.layers
+    layer.name, layer.contrast_limits, layer.metadata["mine"] = "my name", (0.3, 0.6), 1
+    gate.set()
+    wait_for_run()
+    assert layer in viewer.layers
+    assert (layer.name, layer.contrast_limits) == ("my name", [0.3, 0.6])
+    assert {"mine", "napari_noiser"} <= layer.metadata.keys()
+
+
 def test_a_plane_that_is_shown_follows_the_store(
     viewer: ViewerModel,
     settings: Settings,
@@ -289,7 +303,7 @@ def test_names_that_file_systems_take(name: str, expected: str) -> None:
 
 
 def test_a_folder_is_needed(viewer: ViewerModel, tmp_path: Path, monkeypatch) -> None:
-    with pytest.raises(ValueError, match="Choose a folder"):
+    with pytest.raises(ValueError, match=r"Choose a folder .* Preferences > napari-noiser$"):
         start_enhancing(viewer, [cells()], Settings(keep="disk"))
     assert Run.current is None
     monkeypatch.setattr(Settings, "preferred", lambda: Settings(keep="disk"))

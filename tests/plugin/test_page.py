@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from magicgui.widgets import FloatSlider, LineEdit
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QDoubleSpinBox,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QCollapsible
 
-from napari_noiser.plugin.forms import foldable
+from napari_noiser.plugin.forms import foldable, form, resettable
 from napari_noiser.plugin.page import Page
 
 
@@ -59,6 +68,46 @@ def test_what_is_folded_takes_no_more_room_than_its_title(page: Page, qtbot) -> 
     qtbot.waitUntil(lambda: short.height() > low)
     short.toggleButton().click()
     qtbot.waitUntil(lambda: short.height() == low == short.toggleButton().height())
+
+
+def test_the_keyboard_does_not_reach_what_is_folded(page: Page, qtbot) -> None:
+    inside = QPushButton("inside")
+    box(page, "short").content().layout().addWidget(inside)
+    assert not inside.isVisible()
+    box(page, "short").toggleButton().click()
+    assert inside.isVisible()
+    box(page, "short").toggleButton().click()
+    assert not inside.isVisible()
+
+
+def test_unfolding_does_not_widen_the_page(qtbot) -> None:
+    content = QWidget()
+    QVBoxLayout(content).addWidget(QLabel("wide " * 30))
+    page = Page(foldable("short", content))
+    qtbot.addWidget(page)
+    page.show()
+    folded = page.minimumSizeHint().width()
+    assert folded > 300
+    box(page, "short").expand(animate=False)
+    assert page.minimumSizeHint().width() == folded
+
+
+@pytest.mark.parametrize("points", [9, 16, 24])
+def test_labels_and_numbers_are_as_wide_as_their_font_asks(points: int, qtbot) -> None:
+    slider = FloatSlider(label="brightness", value=0, min=-3, max=3)
+    both = form(slider_and_button := resettable(slider), LineEdit(label="exposure from"))
+    assert slider_and_button.label == "brightness"
+    qtbot.addWidget(both.native)
+    both.native.setStyleSheet(f"* {{ font-size: {points}pt }}")
+    both.native.show()
+    QApplication.processEvents()
+    labels = [each for each in both.native.findChildren(QLabel) if each.text()]
+    assert len(labels) == 2
+    assert len({each.width() for each in labels}) == 1  # a column
+    for label in labels:
+        assert label.width() >= label.fontMetrics().horizontalAdvance(label.text())
+    number = slider.native.findChild(QDoubleSpinBox)
+    assert number.width() >= number.fontMetrics().horizontalAdvance("-3.00")
 
 
 def test_the_wheel_is_left_to_the_page_where_nobody_chooses(page: Page) -> None:

@@ -95,6 +95,14 @@ def test_a_fault_is_in_its_field_and_in_the_recipes_own_words(name: str, text: s
 
 
 @pytest.mark.parametrize(
+    "name", ["width", "betas", "tv_weight", "source.variance", "exposure.photons"]
+)
+def test_what_is_not_written_is_called_empty(name: str) -> None:
+    texts = {**written(Recipe(name="any", exposure=Photons())), name: " "}
+    assert faults(texts)[name].endswith(", but it is empty")
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [
         ("source.variance", "1,5"),

@@ -47,7 +47,7 @@ def found(region: Layer, image: Image) -> np.ndarray:
 
 
 @given(PLACES, PLACES)
-@examples(max_examples=60, deadline=None)
+@examples(max_examples=60)
 def test_a_voxel_is_in_a_label_as_its_place_in_the_world_is(mine: dict, its: dict) -> None:
     image = Image(np.zeros((14, 17)), **mine)
     painted = (np.random.default_rng(0).random((9, 11)) > 0.5).astype(int)
@@ -62,7 +62,7 @@ def test_a_voxel_is_in_a_label_as_its_place_in_the_world_is(mine: dict, its: dic
 
 
 @given(PLACES, PLACES)
-@examples(max_examples=60, deadline=None)
+@examples(max_examples=60)
 def test_a_voxel_is_in_a_polygon_as_its_place_in_the_world_is(mine: dict, its: dict) -> None:
     image = Image(np.zeros((14, 17)), **mine)
     corners = np.array([[1.0, 1.0], [2.0, 9.0], [8.0, 7.0], [4.0, 4.0], [7.0, 0.5]])
@@ -74,7 +74,7 @@ def test_a_voxel_is_in_a_polygon_as_its_place_in_the_world_is(mine: dict, its: d
 
 
 @given(PLACES, st.sampled_from([0.3, 1.0, 2.5]), st.floats(-5, 5))
-@examples(max_examples=30, deadline=None)
+@examples(max_examples=30)
 def test_volumes(place: dict, step: float, start: float) -> None:
     place = {name: place[name] for name in ("rotate", "scale", "translate")}
     place = {**place, "scale": (step, *place["scale"]), "translate": (start, *place["translate"])}
@@ -223,8 +223,11 @@ def test_both_together() -> None:
 
 def test_what_cannot_be_a_region_is_said() -> None:
     image = Image(np.zeros((8, 8)), name="cells")
+    other = Labels(np.ones((8, 8), int), name="roi")
+    other.selected_label, other.show_selected_label = 2, True
     cases = [
         (Labels(np.zeros((8, 8), int), name="roi"), "'roi' is empty: paint on it"),
+        (other, "'roi' shows label 2 alone, which is nowhere"),
         (Shapes(name="roi"), "'roi' is empty: draw in it"),
         (Shapes([SQUARE + 90], name="roi"), "'roi' has no voxel in the image 'cells'"),
         (Labels(np.ones((3, 3), int), translate=(50, 0)), "has no voxel in the image"),

@@ -10,11 +10,13 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.notifications import notification_manager
+from parts import part_of
 
 import napari_noiser as noiser
 from napari_noiser.plugin.commands import enhance_selected
 from napari_noiser.plugin.enhancing import start_enhancing
 from napari_noiser.plugin.keeping import Enhanced
+from napari_noiser.plugin.preview import PreviewSection
 from napari_noiser.plugin.settings import KEEPS, Settings
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.plugin.widget import NoiserWidget
@@ -95,7 +97,7 @@ def test_the_results_are_selected_and_the_sources_stay_offered(
     assert len(made) == 3
     assert viewer.layers.selection == made
     assert widget.controls.image.value is images[0]
-    assert [source.name for source in widget.controls.sources] == ["plane"]
+    assert [source.name for source in widget.controls.sources] == ["plane", "colour", "stack"]
     widget.controls.image.value = next(iter(made))  # to enhance the results once more
     assert len(widget.controls.sources) == 3
 
@@ -255,3 +257,35 @@ def test_channels_that_napari_split_are_enhanced_together(
         together = noiser.enhance(dyes, axes="ZCYX")[:, channel]
         np.testing.assert_allclose(result.data, together, rtol=0, atol=1e-6)
         assert result.colormap.name == layer.colormap.name
+
+
+def test_the_command_takes_no_preview(
+    widget: NoiserWidget, viewer: ViewerModel, images, wait_for_run
+) -> None:
+    part_of(widget, PreviewSection).switch.value = True
+    wait_for_run()
+    preview = viewer.layers["plane [preview]"]
+    viewer.layers.selection.active = preview
+    for layer in (preview, None):
+        enhance_selected(viewer, layer)
+        assert "select the image itself" in notification_manager.records[-1].message
+    viewer.layers.selection.add(images[1])
+    enhance_selected(viewer)
+    wait_for_run()
+    assert {layer.name for layer in viewer.layers} - {each.name for each in images} == {
+        "plane [preview]",
+        "colour (noiser)",
+    }
+
+
+def test_results_stand_for_their_images_as_long_as_these_are_there(
+    widget: NoiserWidget, viewer: ViewerModel, images, wait_for_run
+) -> None:
+    widget.apply.native.click()
+    wait_for_run()
+    made = set(viewer.layers.selection)
+    viewer.layers.remove(images[1])
+    assert [source.name for source in widget.controls.sources] == ["plane", "stack"]
+    widget.controls.image.value = viewer.add_image(dim((9, 9), 3), name="another")
+    viewer.layers.selection = made
+    assert [source.name for source in widget.controls.sources] == ["another"]

@@ -16,6 +16,7 @@ from napari_noiser.plugin.models import offered
 from napari_noiser.plugin.training import TrainingSection
 from napari_noiser.plugin.widget import NoiserWidget
 from napari_noiser.srm.model import Model
+from napari_noiser.srm.training import TrainingStep
 
 SMALL = noiser.Recipe(name="small", iterations=2, size=8, size_3d=5, width=3)
 
@@ -180,14 +181,36 @@ def test_renamed_saved_and_loaded_elsewhere_it_is_the_same(
     assert labels(other)[-1] == "a/b (a_b.safetensors, gray, 2-D)"
 
 
+@pytest.mark.parametrize("name", ["", "   "])
 def test_an_empty_name_is_refused_in_place(
-    widget: NoiserWidget, section: TrainingSection, model: Model, monkeypatch
+    widget: NoiserWidget, section: TrainingSection, model: Model, monkeypatch, name: str
 ) -> None:
     widget.controls.model.add(model)
-    monkeypatch.setattr(QInputDialog, "getText", lambda *args, **options: ("", True))
+    monkeypatch.setattr(QInputDialog, "getText", lambda *args, **options: (name, True))
     section.rename.native.click()
     assert section.said.value.startswith("name must be a string that is not empty")
     assert widget.controls.model.value is model
+
+
+def test_it_is_told_how_long_training_goes_on(section: TrainingSection, monkeypatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("napari_noiser.plugin.training.monotonic", lambda: now)
+
+    def seen(done: int, stage: str = "train") -> str:
+        section.on_event(TrainingStep(done, 2000, 0.5, stage))
+        return section.state.value
+
+    before = section.state.value
+    section.on_running(True)
+    assert seen(1) == before
+    now += 10.0
+    assert seen(11, "fit") == before
+    assert seen(11) == "It will train for 33 min more."
+    now += 90.0
+    assert seen(21, "cells: train") == "It will train for 3 h more."
+    assert seen(1999) == ""  # seconds are not told
+    section.on_running(False)
+    assert section.state.value == before
 
 
 def test_several_files_are_loaded_at_once_and_what_is_none_is_said(

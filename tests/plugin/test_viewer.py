@@ -64,7 +64,7 @@ def test_all_new_results_are_selected(viewer: Viewer, widget: NoiserWidget, wait
     made = {"Dim nuclei (noiser)", "eye (noiser)"}
     assert {layer.name for layer in viewer.layers.selection} == made
     assert widget.controls.image.value.name == "Dim nuclei"
-    assert not widget.controls.others.visible
+    assert widget.controls.others.text == "and the other selected image"
 
 
 def test_cancel_in_the_middle(viewer: Viewer, widget: NoiserWidget, wait_for_run, qtbot) -> None:

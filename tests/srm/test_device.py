@@ -52,6 +52,27 @@ def test_unknown_device_is_refused(device):
         best_device(device)
 
 
+def test_what_torch_says_is_cut_short_and_the_device_not_recommended(monkeypatch):
+    def fail(device):
+        raise NotImplementedError("aten::empty does not run on 'MPS'. " + "CPU: registered " * 90)
+
+    monkeypatch.setattr(device_module, "_try", fail)
+    with pytest.raises(ValueError, match="does not work here") as error:
+        best_device("mps")
+    assert str(error.value) == (
+        "device 'mps' does not work here (aten::empty does not run on 'MPS'); "
+        "use 'auto', 'cpu', 'cuda', 'cuda:N' or 'xpu'"
+    )
+
+    def wordy(device):
+        raise RuntimeError("much " * 90)
+
+    monkeypatch.setattr(device_module, "_try", wordy)
+    with pytest.raises(ValueError, match=r"much…\); use 'auto', 'cpu', 'mps' or 'xpu'") as error:
+        best_device("cuda")
+    assert len(str(error.value)) < 250
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_cuda_where_there_is_none_is_refused(device):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from os.path import lexists
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ class Unfinished:
     @property
     def exists(self) -> bool:
         """Whether an earlier run left something to go on with."""
-        return self._description.exists()
+        with _in_words(f"{self.folder.parent} cannot be looked into"):
+            return self._description.exists()
 
     def claim(self) -> dict[str, Any] | None:
         """Take hold of the folder, which is made if need be, until `release` or the process ends.
@@ -67,33 +69,38 @@ class Unfinished:
             If another run is at work in it.
         FileExistsError
             If there is such a folder that no run has made.
+        OSError
+            If it cannot be made, or not be written in.
         ValueError
             If what an earlier run left cannot be read.
         """
         self._make_folder()
-        try:
-            self._lock.acquire(blocking=False)
-        except Timeout:
+        with self._written:
+            locked = self._try_lock()
+        if not locked:
             raise BlockingIOError(
                 f"{self.path} is being made by another run (if you are sure that none is, delete "
                 f"{self._lock.lock_file})"
-            ) from None
+            )
         if not self.exists:  # it was killed before there was anything to resume
-            self._clear()
+            with self._written:
+                self._clear()
             return None
         try:
             found: dict[str, Any] = json.loads(self._description.read_text("utf-8"))
         except ValueError as error:
             self.release()
             raise ValueError(f"{self.folder} is broken, delete it: {error}") from error
-        for orphan in self.result.rglob("*.partial"):  # of a chunk that zarr was writing
-            orphan.unlink()
+        with self._written:
+            for orphan in self.result.rglob("*.partial"):  # of a chunk that zarr was writing
+                orphan.unlink()
         return found
 
     def begin(self, description: Mapping[str, Any]) -> None:
         """Write down what is being made: from now on it can be resumed."""
-        self._finished.write_bytes(b"")
-        _replace(self._description, json.dumps(description, indent=1).encode())
+        with self._written:
+            self._finished.write_bytes(b"")
+            _replace(self._description, json.dumps(description, indent=1).encode())
 
     def check(self) -> None:
         """Raise a `FileNotFoundError` if the folder has been taken away."""
@@ -105,6 +112,7 @@ class Unfinished:
     @property
     def finished(self) -> int:
         """How many blocks are finished."""
+        self.check()
         return self._finished.stat().st_size
 
     def add_finished(self) -> None:
@@ -114,6 +122,11 @@ class Unfinished:
 
     def save_moments(self, moments: Moments, blocks: int) -> None:
         """Keep what was measured in a number of blocks."""
+        self.check()
+        with self._written:
+            self._write_moments(moments, blocks)
+
+    def _write_moments(self, moments: Moments, blocks: int) -> None:
         keys, values = list(moments), list(moments.values())
         temporary = self._moments.with_suffix(".new")
         with temporary.open("wb") as file:
@@ -150,7 +163,8 @@ class Unfinished:
         """
         if lexists(self.path):
             raise FileExistsError(f"{self.path} has come up meanwhile; {self.result} is complete")
-        self.result.rename(self.path)
+        with _in_words(f"{self.path} cannot be given its name; {self.result} is complete"):
+            self.result.rename(self.path)
         self.discard()
 
     def clear_up(self) -> None:
@@ -167,16 +181,31 @@ class Unfinished:
         """Let go of the folder, for another run to resume."""
         self._lock.release()
 
+    def _try_lock(self) -> bool:
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        return True
+
     def _make_folder(self) -> None:
         """Make the folder, marked as ours: what we have not made we must not clear."""
         mark = self.folder / _MARK
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not mark.exists() and any(self.folder.iterdir()):
+        with _in_words(f"{self.folder} cannot be made"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with self._written:
+            foreign = not mark.exists() and any(self.folder.iterdir())
+        if foreign:
             raise FileExistsError(
                 f"{self.folder} exists, and napari-noiser has not made it: move it away, or take "
                 "another name"
             )
-        mark.touch()
+        with self._written:
+            mark.touch()
+
+    @property
+    def _written(self) -> AbstractContextManager[None]:
+        return _in_words(f"{self.folder} cannot be written in")
 
     @property
     def _description(self) -> Path:
@@ -196,6 +225,15 @@ class Unfinished:
                 shutil.rmtree(each)
             elif each.name not in ("lock", _MARK):
                 each.unlink()
+
+
+@contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    """Say of a failure of the file system what could not be done, and where."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"{what} ({error.strerror or error})") from error
 
 
 def _replace(path: Path, content: bytes) -> None:

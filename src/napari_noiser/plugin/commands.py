@@ -11,6 +11,7 @@ from napari_noiser.plugin.enhancing import start_enhancing
 from napari_noiser.plugin.script import as_python
 from napari_noiser.plugin.selected import selected_images
 from napari_noiser.plugin.settings import Settings
+from napari_noiser.plugin.shown import is_preview
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.plugin.worker import Busy
 
@@ -25,12 +26,13 @@ def enhance_selected(viewer: Viewer, layer: Layer | None = None) -> None:
     viewer : napari.Viewer
         Gets each result as a new layer, when it is done.
     layer : napari.layers.Layer, optional
-        The active layer, which there is if but one is selected; others than images are refused
-        with a message.
+        The active layer, which there is if but one is selected; others than images, and
+        previews, are refused with a message.
     """
-    images = [layer] if layer is not None else selected_images(viewer.layers)
+    images = selected_images(viewer.layers) if layer is None else [layer]
     try:
-        start_enhancing(viewer, [*map(ImageSource.of, images or [None])], Settings.preferred())
+        sources = [*map(_source_of, images or [*viewer.layers.selection] or [None])]
+        start_enhancing(viewer, sources, Settings.preferred())
     except (TypeError, ValueError, Busy) as error:
         show_error(str(error))
 
@@ -61,3 +63,9 @@ def open_widget(viewer: Viewer) -> None:
         Where to dock it.
     """
     viewer.window.add_plugin_dock_widget("napari-noiser", "Noise self-regression")
+
+
+def _source_of(layer: Layer | None) -> ImageSource:
+    if layer is not None and is_preview(layer):
+        raise ValueError(f"{layer.name} is only there to be looked at: select the image itself")
+    return ImageSource.of(layer)

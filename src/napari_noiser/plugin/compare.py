@@ -70,11 +70,13 @@ class CompareSection(Section):
         self.controls.image.changed.connect(self._on_image)
         for control in (self.controls.colours, self.controls.statistics):
             control.changed.connect(self._on_exposure)
-        self.viewer.layers.events.inserted.connect(self._on_inserted)
+        # Last: the layer has to be on the canvas before it is reordered.
+        self.viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         self.viewer.layers.events.removed.connect(self._on_removed)
 
     def on_enhanced(self, enhanced: Enhanced) -> None:
         """Look at the new result, if what is enhanced is looked at."""
+        self._raise_closed()  # its preview is gone
         self._update()
 
     def on_leave(self) -> None:
@@ -122,8 +124,8 @@ class CompareSection(Section):
         if self._run is not None:
             self._stopped = True
             self._run.cancel()
-        if closed is not None and closed.layer in self.viewer.layers:
-            self.viewer.layers.remove(closed.layer)
+        if closed is not None:
+            closed.go(self.viewer.layers)
         if comparison is not None:
             comparison.end()
 
@@ -153,7 +155,7 @@ class CompareSection(Section):
     def _show_closed(self, look: FirstLook) -> None:
         if self._open and self.choice.value in _WANTED:
             self._closed = Shown(look, "closed form")
-            self.viewer.add_layer(self._closed.layer)
+            self._closed.come(self.viewer.layers)
             self._on_exposure()  # another may have been chosen meanwhile
             self._update()
 
@@ -182,7 +184,17 @@ class CompareSection(Section):
 
     def _on_inserted(self) -> None:
         if self._comparison is not None:
+            self._raise_closed()
             self._update()
+
+    def _raise_closed(self) -> None:
+        """Move the closed form above what is enhanced, so that it follows it side by side."""
+        layers, found = self.viewer.layers, self._layers()
+        if found[_CLOSED] is None or found[_ENHANCED] is None:
+            return
+        closed, enhanced = (layers.index(found[each]) for each in (_CLOSED, _ENHANCED))
+        if closed < enhanced:
+            layers.move(closed, enhanced + 1)
 
     def _on_removed(self, event: Any) -> None:
         if self._closed is not None and event.value is self._closed.layer:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from napari import Viewer
@@ -19,6 +20,9 @@ from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.source import ImageSource
 from napari_noiser.plugin.worker import Run
 from napari_noiser.progress import Event, PartDone
+
+if TYPE_CHECKING:
+    from napari_noiser.stack.values import Output
 
 __all__ = ["start_enhancing"]
 
@@ -66,12 +70,11 @@ def start_enhancing(
     """
     if settings.keep == "disk" and not settings.results_folder:
         raise ValueError(
-            "Choose a folder for results on disk, in the widget or in "
-            "Preferences > Plugins > napari-noiser"
+            "Choose a folder for results on disk, in the widget or in Preferences > napari-noiser"
         )
     settings = settings.taken()
     check_gain(settings, sources)
-    waiting = deque(_Result(viewer, source) for source in sources)
+    waiting = deque(_Result(viewer, source, settings.output) for source in sources)
     made: WeakSet[Image] = WeakSet()  # somebody may have removed one to get its memory back
 
     def event(event: Event) -> None:
@@ -104,10 +107,11 @@ def _select_all(viewer: Viewer, made: Collection[Image]) -> None:
 class _Result:
     """The layer of a result."""
 
-    def __init__(self, viewer: Viewer, source: ImageSource) -> None:
-        self._viewer, self._source = viewer, source
+    def __init__(self, viewer: Viewer, source: ImageSource, output: Output) -> None:
+        self._viewer, self._source, self._output = viewer, source, output
         self._layer: Image | None = None  # which shows what there is, while there is more to come
         self._filling: Filling | None = None
+        self._name, self._limits = "", [0.0, 1.0]  # as it was added
         self._looked = 0.0
 
     def fill_in(self, event: Event) -> None:
@@ -119,8 +123,10 @@ class _Result:
             return
         if self._layer is None:
             name = event.folder.name.removesuffix(f".ome.zarr{_PARTIAL}")
-            self._layer = self._source.unfinished(event.data, f"{name} [unfinished]")
+            name = f"{name} [unfinished]"
+            self._layer = self._source.unfinished(event.data, name, self._output)
             self._viewer.add_layer(self._layer)
+            self._name, self._limits = self._layer.name, self._layer.contrast_limits
         elif self._is_there:
             self._layer.refresh(extent=False)
         self._looked = monotonic()
@@ -132,10 +138,18 @@ class _Result:
         if shown is layer:
             self._viewer.add_layer(layer)
         else:
-            shown.data, shown.name = layer.data, layer.name
-            shown.metadata, shown.contrast_limits = layer.metadata, layer.contrast_limits
+            self._complete(shown, layer)
         self._layer = self._filling = None
         return shown
+
+    def _complete(self, shown: Image, layer: Image) -> None:
+        """Fill in what was unfinished; a name and limits that were chosen meanwhile stay."""
+        as_added = shown.contrast_limits == self._limits
+        shown.data, shown.metadata = layer.data, {**shown.metadata, **layer.metadata}
+        if as_added:
+            shown.contrast_limits = layer.contrast_limits
+        if shown.name == self._name:
+            shown.name = layer.name
 
     def end(self, outcome: str) -> None:
         """Take a layer away that will never be finished, and say how to go on with it."""

@@ -39,16 +39,12 @@ class _Asked:
     settings: FitSettings
 
 
-@dataclass
-class _Fit:
-    """A fit that was begun, and where it stood when it was cancelled."""
+@dataclass(frozen=True)
+class _Cancelled:
+    """What a fit was asked for that can be gone on with, and where it stood."""
 
-    asked: _Asked | None
-    state: State | None
-
-    def keep(self, state: State | None) -> None:
-        """Take note of a state; called on the worker's thread."""
-        self.state = state
+    asked: _Asked | None = None
+    state: State | None = None
 
 
 class FittingPanel(Container):
@@ -70,7 +66,7 @@ class FittingPanel(Container):
         self._controls, self._start = controls, start
         self.run: Run | None = None
         self._running = False
-        self._last = _Fit(None, None)
+        self._last = _Cancelled()
         self.fit = PushButton(
             text=_FIT,
             tooltip="Fit to the image chosen above, and to the others that are selected, with its "
@@ -147,18 +143,18 @@ class FittingPanel(Container):
         guided, held = self._controls.fits_with_gain, self._controls.gain.value
         gain = gain_maps(held, sources, settings.ndim) if guided else None
         resume = self._last.state if asked == self._last.asked else None
-        fit = _Fit(asked, resume)
         origin = f"fitted to {sources[0].name}"
         if others := len(sources) - 1:
             origin += f" and {others} other{'s' * (others > 1)}"
 
+        def keep(state: State | None) -> None:  # called on the worker's thread
+            self._last = _Cancelled(asked, state)
+
         def finish(model: Fitted) -> None:
-            fit.state = None
+            self._last = _Cancelled()
             self._controls.model.add(model, origin)
 
         def job() -> Generator[Event, None, Fitted]:
-            return fit_job(sources, settings, resume, fit.keep, gain)
+            return fit_job(sources, settings, resume, keep, gain)
 
-        run = Run(f"Fitting to {sources[0].name}", job, finish, **slots)
-        self._last = fit
-        return run
+        return Run(f"Fitting to {sources[0].name}", job, finish, **slots)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from magicgui.widgets import Container, FloatSlider, Label, PushButton, Widget
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QSizePolicy, QWidget
 from superqt import QCollapsible
@@ -15,9 +15,10 @@ __all__ = ["NARROW", "Note", "foldable", "form", "resettable", "row"]
 NARROW = 28
 """Width of a button of one character."""
 
-_LABEL_WIDTH = 105  # napari's font is wider than the one that magicgui measures labels in
+_LABEL_WIDTH = 105  # of labels, at least
+_FONT_EVENTS = (QEvent.Type.Polish, QEvent.Type.FontChange, QEvent.Type.StyleChange)
 _LETTERS = 15  # of a choice, at least
-_NUMBER = "background: transparent; border: 0; padding: 0; min-width: 36px; max-width: 36px;"
+_NUMBER = "background: transparent; border: 0; padding: 0; min-width: 2.6em; max-width: 2.6em;"
 _ANY_HEIGHT = 2**24 - 1  # Qt's own limit
 _GAP = 4  # above and below what is unfolded, and after texts
 
@@ -41,12 +42,34 @@ def form(*widgets: Widget) -> Container:
     """Return widgets below each other, their labels in one column."""
     container = Container(widgets=widgets, label="")
     container.margins = (0, 0, 0, 0)
-    for label in container.native.findChildren(QLabel):
-        label.setMinimumWidth(_LABEL_WIDTH)
+    _Column(container.native)
     for box in container.native.findChildren(QComboBox):  # a long name must not widen the dock
         box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         box.setMinimumContentsLength(_LETTERS)
     return container
+
+
+class _Column(QObject):
+    """Keeps the labels of a form as wide as the widest of them is in napari's font."""
+
+    def __init__(self, form: QWidget) -> None:
+        super().__init__(form)
+        self._labels = [each for each in form.findChildren(QLabel) if not each.wordWrap()]
+        for label in self._labels:
+            label.setMinimumWidth(_LABEL_WIDTH)
+            label.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        if event is not None and event.type() in _FONT_EVENTS:
+            widest = max((_width(each) for each in self._labels), default=0)
+            for label in self._labels:
+                label.setMinimumWidth(max(_LABEL_WIDTH, widest))
+        return False
+
+
+def _width(label: QLabel) -> int:
+    """Return the width of a label's text, and of the room that napari's style has around it."""
+    return label.fontMetrics().horizontalAdvance(f"{label.text()}m")
 
 
 def row(*widgets: Widget) -> Container:
@@ -75,6 +98,7 @@ def foldable(
 
     def on_toggled(unfolded: bool) -> None:
         box.setText(f"{'▾' if unfolded else '▸'}  {title}")  # an icon would not follow the theme
+        content.setVisible(unfolded)  # or else the keyboard would reach what nobody sees
         if unfolded:
             content.setMaximumHeight(_ANY_HEIGHT)  # it may say more later on
             on_unfold()
@@ -87,6 +111,9 @@ def foldable(
     box.layout().setAlignment(Qt.AlignmentFlag(0))
     box.layout().setContentsMargins(0, 0, 0, 0)
     box.layout().setSpacing(0)
+    policy = content.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)  # its width: unfolding must not widen the dock
+    content.setSizePolicy(policy)
     content.setContentsMargins(0, _GAP, 0, _GAP)  # none while it is folded
     box.toggled.connect(on_toggled)
     box.collapse(animate=False)

@@ -55,8 +55,8 @@ def fit_job(
     resume : FittingState or IRLEState, optional
         Where an earlier fit, asked for alike, was cancelled.
     keep : callable
-        Gets the state that the fit is in when it is cancelled after a step; None, if it cannot
-        be begun or gone on with.
+        Gets the state that the fit is in when it is cancelled after a step; None, if `resume`
+        cannot be gone on with.
     gain : sequence of array, optional
         A gain map for each of them, if the recipe takes some.
     """
@@ -67,7 +67,8 @@ def fit_job(
         try:
             steps = fit_steps(images, gain=gain, resume=resume, **settings.options)
         except ValueError:
-            keep(None)
+            if resume is not None:
+                keep(None)
             raise
     with closing(steps), _told_by_name(sources):
         while True:

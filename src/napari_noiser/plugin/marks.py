@@ -39,8 +39,10 @@ class Painted:
         """Look up the nearest label of each voxel."""
         painted = np.asarray(self.array)
         inside = painted != 0 if self.label is None else painted == self.label
-        if not inside.any():
+        if not painted.any():
             raise ValueError("is empty: paint on it, or choose another layer")
+        if not inside.any():
+            raise ValueError(f"shows label {self.label} alone, which is nowhere: show all labels")
         inside = inside.any(axis=tuple(range(inside.ndim - len(shape))))
         if vanishes(matrix - np.diag(matrix.diagonal()), matrix):
             return _nearest(inside, matrix.diagonal(), offset, shape)

@@ -43,8 +43,8 @@ class ModelList(ComboBox):
             choices=self._offered,
             value=preferred,
             tooltip="What was learned from noise. Bundled models are ready to use; other recipes "
-            "train first, for some seconds. Below them are the models trained, loaded, or fitted "
-            "to your own images here.",
+            "train first, for some seconds, or for hours if they are large. Below them are the "
+            "models trained, loaded, or fitted to your own images here.",
         )
 
     @property
@@ -104,7 +104,7 @@ class ModelList(ComboBox):
 
     def rename(self, name: str) -> None:
         """Give the chosen model of one's own another name; see `Model.renamed`."""
-        chosen, again = self.value, self.value.renamed(name)
+        chosen, again = self.value, self.value.renamed(name.strip())
         self.models = {
             again if each is chosen else each: origin for each, origin in self.models.items()
         }

@@ -143,8 +143,8 @@ class PreviewSection(Section):
         shown, self._shown, self._asked = self._shown, None, ()
         if self._run is not None:
             self._run.cancel()
-        if shown is not None and shown.layer in self.viewer.layers:
-            self.viewer.layers.remove(shown.layer)
+        if shown is not None:
+            shown.go(self.viewer.layers)
 
     def _again(self) -> None:
         """Measure anew: at once, or when what runs has stopped."""
@@ -161,7 +161,7 @@ class PreviewSection(Section):
     def _show(self, look: FirstLook) -> None:
         if self._asked:
             self._shown = Shown(look, "preview")
-            self.viewer.add_layer(self._shown.layer)
+            self._shown.come(self.viewer.layers)
             self._update()  # something may have been moved meanwhile
 
     def _show_again(self, look: FirstLook) -> None:

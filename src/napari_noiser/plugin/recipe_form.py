@@ -127,7 +127,7 @@ def read(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> Recip
         if form is not None:
             recipe.check_form(*form)
     except (TypeError, ValueError) as error:
-        raise type(error)(_with_commas(str(error), texts)) from error
+        raise type(error)(_as_written(str(error), texts)) from error
     return recipe
 
 
@@ -192,9 +192,14 @@ def _value(text: str) -> Any:
     return numbers[0] if len(numbers) == 1 else tuple(numbers)
 
 
-def _with_commas(fault: str, texts: Mapping[str, str]) -> str:
-    """Say of several numbers that were refused what a comma means, if it may be of decimals."""
+def _as_written(fault: str, texts: Mapping[str, str]) -> str:
+    """Say what was refused as it is written: nothing at all, or with what may be a decimal comma.
+
+    Of several numbers it is said what a comma means.
+    """
     for name, text in texts.items():
+        if fault.startswith(name.rpartition(".")[2]) and not text.strip():
+            return fault.replace("got ()", "but it is empty")
         several = fault.startswith(name.rpartition(".")[2]) and fault.endswith(")")
         if several and re.search(r"\d,\d", text):
             return fault.replace(str(_value(text)), repr(text)) + _COMMAS

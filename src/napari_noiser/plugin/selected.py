@@ -11,7 +11,7 @@ from napari.layers import Image
 from psygnal import Signal
 
 from napari_noiser.files.provenance import PROVENANCE
-from napari_noiser.plugin.shown import is_preview
+from napari_noiser.plugin.shown import is_preview, source_name
 from napari_noiser.plugin.source import ImageSource, guess_axes
 
 __all__ = ["OtherImages", "selected_images", "sources_of"]
@@ -60,7 +60,8 @@ class OtherImages(CheckBox):
             value=True,
             label="",
             tooltip="Apply makes a result of each image that is selected in the layer list, one "
-            "after the other: the same settings for all, and for each an exposure of its own.",
+            "after the other: the same settings for all, and for each an exposure of its own. "
+            "Selected results stand for their images.",
         )
         self._layers = viewer.layers
         self._others: list[Image] = []
@@ -68,16 +69,17 @@ class OtherImages(CheckBox):
     @property
     def images(self) -> list[Image]:
         """The other images to enhance: none, if nobody wants them."""
-        return self._others if self.value else []
+        return [each for each in self._others if each in self._layers] if self.value else []
 
     def show_for(self, chosen: Image | None) -> None:
         """Offer what is selected now beside an image; of a single one it is not the question.
 
-        Nor is it of results that are selected without the image: Apply leaves its own so.
+        Results that are selected, as Apply leaves its own, stand for their images if the chosen
+        one is among these, and otherwise for nothing.
         """
         selected = selected_images(self._layers)
         if chosen not in selected:
-            selected = [each for each in selected if PROVENANCE not in each.metadata]
+            selected = _stood_for(selected, chosen, self._layers)
         others = [each for each in selected if each is not chosen]
         self._others = others if len(selected) > 1 else []
         count = len(self._others)
@@ -86,3 +88,13 @@ class OtherImages(CheckBox):
             self.text = "and the other selected image"
         self.visible = count > 0
         self.offered.emit()
+
+
+def _stood_for(selected: Sequence[Image], chosen: Image | None, layers: LayerList) -> list[Image]:
+    """Return what some images stand for: themselves, and results for what they were made of."""
+    found = [each for each in selected if PROVENANCE not in each.metadata]
+    names = {source_name(each) for each in selected}
+    if chosen is None or chosen.name not in names:
+        return found
+    images = (each for each in layers if isinstance(each, Image))
+    return [each for each in images if each in found or each.name in names]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
+from napari.components import LayerList
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 
 from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.plugin.gain_layer import gain_of
@@ -22,7 +25,8 @@ from napari_noiser.progress import Event
 if TYPE_CHECKING:
     from napari_noiser.camera.telling import Camera
     from napari_noiser.plugin.settings import Settings
-    from napari_noiser.stack.axes import Colours, Statistics
+    from napari_noiser.stack.axes import Colours, Region, Statistics
+    from napari_noiser.stack.deferred import Deferred
     from napari_noiser.stack.method import Method
     from napari_noiser.stack.values import Background
 
@@ -36,6 +40,7 @@ __all__ = [
     "is_preview",
     "newest_result",
     "preview_look",
+    "source_name",
 ]
 
 _MARK = "preview"
@@ -159,14 +164,32 @@ class Shown:
         # coarsest level and find the right one again, which flickers.
         self._levels = list(look.picture.levels)
         data = [
-            replace(level, read=partial(_read, self._levels, at))
+            replace(level, read=_Reading(self._levels, at))
             for at, level in enumerate(self._levels)
         ]
+        self._before: WeakSet[Layer] = WeakSet()  # what was selected before the layer came
         self.layer: Image = look.measured.source.unfinished(
             data if len(data) > 1 else data[0], f"{look.measured.source.name} [{title}]"
         )
         self.layer.contrast_limits = look.limits
         self._describe(look.picture)
+
+    def come(self, layers: LayerList) -> None:
+        """Add the layer to a list, in which the same ones stay selected."""
+        self._before = WeakSet(layers.selection)
+        layers.append(self.layer)
+        _select(layers, self._before)
+
+    def go(self, layers: LayerList) -> None:
+        """Take the layer away, if nobody has; what was selected before comes back in its place."""
+        there = self.layer in layers
+        alone = set(layers.selection) == ({self.layer} if there else set())
+        if there:
+            layers.remove(self.layer)
+        if alone:
+            _select(layers, self._before)
+        if alone and not there:  # of one that is deleted, napari goes on to select the neighbour
+            QTimer.singleShot(0, partial(_select_no_more, layers, self._before))
 
     def show(self, model: str | PathLike[str] | Method, **options: Any) -> None:
         """Show another picture; see `Measured.picture`, which also says what it raises."""
@@ -186,18 +209,28 @@ def is_preview(layer: Layer) -> bool:
     return bool(_made(layer).get(_MARK))
 
 
+def source_name(layer: Layer) -> str | None:
+    """Return the name of what a layer was made of, if it says so."""
+    return _made(layer).get("source")
+
+
 def enhanced_layer(layers: Iterable[Layer], source: str) -> Image | None:
-    """Return what a layer of this name looks like enhanced: its preview, or its newest result."""
+    """Return what a layer of this name looks like enhanced: its preview, or its newest result.
+
+    A duplicate of its preview (which has a parent) does not follow what is chosen.
+    """
     enhanced = [each for each in layers if _made(each).get("recipe") != _CLOSED_FORM]
-    previews = [each for each in enhanced if is_preview(each) and _made(each)["source"] == source]
+    previews = [
+        each
+        for each in enhanced
+        if is_preview(each) and source_name(each) == source and each.source.parent is None
+    ]
     return previews[-1] if previews else newest_result(enhanced, source)
 
 
 def newest_result(layers: Iterable[Layer], source: str) -> Image | None:
     """Return the last one of some layers that is a result of the layer of this name."""
-    results = [
-        layer for layer in layers if _made(layer).get("source") == source and not is_preview(layer)
-    ]
+    results = [layer for layer in layers if source_name(layer) == source and not is_preview(layer)]
     return results[-1] if results else None
 
 
@@ -206,8 +239,31 @@ def _made(layer: Layer) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _read(levels: list[Any], at: int, box: Any) -> NDArray[Any]:
-    """Render what a level shows now; a core is left to napari, whichever thread asks."""
-    with few_threads():
-        rendered: NDArray[Any] = levels[at].read(box)
-    return rendered
+def _select(layers: LayerList, wanted: Collection[Layer]) -> None:
+    """Select those of some layers that there are; arrow keys go on from the topmost."""
+    there = [each for each in layers if each in wanted]
+    layers.selection.active = there[-1] if there else None
+    layers.selection.update(there)
+
+
+def _select_no_more(layers: LayerList, wanted: Collection[Layer]) -> None:
+    """Select some layers only, if they are selected together with others."""
+    if {each for each in wanted if each in layers} < set(layers.selection):
+        _select(layers, wanted)
+
+
+class _Reading:
+    """Renders what a level shows now; a copy, as of a duplicated layer, what it showed then.
+
+    A core is left to napari, whichever thread asks.
+    """
+
+    def __init__(self, levels: list[Deferred], at: int) -> None:
+        self._levels, self._at = levels, at
+
+    def __call__(self, box: Region) -> NDArray[Any]:
+        with few_threads():
+            return self._levels[self._at].read(box)
+
+    def __deepcopy__(self, memo: object) -> _Reading:
+        return _Reading([*self._levels], self._at)

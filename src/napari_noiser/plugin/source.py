@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Layer
@@ -15,6 +15,9 @@ from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.files.space import Space
 from napari_noiser.files.units import unit_name
 from napari_noiser.stack.axes import DEFAULT_AXES
+
+if TYPE_CHECKING:
+    from napari_noiser.stack.values import Output
 
 __all__ = ["ImageSource", "axes_choices", "guess_axes", "kind_of"]
 
@@ -53,6 +56,8 @@ class ImageSource:
         Of the layer.
     place, look : mapping
         Keyword arguments of `napari.layers.Image` that a result shares.
+    limits : pair of float
+        The layer's contrast limits.
     metadata : dict
         A copy of the layer's own.
     path : str, optional
@@ -64,6 +69,7 @@ class ImageSource:
     name: str
     place: Mapping[str, Any]
     look: Mapping[str, Any]
+    limits: tuple[float, float]
     metadata: dict[str, Any]
     path: str | None = None
 
@@ -101,6 +107,7 @@ class ImageSource:
             | {"affine": layer.affine.affine_matrix.copy()},  # layers would share the object
             {name: getattr(layer, name) for name in _LOOK}
             | {"experimental_clipping_planes": _clipping_planes(layer)},
+            (layer.contrast_limits[0], layer.contrast_limits[1]),
             _copied(layer.metadata),
             layer.source.path,
         )
@@ -138,11 +145,11 @@ class ImageSource:
 
     @property
     def space(self) -> Space:
-        """Where the voxels lie, as files know it: without rotation, shear and affine."""
+        """Where the voxels lie, as files know it: without rotation, shear, affine and flip."""
         last = (1,) if self.rgb else ()
         return Space(
             self.axes,
-            (*self.place["scale"], *last),
+            (*(abs(step) or 1.0 for step in self.place["scale"]), *last),
             (*self.place["translate"], *(0 for _ in last)),
             (*(unit_name(str(unit)) for unit in self.place["units"]), *("" for _ in last)),
         )
@@ -171,11 +178,14 @@ class ImageSource:
         metadata = {**self.metadata, PROVENANCE: {**provenance, **source}}
         return self._layer(data, name, metadata, limits)
 
-    def unfinished(self, data: Any, name: str) -> Image:
-        """Return a layer that shows a result which is not there yet, in the source's place."""
+    def unfinished(self, data: Any, name: str, output: Output = "display") -> Image:
+        """Return a layer that shows a result which is not there yet, in the source's place.
+
+        Light is shown from black to white as in the source, a display over its whole range.
+        """
         dtype = (data[0] if isinstance(data, list) else data).dtype
-        limits = (0.0, 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max))
-        return self._layer(data, name, {}, limits)
+        whole = (0.0, 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max))
+        return self._layer(data, name, {}, self.limits if output == "intensity" else whole)
 
     def _layer(
         self, data: Any, name: str, metadata: dict[str, Any], limits: tuple[float, float]
@@ -198,7 +208,7 @@ class ImageSource:
 def kind_of(given: object) -> str:
     """Return what was given instead of a layer of some kind, in a word or two."""
     named = f" {given.name!r}" if isinstance(given, Layer) else ""
-    return f"{type(given).__name__}{named}"
+    return f"{given.__class__.__name__}{named}"  # a plugin is given proxies of layers
 
 
 def guess_axes(layer: Image) -> str:

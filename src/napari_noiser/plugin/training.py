@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from os import PathLike
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import Container, PushButton
@@ -18,6 +19,7 @@ from napari_noiser.plugin.jobs import train_job
 from napari_noiser.plugin.naming import file_name
 from napari_noiser.plugin.sections import Section
 from napari_noiser.plugin.worker import Run
+from napari_noiser.progress import Event
 
 if TYPE_CHECKING:
     from napari_noiser.stack.models import AnyModel
@@ -27,6 +29,8 @@ __all__ = ["Start", "TrainingSection"]
 Start = Callable[[Callable[..., Run]], Run | None]
 """Starts work whose progress, end and cancel the widget shows; None if it could not."""
 
+_TELLING = 5.0  # seconds of training after which its speed is known
+_SHORT = 60.0  # seconds that nobody need be told about
 _FILES = "Models of napari-noiser (*.safetensors)"
 
 
@@ -50,6 +54,7 @@ class TrainingSection(Section):
         self._start = start
         self._run: Run | None = None
         self._running = False
+        self._begun: tuple[float, int] | None = None  # when a step was first seen, and which one
         self.train = PushButton(
             text="Train",
             tooltip="Train this recipe on noise, for the colours of the chosen image. No image is "
@@ -143,8 +148,21 @@ class TrainingSection(Section):
     def on_running(self, running: bool) -> None:
         """Do not offer to train or fit while other work runs."""
         self._running = running
+        self._begun = None
         self.fitting.on_running(running)
         self._show_state()
+
+    def on_event(self, event: Event) -> None:
+        """Say for how long it will go on to train, as soon as that can be told."""
+        if not event.stage.endswith("train"):
+            return
+        if self._begun is None or event.done < self._begun[1]:  # the next model
+            self._begun = monotonic(), event.done
+        since, before = self._begun
+        spent = monotonic() - since
+        left = spent / max(event.done - before, 1) * (event.total - event.done)
+        if spent > _TELLING:
+            self.state.say(f"It will train for {_told(left)} more." if left > _SHORT else "")
 
     def on_leave(self) -> None:
         """Stop training and fitting: nobody could take the model."""
@@ -210,3 +228,8 @@ class TrainingSection(Section):
             self.said.say(str(error))
             return False
         return True
+
+
+def _told(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from textwrap import shorten
 
 import torch
 
 __all__ = ["best_device", "release_memory"]
 
+_NAMES = ("auto", "cpu", "cuda", "cuda:N", "mps", "xpu")
+_LONGEST = 120  # characters of an error that are told
 _ACCELERATORS = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
 
 
@@ -41,9 +45,10 @@ def best_device(device: str | torch.device = "auto") -> torch.device:
         chosen = torch.device(device)
         _try(chosen)
     except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError
+        others = [repr(name) for name in _NAMES if name.partition(":")[0] != str(device)]
         raise ValueError(
-            f"device {str(device)!r} does not work here ({_first_line(error)}); "
-            "use 'auto', 'cpu', 'cuda', 'cuda:N', 'mps' or 'xpu'"
+            f"device {str(device)!r} does not work here ({_in_short(error)}); "
+            f"use {', '.join(others[:-1])} or {others[-1]}"
         ) from error
     return chosen
 
@@ -66,7 +71,7 @@ def _automatic() -> torch.device:
             _try(torch.device(name))
         except Exception as error:  # whatever a half-working driver raises
             warnings.warn(
-                f"{name} is there but does not compute ({_first_line(error)}); "
+                f"{name} is there but does not compute ({_in_short(error)}); "
                 "trying the next device, or the CPU",
                 stacklevel=3,
             )
@@ -82,5 +87,7 @@ def _try(device: torch.device) -> None:
         raise RuntimeError("a convolution of ones gave a wrong result")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def _in_short(error: Exception) -> str:
+    """Return the first sentence of what torch says: more is about its own insides."""
+    sentence = re.split(r"\n|\. ", str(error) or type(error).__name__, maxsplit=1)[0]
+    return shorten(sentence, _LONGEST, placeholder="…")
