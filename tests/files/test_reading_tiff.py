@@ -227,6 +227,17 @@ def test_an_image_in_several_files_is_opened_by_the_first(
     for part in ("1.tif", "2.tif"):
         with pytest.raises(ValueError, match=r"part of an image only: open 0\.tif"):
             open_image(tmp_path / part)
+    (tmp_path / "2.tif").unlink()
+    with pytest.warns(UserWarning, match=r"0\.tif tells of planes that are not there \(1\)"):
+        opened = open_image(tmp_path / "0.tif")
+    np.testing.assert_array_equal(opened.array[:2], STACK[0, :2, 0])
+    assert not np.any(opened.array[2])
+
+
+def test_a_part_names_the_file_of_its_own_image(tmp_path: Path) -> None:
+    acquisition(tmp_path, [list(STACK[0, :2, 0]), list(STACK[1, :2, 0])])
+    with pytest.raises(ValueError, match=r"part of an image only: open 2\.tif"):
+        open_image(tmp_path / "3.tif")
 
 
 @pytest.mark.parametrize(

@@ -83,21 +83,31 @@ def _first_here(tif: TiffFile) -> int:
     """
     if not tif.series:
         raise ValueError("it is a TIFF file without images")
-    begun: list[Any] = [(series.pages[0] or series.keyframe).parent for series in tif.series]
-    here = [index for index, file in enumerate(begun) if file is tif]
+    files = [_files(series) for series in tif.series]
+    here = [index for index, each in enumerate(files) if each[:1] == [tif]]
     if not here:
-        raise ValueError(f"it holds a part of an image only: open {begun[0].filename}, the first")
+        first = next((each[0] for each in files if tif in each), files[0][0])
+        raise ValueError(f"it holds a part of an image only: open {first.filename}, the first")
     if len(here) > 1:
-        warnings.warn(
-            f"{tif.filename} holds {len(here)} images, of which the first is taken", stacklevel=4
-        )
+        _warn(tif, f"holds {len(here)} images, of which the first is taken")
+    missing = sum(page is None for page in tif.series[here[0]].pages)
+    if missing:
+        _warn(tif, f"tells of planes that are not there ({missing}): they are read as 0")
     return here[0]
+
+
+def _files(series: Any) -> list[TiffFile]:
+    """Return the files that the planes of an image lie in, in their order."""
+    return [*dict.fromkeys(page.parent for page in series.pages if page is not None)]
+
+
+def _warn(tif: TiffFile, text: str) -> None:
+    warnings.warn(f"{tif.filename} {text}", stacklevel=5)
 
 
 def _array(path: Path, tif: TiffFile, index: int) -> Any:
     series: Any = tif.series[index]
-    together = len(tif.series) == 1 or all(page.parent is tif for page in series.pages if page)
-    if series.dataoffset is not None and together:
+    if series.dataoffset is not None and _files(series) == [tif]:
         dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
         return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
     import zarr
