@@ -8,8 +8,9 @@ from numbers import Integral, Real
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["choice", "dimensions", "real", "same_axes", "span", "switch", "whole"]
+__all__ = ["choice", "dimensions", "real", "same_axes", "span", "switch", "unmasked", "whole"]
 
 
 def choice(name: str, value: Any, among: Any) -> Any:
@@ -24,6 +25,13 @@ def switch(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
+
+
+def unmasked(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Return values as an array, or raise a `TypeError` if some may be masked."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: pass its data, {name}.data")
+    return np.asarray(values)
 
 
 def dimensions(ndim: Any) -> int:

@@ -109,7 +109,7 @@ def _enhance_one(
     try:
         with warnings_said(source.name):
             image = open_image(source, asked.axes)
-            read = {name: open_image(path).array for name, path in maps.items()}
+            beside = {name: open_image(path).array for name, path in maps.items()}
             saving = start_saving(
                 image.array,
                 target,
@@ -117,7 +117,7 @@ def _enhance_one(
                 space=image.space,
                 resume=asked.resume,
                 **options,
-                **read,
+                **beside,
             )
             drain(saving.steps(), shown_progress(source.name, asked.quiet), source.name)
     except Exception as error:  # whatever is wrong with this one, the next may be well

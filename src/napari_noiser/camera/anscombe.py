@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_noiser.camera.counts import unmasked
 from napari_noiser.camera.noise_model import CameraNoise, checked_noise
+from napari_noiser.checks import unmasked
 
 __all__ = ["stabilise", "stabilised_mean", "unstabilise"]
 

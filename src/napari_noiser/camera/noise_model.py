@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_noiser.camera.counts import unmasked
-from napari_noiser.checks import real
+from napari_noiser.checks import real, unmasked
 
 __all__ = ["CameraNoise", "checked_noise", "estimate_noise", "even_noise", "pooled_noise"]
 

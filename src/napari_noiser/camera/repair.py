@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser.camera.anscombe import stabilise
-from napari_noiser.camera.counts import unmasked
 from napari_noiser.camera.noise_model import CameraNoise, checked_noise
-from napari_noiser.checks import real
+from napari_noiser.checks import real, unmasked
 
 __all__ = ["REACH", "outliers", "repair"]
 

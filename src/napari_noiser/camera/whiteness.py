@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import convolve1d, correlate
 
-from napari_noiser.camera.counts import unmasked
+from napari_noiser.checks import unmasked
 
 __all__ = ["Whiteness", "noise_correlation", "residual_whiteness"]
 

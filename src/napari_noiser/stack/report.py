@@ -16,8 +16,7 @@ from napari_noiser.camera.whiteness import residual_whiteness
 from napari_noiser.stack.axes import Region
 from napari_noiser.stack.calibration import plane_of, sampled_boxes
 from napari_noiser.stack.linearity import linearity
-from napari_noiser.stack.sampling import named_stack
-from napari_noiser.stack.values import Stack
+from napari_noiser.stack.values import Stack, named_stack
 
 __all__ = ["LightReport", "report"]
 

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from napari_noiser.stack.axes import ImageIndex, Layout, Region
 from napari_noiser.stack.blocks import Grid, chunk_grid, split
-from napari_noiser.stack.values import Stack
+from napari_noiser.stack.values import Stack, named_stack
 
 __all__ = [
     "PAIRS",
     "SampledPlane",
-    "named_stack",
     "sampled_pairs",
     "sampled_planes",
     "sampled_values",
@@ -180,14 +179,6 @@ def squares_digest(stack: Stack) -> str:
             box.append(slice(start, start + side))
         digest.update(np.ascontiguousarray(stack.array[tuple(box)]).tobytes())
     return digest.hexdigest()[:12]
-
-
-def named_stack(name: str, array: Any, axes: str | None) -> Stack:
-    """Return `Stack.of` an argument of this name; an error names it."""
-    try:
-        return Stack.of(array, axes)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}: {error}") from error
 
 
 def _steps(shape: tuple[int, ...], colour: int, most: int) -> list[int]:

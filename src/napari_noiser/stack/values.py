@@ -19,6 +19,7 @@ __all__ = [
     "Stack",
     "check_shape",
     "is_dask",
+    "named_stack",
     "output_type",
     "to_display",
     "to_intensity",
@@ -147,6 +148,14 @@ def check_shape(image: Any) -> None:
         raise ValueError(
             f"image must be of known shape, got {image.shape}; call its compute_chunk_sizes()"
         )
+
+
+def named_stack(name: str, array: Any, axes: str | None) -> Stack:
+    """Return `Stack.of` an argument of this name; an error names it."""
+    try:
+        return Stack.of(array, axes)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def is_dask(array: Any) -> bool:
