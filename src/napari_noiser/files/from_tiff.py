@@ -107,7 +107,7 @@ def _warn(tif: TiffFile, text: str) -> None:
 
 def _array(path: Path, tif: TiffFile, index: int) -> Any:
     series: Any = tif.series[index]
-    if series.dataoffset is not None and _files(series) == [tif]:
+    if series.dataoffset is not None:
         dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
         return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
     import zarr
