@@ -17,11 +17,11 @@ from tables import Table, machine
 
 import napari_noiser as noiser
 from napari_noiser import BlindSpotRecipe, IRLEModel, IRLERecipe
-from napari_noiser.irle.fold_two_stages import FoldedRestoration
-from napari_noiser.irle.guiding import log_gain_of
-from napari_noiser.irle.spectral import band_profile
-from napari_noiser.stack.calibration import calibrated
-from napari_noiser.stack.work import plan
+from napari_noiser.engine.calibration import calibrated
+from napari_noiser.engine.plan import plan
+from napari_noiser.methods.irle.retinex.illumination_gain import log_gain_of
+from napari_noiser.methods.irle.retinex.perceptual_losses import band_profile
+from napari_noiser.methods.irle.two_stage.fold import FoldedRestoration
 
 CPU = torch.device("cpu")
 _STEP = 5.0  # gray levels that a pixel becomes brighter by

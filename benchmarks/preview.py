@@ -17,8 +17,8 @@ import numpy as np
 from napari import Viewer
 from qtpy.QtWidgets import QApplication
 
-from napari_noiser.plugin.widget import NoiserWidget
-from napari_noiser.plugin.worker import Run
+from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 SIDE = 1024
 PLANES = 200

@@ -91,7 +91,7 @@ def measure() -> dict[str, tuple[list[float], list[float]]]:
     from napari.layers import Image
 
     from napari_noiser import live_layer
-    from napari_noiser.plugin.threads import few_threads
+    from napari_noiser.plugin.tasks.background_task import few_threads
 
     planes = stack()
     found = {}

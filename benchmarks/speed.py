@@ -162,8 +162,8 @@ def our_training(channels: int, device: str, iterations: int) -> None:
 
 def measure_moments(axes: str, shape: tuple[int, ...], device: str) -> float:
     """Return seconds for the statistics alone."""
-    from napari_noiser.stack.enhance import render_steps
-    from napari_noiser.stack.work import plan
+    from napari_noiser.engine.enhance import render_steps
+    from napari_noiser.engine.plan import plan
 
     def measure_only(number: int) -> None:
         steps = render_steps(plan(images[number % 3], **_options(axes, device)))
@@ -179,9 +179,9 @@ def measure_resident(device: str) -> float:
     """Return seconds for a plane of 600 x 400 that is on the device already, without moments."""
     import torch
 
-    from napari_noiser.stack.render import folding
-    from napari_noiser.stack.steps import measure_steps
-    from napari_noiser.stack.work import plan
+    from napari_noiser.engine.passes import measure_steps
+    from napari_noiser.engine.plan import plan
+    from napari_noiser.engine.render import folding
 
     work = plan(sample("YX", (400, 600), seed=0), device=device)
     steps = measure_steps(work)

@@ -20,9 +20,9 @@ from tables import Table, machine
 from torch import Tensor
 
 import napari_noiser as noiser
-from napari_noiser.srm.model import Model
-from napari_noiser.srm.network import SRM
-from napari_noiser.srm.training import regress, total_variation
+from napari_noiser.methods.noiser.model import Model
+from napari_noiser.methods.noiser.network import SRM
+from napari_noiser.methods.noiser.training import regress, total_variation
 
 Floats = NDArray[np.floating]
 Quantities = dict[str, float]

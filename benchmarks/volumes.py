@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from tables import Table, machine
 
 import napari_noiser as noiser
-from napari_noiser.srm.exposure import Photons
-from napari_noiser.srm.neighbours import with_neighbours
-from napari_noiser.srm.structure import Structure
+from napari_noiser.methods.noiser.adjacent_planes import with_neighbours
+from napari_noiser.methods.noiser.exposure import Photons
+from napari_noiser.methods.noiser.structured_noise import Structure
 
 Floats = NDArray[np.floating]
 

@@ -18,8 +18,8 @@ from skimage import data
 from snippets import snippets
 
 import napari_noiser as noiser
+from napari_noiser.engine.contrast_limits import display_limits
 from napari_noiser.plugin.samples import hubble_photon_limited
-from napari_noiser.stack.display import display_limits
 
 IMAGES = Path(__file__).parent / "images"
 GRAYS = {"coins": 6, "camera": 8, "moon": 6}  # photons in the brightest pixels

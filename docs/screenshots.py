@@ -43,7 +43,7 @@ class Stage:
 
     def settle(self, seconds: float = 0.5) -> None:
         """Let work in the background end, and Qt draw."""
-        from napari_noiser.plugin.worker import Run
+        from napari_noiser.plugin.tasks.background_task import Run
 
         until = time.monotonic() + seconds
         while time.monotonic() < until or Run.current is not None:

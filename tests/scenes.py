@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from napari_noiser.camera.anscombe import stabilise
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.irle.light import Scaling
-from napari_noiser.irle.model import BlindSpotModel, blank
-from napari_noiser.irle.recipe import BlindSpotRecipe
+from napari_noiser.camera.stabilization import stabilise
+from napari_noiser.methods.irle.blind_spot.likelihood import Scaling
+from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel, blank
+from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 
 NOISE = CameraNoise(3.0, 50.0, 0.5)
 QUICK = BlindSpotRecipe(iterations=3, width=8, scales=(8,), crop=64, batch=2)

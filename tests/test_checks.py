@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from napari_noiser.checks import choice, real, switch, whole
+from napari_noiser._validation import choice, real, switch, whole
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])

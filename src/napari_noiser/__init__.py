@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from napari_noiser.remedy import torch_remedy
+from napari_noiser._torch_import import torch_remedy
 
 try:
     __version__ = version("napari-noiser")
@@ -17,87 +17,87 @@ except PackageNotFoundError:  # run from a source tree
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
-    from napari_noiser.camera.anscombe import stabilise, unstabilise
+    from napari_noiser.analysis.diagnose import diagnose
+    from napari_noiser.analysis.linearity import linearity
+    from napari_noiser.analysis.photometry import LightReport, report
+    from napari_noiser.analysis.transfer_curve import transfer_curve
+    from napari_noiser.camera.noise_correlation import noise_correlation, residual_whiteness
     from napari_noiser.camera.noise_model import CameraNoise, estimate_noise
-    from napari_noiser.camera.repair import outliers, repair
-    from napari_noiser.camera.whiteness import noise_correlation, residual_whiteness
-    from napari_noiser.files.saving import enhance_to_file
-    from napari_noiser.files.space import Space
-    from napari_noiser.irle.model import BlindSpotModel
-    from napari_noiser.irle.recipe import BlindSpotRecipe
-    from napari_noiser.irle.retinex_model import RetinexModel
-    from napari_noiser.irle.retinex_recipe import RetinexLosses, RetinexRecipe
-    from napari_noiser.irle.state import load_fitting_state
-    from napari_noiser.irle.two_stages import IRLEModel
-    from napari_noiser.irle.two_stages_recipe import IRLERecipe
-    from napari_noiser.plugin.layers import enhance_layer, live_layer
-    from napari_noiser.plugin.region import region_mask
-    from napari_noiser.plugin.replay import replay
-    from napari_noiser.plugin.script import as_python
-    from napari_noiser.srm.exposure import Photons, Unexposed
-    from napari_noiser.srm.model import Model
-    from napari_noiser.srm.noise import Gaussian, Palette, PureColour
-    from napari_noiser.srm.recipe import RECIPES, Recipe, mean_shifted, target_mean
-    from napari_noiser.srm.structure import DeadLeaves, PowerLaw, Structure
-    from napari_noiser.srm.training import train, train_steps
-    from napari_noiser.stack.closed_form import closed_form
-    from napari_noiser.stack.diagnosis import diagnose
-    from napari_noiser.stack.enhance import enhance
-    from napari_noiser.stack.fitting import fit, fit_steps
-    from napari_noiser.stack.linearity import linearity
-    from napari_noiser.stack.models import load_model
-    from napari_noiser.stack.report import LightReport, report
-    from napari_noiser.stack.transfer import transfer_curve
+    from napari_noiser.camera.outliers import outliers, repair
+    from napari_noiser.camera.stabilization import stabilise, unstabilise
+    from napari_noiser.engine.baseline import closed_form
+    from napari_noiser.engine.enhance import enhance
+    from napari_noiser.engine.fit import fit, fit_steps
+    from napari_noiser.files.enhance_to_file import enhance_to_file
+    from napari_noiser.files.spatial_metadata import Space
+    from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel
+    from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
+    from napari_noiser.methods.irle.checkpoint import load_fitting_state
+    from napari_noiser.methods.irle.retinex.model import RetinexModel
+    from napari_noiser.methods.irle.retinex.recipe import RetinexLosses, RetinexRecipe
+    from napari_noiser.methods.irle.two_stage.model import IRLEModel
+    from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
+    from napari_noiser.methods.noiser.exposure import Photons, Unexposed
+    from napari_noiser.methods.noiser.model import Model
+    from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColour
+    from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, mean_shifted, target_mean
+    from napari_noiser.methods.noiser.structured_noise import DeadLeaves, PowerLaw, Structure
+    from napari_noiser.methods.noiser.training import train, train_steps
+    from napari_noiser.methods.registry import load_model
+    from napari_noiser.plugin.layers.enhance_layer import enhance_layer, live_layer
+    from napari_noiser.plugin.layers.region import region_mask
+    from napari_noiser.plugin.results.python_script import as_python
+    from napari_noiser.plugin.results.reapply import replay
 
 _HOME = {
-    "RECIPES": "srm.recipe",
-    "Recipe": "srm.recipe",
-    "mean_shifted": "srm.recipe",
-    "target_mean": "srm.recipe",
-    "Gaussian": "srm.noise",
-    "PureColour": "srm.noise",
-    "Palette": "srm.noise",
-    "DeadLeaves": "srm.structure",
-    "PowerLaw": "srm.structure",
-    "Structure": "srm.structure",
-    "Photons": "srm.exposure",
-    "Unexposed": "srm.exposure",
-    "train": "srm.training",
-    "train_steps": "srm.training",
-    "Model": "srm.model",
-    "load_model": "stack.models",
-    "fit": "stack.fitting",
-    "fit_steps": "stack.fitting",
-    "BlindSpotModel": "irle.model",
-    "BlindSpotRecipe": "irle.recipe",
-    "RetinexModel": "irle.retinex_model",
-    "RetinexRecipe": "irle.retinex_recipe",
-    "RetinexLosses": "irle.retinex_recipe",
-    "IRLEModel": "irle.two_stages",
-    "IRLERecipe": "irle.two_stages_recipe",
-    "load_fitting_state": "irle.state",
-    "enhance": "stack.enhance",
-    "closed_form": "stack.closed_form",
-    "diagnose": "stack.diagnosis",
-    "linearity": "stack.linearity",
-    "report": "stack.report",
-    "LightReport": "stack.report",
-    "transfer_curve": "stack.transfer",
+    "RECIPES": "methods.noiser.recipe",
+    "Recipe": "methods.noiser.recipe",
+    "mean_shifted": "methods.noiser.recipe",
+    "target_mean": "methods.noiser.recipe",
+    "Gaussian": "methods.noiser.noise_sources",
+    "PureColour": "methods.noiser.noise_sources",
+    "Palette": "methods.noiser.noise_sources",
+    "DeadLeaves": "methods.noiser.structured_noise",
+    "PowerLaw": "methods.noiser.structured_noise",
+    "Structure": "methods.noiser.structured_noise",
+    "Photons": "methods.noiser.exposure",
+    "Unexposed": "methods.noiser.exposure",
+    "train": "methods.noiser.training",
+    "train_steps": "methods.noiser.training",
+    "Model": "methods.noiser.model",
+    "load_model": "methods.registry",
+    "fit": "engine.fit",
+    "fit_steps": "engine.fit",
+    "BlindSpotModel": "methods.irle.blind_spot.model",
+    "BlindSpotRecipe": "methods.irle.blind_spot.recipe",
+    "RetinexModel": "methods.irle.retinex.model",
+    "RetinexRecipe": "methods.irle.retinex.recipe",
+    "RetinexLosses": "methods.irle.retinex.recipe",
+    "IRLEModel": "methods.irle.two_stage.model",
+    "IRLERecipe": "methods.irle.two_stage.recipe",
+    "load_fitting_state": "methods.irle.checkpoint",
+    "enhance": "engine.enhance",
+    "closed_form": "engine.baseline",
+    "diagnose": "analysis.diagnose",
+    "linearity": "analysis.linearity",
+    "report": "analysis.photometry",
+    "LightReport": "analysis.photometry",
+    "transfer_curve": "analysis.transfer_curve",
     "CameraNoise": "camera.noise_model",
     "estimate_noise": "camera.noise_model",
-    "noise_correlation": "camera.whiteness",
-    "residual_whiteness": "camera.whiteness",
-    "outliers": "camera.repair",
-    "repair": "camera.repair",
-    "stabilise": "camera.anscombe",
-    "unstabilise": "camera.anscombe",
-    "enhance_to_file": "files.saving",
-    "Space": "files.space",
-    "enhance_layer": "plugin.layers",
-    "live_layer": "plugin.layers",
-    "region_mask": "plugin.region",
-    "as_python": "plugin.script",
-    "replay": "plugin.replay",
+    "noise_correlation": "camera.noise_correlation",
+    "residual_whiteness": "camera.noise_correlation",
+    "outliers": "camera.outliers",
+    "repair": "camera.outliers",
+    "stabilise": "camera.stabilization",
+    "unstabilise": "camera.stabilization",
+    "enhance_to_file": "files.enhance_to_file",
+    "Space": "files.spatial_metadata",
+    "enhance_layer": "plugin.layers.enhance_layer",
+    "live_layer": "plugin.layers.enhance_layer",
+    "region_mask": "plugin.layers.region",
+    "as_python": "plugin.results.python_script",
+    "replay": "plugin.results.reapply",
 }
 
 __all__ = [

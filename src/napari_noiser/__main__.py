@@ -2,7 +2,7 @@
 
 import sys
 
-from napari_noiser.cli import main
+from napari_noiser.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_noiser.camera.anscombe import stabilise
+from napari_noiser.camera.noise_correlation import noise_correlation, residual_whiteness
 from napari_noiser.camera.noise_model import CameraNoise, estimate_noise
-from napari_noiser.camera.repair import outliers, repair
-from napari_noiser.camera.whiteness import noise_correlation, residual_whiteness
+from napari_noiser.camera.outliers import outliers, repair
+from napari_noiser.camera.stabilization import stabilise
 
 NOISE = CameraNoise(1.0)
 READERS: list[Callable[[Any], Any]] = [estimate_noise, noise_correlation, residual_whiteness]

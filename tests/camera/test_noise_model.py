@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from napari_noiser.camera.anscombe import stabilise, unstabilise
 from napari_noiser.camera.noise_model import CameraNoise, estimate_noise, even_noise
+from napari_noiser.camera.stabilization import stabilise, unstabilise
 
 TRUE = CameraNoise(gain=2.2, offset=100.0, read_noise=1.6)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_noiser.files.reading import open_image
+from napari_noiser.files.open_image import open_image
 
 OPTIONS = {"tile": 16, "memory_limit": 2_000_000}
 """Blocks of 64 x 64 at most: a few dozen of them."""

@@ -10,9 +10,9 @@ import pytest
 import tifffile
 import zarr
 
-from napari_noiser.files.reading import open_image
-from napari_noiser.files.saving import enhance_to_file
-from napari_noiser.files.space import Channel
+from napari_noiser.files.enhance_to_file import enhance_to_file
+from napari_noiser.files.open_image import open_image
+from napari_noiser.files.spatial_metadata import Channel
 
 IMAGE = np.random.default_rng(0).poisson(9, (2, 30, 40)).astype(np.uint16)
 DYES = (Channel("DAPI", "0000FF"), Channel("tubulin \u03b2", "00FF7F"))

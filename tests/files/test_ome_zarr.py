@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_noiser.files.ome_zarr import OmeZarr
-from napari_noiser.files.pyramid import halve
-from napari_noiser.files.reading import open_image
-from napari_noiser.files.space import Space
-from napari_noiser.files.stored import Region
+from napari_noiser.files.open_image import open_image
+from napari_noiser.files.spatial_metadata import Space
+from napari_noiser.files.writers.common import Region
+from napari_noiser.files.writers.ome_zarr import OmeZarr
+from napari_noiser.files.writers.pyramid import halve
 
 SPACE = Space(
     "TZYX", (2.5, 1.5, 0.5, 0.25), (0.0, 10.0, -3.0, 7.0), ("second", *["micrometer"] * 3)
@@ -309,7 +309,7 @@ def test_a_further_level_is_made_of_one_chunk_at_a_time(
         seen.append(values.shape)
         return halve(values, halved)
 
-    monkeypatch.setattr("napari_noiser.files.ome_zarr.halve", noted)
+    monkeypatch.setattr("napari_noiser.files.writers.ome_zarr.halve", noted)
     shape, chunks = (3, 50, 70), (2, 16, 16)
     store = OmeZarr.create(
         tmp_path / "a.zarr", shape, "f4", Space.pixels("ZYX"), name="a", chunks=chunks

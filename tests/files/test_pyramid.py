@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_noiser.files.pyramid import blocks, completed, halve, level_shapes, parents
+from napari_noiser.files.writers.pyramid import blocks, completed, halve, level_shapes, parents
 
 Grid = list[list[slice]]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_noiser.files.reading import open_image
-from napari_noiser.files.space import Space
+from napari_noiser.files.open_image import open_image
+from napari_noiser.files.spatial_metadata import Space
 
 STACK = np.random.default_rng(0).integers(0, 999, (2, 5, 3, 20, 21)).astype(np.uint16)
 OME = {

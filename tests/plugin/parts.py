@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 
-from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 
 def part_of(widget: NoiserWidget, kind: type) -> Any:

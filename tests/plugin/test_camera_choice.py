@@ -13,10 +13,10 @@ from parts import part_of
 
 import napari_noiser as noiser
 from napari_noiser.files.provenance import PROVENANCE
-from napari_noiser.plugin.preview import PreviewSection
-from napari_noiser.plugin.replay import provenance_of
-from napari_noiser.plugin.told import told
-from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.plugin.results.reapply import provenance_of
+from napari_noiser.plugin.results.summary import told
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.preview_section import PreviewSection
 
 HOT = ([20, 51, 77], [8, 40, 83])
 CAMERA = noiser.CameraNoise(gain=2.0, offset=100.0, read_noise=1.0)

@@ -10,16 +10,16 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 import napari_noiser as noiser
+from napari_noiser._progress import drain
 from napari_noiser.plugin.commands import enhance_selected
-from napari_noiser.plugin.enhancing import start_enhancing
-from napari_noiser.plugin.measured import measure
-from napari_noiser.plugin.replay import provenance_of, recovered
+from napari_noiser.plugin.layers.preview_layer import closed_form_look
+from napari_noiser.plugin.layers.snapshot import ImageSource, axes_choices, guess_axes
+from napari_noiser.plugin.results.reapply import provenance_of, recovered
+from napari_noiser.plugin.results.summary import told
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.shown import closed_form_look
-from napari_noiser.plugin.source import ImageSource, axes_choices, guess_axes
-from napari_noiser.plugin.told import told
-from napari_noiser.plugin.widget import NoiserWidget
-from napari_noiser.progress import drain
+from napari_noiser.plugin.tasks.enhance import start_enhancing
+from napari_noiser.plugin.tasks.preview_cache import measure
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 rng = np.random.default_rng(0)
 DYES = rng.poisson(np.reshape([3, 30, 300], (3, 1, 1)), (3, 40, 50)).astype(np.uint16)

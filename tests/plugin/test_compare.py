@@ -12,9 +12,9 @@ from napari.layers import Image
 from parts import part_of
 
 import napari_noiser as noiser
-from napari_noiser.plugin.compare import CompareSection
-from napari_noiser.plugin.comparison import Comparison
-from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.plugin.widgets.compare_grid import Comparison
+from napari_noiser.plugin.widgets.compare_section import CompareSection
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 PLANES = np.random.default_rng(0).poisson(4, (6, 40, 50)).astype(np.uint16) + 100
 

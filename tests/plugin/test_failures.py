@@ -17,13 +17,13 @@ from napari.utils.notifications import (
 )
 from scenes import untrained
 
-from napari_noiser.checks import same_axes
-from napari_noiser.plugin import keeping
+import napari_noiser.plugin.tasks.destinations as keeping
+from napari_noiser._validation import same_axes
 from napari_noiser.plugin.commands import enhance_selected
-from napari_noiser.plugin.enhancing import start_enhancing
+from napari_noiser.plugin.layers.snapshot import ImageSource
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.source import ImageSource
-from napari_noiser.plugin.worker import Run
+from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.tasks.enhance import start_enhancing
 
 DIM = np.random.default_rng(0).poisson(4, (30, 40)).astype(np.float32)
 NOTHING = np.full((8, 8), np.nan, np.float32)

@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog
 from scenes import counts, light
 
 import napari_noiser as noiser
-from napari_noiser.plugin.plots import PlotsSection
-from napari_noiser.plugin.preview import PreviewSection
-from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.plots_section import PlotsSection
+from napari_noiser.plugin.widgets.preview_section import PreviewSection
 
 TINY = noiser.BlindSpotRecipe(iterations=3, width=4, scales=(4,), crop=64, batch=1)
 DIM = counts(light()).astype("float32")

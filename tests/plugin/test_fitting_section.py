@@ -14,12 +14,12 @@ from parts import labels, part_of
 from scenes import counts, light
 
 import napari_noiser as noiser
-from napari_noiser.plugin import worker
-from napari_noiser.plugin.fitting import FittingPanel
-from napari_noiser.plugin.plots import PlotsSection
-from napari_noiser.plugin.replay import provenance_of
-from napari_noiser.plugin.told import told
-from napari_noiser.plugin.widget import NoiserWidget
+import napari_noiser.plugin.tasks.background_task as worker
+from napari_noiser.plugin.results.reapply import provenance_of
+from napari_noiser.plugin.results.summary import told
+from napari_noiser.plugin.tasks.fit import FittingPanel
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.plots_section import PlotsSection
 
 TINY = noiser.BlindSpotRecipe(iterations=3, width=4, scales=(4,), crop=64, batch=1)
 LONG = replace(TINY, iterations=100_000)
@@ -80,7 +80,7 @@ def test_both_stages_are_fitted_applied_and_shown(
     widget: NoiserWidget, panel: FittingPanel, viewer: ViewerModel, wait_for_run, monkeypatch
 ) -> None:
     quick = partial(noiser.IRLERecipe, light=noiser.RetinexRecipe(iterations=2, widths=(4, 4)))
-    monkeypatch.setattr("napari_noiser.plugin.learning_controls.IRLERecipe", quick)
+    monkeypatch.setattr("napari_noiser.plugin.widgets.fit_form.IRLERecipe", quick)
     widget.controls.method.value = "both"
     assert not widget.controls.fit.fields["gain"].visible
     panel.fit.native.click()

@@ -13,11 +13,11 @@ from parts import part_of, values
 from scenes import counts, light, untrained
 
 import napari_noiser as noiser
-from napari_noiser.plugin.preview import PreviewSection
-from napari_noiser.plugin.repeat import RepeatSection
-from napari_noiser.plugin.replay import provenance_of
-from napari_noiser.plugin.told import told
-from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.plugin.results.reapply import provenance_of
+from napari_noiser.plugin.results.summary import told
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.preview_section import PreviewSection
+from napari_noiser.plugin.widgets.provenance_section import RepeatSection
 
 TINY = noiser.BlindSpotRecipe(
     iterations=3, width=4, scales=(4,), crop=64, batch=1, gain="given", jitter=0.0

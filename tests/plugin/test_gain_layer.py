@@ -11,9 +11,9 @@ from scenes import counts, light, untrained
 from watched import Watched
 
 import napari_noiser as noiser
-from napari_noiser.plugin.gain_layer import gain_for_level
-from napari_noiser.plugin.replay import provenance_of
-from napari_noiser.plugin.source import ImageSource
+from napari_noiser.plugin.layers.gain_map import gain_for_level
+from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.results.reapply import provenance_of
 
 DIM = counts(light()).astype("float32")
 FLAT = np.broadcast_to(np.linspace(1, 60, 256), DIM.shape).astype("float32")

@@ -12,9 +12,9 @@ from napari.layers import Image, Labels, Points
 from wrapt import ObjectProxy
 
 import napari_noiser as noiser
-from napari_noiser.plugin.layers import enhance_layer
-from napari_noiser.plugin.source import ImageSource, axes_choices, guess_axes
-from napari_noiser.srm.recipe import Recipe
+from napari_noiser.methods.noiser.recipe import Recipe
+from napari_noiser.plugin.layers.enhance_layer import enhance_layer
+from napari_noiser.plugin.layers.snapshot import ImageSource, axes_choices, guess_axes
 
 CARRIED = (
     *("scale", "translate", "rotate", "shear", "units", "axis_labels", "blending", "colormap"),

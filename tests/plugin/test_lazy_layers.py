@@ -11,11 +11,11 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 import napari_noiser as noiser
-from napari_noiser.plugin.jobs import enhance_job
-from napari_noiser.plugin.keeping import Enhanced
-from napari_noiser.plugin.layers import enhance_layer
+from napari_noiser.plugin.layers.enhance_layer import enhance_layer
+from napari_noiser.plugin.layers.snapshot import ImageSource
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.source import ImageSource
+from napari_noiser.plugin.tasks.destinations import Enhanced
+from napari_noiser.plugin.tasks.generators import enhance_job
 
 PLANES = np.random.default_rng(0).poisson(4, (12, 40, 50)).astype(np.uint16) + 100
 ENHANCED = noiser.enhance(PLANES)

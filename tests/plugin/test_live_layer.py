@@ -14,12 +14,12 @@ from same_metadata import assert_same_metadata
 from watched import Watched
 
 import napari_noiser as noiser
-from napari_noiser.plugin.jobs import enhance_job
-from napari_noiser.plugin.layers import enhance_layer, live_layer
+from napari_noiser._progress import drain
+from napari_noiser.methods.noiser.fold import FoldedSRM
+from napari_noiser.plugin.layers.enhance_layer import enhance_layer, live_layer
+from napari_noiser.plugin.layers.snapshot import ImageSource
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.source import ImageSource
-from napari_noiser.progress import drain
-from napari_noiser.srm.fold import FoldedSRM
+from napari_noiser.plugin.tasks.generators import enhance_job
 
 PLANES = np.random.default_rng(0).poisson(4, (12, 40, 50)).astype(np.uint16) + 100
 ENHANCED = noiser.enhance(PLANES)

@@ -11,9 +11,9 @@ from napari._app_model.constants._menus import is_menu_contributable
 from npe2 import PluginManifest
 
 import napari_noiser as noiser
+from napari_noiser.arrays.layout import Statistics
+from napari_noiser.methods.noiser.model import BUNDLED
 from napari_noiser.plugin.settings import DEVICES, DTYPES, KEEPS, Settings
-from napari_noiser.srm.model import BUNDLED
-from napari_noiser.stack.axes import Statistics
 
 
 @pytest.fixture(scope="module")

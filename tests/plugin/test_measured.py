@@ -8,10 +8,10 @@ from napari.layers import Image
 from watched import Watched
 
 import napari_noiser as noiser
-from napari_noiser.plugin.measured import measure
-from napari_noiser.plugin.source import ImageSource
-from napari_noiser.progress import drain
-from napari_noiser.srm.fold import FoldedSRM
+from napari_noiser._progress import drain
+from napari_noiser.methods.noiser.fold import FoldedSRM
+from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.tasks.preview_cache import measure
 
 rng = np.random.default_rng(0)
 PLANES = rng.poisson(np.linspace(2, 9, 12)[:, None, None], (12, 40, 50)).astype(np.uint16) + 100

@@ -14,18 +14,19 @@ from napari.utils.notifications import notification_manager
 from parts import values
 
 import napari_noiser as noiser
-from napari_noiser.files.ome_zarr import OmeZarr
-from napari_noiser.files.reading import open_image
-from napari_noiser.plugin import enhancing, keeping
+from napari_noiser._progress import drain
+from napari_noiser.arrays.lazy_view import Deferred
+from napari_noiser.files.open_image import open_image
+from napari_noiser.files.writers.ome_zarr import OmeZarr
 from napari_noiser.plugin.commands import enhance_selected
-from napari_noiser.plugin.enhancing import start_enhancing
-from napari_noiser.plugin.jobs import enhance_job
-from napari_noiser.plugin.naming import file_name
+from napari_noiser.plugin.layers.snapshot import ImageSource
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.source import ImageSource
-from napari_noiser.plugin.worker import Run
-from napari_noiser.progress import drain
-from napari_noiser.stack.deferred import Deferred
+from napari_noiser.plugin.tasks import destinations as keeping
+from napari_noiser.plugin.tasks import enhance as enhancing
+from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.tasks.destinations import file_name
+from napari_noiser.plugin.tasks.enhance import start_enhancing
+from napari_noiser.plugin.tasks.generators import enhance_job
 
 PLANES = np.random.default_rng(0).poisson(4, (12, 300, 300)).astype(np.uint16) + 100
 
@@ -34,7 +35,7 @@ PLANES = np.random.default_rng(0).poisson(4, (12, 300, 300)).astype(np.uint16) +
 def often(monkeypatch) -> None:
     """Look at a result that fills in, and at its progress, as often as there is something."""
     monkeypatch.setattr(enhancing, "_REFRESH", 0.0)
-    monkeypatch.setattr("napari_noiser.plugin.worker._REFRESH", 0.0)
+    monkeypatch.setattr("napari_noiser.plugin.tasks.background_task._REFRESH", 0.0)
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 import napari_noiser as noiser
-from napari_noiser.plugin.replay import provenance_of
-from napari_noiser.plugin.told import told
-from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.plugin.results.reapply import provenance_of
+from napari_noiser.plugin.results.summary import told
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 DIM = np.random.default_rng(0).poisson(np.linspace(3, 30, 40), (3, 40, 40)).astype("uint16") + 100
 

@@ -17,8 +17,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_noiser.plugin.forms import foldable, form, resettable
-from napari_noiser.plugin.page import Page
+from napari_noiser.plugin.widgets.qt_helpers import Page, foldable, form, resettable
 
 
 @pytest.fixture

@@ -18,10 +18,11 @@ from qtpy.QtWidgets import QApplication
 from superqt import QCollapsible
 
 import napari_noiser as noiser
-from napari_noiser.plugin import figures, report
-from napari_noiser.plugin.plots import PlotsSection
-from napari_noiser.plugin.report import report_on
-from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.plugin.results import statistics as report
+from napari_noiser.plugin.results.statistics import report_on
+from napari_noiser.plugin.widgets import plot_data as figures
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.plots_section import PlotsSection
 
 LOSS, HISTOGRAMS, TRANSFER = "loss while training", "histograms", "transfer curve"
 
@@ -173,7 +174,7 @@ def test_without_pyqtgraph_it_says_what_to_install(
     widget, plots, monkeypatch, wait_for_run
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyqtgraph", None)
-    monkeypatch.delitem(sys.modules, "napari_noiser.plugin.canvas", raising=False)
+    monkeypatch.delitem(sys.modules, "napari_noiser.plugin.widgets.plot_canvas", raising=False)
     unfold(widget)
     assert 'pip install "napari-noiser[all]"' in plots.caption.value
     assert not plots.choice.enabled

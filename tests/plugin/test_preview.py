@@ -16,10 +16,10 @@ from parts import part_of
 from watched import Watched
 
 import napari_noiser as noiser
-from napari_noiser.plugin.preview import PreviewSection
-from napari_noiser.plugin.shown import newest_result
-from napari_noiser.plugin.widget import NoiserWidget
-from napari_noiser.plugin.worker import Run
+from napari_noiser.plugin.layers.preview_layer import newest_result
+from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.preview_section import PreviewSection
 
 rng = np.random.default_rng(0)
 PLANES = rng.poisson(np.linspace(2, 9, 12)[:, None, None], (12, 40, 50)).astype(np.uint16) + 100

@@ -8,8 +8,8 @@ from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 from parts import part_of
 
-from napari_noiser.plugin.preview import PreviewSection
-from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.preview_section import PreviewSection
 
 PLANES = np.random.default_rng(0).poisson(4, (12, 40, 50)).astype(np.uint16) + 100
 

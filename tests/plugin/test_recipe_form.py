@@ -6,10 +6,10 @@ from dataclasses import fields, replace
 
 import pytest
 
-from napari_noiser.plugin.recipe_form import KINDS, entries, faults, read, written
-from napari_noiser.srm.exposure import Photons
-from napari_noiser.srm.noise import Gaussian, Palette, PureColour
-from napari_noiser.srm.recipe import RECIPES, Recipe, mean_shifted
+from napari_noiser.methods.noiser.exposure import Photons
+from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColour
+from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, mean_shifted
+from napari_noiser.plugin.widgets.recipe_fields import KINDS, entries, faults, read, written
 
 DECIMALS = ": decimals take a point, a comma stands between numbers"
 UNUSUAL = Recipe(

@@ -14,11 +14,11 @@ from napari.layers import Image, Labels, Layer, Points, Shapes
 from skimage.measure import points_in_poly
 
 import napari_noiser as noiser
-from napari_noiser.plugin.jobs import enhance_each
-from napari_noiser.plugin.region import Region, region_mask, statistics_mask
+from napari_noiser.plugin.layers.region import Region, region_mask, statistics_mask
+from napari_noiser.plugin.layers.snapshot import ImageSource
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.source import ImageSource
-from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.plugin.tasks.generators import enhance_each
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 SQUARE = np.array([[2.0, 3.0], [2.0, 8.0], [6.0, 8.0], [6.0, 3.0]])
 STEPS = st.floats(0.3, 3.0)
@@ -259,7 +259,7 @@ def test_the_widget_gives_what_the_console_gives(
         asked.append(settings)
         return enhance_each(sources, settings)
 
-    monkeypatch.setattr("napari_noiser.plugin.enhancing.enhance_each", job)
+    monkeypatch.setattr("napari_noiser.plugin.tasks.enhance.enhance_each", job)
     cell = viewer.add_shapes([SQUARE * 2], shape_type="rectangle", name="cell")
     spots = viewer.add_labels(np.eye(50, dtype=int)[:40], name="spots", scale=(0.5, 0.5))
     widget.controls.region.value, widget.controls.leave_out.value = cell, spots

@@ -12,11 +12,11 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.notifications import notification_manager
 
-from napari_noiser.plugin import remarks
-from napari_noiser.plugin.latest import Latest
-from napari_noiser.plugin.remarks import MEASURE
-from napari_noiser.plugin.widget import NoiserWidget
-from napari_noiser.plugin.worker import Run
+import napari_noiser.plugin.widgets.image_diagnostics as remarks
+from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.tasks.latest_only import Latest
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.image_diagnostics import MEASURE
 
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.poisson(4, (40, 50)).astype(np.uint16) + 100

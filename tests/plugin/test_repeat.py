@@ -14,9 +14,9 @@ from qtpy.QtGui import QGuiApplication
 
 import napari_noiser as noiser
 from napari_noiser.plugin.commands import copy_as_python
-from napari_noiser.plugin.repeat import RepeatSection
-from napari_noiser.plugin.widget import NoiserWidget
-from napari_noiser.plugin.worker import Run
+from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.provenance_section import RepeatSection
 
 PLANES = np.random.default_rng(0).poisson(4, (3, 40, 50)).astype(np.uint16) + 100
 CELL = np.array([[5.0, 5.0], [5.0, 30.0], [25.0, 30.0], [25.0, 5.0]])

@@ -15,13 +15,13 @@ from npe2 import PluginManifest
 from parts import values
 
 import napari_noiser as noiser
-from napari_noiser.plugin.enhancing import start_enhancing
-from napari_noiser.plugin.jobs import enhance_job
-from napari_noiser.plugin.replay import provenance_of, recovered, regions_again
+from napari_noiser._progress import drain
+from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.results.reapply import provenance_of, recovered, regions_again
+from napari_noiser.plugin.results.summary import told
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.source import ImageSource
-from napari_noiser.plugin.told import told
-from napari_noiser.progress import drain
+from napari_noiser.plugin.tasks.enhance import start_enhancing
+from napari_noiser.plugin.tasks.generators import enhance_job
 
 PLANES = np.random.default_rng(0).poisson(4, (3, 40, 50)).astype(np.uint16) + 100
 COLOUR = np.random.default_rng(0).integers(0, 20, (30, 40, 3), np.uint8)
@@ -88,7 +88,7 @@ def test_a_result_on_disk_is_made_on_disk_again(
     monkeypatch.chdir(tmp_path)
     again = executed(noiser.as_python(result), image=data)
     np.testing.assert_allclose(again, values(result), rtol=0, atol=1e-6)
-    from napari_noiser.files.reading import open_image
+    from napari_noiser.files.open_image import open_image
 
     found = open_image(tmp_path / "cells (noiser) again.ome.zarr")
     if data is PLANES:

@@ -15,9 +15,9 @@ from parts import part_of
 from scenes import QUICK, counts, light
 
 import napari_noiser as noiser
-from napari_noiser.plugin.repeat import RepeatSection
-from napari_noiser.plugin.replay import provenance_of
-from napari_noiser.plugin.told import told
+from napari_noiser.plugin.results.reapply import provenance_of
+from napari_noiser.plugin.results.summary import told
+from napari_noiser.plugin.widgets.provenance_section import RepeatSection
 
 DIM = counts(light()).astype("float32")
 OTHER = counts(light(seed=4), seed=5).astype("float32")

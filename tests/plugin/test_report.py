@@ -11,12 +11,12 @@ import pytest
 from napari.layers import Image
 
 import napari_noiser as noiser
-from napari_noiser.plugin.jobs import enhance_job
-from napari_noiser.plugin.keeping import Enhanced
-from napari_noiser.plugin.report import report_on
+from napari_noiser._progress import drain
+from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.results.statistics import report_on
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.source import ImageSource
-from napari_noiser.progress import drain
+from napari_noiser.plugin.tasks.destinations import Enhanced
+from napari_noiser.plugin.tasks.generators import enhance_job
 
 
 def enhanced(layer: Image, **settings) -> Enhanced:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_noiser.plugin import samples
-from napari_noiser.plugin.layers import enhance_layer
+import napari_noiser.plugin.samples as samples
+from napari_noiser.plugin.layers.enhance_layer import enhance_layer
 
 ALL = (samples.hubble_photon_limited, samples.dim_photograph, samples.dim_fluorescence)
 

@@ -14,12 +14,12 @@ from parts import part_of
 
 import napari_noiser as noiser
 from napari_noiser.plugin.commands import enhance_selected
-from napari_noiser.plugin.enhancing import start_enhancing
-from napari_noiser.plugin.keeping import Enhanced
-from napari_noiser.plugin.preview import PreviewSection
+from napari_noiser.plugin.layers.snapshot import ImageSource
 from napari_noiser.plugin.settings import KEEPS, Settings
-from napari_noiser.plugin.source import ImageSource
-from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.plugin.tasks.destinations import Enhanced
+from napari_noiser.plugin.tasks.enhance import start_enhancing
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.preview_section import PreviewSection
 
 rng = np.random.default_rng(0)
 

@@ -9,10 +9,10 @@ from napari.layers import Image
 from napari.layers._layer_actions import _duplicate_layer
 from parts import part_of, values
 
-from napari_noiser.plugin.compare import CompareSection
-from napari_noiser.plugin.preview import PreviewSection
-from napari_noiser.plugin.shown import enhanced_layer
-from napari_noiser.plugin.widget import NoiserWidget
+from napari_noiser.plugin.layers.preview_layer import enhanced_layer
+from napari_noiser.plugin.widgets.compare_section import CompareSection
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.preview_section import PreviewSection
 
 rng = np.random.default_rng(0)
 SECTIONS = pytest.mark.parametrize(

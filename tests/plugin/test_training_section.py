@@ -12,11 +12,11 @@ from parts import labels
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 import napari_noiser as noiser
-from napari_noiser.plugin.models import offered
-from napari_noiser.plugin.training import TrainingSection
-from napari_noiser.plugin.widget import NoiserWidget
-from napari_noiser.srm.model import Model
-from napari_noiser.srm.training import TrainingStep
+from napari_noiser.methods.noiser.model import Model
+from napari_noiser.methods.noiser.training import TrainingStep
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.model_combobox import offered
+from napari_noiser.plugin.widgets.training_section import TrainingSection
 
 SMALL = noiser.Recipe(name="small", iterations=2, size=8, size_3d=5, width=3)
 
@@ -194,7 +194,7 @@ def test_an_empty_name_is_refused_in_place(
 
 def test_it_is_told_how_long_training_goes_on(section: TrainingSection, monkeypatch) -> None:
     now = 100.0
-    monkeypatch.setattr("napari_noiser.plugin.training.monotonic", lambda: now)
+    monkeypatch.setattr("napari_noiser.plugin.widgets.training_section.monotonic", lambda: now)
 
     def seen(done: int, stage: str = "train") -> str:
         section.on_event(TrainingStep(done, 2000, 0.5, stage))

@@ -10,11 +10,11 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from scenes import untrained
 
-from napari_noiser.files.reading import open_image
-from napari_noiser.plugin import enhancing
-from napari_noiser.plugin.enhancing import start_enhancing
+import napari_noiser.plugin.tasks.enhance as enhancing
+from napari_noiser.files.open_image import open_image
+from napari_noiser.plugin.layers.snapshot import ImageSource
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.source import ImageSource
+from napari_noiser.plugin.tasks.enhance import start_enhancing
 
 PLANES = np.random.default_rng(0).poisson(4, (3, 40, 50)).astype(np.uint16) + 100
 

@@ -7,8 +7,8 @@ import pytest
 from napari import Viewer
 from napari.layers import Image
 
-from napari_noiser.plugin.widget import NoiserWidget
-from napari_noiser.plugin.worker import Run
+from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 pytestmark = pytest.mark.viewer
 

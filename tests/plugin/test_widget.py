@@ -13,8 +13,8 @@ from napari.utils.notifications import notification_manager
 from same_metadata import assert_same_metadata
 
 import napari_noiser as noiser
-from napari_noiser.plugin.widget import NoiserWidget
-from napari_noiser.plugin.worker import Run
+from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 
 def test_without_an_image_it_says_what_to_do(widget: NoiserWidget, viewer: ViewerModel) -> None:
@@ -259,7 +259,7 @@ def test_opening_it_does_not_import_torch() -> None:
     code = (
         "import os, sys; from qtpy.QtWidgets import QApplication; app = QApplication([]);"
         "from napari.components import ViewerModel;"
-        "from napari_noiser.plugin.widget import NoiserWidget;"
+        "from napari_noiser.plugin.widgets.dock_widget import NoiserWidget;"
         "widget = NoiserWidget(ViewerModel());"
         "os._exit('torch' in sys.modules)"  # Qt may crash where Python tears down at random
     )

@@ -12,8 +12,8 @@ import pytest
 from napari.utils import progress
 from napari.utils.notifications import notification_manager
 
-from napari_noiser.plugin.worker import Busy, Run
-from napari_noiser.progress import PartDone
+from napari_noiser._progress import PartDone
+from napari_noiser.plugin.tasks.background_task import Busy, Run
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from napari.layers import Layer
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtGui import QGuiApplication
 
-from napari_noiser.plugin.enhancing import start_enhancing
-from napari_noiser.plugin.script import as_python
-from napari_noiser.plugin.selected import selected_images
+from napari_noiser.plugin.layers.preview_layer import is_preview
+from napari_noiser.plugin.layers.selection import selected_images
+from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.results.python_script import as_python
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.shown import is_preview
-from napari_noiser.plugin.source import ImageSource
-from napari_noiser.plugin.worker import Busy
+from napari_noiser.plugin.tasks.background_task import Busy
+from napari_noiser.plugin.tasks.enhance import start_enhancing
 
 __all__ = ["copy_as_python", "enhance_selected", "open_widget"]
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
 
-    from napari_noiser.camera.telling import Camera
-    from napari_noiser.irle.recipe import BlindSpotRecipe
-    from napari_noiser.irle.two_stages_recipe import IRLERecipe
-    from napari_noiser.plugin.gain_layer import GainLayer
-    from napari_noiser.plugin.region import Region
-    from napari_noiser.srm.recipe import Recipe
-    from napari_noiser.stack.axes import Colours
-    from napari_noiser.stack.models import AnyModel
-    from napari_noiser.stack.values import Background, Output
+    from napari_noiser.arrays.layout import Colours
+    from napari_noiser.arrays.stack import Background, Output
+    from napari_noiser.camera.noise_model import Camera
+    from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
+    from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
+    from napari_noiser.methods.noiser.recipe import Recipe
+    from napari_noiser.methods.registry import AnyModel
+    from napari_noiser.plugin.layers.gain_map import GainLayer
+    from napari_noiser.plugin.layers.region import Region
 
 __all__ = ["DEVICES", "DTYPES", "KEEPS", "FitSettings", "Settings"]
 
@@ -43,12 +43,12 @@ class Settings:
         As in `napari_noiser.enhance`.
     region, leave_out : Labels or Shapes, optional
         Layers that say which pixels set the exposure; see
-        `napari_noiser.plugin.region.statistics_mask`.
+        `napari_noiser.plugin.layers.region.statistics_mask`.
     all_planes : bool
         Whether what was painted or drawn on one plane holds on every plane.
     gain : Image, optional
         The layer that holds the gain map, for a model that takes one; see
-        `napari_noiser.plugin.gain_layer`.
+        `napari_noiser.plugin.layers.gain_map`.
     seed : int
         For a recipe that is trained first.
     keep : str
@@ -96,8 +96,8 @@ class Settings:
 
     def taken(self) -> Settings:
         """Return the settings with their layers as they are now: they may change meanwhile."""
-        from napari_noiser.plugin.gain_layer import GainLayer
-        from napari_noiser.plugin.region import Region
+        from napari_noiser.plugin.layers.gain_map import GainLayer
+        from napari_noiser.plugin.layers.region import Region
 
         names = [name for name in ("region", "leave_out") if getattr(self, name) is not None]
         regions = {name: Region.of(getattr(self, name)) for name in names}

@@ -1,0 +1,1 @@
+"""What an image or a result is like: diagnosis, linearity, transfer curve, photometry."""

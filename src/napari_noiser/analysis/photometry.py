@@ -1,0 +1,215 @@
+"""Whether light can be measured on: what denoising left of the flux, the scale and the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_noiser.analysis.linearity import linearity
+from napari_noiser.arrays.layout import Region
+from napari_noiser.arrays.stack import Stack, named_stack
+from napari_noiser.camera.noise_correlation import residual_whiteness
+from napari_noiser.camera.noise_model import Camera, CameraNoise, each_camera
+from napari_noiser.camera.outliers import repair
+from napari_noiser.engine.calibration import plane_of, sampled_boxes
+
+__all__ = ["LightReport", "report"]
+
+Floats = NDArray[np.float64]
+
+_DARKEST = 0.02  # of the values: where light is counted from
+_SQUARE = 8  # pixels a side
+_NORMAL = 1.4826  # the standard deviation over the median size, of normal noise
+
+
+@dataclass(frozen=True)
+class LightReport:
+    """What a denoised image kept of its raw data; ``dataclasses.asdict`` gives JSON-able values.
+
+    Parameters
+    ----------
+    flux : float or None
+        All light of the result over that of the raw data, 1 if none came or went. Light is counted
+        from the darkest 2 % of the raw data. None if there is none above.
+    slope : float or None
+        As of `linearity`, by the means of 8 x 8 pixels: 1 if twice the signal is twice as bright.
+    correlation : float or None
+        Of what was taken away, with itself a pixel or two off, the strongest, in [-1, 1]: 0 if it
+        was white noise, positive if structure went with it, negative if noise was left in. None
+        if the planes are too small, or nothing was taken.
+    taken : float or None
+        The standard deviation of what was taken away, over that of the camera's noise: 1 if it
+        was all of the noise and nothing else. None without a camera.
+    """
+
+    flux: float | None
+    slope: float | None
+    correlation: float | None
+    taken: float | None
+
+    def remark(self) -> str:
+        """Return what it says, in a sentence."""
+        facts = []
+        if self.flux is not None:
+            facts.append(f"the result holds {100 * self.flux:.2f} % of the light")
+        if self.slope is not None:
+            facts.append(f"its brightness grows with the signal to the power of {self.slope:.2f}")
+        if self.correlation is not None:
+            white = "white" if abs(self.correlation) < 0.1 else "not white"
+            facts.append(f"what was taken away is {white} (correlation {self.correlation:.2f})")
+        if self.taken is not None:
+            facts.append(f"and {self.taken:.2f} times the camera's noise")
+        return f"Denoised light: {', '.join(facts) or 'nothing to be compared'}."
+
+
+def report(
+    raw: ArrayLike,
+    result: ArrayLike,
+    *,
+    axes: str | None = None,
+    camera: Camera = None,
+) -> LightReport:
+    """Report what denoising did to the light of an image.
+
+    Parameters
+    ----------
+    raw : array, 2 to 6 dimensions
+        The image.
+    result : array
+        What `enhance` made of it with ``output="intensity"``, of the same shape. Of large arrays
+        a few planes of each channel count.
+    axes : str, optional
+        One letter an axis, as in `enhance`. Alpha is left out.
+    camera : CameraNoise or sequence of CameraNoise, optional
+        One for all, or one for each channel (C). With it, what was taken away is compared with
+        the camera's noise at each brightness, and outliers of the raw data count as repaired.
+
+    Returns
+    -------
+    LightReport
+        Perfect light has 1, 1, 0 and 1.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold integers or floats.
+    ValueError
+        If the shapes differ or the axes do not fit.
+
+    See Also
+    --------
+    linearity : The same question, asked of a display.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> light = np.full((64, 64), 50.0)
+    >>> light[:, 32:] = 400.0
+    >>> raw = np.random.default_rng(0).poisson(light)
+    >>> found = report(raw, light, camera=CameraNoise(gain=1.0))
+    >>> round(found.flux, 1), round(found.taken, 1)
+    (1.0, 1.0)
+    """
+    before, after = named_stack("raw", raw, axes), named_stack("result", result, axes)
+    if before.layout.shape != after.layout.shape:
+        raise ValueError(
+            f"result must have the shape of raw, {before.layout.shape}, got {after.layout.shape}"
+        )
+    cameras = each_camera(camera, dyes := before.layout.dyes) or (None,) * dyes
+    channels = [
+        _Channel.of(before, after, *each)
+        for each in zip(sampled_boxes(before.layout), cameras, strict=True)
+    ]
+    taken = [plane for channel in channels for plane in channel.taken]
+    return LightReport(
+        _flux(channels),
+        _slope(channels),
+        _correlation(taken),
+        _deviation(taken) if all(cameras) else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """A few planes of a channel, outliers repaired, and what became of them; NaN where unknown."""
+
+    before: list[Floats]
+    after: list[Floats]
+    camera: CameraNoise | None
+
+    @classmethod
+    def of(
+        cls, raw: Stack, result: Stack, boxes: Sequence[Region], camera: CameraNoise | None
+    ) -> _Channel:
+        before = [plane for box in boxes for plane in _planes(raw, box)]
+        after = [plane for box in boxes for plane in _planes(result, box)]
+        if camera is not None:
+            before = [repair(plane, camera) for plane in before]
+        return cls(before, after, camera)
+
+    @property
+    def light(self) -> tuple[float, float]:
+        """All light of the planes before and after, from the darkest before."""
+        x, y = (np.concatenate([*map(np.ravel, each)]) for each in (self.before, self.after))
+        known = np.isfinite(x) & np.isfinite(y)
+        if not known.any():
+            return 0.0, 0.0
+        dark = np.quantile(x[known], _DARKEST)
+        return float((x[known] - dark).sum()), float((y[known] - dark).sum())
+
+    @property
+    def taken(self) -> Iterator[Floats]:
+        """What was taken away, over the noise's deviation if it is known."""
+        for before, after in zip(self.before, self.after, strict=True):
+            noise = 1.0 if self.camera is None else np.sqrt(self.camera.variance(after))
+            with np.errstate(invalid="ignore", divide="ignore"):
+                residual = (before - after) / noise
+            yield np.where(np.isfinite(residual), residual, np.nan)
+
+
+def _planes(stack: Stack, box: Region) -> Floats:
+    """Return the samples of a plane."""
+    return plane_of(Stack.of(np.asarray(stack.array[box]), stack.layout.axes))
+
+
+def _flux(channels: Sequence[_Channel]) -> float | None:
+    before, after = np.sum([channel.light for channel in channels], axis=0)
+    return float(after / before) if before > 0 else None
+
+
+def _slope(channels: Sequence[_Channel]) -> float | None:
+    """Return the slope that means of squares have, whose noise hardly bends it; the median."""
+    found = []
+    for channel in channels:
+        before, after = (
+            np.concatenate([_square_means(plane) for plane in planes])[None]
+            for planes in (channel.before, channel.after)
+        )
+        found.append(linearity(before, after).slope)
+    known = [slope for slope in found if slope is not None]
+    return float(np.median(known)) if known else None
+
+
+def _square_means(plane: Floats) -> Floats:
+    rows, columns = (max(1, length // _SQUARE) for length in plane.shape)
+    strips = (np.array_split(row, columns, axis=1) for row in np.array_split(plane, rows))
+    return np.array([square.mean() for strip in strips for square in strip])
+
+
+def _correlation(planes: Sequence[Floats]) -> float | None:
+    """Return the median of the planes' strongest correlations."""
+    found = []
+    for plane in planes:
+        with suppress(ValueError):  # too small, or nowhere finite
+            found.append(residual_whiteness(plane).strongest)
+    return float(np.median(found)) if found else None
+
+
+def _deviation(planes: Sequence[Floats]) -> float | None:
+    """Return the standard deviation, as the median of sizes tells it: of what is not repaired."""
+    values = np.concatenate([plane[np.isfinite(plane)] for plane in planes])
+    return float(np.median(np.abs(values)) * _NORMAL) if values.size else None

@@ -1,0 +1,225 @@
+"""Arrays beside an image: with its axes or some of them, read region by region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from math import prod
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noiser.arrays.chunks import chunk_grid, split
+from napari_noiser.arrays.layout import Layout, Region
+from napari_noiser.arrays.reader import reader
+
+__all__ = ["Beside", "GainMap", "Mask", "axes_beside", "log_gain", "place_mask", "placed_beside"]
+
+
+_PIECE = 2**20
+
+
+@dataclass(frozen=True)
+class Beside:
+    """An array beside an image.
+
+    Attributes
+    ----------
+    array : array
+        Of numpy, or anything that slices and stays where it is.
+    axes : str
+        Its axes: a letter each.
+    layout : Layout
+        The image's without S.
+    """
+
+    array: Any
+    axes: str
+    layout: Layout
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading costs nothing."""
+        return isinstance(self.array, np.ndarray)
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Return the values in a region of the image without S, repeated where they are."""
+        here = dict(zip(self.layout.axes, region, strict=True))
+        values = self._reader(tuple(here[letter] for letter in self.axes))
+        placed = placed_beside(values, self.axes, self.layout)
+        return np.broadcast_to(placed, [part.stop - part.start for part in region])
+
+    def digest(self, said: Callable[[NDArray[Any]], NDArray[Any]]) -> str:
+        """Return twelve hexadecimal digits that tell arrays apart by what is said of them.
+
+        Of an array in memory all values count (axes along which it is only repeated are left
+        out); of another the first, middle and last part, so that it need not be read twice.
+        """
+        digest = sha256(str(self.layout.shape).encode())
+        for part in self._telling_parts():
+            digest.update(said(part).tobytes())
+        return digest.hexdigest()[:12]
+
+    def _telling_parts(self) -> Iterator[NDArray[Any]]:
+        if self.in_memory:
+            placed = placed_beside(self.array, self.axes, self.layout)
+            array = placed[tuple(slice(None) if step else slice(0, 1) for step in placed.strides)]
+            rows = max(1, _PIECE // prod(array.shape[1:]))
+            for first in range(0, len(array), rows):
+                yield array[first : first + rows]
+        else:
+            grid = split(chunk_grid(self.array), _PIECE)
+            counts = [len(along) - 1 for along in grid.cuts]
+            for part in (tuple(at * (n - 1) // 2 for n in counts) for at in range(3)):
+                yield self._reader(grid.box(part))
+
+    @cached_property
+    def _reader(self) -> Callable[[Region], NDArray[Any]]:
+        return reader(self.array)
+
+
+class Shaped(Protocol):
+    """Anything with a shape."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+def axes_beside(name: str, array: Shaped, layout: Layout) -> str:
+    """Return which of an image's axes an array beside it has.
+
+    An array of the image's shape has its axes, whichever lengths are equal; one of fewer axes is
+    rather a plane or a volume, Y before X, than what trails.
+
+    Raises
+    ------
+    ValueError
+        If its shape is not the image's without S, its trailing axes, or one plane's or volume's.
+    """
+    whole = layout.without_samples
+    trailing = len(whole.shape) - len(array.shape)
+    shape = tuple(array.shape)
+    if shape == whole.shape:
+        return whole.axes
+    if shape == layout.image_shape:
+        return layout.spatial
+    if shape and trailing > 0 and shape == whole.shape[trailing:]:
+        return whole.axes[trailing:]
+    fewer = f", its trailing axes, or one image's shape, {layout.image_shape}"
+    raise ValueError(
+        f"{name} must have the image's shape without S, {whole.shape}"
+        f"{'' if whole.shape == layout.image_shape else fewer}; got {shape}"
+    )
+
+
+def placed_beside(array: Any, axes: str, whole: Layout) -> Any:
+    """Return an array with all axes of the whole, in their order, of length 1 where repeated."""
+    order = [axes.index(letter) for letter in whole.axes if letter in axes]
+    turned = array.transpose(order)
+    return turned[tuple(slice(None) if letter in axes else None for letter in whole.axes)]
+
+
+class Mask(Beside):
+    """Which pixels of an image set its exposure: those that are not 0."""
+
+    @classmethod
+    def of(cls, mask: Any, layout: Layout) -> Mask:
+        """Check a mask for an image of the given layout.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `place_mask`.
+        """
+        lazy = isinstance(getattr(mask, "dtype", None), np.dtype) and hasattr(mask, "shape")
+        array = mask if lazy else np.asarray(mask)
+        return cls(array, _axes_of(array, layout), layout.without_samples)
+
+    def fingerprint(self) -> str:
+        """Return twelve hexadecimal digits that tell masks apart; see `Beside.digest`."""
+        return self.digest(lambda values: values != 0)
+
+
+def place_mask(mask: Any, layout: Layout) -> Any:
+    """Return a mask with the layout's axes without S, of length 1 where it is to be repeated.
+
+    Parameters
+    ----------
+    mask : array
+        Of numpy or dask, which stays lazy.
+    layout : Layout
+        Of the image.
+
+    Returns
+    -------
+    array
+        The same values, of the same kind.
+
+    Raises
+    ------
+    TypeError
+        If it holds neither bool nor integers.
+    ValueError
+        If its shape is not the image's without S, its trailing axes, or one plane's or volume's.
+    """
+    return placed_beside(mask, _axes_of(mask, layout), layout.without_samples)
+
+
+def _axes_of(mask: Any, layout: Layout) -> str:
+    """Return which of the image's axes a mask has."""
+    if mask.dtype.kind not in "bui":
+        raise TypeError(
+            f"mask must hold bool or integers (of a layer, pass its data), got {mask.dtype}"
+        )
+    return axes_beside("mask", mask, layout)
+
+
+class GainMap(Beside):
+    """How much each pixel of an image would be amplified: above 0."""
+
+    @classmethod
+    def of(cls, gain: Any, layout: Layout) -> GainMap:
+        """Check a gain map for an image of the given layout.
+
+        Raises
+        ------
+        TypeError
+            If it holds neither integers nor floats.
+        ValueError
+            If it is no single number, and its shape is not the image's without S, its trailing
+            axes, or one plane's or volume's.
+        """
+        lazy = isinstance(getattr(gain, "dtype", None), np.dtype) and hasattr(gain, "shape")
+        array = gain if lazy else np.asarray(gain)
+        if array.dtype.kind not in "uif":
+            raise TypeError(f"gain must hold integers or floats, got {array.dtype}")
+        axes = axes_beside("gain", array, layout) if array.shape else ""  # one number for all
+        return cls(array, axes, layout.without_samples)
+
+    def fingerprint(self) -> str:
+        """Return twelve hexadecimal digits that tell gain maps apart; see `Beside.digest`."""
+        return self.digest(lambda values: values.astype(np.float32))
+
+    def in_image(self, image: tuple[int, ...], region: Region) -> NDArray[np.float32]:
+        """Return the logarithms in a region of one of the images: (1, *spatial)."""
+        places = dict(zip(self.layout.spatial, region, strict=True))
+        places |= {
+            letter: slice(at, at + 1) for letter, at in zip(self.layout.outer, image, strict=True)
+        }
+        values = self.read(tuple(places[letter] for letter in self.layout.axes))
+        nowhere = (0,) * len(image)
+        return log_gain(self.layout.read(values, nowhere, _all(region)))
+
+
+def log_gain(gain: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the logarithm of a gain map, or raise a `ValueError` where it has none."""
+    if not (np.isfinite(gain).all() and (gain > 0).all()):
+        raise ValueError("gain must be finite and above 0 throughout")
+    return np.log(gain.astype(np.float64)).astype(np.float32)
+
+
+def _all(region: Region) -> Region:
+    return tuple(slice(None) for _ in region)

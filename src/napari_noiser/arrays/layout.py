@@ -1,0 +1,211 @@
+"""What the axes of an array mean: planes or volumes, samples, and what shares one exposure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noiser._validation import choice, dimensions
+
+__all__ = ["DEFAULT_AXES", "Colours", "ImageIndex", "Layout", "Region", "Statistics"]
+
+Statistics = Literal["stack", "volume", "plane"]
+"""Which images share one exposure: a whole series, each time point, or each image for itself."""
+
+Colours = Literal["balanced", "kept"]
+"""What becomes of a colour cast: it is removed like a lack of light, or left as it is."""
+
+ImageIndex = tuple[int, ...]
+"""Which plane or volume of an array: an index along each of the layout's outer axes."""
+
+Region = tuple[slice, ...]
+"""A part of an array or of an image: a slice along each of its axes."""
+
+DEFAULT_AXES: Mapping[int, str] = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
+
+_SAMPLES = (1, 3, 4)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The axes of one array, and how it falls into images.
+
+    Parameters
+    ----------
+    axes : str
+        One letter an axis, in any order: T time, C channel (a dye), Z, Y, X, and S for colour
+        samples (1, RGB or RGBA).
+    shape : tuple of int
+        Of the array.
+    ndim : int
+        2 if images are planes (YX), 3 if they are volumes (ZYX together; without Z, time stands
+        in its place: TYX together).
+
+    Raises
+    ------
+    ValueError
+        If the letters do not fit the shape, or Y, X (or both Z and T, in 3-D) are missing.
+    """
+
+    axes: str
+    shape: tuple[int, ...]
+    ndim: int = 2
+
+    def __post_init__(self) -> None:
+        dimensions(self.ndim)
+        if not isinstance(self.axes, str):
+            raise TypeError(f"axes must be a string such as 'TZYX', got {self.axes!r}")
+        letters = set(self.axes)
+        if not letters <= set("TCZYXS") or len(letters) != len(self.axes):
+            raise ValueError(f"axes takes each of T, C, Z, Y, X, S once, got {self.axes!r}")
+        if not {"Y", "X"} <= letters:
+            raise ValueError(f"axes must name Y and X, got {self.axes!r}")
+        if len(self.axes) != len(self.shape):
+            raise ValueError(
+                f"axes {self.axes!r} names {len(self.axes)} axes, but the image has "
+                f"{len(self.shape)}: shape {self.shape}"
+            )
+        if self.ndim == 3 and not letters & {"Z", "T"}:
+            raise ValueError(f"ndim=3 needs an axis Z, or T in its place, got axes {self.axes!r}")
+        if "S" in letters and self._length("S") not in _SAMPLES:
+            raise ValueError(
+                f"axis S holds 1 sample, RGB or RGBA, got {self._length('S')}; dyes are axis C"
+            )
+        if 0 in self.shape:
+            raise ValueError(f"image is empty: shape {self.shape}")
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], axes: str | None = None, ndim: int = 2) -> Layout:
+        """Return the layout of an array, by default YX, ZYX, TZYX or TCZYX.
+
+        Raises
+        ------
+        ValueError
+            If the axes do not fit, or are left out where no default stands for them.
+        """
+        if axes is None and len(shape) not in DEFAULT_AXES:
+            raise ValueError(
+                f"image must have 2 to 5 dimensions unless axes names them, got shape {shape}"
+            )
+        return cls(DEFAULT_AXES[len(shape)] if axes is None else axes, tuple(shape), ndim)
+
+    @property
+    def spatial(self) -> str:
+        """The axes that one image spans, always in this order: YX, ZYX, or TYX without a Z."""
+        if self.ndim == 2:
+            return "YX"
+        return "ZYX" if "Z" in self.axes else "TYX"
+
+    @property
+    def outer(self) -> str:
+        """The other axes without S, in the array's order: an image stands at each index."""
+        return "".join(letter for letter in self.axes if letter not in self.spatial + "S")
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The lengths of the spatial axes."""
+        return tuple(self._length(letter) for letter in self.spatial)
+
+    @property
+    def samples(self) -> int:
+        """How many samples are enhanced: 1 gray, 3 RGB; alpha is not among them."""
+        return min(self._length("S"), 3) if "S" in self.axes else 1
+
+    def channels(self, colours: Colours) -> int:
+        """Return how many samples a model sees together: all, or each alone if they are kept."""
+        return 1 if colours == "kept" else self.samples
+
+    @property
+    def without_samples(self) -> Layout:
+        """The layout of a mask: the same axes but S."""
+        kept = [(a, n) for a, n in zip(self.axes, self.shape, strict=True) if a != "S"]
+        return Layout("".join(a for a, _ in kept), tuple(n for _, n in kept), self.ndim)
+
+    def images(self) -> Iterator[ImageIndex]:
+        """Iterate over all planes or volumes, in the array's order."""
+        return product(*(range(self._length(letter)) for letter in self.outer))
+
+    def exposure(self, image: ImageIndex, statistics: Statistics) -> ImageIndex:
+        """Return a key that is equal for the images that share one exposure.
+
+        Channels (C) are dyes and never share.
+        """
+        shared = self.shared(statistics)
+        return tuple(
+            index for letter, index in zip(self.outer, image, strict=True) if letter not in shared
+        )
+
+    @property
+    def dyes(self) -> int:
+        """How many channels (C) there are."""
+        return self._length("C") if "C" in self.axes else 1
+
+    def dye(self, image: ImageIndex) -> int:
+        """Return which channel an image is of."""
+        return image[self.outer.index("C")] if "C" in self.axes else 0
+
+    def dye_of_exposure(self, exposure: ImageIndex, statistics: Statistics) -> int:
+        """Return which channel the images are of that share an exposure."""
+        shared = self.shared(statistics)
+        kept = [letter for letter in self.outer if letter not in shared]
+        return exposure[kept.index("C")] if "C" in kept else 0
+
+    def shared(self, statistics: Statistics) -> str:
+        """Return the outer axes along which all images share one exposure."""
+        shared = {"stack": "TZ", "volume": "Z", "plane": ""}[statistics]
+        return "".join(letter for letter in self.outer if letter in shared)
+
+    def check_statistics(self, statistics: str) -> Statistics:
+        """Return the scope, or raise a `ValueError` if it is unknown or does not fit."""
+        found: Statistics = choice("statistics", statistics, Statistics)
+        if found == "plane" and self.ndim == 3:
+            raise ValueError(
+                "statistics='plane' does not go with ndim=3, whose images are volumes; "
+                "use 'volume' or 'stack', or ndim=2"
+            )
+        return found
+
+    @staticmethod
+    def check_colours(colours: str) -> Colours:
+        """Return what becomes of a cast, or raise a `ValueError` if it is unknown."""
+        found: Colours = choice("colours", colours, Colours)
+        return found
+
+    def read(self, array: Any, image: ImageIndex, region: Region) -> NDArray[Any]:
+        """Return a region of one image as a new view or array of shape (S, *spatial).
+
+        The array is sliced once, so it may be anything that slices: numpy, memmap, zarr, dask.
+        """
+        block = np.asarray(array[self._index(image, region)])
+        letters = [letter for letter in self.axes if letter in self.spatial + "S"]
+        if "S" not in letters:
+            block, letters = block[..., None], [*letters, "S"]
+        return block.transpose([letters.index(letter) for letter in "S" + self.spatial])
+
+    def write(self, array: Any, image: ImageIndex, region: Region, block: NDArray[Any]) -> None:
+        """Put a block of shape (S, *spatial) where `read` would have read it."""
+        index = self._index(image, region)
+        letters = [letter for letter in self.axes if letter in self.spatial + "S"]
+        if "S" not in letters:
+            array[index] = block[0].transpose([self.spatial.index(a) for a in letters])
+            return
+        order = "S" + self.spatial
+        ordered = np.empty([block.shape[order.index(a)] for a in letters], block.dtype)
+        turned = ordered.transpose([letters.index(a) for a in order])
+        for sample, values in zip(turned, block, strict=True):  # numpy is slow over all at once
+            sample[...] = values
+        array[index] = ordered
+
+    def _index(self, image: ImageIndex, region: Region) -> tuple[int | slice, ...]:
+        place: dict[str, int | slice] = {"S": slice(None)}
+        place.update(zip(self.outer, image, strict=True))
+        place.update(zip(self.spatial, region, strict=True))
+        return tuple(place[letter] for letter in self.axes)
+
+    def _length(self, letter: str) -> int:
+        return self.shape[self.axes.index(letter)]

@@ -1,0 +1,229 @@
+"""A few values of arrays that are too large to read, taken at the same places of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from math import ceil, prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noiser.arrays.chunks import Grid, chunk_grid, split
+from napari_noiser.arrays.layout import ImageIndex, Layout, Region
+from napari_noiser.arrays.stack import Stack, named_stack
+
+__all__ = [
+    "PAIRS",
+    "SampledPlane",
+    "sampled_pairs",
+    "sampled_planes",
+    "sampled_values",
+    "squares_digest",
+]
+
+_VALUES = 2**20  # histograms and limits need no more, and lazy arrays stay lazy
+_BOXES = 8
+_BOX = 2**22  # values: of larger chunks a part is read
+_SQUARES, _SIDE = 32, 32  # that tell an image from others
+_STRIDES = {"T": 13, "C": 11, "Z": 5, "Y": 7, "X": 1, "S": 1}  # odd, and so permutations of 32
+
+PAIRS = 2**18
+"""How many values of two arrays are compared: they are sorted, at ten times the cost."""
+
+
+@dataclass(frozen=True)
+class SampledPlane:
+    """A plane, or a part of a large one.
+
+    Attributes
+    ----------
+    image : tuple of int
+        Which plane it is (of): its index along the layout's outer axes.
+    values : array of float64, shape (samples, Y, X)
+        Without alpha, less the stack's zero; NaN where they are not finite.
+    step : int
+        Every how many pixels along Y and X to look: all planes together then give 2**20 values.
+    """
+
+    image: ImageIndex
+    values: NDArray[np.float64]
+    step: int
+
+
+def sampled_values(
+    *arrays: Any, layout: Layout | None = None, most: int = _VALUES
+) -> list[NDArray[Any]]:
+    """Return values at the same places of arrays of one shape, flat and in their own types.
+
+    Arrays in memory give evenly spread values. If one of them is lazy (or a memmap), the values
+    come from at most 8 boxes, each inside one chunk of every array; without chunks, a plane
+    stands for one.
+
+    Parameters
+    ----------
+    *arrays : array
+        Anything with a shape, a dtype and slicing.
+    layout : Layout, optional
+        What their axes mean: colour samples are taken together, alpha is left out.
+    most : int
+        How many values at most, roughly.
+
+    Returns
+    -------
+    list of array
+        One an array, all of one length.
+    """
+    colour = layout.axes.find("S") if layout else -1
+    if all(map(_is_in_memory, arrays)):
+        steps = _steps(arrays[0].shape, colour, most)
+        key = tuple(slice(None, None, step) for step in steps)
+        return [_samples(array[key], colour).ravel() for array in arrays]
+    boxes = _spread(_common_chunks(arrays, layout))
+    share = most // len(boxes)
+    return [
+        np.concatenate([_thinned(np.asarray(array[box]), colour, share) for box in boxes])
+        for array in arrays
+    ]
+
+
+def sampled_pairs(
+    raw: Any, result: Any, axes: str | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Return values of an image and of what became of it, where both are finite.
+
+    Parameters
+    ----------
+    raw, result : array
+        Of one shape; integers or floats.
+    axes : str, optional
+        One letter an axis, as in `enhance`. Alpha is left out, all channels and samples are one.
+
+    Returns
+    -------
+    raw, result : array of float64
+        About 2**18 values, or fewer.
+    zero : int
+        Taken off `raw`: not 0 for 64-bit integers, which float64 would round.
+
+    Raises
+    ------
+    TypeError
+        If one of them does not hold integers or floats.
+    ValueError
+        If they are not of one shape, or the axes do not fit.
+    """
+    before, after = named_stack("raw", raw, axes), named_stack("result", result, axes)
+    if before.layout.shape != after.layout.shape:
+        raise ValueError(
+            f"result must have the shape of raw, {before.layout.shape}, got {after.layout.shape}"
+        )
+    pair = sampled_values(before.array, after.array, layout=before.layout, most=PAIRS)
+    x, y = (
+        stack.exact(values[None])[0] for stack, values in zip((before, after), pair, strict=True)
+    )
+    finite = np.isfinite(x) & np.isfinite(y)
+    return x[finite], y[finite], before.zero
+
+
+def sampled_planes(stack: Stack) -> Iterator[SampledPlane]:
+    """Iterate over a few planes spread through a stack, or parts of them.
+
+    Of a plane in several chunks, a chunk is read; no more than 2**22 values at a time.
+
+    Parameters
+    ----------
+    stack : Stack
+        Of planes.
+
+    Yields
+    ------
+    SampledPlane
+        At most 8.
+    """
+    layout = stack.layout
+    cuts = _common_chunks([stack.array], layout).cuts
+    planes = Grid(
+        tuple(
+            tuple(range(along[-1] + 1)) if letter in layout.outer else along
+            for letter, along in zip(layout.axes, cuts, strict=True)
+        )
+    )
+    boxes = _spread(planes)
+    total = sum(prod(part.stop - part.start for part in box) for box in boxes)
+    step = ceil((total / _VALUES) ** 0.5)
+    for box in boxes:
+        at = dict(zip(layout.axes, box, strict=True))
+        image = tuple(at[letter].start for letter in layout.outer)
+        region = tuple(at[letter] for letter in layout.spatial)
+        values = stack.exact(stack.read(image, region))
+        values[~np.isfinite(values)] = np.nan
+        yield SampledPlane(image, values, step)
+
+
+def squares_digest(stack: Stack) -> str:
+    """Return twelve hexadecimal digits that tell some values, all over a stack.
+
+    Small squares of single planes, of which no two lie at the same height along any axis: the
+    points of a rank-1 lattice.
+    """
+    layout, digest = stack.layout, sha256()
+    for square in range(_SQUARES):
+        box = []
+        for letter, length in zip(layout.axes, layout.shape, strict=True):
+            side = min(length, _SIDE if letter in "YXS" else 1)
+            height = square * _STRIDES[letter] % _SQUARES
+            start = (length - side) * height // (_SQUARES - 1)
+            box.append(slice(start, start + side))
+        digest.update(np.ascontiguousarray(stack.array[tuple(box)]).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _steps(shape: tuple[int, ...], colour: int, most: int) -> list[int]:
+    """Return how far apart to look along each axis; short axes (channels) are cut last."""
+    steps = [1] * len(shape)
+    left = float(most)
+    ascending = sorted(range(len(shape)), key=lambda axis: (axis != colour, shape[axis]))
+    for following, axis in zip(range(len(shape), 0, -1), ascending, strict=True):
+        if axis != colour:
+            steps[axis] = ceil(shape[axis] / max(1, int(left ** (1 / following) + 1e-9)))
+        left /= ceil(shape[axis] / steps[axis])
+    return steps
+
+
+def _is_in_memory(array: Any) -> bool:
+    """Return whether values cost nothing wherever they lie: of a file, each page is read."""
+    return isinstance(array, np.ndarray) and not isinstance(array, np.memmap)
+
+
+def _common_chunks(arrays: Sequence[Any], layout: Layout | None) -> Grid:
+    """Return cells that each lie inside one chunk of every lazy array, colour samples together."""
+    axes = layout.axes if layout else ""
+    plane = [axes.index(letter) for letter in "YXS" if letter in axes] or None
+    lazy = [array for array in arrays if not _is_in_memory(array)] or arrays[:1]
+    grids = [chunk_grid(array, plane).cuts for array in lazy]
+    cuts = [tuple(sorted(set().union(*along))) for along in zip(*grids, strict=True)]
+    if "S" in axes:
+        cuts[axes.index("S")] = (0, arrays[0].shape[axes.index("S")])
+    return Grid(tuple(cuts))
+
+
+def _spread(grid: Grid) -> list[Region]:
+    """Return up to 8 cells along a grid's diagonal, each from the middle of its eighth."""
+    grid = split(grid, _BOX)
+    cells = [len(along) - 1 for along in grid.cuts]
+    chosen = {tuple((2 * at + 1) * n // (2 * _BOXES) for n in cells) for at in range(_BOXES)}
+    return [grid.box(index) for index in sorted(chosen)]
+
+
+def _samples(block: NDArray[Any], colour: int) -> NDArray[Any]:
+    """Return a block without alpha, its colour samples last."""
+    return block[..., None] if colour < 0 else np.moveaxis(block, colour, -1)[..., :3]
+
+
+def _thinned(block: NDArray[Any], colour: int, most: int) -> NDArray[Any]:
+    samples = _samples(block, colour)
+    voxels = samples.reshape(-1, samples.shape[-1])
+    return voxels[:: voxels.size // most | 1].ravel()  # an odd step apart: not of a few columns

@@ -1,0 +1,237 @@
+"""Numbers in and out: any integer or float type to float64, [0, 1] to any output."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from napari_noiser.arrays.layout import ImageIndex, Layout, Region
+from napari_noiser.camera.noise_model import CameraNoise
+from napari_noiser.camera.stabilization import stabilise
+
+__all__ = [
+    "Background",
+    "Output",
+    "Stack",
+    "check_shape",
+    "is_dask",
+    "named_stack",
+    "output_type",
+    "to_display",
+    "to_intensity",
+]
+
+Output = Literal["display", "intensity"]
+"""What a result is: to be looked at, in [0, 1], or light in the image's units."""
+
+Background = Literal["gray", "dark"]
+"""What a display makes of the background: mid-gray with the image's mean, or nearly black."""
+
+_FAR = 1e18  # standard deviations: what a mask keeps out of the statistics may be anything
+_OUTPUTS = ("float32", "float64", "uint8", "uint16")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """An array of any kind, its layout, and the zero that its values are read against.
+
+    Attributes
+    ----------
+    array : array
+        Anything with a shape, a dtype and slicing.
+    layout : Layout
+        What its axes mean.
+    zero : int
+        Taken off 64-bit integers before they become float64, which would round them otherwise.
+    """
+
+    array: Any
+    layout: Layout
+    zero: int = 0
+
+    @classmethod
+    def of(cls, image: Any, axes: str | None = None, ndim: int = 2) -> Stack:
+        """Check an image and return it as a stack.
+
+        Raises
+        ------
+        TypeError
+            If it does not hold integers or floats.
+        ValueError
+            If it is empty or 0-d, or the axes do not fit, or its shape is not known.
+        """
+        if isinstance(image, np.ma.MaskedArray):
+            raise TypeError(
+                "image must not be a masked array: pass its data, and mask=~image.mask"
+            )
+        if not hasattr(image, "shape") and hasattr(image, "data"):
+            raise TypeError(
+                f"image must be an array, got {type(image).__name__}: pass its data, "
+                "or use enhance_layer"
+            )
+        try:
+            known = isinstance(getattr(image, "dtype", None), np.dtype)
+            array = image if known else np.asarray(image)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(
+                f"image must be an array, got {type(image).__name__}: {error}"
+            ) from error
+        check_shape(array)
+        dtype = np.dtype(array.dtype)
+        if dtype.kind not in "uif":
+            raise TypeError(f"image must hold integers or floats, got {dtype}")
+        layout = Layout.of(tuple(array.shape), axes, ndim)
+        zero = 0
+        if dtype.kind in "ui" and dtype.itemsize == 8:
+            zero = int(np.asarray(array[(slice(0, 1),) * len(layout.shape)]).item())
+        return cls(array, layout, zero)
+
+    def read(self, image: ImageIndex, region: Region) -> NDArray[Any]:
+        """Return a region as it is, in the array's own type: shape (S, *spatial)."""
+        return self.layout.read(self.array, image, region)
+
+    def exact(self, raw: NDArray[Any], camera: CameraNoise | None = None) -> NDArray[np.float64]:
+        """Return the samples (without alpha) of a region in float64, less `zero`.
+
+        Where the camera is known they are stabilised instead: their noise is 1 everywhere.
+        """
+        samples = raw[: self.layout.samples]
+        if camera is not None:
+            values = self.exact(raw)
+            if raw.dtype.kind == "f":
+                values[~np.isfinite(values)] = np.nan
+            return stabilise(values, replace(camera, offset=camera.offset - self.zero))
+        if not self.zero:
+            return samples.astype(np.float64, order="C")
+        bits, zero = samples.astype(np.uint64), np.uint64(self.zero % 2**64)
+        above = (bits - zero).astype(np.float64)
+        return np.where(samples >= self.zero, above, -((zero - bits).astype(np.float64)))
+
+    def normalised(
+        self,
+        raw: NDArray[Any],
+        centre: NDArray[np.float64],
+        scale: float,
+        camera: CameraNoise | None = None,
+    ) -> NDArray[np.float32]:
+        """Return the samples of a region, less a centre each and divided by a scale, in float32.
+
+        They are those of `exact`. The centre is taken off before any rounding: in two steps in
+        float32, where that holds the values exactly (8 and 16 bits, float32), otherwise in
+        float64. Values that are not finite are read as the centre, and ones that are very far
+        from it as 1e18.
+        """
+        samples = raw[: self.layout.samples]
+        middle = centre.reshape(-1, *(1 for _ in samples.shape[1:]))
+        if camera is None and np.can_cast(raw.dtype, np.float32) and 1e-30 < scale < 1e30:
+            values: NDArray[Any] = samples.astype(np.float32, order="C")
+            values -= middle.astype(np.float32)
+            values -= (middle - middle.astype(np.float32)).astype(np.float32)
+        else:
+            values = self.exact(raw, camera)
+            values -= middle
+        if raw.dtype.kind == "f":
+            values[~np.isfinite(values)] = 0.0
+        values /= values.dtype.type(scale)
+        if raw.dtype.kind == "f":
+            np.clip(values, -_FAR, _FAR, out=values)
+        return values.astype(np.float32, copy=False)
+
+
+def check_shape(image: Any) -> None:
+    """Raise a `ValueError` if a dask array does not know how long it is."""
+    if any(length != length for length in image.shape):  # NaN
+        raise ValueError(
+            f"image must be of known shape, got {image.shape}; call its compute_chunk_sizes()"
+        )
+
+
+def named_stack(name: str, array: Any, axes: str | None) -> Stack:
+    """Return `Stack.of` an argument of this name; an error names it."""
+    try:
+        return Stack.of(array, axes)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
+
+
+def is_dask(array: Any) -> bool:
+    """Return whether an array is dask's, without importing dask where nobody has."""
+    dask = sys.modules.get("dask.array")
+    return dask is not None and isinstance(array, dask.Array)
+
+
+def output_type(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return the dtype of a result, or raise a `ValueError` if it is not among those offered."""
+    try:
+        chosen = np.dtype(dtype)
+    except TypeError:
+        chosen = np.dtype(object)
+    if chosen.name not in _OUTPUTS:
+        raise ValueError(f"dtype must be one of {_OUTPUTS}, got {dtype!r}")
+    return chosen
+
+
+def to_display(
+    enhanced: NDArray[np.float32], raw: NDArray[Any], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return a rendered block in the result's type, with what passes through put back.
+
+    Parameters
+    ----------
+    enhanced : array of float32, shape (samples, *spatial)
+        In [0, 1].
+    raw : array, shape (S, *spatial)
+        The input: its NaN and inf come out as they went in, its alpha scaled to [0, 1].
+    dtype : dtype
+        A float, or an integer type whose maximum then stands for 1 (and inf), 0 for 0 (and NaN).
+
+    Returns
+    -------
+    array of `dtype`, shape (S, *spatial)
+    """
+    alpha = raw[len(enhanced) :] / (np.iinfo(raw.dtype).max if raw.dtype.kind in "ui" else 1)
+    block = _with_what_passes(enhanced, alpha.astype(np.float32), raw)
+    if dtype.kind == "f":
+        return block.astype(dtype, copy=False)
+    scaled: NDArray[Any] = np.rint(np.nan_to_num(block, nan=0.0).clip(0, 1) * np.iinfo(dtype).max)
+    return scaled.astype(dtype)
+
+
+def to_intensity(
+    light: NDArray[np.float64], raw: NDArray[Any], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return restored light in the result's type, with what passes through put back.
+
+    Parameters
+    ----------
+    light : array of float64, shape (samples, *spatial)
+        In the image's units.
+    raw : array, shape (S, *spatial)
+        The input: its NaN and inf come out as they went in, and so does its alpha.
+    dtype : dtype
+        A float, or an integer type that is rounded to and clipped at (NaN becomes 0).
+
+    Returns
+    -------
+    array of `dtype`, shape (S, *spatial)
+    """
+    block = _with_what_passes(light, raw[len(light) :].astype(np.float64), raw)
+    if dtype.kind == "f":
+        return block.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    rounded: NDArray[Any] = np.rint(np.nan_to_num(block, nan=0.0)).clip(limits.min, limits.max)
+    return rounded.astype(dtype)
+
+
+def _with_what_passes(block: NDArray[Any], alpha: NDArray[Any], raw: NDArray[Any]) -> NDArray[Any]:
+    """Return a block with its alpha, and the input's values that are not finite."""
+    if len(alpha):
+        block = np.concatenate([block, alpha])
+    if raw.dtype.kind == "f":
+        invalid = ~np.isfinite(raw)
+        block[invalid] = raw[invalid]
+    return block

@@ -1,0 +1,1 @@
+"""Plan, measure, fold and render an array of any size."""

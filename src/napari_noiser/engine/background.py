@@ -1,0 +1,100 @@
+"""The background of an image: what most of it is, beneath cells and between stars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import sigmaclip
+
+from napari_noiser.camera.noise_variance import noise_variance
+
+__all__ = ["Ground", "background_level", "found_ground"]
+
+_MESH = 64  # pixels a side, as Source Extractor has it
+_CLIP = 3.0  # standard deviations
+_EMPTIER = 0.25  # of the meshes hold little else than background
+_CROWDED = 0.3  # of a standard deviation between mean and median: stars fill the mesh
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a display starts from, where its background is to be dark.
+
+    Attributes
+    ----------
+    levels : tuple of float
+        The background of each colour sample, one if there is no colour.
+    noise : float
+        The standard deviation of the noise.
+    """
+
+    levels: tuple[float, ...]
+    noise: float
+
+
+def found_ground(planes: Sequence[NDArray[np.float64]]) -> Ground | None:
+    """Return the background and the noise of a channel, from a few of its planes.
+
+    Parameters
+    ----------
+    planes : sequence of array, shape (samples, Y, X)
+        Not finite values are left out.
+
+    Returns
+    -------
+    Ground or None
+        In the units of the planes; None where nothing is finite.
+    """
+    samples = zip(*planes, strict=True)
+    levels = [background_level(each) for each in samples]
+    noises = [noise_variance(np.where(np.isfinite(plane), plane, np.nan)) for plane in planes]
+    known = [noise for noise in noises if not np.isnan(noise)]
+    if not np.isfinite(levels).all():
+        return None
+    return Ground(tuple(levels), float(np.mean(known or 0) ** 0.5))
+
+
+def background_level(planes: Iterable[NDArray[np.float64]]) -> float:
+    """Return the background of some planes, sigma-clipped mesh by mesh.
+
+    Parameters
+    ----------
+    planes : iterable of array, shape (Y, X)
+        Not finite values are left out.
+
+    Returns
+    -------
+    float
+        The lower quartile of the meshes' backgrounds: cells may fill most of the others. NaN where
+        nothing is finite.
+
+    Notes
+    -----
+    Each mesh of 64 x 64 pixels is clipped at 3 standard deviations until nothing more falls; its
+    background is 2.5 median - 1.5 mean, or the median where those differ by more than 0.3
+    standard deviations: Bertin, Arnouts, "SExtractor", A&AS 117, 1996, and photutils'
+    SExtractorBackground.
+    """
+    found = [_mode(mesh) for plane in planes for mesh in _meshes(plane)]
+    known = [level for level in found if not np.isnan(level)]
+    return float(np.quantile(known, _EMPTIER)) if known else float("nan")
+
+
+def _meshes(plane: NDArray[np.float64]) -> Iterable[NDArray[np.float64]]:
+    rows, columns = (max(1, length // _MESH) for length in plane.shape)
+    for row in np.array_split(plane, rows):
+        yield from np.array_split(row, columns, axis=1)
+
+
+def _mode(mesh: NDArray[np.float64]) -> float:
+    values = mesh[np.isfinite(mesh)]
+    if not values.size:
+        return float("nan")
+    clipped = sigmaclip(values, _CLIP, _CLIP).clipped
+    median, mean = float(np.median(clipped)), float(clipped.mean())
+    if abs(mean - median) > _CROWDED * float(clipped.std()):
+        return median
+    return 2.5 * median - 1.5 * mean

@@ -1,0 +1,458 @@
+"""Dask in, lazy dask out: moments are a sum over blocks, rendering a map over overlapping blocks.
+
+Every block is a small enhancement of its own, planned by whoever computes it, that differs in
+two things: its neighbours' edges are there to be read, and its exposure comes from all blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from os import PathLike
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import torch
+from dask.base import clone_key
+from dask.blockwise import Blockwise
+from dask.graph_manipulation import clone
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+from numpy.typing import NDArray
+
+from napari_noiser.arrays.companion import GainMap, place_mask, placed_beside
+from napari_noiser.arrays.layout import ImageIndex, Layout
+from napari_noiser.arrays.stack import Background, check_shape, is_dask
+from napari_noiser.engine.calibration import asked_cameras, found_in, sampled_boxes, with_found
+from napari_noiser.engine.moments import PatchMoments
+from napari_noiser.engine.passes import check_signal
+from napari_noiser.engine.plan import Work, plan
+from napari_noiser.engine.render import Block, folding
+from napari_noiser.methods.base import Method
+from napari_noiser.methods.device import best_device
+from napari_noiser.methods.patches import Halo
+
+__all__ = [
+    "LazyWork",
+    "computed_again",
+    "gain_blocks",
+    "inner_shape",
+    "mask_blocks",
+    "mask_of_block",
+    "plan_lazily",
+]
+
+
+Starts = tuple[tuple[int, ...], ...]
+"""Where an image's blocks begin: for each axis, each block along it."""
+
+
+@dataclass(frozen=True)
+class LazyWork:
+    """An enhancement of a dask array, checked, of which nothing is computed.
+
+    Attributes
+    ----------
+    work : Work
+        What was asked for, with an array of nothing in the image's place.
+    image : dask array
+        In blocks that are nowhere thinner than the halo and hold all samples.
+    zero : dask array, optional
+        One value: what 64-bit integers are read against, as in `Stack`.
+    found : dask array of Found, optional
+        What is to be found of each channel, as `napari_noiser.engine.calibration` has it.
+    moments : dask array of PatchMoments
+        One an exposure: the image's axes, of length 1 where an exposure is shared.
+    method : Delayed
+        The method, once for all blocks.
+    options : mapping
+        What each block is planned with.
+    gain : dask array, optional
+        The gain map in the image's blocks, if there is one.
+    beside : mapping
+        Masks and gain maps that are dask arrays, by their keyword.
+    """
+
+    work: Work
+    image: Any
+    zero: Any
+    found: Any
+    moments: Any
+    method: Any
+    options: Mapping[str, Any]
+    gain: Any = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
+
+    def measured(self) -> LazyWork:
+        """Measure the image now, so that what is computed later is rendering alone."""
+        moments, found, zero = dask.persist(self.moments, self.found, self.zero)
+        return replace(self, moments=moments, found=found, zero=zero)
+
+    def result(self) -> Any:
+        """Return the enhanced image, a lazy dask array."""
+        reach = self.work.reach(self.work.halo)
+        return da.map_blocks(
+            _render_block,
+            _with_edges(computed_again(self.image), reach),
+            self.moments,
+            self.found,
+            self.zero,
+            None if self.gain is None else _with_edges(self.gain, reach),
+            method=self.method,
+            starts=_starts(self.image),
+            options=self.options,
+            chunks=self.image.chunks,
+            dtype=self.work.dtype,
+            meta=np.empty((0,) * self.image.ndim, self.work.dtype),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `Work.describe` does, but for what only computing would show.
+
+        The device is the one asked for, which may be "auto", and a dask mask its name.
+        """
+        found = {**self.work.describe(), "device": str(self.options["device"])}
+        return {**found, **{name: array.name for name, array in self.beside.items()}}
+
+
+def plan_lazily(
+    image: Any,
+    model: str | PathLike[str] | Method = "noiser",
+    *,
+    colours: str = "balanced",
+    mask: Any = None,
+    gain: Any = None,
+    device: Any = "auto",
+    progress: Any = False,
+    **options: Any,
+) -> LazyWork:
+    """Check what `napari_noiser.enhance` was asked for of a dask array; nothing is computed.
+
+    Parameters
+    ----------
+    image : dask array
+        Of known shape.
+    model, colours, mask, gain, device : see `napari_noiser.enhance`
+        The mask and the gain map may be dask arrays as well; others are part of the graph.
+    progress : False
+        It is dask's own affair.
+    **options
+        The rest, as in `napari_noiser.enhance`; there is no `out` to fill.
+
+    Returns
+    -------
+    LazyWork
+        Its `result` is the lazy array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `napari_noiser.enhance`.
+    """
+    _check(image, device, progress)
+    # plan() looks at shape and dtype only, but for the zero of 64-bit integers: here it is 0.
+    nothing = np.broadcast_to(np.zeros((), image.dtype), image.shape)
+    masked = None if is_dask(mask) else mask
+    work = plan(nothing, model, colours=colours, mask=masked, gain=gain, device="cpu", **options)
+    layout = work.stack.layout
+    image = image.rechunk(_chunks(image, layout, work.reach(work.halo)))
+    zero = None
+    if image.dtype.kind in "ui" and image.dtype.itemsize == 8 and not work.method.knows_counts:
+        zero = image[(slice(0, 1),) * image.ndim]
+    blocks = None if mask is None else mask_blocks(mask, image, layout)
+    options = {**options, "device": device}
+    if work.gain is not None:
+        options["gain"] = np.ones(())  # for planning a block: its part of the map comes with it
+    method = dask.delayed(work.method, pure=True, traverse=False)
+    if work.cameras is not None:  # for planning a block: those of its channels come with it
+        options["camera"] = next(filter(None, work.cameras), None)
+    found = None
+    if work.cameras is None or len(set(work.cameras)) > 1 or work.background == "dark":
+        found = _found(work, image)
+    moments = _moments(work, image, blocks, found, zero, method, options)
+    gains = None if work.gain is None else gain_blocks(work.gain, image, layout)
+    beside = {n: each for n, each in (("mask", mask), ("gain", gain)) if is_dask(each)}
+    if "gain" in beside:
+        work = replace(work, gain=None)  # whose values nobody is to look at here
+    return LazyWork(work, image, zero, found, moments, method, options, gains, beside)
+
+
+def _check(image: Any, device: Any, progress: Any) -> None:
+    check_shape(image)
+    if progress is not False:
+        raise ValueError(
+            f"progress must be False for a dask image, whose result is lazy, got {progress!r}; "
+            "compute the result under dask.diagnostics.ProgressBar()"
+        )
+    if device != "auto":
+        try:
+            torch.device(device)  # whether it works is for those who compute to say
+        except (RuntimeError, TypeError):
+            best_device(device)  # the error that names what there is
+
+
+def _found(work: Work, image: Any) -> Any:
+    """Return what a few planes of each channel tell, when it is computed."""
+    layout = work.stack.layout
+    parts = [[image[box] for box in boxes] for boxes in sampled_boxes(layout)]
+    if work.cameras is not None and work.background == "gray":
+        parts = [[] for _ in parts]  # nothing is to be looked for
+    shape = [n if letter == "C" else 1 for letter, n in _lengths(layout)]
+    asked = asked_cameras(work)
+    found = dask.delayed(_found_in, pure=True)(parts, asked, layout, work.background, shape)
+    chunks = zip(layout.axes, image.chunks, strict=True)
+    return da.from_delayed(found, shape, object).rechunk(
+        tuple(each if letter == "C" else (1,) for letter, each in chunks)
+    )
+
+
+def _found_in(
+    parts: list[Any],
+    asked: Sequence[Any],
+    layout: Layout,
+    background: Background,
+    shape: list[int],
+) -> NDArray[Any]:
+    found = np.empty(shape, object)
+    for at, each in enumerate(zip(parts, asked, strict=True)):
+        found.flat[at] = found_in(*each, layout, background)
+    return found
+
+
+def _chunks(image: Any, layout: Layout, reach: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return the image's chunks, S in one, merged where thinner than the reach, none empty."""
+
+    def along(letter: str, chunks: tuple[int, ...], far: int) -> Any:
+        if letter == "S":
+            return -1
+        filled = tuple(length for length in chunks if length)
+        return _thick(filled, far) if far else filled
+
+    return tuple(map(along, layout.axes, image.chunks, reach))
+
+
+def _thick(chunks: tuple[int, ...], least: int) -> Any:
+    """Return chunks of at least a length, and regular where they change, as zarr wants them."""
+    if min(chunks) >= least:
+        return chunks
+    length, step = sum(chunks), max(chunks)
+    for size in range(step, length, step):
+        if size >= least and (length % size == 0 or length % size >= least):
+            return size
+    return -1
+
+
+def _with_edges(image: Any, reach: tuple[int, ...]) -> Any:
+    """Return the image in blocks with their neighbours' edges; where it ends there are none."""
+    depth = {axis: far * (image.numblocks[axis] > 1) for axis, far in enumerate(reach)}
+    return da.overlap.overlap(image, depth=depth, boundary="none", allow_rechunk=False)
+
+
+def _moments(
+    work: Work,
+    image: Any,
+    mask: Any,
+    found: Any,
+    zero: Any,
+    method: Any,
+    options: Mapping[str, Any],
+) -> Any:
+    """Return the moments of each exposure: those of all images in all blocks, summed as a tree."""
+    layout = work.stack.layout
+    nothing = np.empty((0,) * image.ndim, object)
+    measured = da.map_blocks(
+        _measure_block,
+        _with_edges(image, work.reach((1,) * layout.ndim)),
+        mask,
+        found,
+        zero,
+        method=method,
+        starts=_starts(image),
+        options=options,
+        chunks=tuple(
+            each if letter in layout.outer else (1,) * len(each)
+            for letter, each in zip(layout.axes, image.chunks, strict=True)
+        ),
+        dtype=object,
+        meta=nothing,
+    )
+    shared = layout.spatial + "S" + layout.shared(work.statistics)
+    axes = tuple(axis for axis, letter in enumerate(layout.axes) if letter in shared)
+    exposures = measured.sum(axis=axes, dtype=object, keepdims=True)
+    return exposures.map_blocks(_checked, count=exposures.size, dtype=object, meta=nothing)
+
+
+def _checked(moments: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return moments as they are, or say that there is no signal."""
+    check_signal(moments.ravel().tolist(), everything=moments.size == count)
+    return moments
+
+
+def _measure_block(
+    block: NDArray[Any],
+    mask: NDArray[np.bool_] | None,
+    found: NDArray[Any] | None,
+    zero: NDArray[Any] | None,
+    *,
+    block_id: tuple[int, ...],
+    method: Method,
+    starts: Starts,
+    options: Mapping[str, Any],
+) -> NDArray[Any]:
+    """Return the moments of each image in a block: its outer axes, the others of length 1."""
+    work = _part_of_work(block, found, zero, method, options)
+    part = _part(work, (1,) * work.stack.layout.ndim, block_id, starts)
+    layout = part.work.stack.layout
+    if mask is not None:
+        mask = mask_of_block(mask, layout, part.margin)
+    # Each image for itself: what is shared is summed as a tree.
+    alone = replace(part, work=replace(part.work, statistics="plane"), beside=mask)
+    total = dict.fromkeys(layout.images(), part.work.no_moments)
+    for image, moments in alone.measure():
+        total[image] += moments
+    measured = np.empty([n if a in layout.outer else 1 for a, n in _lengths(layout)], object)
+    measured.flat[:] = list(total.values())
+    return measured
+
+
+def _render_block(
+    block: NDArray[Any],
+    moments: NDArray[Any],
+    found: NDArray[Any] | None,
+    zero: NDArray[Any] | None,
+    gain: NDArray[Any] | None,
+    *,
+    block_id: tuple[int, ...],
+    method: Method,
+    starts: Starts,
+    options: Mapping[str, Any],
+) -> NDArray[Any]:
+    """Return a block enhanced, without its edges."""
+    work = _part_of_work(block, found, zero, method, options)
+    part, layout = _part(work, work.halo, block_id, starts), work.stack.layout
+    if gain is not None:
+        samples = layout.axes.index("S") if "S" in layout.axes else None
+        part = replace(part, beside=gain if samples is None else gain.squeeze(samples))
+    each = np.broadcast_to(moments, [n if a in layout.outer else 1 for a, n in _lengths(layout)])
+    exposures: dict[ImageIndex, PatchMoments] = {
+        work.exposure(image): found
+        for image, found in zip(layout.images(), each.flat, strict=True)
+    }
+    result = np.empty(inner_shape(layout, part.margin), work.dtype)
+    for _ in part.render(folding(work, exposures), result):
+        pass
+    return result
+
+
+def _part_of_work(
+    block: NDArray[Any],
+    found: NDArray[Any] | None,
+    zero: NDArray[Any] | None,
+    method: Method,
+    options: Mapping[str, Any],
+) -> Work:
+    """Plan a block, by itself."""
+    work = plan(block, method, **options)
+    if found is not None:
+        work = with_found(work, found.ravel().tolist())
+    if zero is None:
+        return work
+    return replace(work, stack=replace(work.stack, zero=int(zero.item())))
+
+
+def _part(work: Work, halo: tuple[int, ...], block_id: tuple[int, ...], starts: Starts) -> Block:
+    """Return a block between its neighbours' edges."""
+    layout = work.stack.layout
+    where = dict(
+        zip(layout.axes, zip(block_id, starts, work.reach(halo), strict=True), strict=True)
+    )
+    places = [where[letter] for letter in layout.spatial]
+    margin = tuple((far * (i > 0), far * (i < len(along) - 1)) for i, along, far in places)
+    corner = tuple(along[i] - low for (i, along, _), (low, _) in zip(places, margin, strict=True))
+    return Block(work, margin, (0,) * len(layout.outer), corner)
+
+
+def _starts(image: Any) -> Starts:
+    """Return where each block begins, along every axis."""
+    return tuple((0, *accumulate(along[:-1])) for along in image.chunks)
+
+
+def _lengths(layout: Layout) -> Iterator[tuple[str, int]]:
+    return zip(layout.axes, layout.shape, strict=True)
+
+
+_SEED = "napari-noiser renders"
+
+
+def computed_again(image: Any) -> Any:
+    """Return an image under other names, so that dask computes it a second time.
+
+    Otherwise it would hold each block from its measuring to its rendering: all of them at once.
+    """
+    twin = clone(image, seed=_SEED)
+    known = twin.dask.get_all_external_keys()
+    layers = {
+        name: layer
+        if isinstance(layer, Blockwise)
+        else MaterializedLayer({key: _renamed(key, task, known) for key, task in layer.items()})
+        for name, layer in twin.dask.layers.items()
+    }
+    graph = HighLevelGraph(layers, twin.dask.dependencies)
+    return da.Array(graph, twin.name, twin.chunks, meta=twin._meta)
+
+
+def _renamed(key: Any, task: Any, known: Collection[Any]) -> Any:
+    """Return a cloned task under its key: clone() leaves some the old names (dask issue 12455)."""
+    if not hasattr(task, "dependencies") or task.key == key:  # of older dask, or on a cluster
+        return task
+    names = {old: clone_key(old, _SEED) for old in task.dependencies}
+    return task.substitute({old: new for old, new in names.items() if new in known}, key=key)
+
+
+def mask_blocks(mask: Any, image: Any, layout: Layout) -> Any:
+    """Return a mask with the image's axes and blocks, of length 1 where it is to be repeated."""
+    # Another lazy array stays where it is as well, and is read in its own chunks.
+    array = mask if is_dask(mask) else da.asarray(mask)
+    placed = place_mask(array, layout) != 0
+    whole = placed[tuple(None if letter == "S" else slice(None) for letter in layout.axes)]
+    return whole.rechunk(
+        tuple(
+            each if length > 1 else 1
+            for each, length in zip(image.chunks, whole.shape, strict=True)
+        )
+    )
+
+
+def gain_blocks(gain: GainMap, image: Any, layout: Layout) -> Any:
+    """Return a gain map with the image's axes but S, whole, and the image's blocks."""
+    array = gain.array if is_dask(gain.array) else da.asarray(gain.array)
+    placed = placed_beside(array, gain.axes, gain.layout)
+    whole = da.broadcast_to(placed, gain.layout.shape)
+    whole = whole[tuple(None if letter == "S" else slice(None) for letter in layout.axes)]
+    return whole.rechunk(
+        tuple(
+            1 if letter == "S" else each
+            for letter, each in zip(layout.axes, image.chunks, strict=True)
+        )
+    )
+
+
+def mask_of_block(mask: NDArray[np.bool_], layout: Layout, margin: Halo) -> NDArray[np.bool_]:
+    """Return a mask as `Work` takes it, repeated and with room for the neighbours' edges."""
+    sides = dict(zip(layout.spatial, margin, strict=True))
+    whole = layout.without_samples
+    if "S" in layout.axes:
+        mask = mask.squeeze(layout.axes.index("S"))
+    here = np.broadcast_to(mask, inner_shape(whole, margin))
+    return np.pad(here, [sides.get(letter, (0, 0)) for letter in whole.axes])
+
+
+def inner_shape(layout: Layout, margin: Halo) -> list[int]:
+    """Return the shape of a block without its neighbours' edges."""
+    edges = {letter: sum(sides) for letter, sides in zip(layout.spatial, margin, strict=True)}
+    return [
+        length - edges.get(letter, 0)
+        for letter, length in zip(layout.axes, layout.shape, strict=True)
+    ]

@@ -1,0 +1,260 @@
+"""The two passes over an array: measure block by block, render block by block, in its chunks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from napari_noiser.arrays.chunks import Grid, chunk_grid, fitted, split
+from napari_noiser.arrays.companion import Beside
+from napari_noiser.arrays.layout import ImageIndex, Region
+from napari_noiser.arrays.reader import block_reader
+from napari_noiser.arrays.stack import is_dask
+from napari_noiser.engine.moments import PatchMoments
+from napari_noiser.engine.plan import Work
+from napari_noiser.engine.render import Block, cut_out, folding
+
+__all__ = ["Moments", "TileDone", "check_signal", "fill_steps", "measure_steps"]
+
+_TOGETHER = 2**24  # voxels of a dask array that are computed at a time: seconds at most
+
+Moments = dict[ImageIndex, PatchMoments]
+"""The moments of the patches of each exposure."""
+
+
+@dataclass(frozen=True)
+class TileDone:
+    """One finished tile.
+
+    Attributes
+    ----------
+    done, total : int
+        How many tiles are finished, of how many; measuring and rendering count alike.
+    stage : str
+        "measure" or "render".
+    block : Region, optional
+        The block that this tile has completed, if it was its last one.
+    """
+
+    done: int
+    total: int
+    stage: str
+    block: Region | None = None
+
+
+def measure_steps(
+    work: Work, out: Any = None, moments: Moments | None = None, skip: int = 0
+) -> Generator[TileDone, None, Moments]:
+    """Measure all tiles: the first half of `render_steps`.
+
+    Parameters
+    ----------
+    work : Work
+        What is measured, and how.
+    out : array, optional
+        Only to tell how much there will be to render: nothing, if left out.
+    moments : dict, optional
+        Those of each exposure in the blocks to be skipped; they are added to, block by block.
+    skip : int
+        How many blocks were measured before.
+
+    Yields
+    ------
+    TileDone
+        Once a tile.
+
+    Returns
+    -------
+    dict
+        The moments of each exposure.
+    """
+    moments = {} if moments is None else moments
+    cells = _reading_grid(work)
+    done, total = _tile_count(work, cells, skip), _tile_count(work, cells)
+    if out is not None:
+        total += _tile_count(work, _writing_grid(work, out, cells))
+    halo = (1,) * work.stack.layout.ndim
+    for place, block in _blocks(work, cells, cells, halo, skip, work.mask):
+        first, last = done, done + block.tile_count
+        for done, (exposure, found) in enumerate(block.measure(), start=first + 1):
+            moments[exposure] = moments.get(exposure, work.no_moments) + found
+            yield TileDone(done, total, "measure", place if done == last else None)
+    check_signal(moments.values())
+    return moments
+
+
+def fill_steps(
+    work: Work, out: Any, moments: Moments, skip: int = 0
+) -> Generator[TileDone, None, None]:
+    """Render all tiles: the second half of `render_steps`.
+
+    Parameters
+    ----------
+    work : Work
+        What is rendered, and how.
+    out : array
+        Filled in blocks of whole chunks.
+    moments : dict
+        Of each exposure, from `measure_steps`.
+    skip : int
+        How many blocks were rendered before.
+
+    Yields
+    ------
+    TileDone
+        Once a tile.
+    """
+    folded = folding(work, moments)
+    cells = _reading_grid(work)
+    grid = _writing_grid(work, out, cells)
+    measured = _tile_count(work, cells)
+    done, total = measured + _tile_count(work, grid, skip), measured + _tile_count(work, grid)
+    for place, block in _blocks(work, cells, grid, work.halo, skip, work.gain):
+        here = isinstance(out, np.ndarray)
+        shape = [part.stop - part.start for part in place]
+        result = out[place] if here else np.empty(shape, work.dtype)
+        first, last = done, done + block.tile_count
+        for done, _ in enumerate(block.render(folded, result), start=first + 1):
+            if done == last and not here:
+                out[place] = result
+            yield TileDone(done, total, "render", place if done == last else None)
+
+
+def _blocks(
+    work: Work,
+    cells: Grid,
+    grid: Grid,
+    halo: tuple[int, ...],
+    skip: int,
+    beside: Beside | None = None,
+) -> Iterator[tuple[Region, Block]]:
+    """Read the blocks of a grid with their neighbours' edges, each where it stands."""
+    reach = work.reach(halo)
+    read = block_reader(work.stack.array, cells, grid, reach, work.memory // 2)
+    for index in islice(grid, skip, None):
+        place = grid.box(index)
+        yield place, cut_out(work, read(index), grid.box(index, reach), place, beside)
+
+
+def _reading_grid(work: Work) -> Grid:
+    """Return the blocks to read an array in: whole chunks, but for ones larger than memory."""
+    array, layout = work.stack.array, work.stack.layout
+    besides = (work.mask, work.gain)
+    if isinstance(array, np.ndarray) and all(each is None or each.in_memory for each in besides):
+        return Grid.whole(array.shape)
+    lengths, most = _wanted_lengths(work), _most_voxels(work)
+    if is_dask(array):
+        # What its chunks are computed from may span several of them: images are read together.
+        lengths = tuple(
+            whole if letter in layout.outer else length
+            for letter, whole, length in zip(layout.axes, layout.shape, lengths, strict=True)
+        )
+        most = min(most, _TOGETHER)
+    return split(fitted(_chunks(work, array), lengths, most), most)
+
+
+def _writing_grid(work: Work, out: Any, cells: Grid) -> Grid:
+    """Return the blocks to fill an array in: whole chunks, if possible the ones that are read.
+
+    A function of the arrays' chunks, the tiles and the memory alone, so that a run can be
+    resumed.
+    """
+    array, layout = work.stack.array, work.stack.layout
+    if isinstance(out, np.ndarray):
+        return cells
+    chunks, lengths = _chunks(work, out), _wanted_lengths(work)
+    if isinstance(array, np.ndarray):
+        return fitted(chunks, lengths, _most_voxels(work))
+    if all(n == 1 for a, n in zip(layout.axes, chunks.largest, strict=True) if a != "S"):
+        return cells  # it can be cut anywhere
+    # As many images at a time as a chunk of the array holds: else it is read again for each.
+    together = tuple(
+        read if letter in layout.outer else 1
+        for letter, read in zip(layout.axes, cells.largest, strict=True)
+    )
+    lengths = tuple(map(max, lengths, together))
+    return fitted(chunks, lengths, _most_voxels(work), cells.largest)
+
+
+def _chunks(work: Work, array: Any) -> Grid:
+    """Return an array's chunks, colour samples together."""
+    axes = work.stack.layout.axes
+    cuts = chunk_grid(array, [axes.index(letter) for letter in "YXS" if letter in axes]).cuts
+    return Grid(
+        tuple(
+            (0, along[-1]) if letter == "S" else along
+            for letter, along in zip(axes, cuts, strict=True)
+        )
+    )
+
+
+def _wanted_lengths(work: Work) -> tuple[int, ...]:
+    """Return how long a block should be along each axis: some tiles, of one image."""
+    layout = work.stack.layout
+    return tuple(
+        4 * work.side if letter in layout.spatial else 1 if letter in layout.outer else length
+        for letter, length in zip(layout.axes, layout.shape, strict=True)
+    )
+
+
+def _most_voxels(work: Work) -> int:
+    """Return how many voxels a block may hold, in a quarter of the memory."""
+    besides = [each for each in (work.mask, work.gain) if each is not None and not each.in_memory]
+    types = [work.stack.array.dtype, work.dtype, *(each.array.dtype for each in besides)]
+    return int(work.memory // 4 // sum(np.dtype(each).itemsize for each in types))
+
+
+def _tile_count(work: Work, grid: Grid, blocks: int | None = None) -> int:
+    """Return how many tiles there are in the first blocks, or in all."""
+    axes = work.stack.layout.axes
+
+    def along(letter: str, parts: Iterable[tuple[int, int]]) -> int:
+        if letter == "S":
+            return 1
+        side = work.side if letter in work.stack.layout.spatial else 1
+        return sum(-(-(stop - start) // side) for start, stop in parts)
+
+    if blocks is None:
+        return prod(along(a, pairwise(cuts)) for a, cuts in zip(axes, grid.cuts, strict=True))
+    return sum(
+        prod(along(a, [(p.start, p.stop)]) for a, p in zip(axes, grid.box(index), strict=True))
+        for index in islice(grid, blocks)
+    )
+
+
+def check_signal(moments: Collection[PatchMoments], *, everything: bool = True) -> None:
+    """Warn of exposures without a signal; raise an error where nothing can be made of them.
+
+    Parameters
+    ----------
+    moments : collection of PatchMoments
+        One an exposure.
+    everything : bool
+        Whether these are all exposures of the image. If so, one of them must have patches.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to measure, or values are too large.
+    """
+    if everything and not any(found.count for found in moments):
+        raise ValueError(
+            "image has no patch to measure: no 3x3 neighbourhood is finite throughout and "
+            "centred in the mask"
+        )
+    if not all(np.isfinite(found.covariance).all() for found in moments):
+        raise ValueError("image holds values too large to square; scale them down")
+    flat = sum(not found.has_signal for found in moments)
+    if flat:
+        warnings.warn(
+            f"no signal in {flat} of {len(moments)} exposures (all measured values are equal, or "
+            "none is finite, or all lie below the offset of the camera that was given); they come "
+            "out flat",
+            stacklevel=2,
+        )

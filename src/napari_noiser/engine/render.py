@@ -1,0 +1,360 @@
+"""One block of an array: measured and rendered, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_noiser.arrays.companion import Beside, log_gain
+from napari_noiser.arrays.layout import ImageIndex, Layout, Region
+from napari_noiser.arrays.stack import to_display, to_intensity
+from napari_noiser.camera.noise_model import CameraNoise
+from napari_noiser.camera.stabilization import unstabilise
+from napari_noiser.engine.moments import PatchMoments, patch_moments
+from napari_noiser.engine.plan import Work
+from napari_noiser.engine.tiles import Tile, tile_count, tiles
+from napari_noiser.engine.tone import DARK, Tone, given_back, without_edge
+from napari_noiser.methods.base import Folded, Restoring
+from napari_noiser.methods.patches import Halo
+
+__all__ = ["Block", "Fold", "Response", "cut_out", "folding"]
+
+
+_NO_HALO: Halo = ((0, 0),) * 3
+
+Fold = Callable[[ImageIndex], Folded | None]
+"""Returns the method for an exposure; None where it has no signal."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a method makes of a part of an image; brightness and contrast are still to come.
+
+    Attributes
+    ----------
+    image : ImageIndex
+        Which image of the block.
+    place : Region
+        Where in the image, the block's margin taken off.
+    network : Folded, optional
+        What responded; None without a signal.
+    values : Tensor, optional
+        Before tanh, of shape (1, samples, *spatial); None without a signal.
+    raw : array, shape (S, *spatial)
+        The part as it was read.
+    camera : CameraNoise, optional
+        How the part was stabilised before the network saw it, if it was.
+    tone : Tone, optional
+        What becomes of it before it is shown, if its background is to be dark.
+    edge : Halo
+        How much of `values` and `raw` lies around the place: what it takes to conserve light.
+    """
+
+    image: ImageIndex
+    place: Region
+    network: Folded | None
+    values: Tensor | None
+    raw: NDArray[Any]
+    camera: CameraNoise | None = None
+    tone: Tone | None = None
+    edge: Halo = ()
+
+    def result(self, work: Work) -> NDArray[Any]:
+        """Return (S, *spatial) in the result's type."""
+        return self._light(work) if work.output == "intensity" else self._toned(work)
+
+    @torch.inference_mode()
+    def _toned(self, work: Work) -> NDArray[Any]:
+        """Return what is to be looked at: flat without a signal."""
+        if self.values is None:
+            shape = (work.stack.layout.samples, *self.raw.shape[1:])
+            flat = 0.5 if work.background == "gray" else DARK
+            return to_display(np.full(shape, flat, np.float32), self.raw, work.dtype)
+        if self.tone is None:
+            response = self.values[0] * work.contrast
+        else:
+            response = self.tone.shown(self.values[0], work.contrast)
+        # (tanh(z) + 1) / 2 is the logistic function of 2 z
+        toned = response.add_(work.brightness).mul_(2).sigmoid_()
+        return to_display(toned.cpu().numpy(), self.raw, work.dtype)
+
+    def _light(self, work: Work) -> NDArray[Any]:
+        """Return the light: what was read without a signal, as there is nothing to restore."""
+        if self.values is None or not isinstance(self.network, Restoring):
+            light = self.raw[: work.stack.layout.samples].astype(np.float64)
+        else:
+            response = self.values[0].cpu().numpy().astype(np.float64)
+            light = self.network.middle + self.network.unit * response
+            camera, zero = self.camera, work.stack.zero
+            light = light + zero if camera is None else unstabilise(light, camera)
+        if work.conserve is None:
+            return to_intensity(light, self.raw, work.dtype)
+        inner = without_edge(self.edge)
+        given = given_back(self.raw[: len(light)], light, work.conserve)
+        return to_intensity((light + given)[inner], self.raw[inner], work.dtype)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a larger array, cut out with its neighbours' edges.
+
+    Attributes
+    ----------
+    work : Work
+        What to do with it: its stack is the part.
+    margin : Halo
+        How much of the part, along each spatial axis, are its neighbours' edges.
+    first : ImageIndex
+        Which of the larger array's images its first image is.
+    corner : tuple of int
+        Where in the larger array's images the part lies, along each spatial axis.
+    beside : array, optional
+        What lies beside the part, without S: when it is measured the mask, not 0 where a pixel is
+        to be; when it is rendered the gain map, if there is one.
+    """
+
+    work: Work
+    margin: Halo
+    first: ImageIndex
+    corner: tuple[int, ...]
+    beside: NDArray[Any] | None = None
+
+    @property
+    def tile_count(self) -> int:
+        """How many tiles there are in all its images."""
+        layout = self.work.stack.layout
+        lengths = (
+            length - sum(edges)
+            for length, edges in zip(layout.image_shape, self.margin, strict=True)
+        )
+        images = prod(layout.shape[layout.axes.index(letter)] for letter in layout.outer)
+        return images * tile_count(tuple(lengths), self.work.side)
+
+    def measure(self) -> Iterator[tuple[ImageIndex, PatchMoments]]:
+        """Yield for each tile its exposure and the moments of the patches centred in it."""
+        halo = (1,) * self.work.stack.layout.ndim
+        for image, tile in self._tiles(halo):
+            measure = partial(_measure_tile, self, image)
+            found = (moments for _, moments in self.work.room.fit(tile, halo, measure))
+            yield self._exposure(image), sum(found, self.work.no_moments)
+
+    def render(self, folded: Fold, out: Any) -> Iterator[None]:
+        """Fill an array of the block's shape, margin taken off; yield after each tile.
+
+        Parameters
+        ----------
+        folded : callable
+            Returns the method for an exposure; where there is none, it comes out flat at 0.5.
+        out : array
+            In the result's type.
+        """
+        for responses in self.respond(folded):
+            for each in responses:
+                self.work.stack.layout.write(out, each.image, each.place, each.result(self.work))
+            yield
+
+    def respond(self, folded: Fold) -> Iterator[list[Response]]:
+        """Yield for each tile the response to it, in one or more pieces; see `render`."""
+        low, halo = [before for before, _ in self.margin], self.work.halo
+        for image, tile in self._tiles(halo):
+            network, camera = folded(self._exposure(image)), self.camera(image)
+            tone = self._tone(image, network)
+            respond = partial(_respond, self, network, image)
+            for_tile = []
+            for piece, (values, raw, edge) in self.work.room.fit(tile, halo, respond):
+                place = _moved_back(piece.place, low)
+                for_tile.append(Response(image, place, network, values, raw, camera, tone, edge))
+            yield for_tile
+
+    def camera(self, image: ImageIndex) -> CameraNoise | None:
+        """Return the noise of the camera that took one of the block's images, if it counts."""
+        return self.work.camera(self._whole(image))
+
+    def _tone(self, image: ImageIndex, network: Folded | None) -> Tone | None:
+        """Return what becomes of responses where the background is to be dark."""
+        ground = self.work.ground(self._whole(image))
+        if network is None or ground is None or self.work.output == "intensity":
+            return None
+        stack, device = self.work.stack, self.work.room.device
+        zero = 0 if self.camera(image) else stack.zero
+        return Tone.of(network, ground, zero, stack.layout.ndim, device)
+
+    def _tiles(self, halo: tuple[int, ...]) -> Iterator[tuple[ImageIndex, Tile]]:
+        layout = self.work.stack.layout
+        for image in layout.images():
+            for tile in tiles(layout.image_shape, self.work.side, halo, self.margin):
+                yield image, tile
+
+    def _exposure(self, image: ImageIndex) -> ImageIndex:
+        return self.work.exposure(self._whole(image))
+
+    def _whole(self, image: ImageIndex) -> ImageIndex:
+        """Return which of the larger array's images one of the block is."""
+        return tuple(map(sum, zip(image, self.first, strict=True)))
+
+
+def cut_out(
+    work: Work, values: NDArray[Any], box: Region, place: Region, beside: Beside | None = None
+) -> Block:
+    """Return a block of the stack that some work is about.
+
+    Parameters
+    ----------
+    work : Work
+        About the whole.
+    values : array
+        What ``box`` holds.
+    box : Region
+        What was read.
+    place : Region
+        The same without the neighbours' edges.
+    beside : Beside, optional
+        The mask to measure with, or the gain map to render with: it is read here.
+    """
+    layout = work.stack.layout
+    here = dict(zip(layout.axes, zip(box, place, strict=True), strict=True))
+    part = Layout(layout.axes, values.shape, layout.ndim)
+    return Block(
+        replace(work, stack=replace(work.stack, array=values, layout=part)),
+        tuple(
+            (inner.start - outer.start, outer.stop - inner.stop)
+            for outer, inner in (here[letter] for letter in layout.spatial)
+        ),
+        tuple(here[letter][1].start for letter in layout.outer),
+        tuple(here[letter][0].start for letter in layout.spatial),
+        None if beside is None else beside.read(tuple(here[a][0] for a in beside.layout.axes)),
+    )
+
+
+def folding(work: Work, moments: Mapping[ImageIndex, PatchMoments]) -> Fold:
+    """Return what folds the method for an exposure: once, and not before it is asked for."""
+
+    @cache
+    def folded(exposure: ImageIndex) -> Folded | None:
+        found, camera = moments.get(exposure), work.exposure_camera(exposure)
+        if found is None or not found.has_signal:
+            return None
+        return work.room.try_here(
+            lambda: work.method.fold(found.mean, found.covariance, work.room.device, camera)
+        )
+
+    return folded
+
+
+def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
+    """Return the moments of the patches centred in a tile, read with a halo of 1."""
+    work, mask, camera = block.work, block.beside, block.camera(image)
+    # torch has no float64 on Apple's GPUs; the moments need it.
+    device = torch.device("cpu") if work.room.device.type == "mps" else work.room.device
+    raw = work.read(image, tile.read, camera)
+    if mask is None and _constant(raw):
+        one = torch.from_numpy(work.stack.exact(_one_voxel(raw), camera))
+        count = prod(part.stop - part.start for part in tile.place)
+        found = patch_moments(one, _NO_HALO[: work.stack.layout.ndim])
+        return replace(found, count=found.count * count)
+    values = work.stack.exact(raw, camera)
+    inside = None
+    if mask is not None:
+        here = work.stack.layout.without_samples.read(mask, image, tile.place)[0]
+        inside = torch.from_numpy(here != 0).to(device)
+    return patch_moments(torch.from_numpy(values).to(device), tile.halo, inside, work.room.scratch)
+
+
+def _respond(
+    block: Block, network: Folded | None, image: ImageIndex, tile: Tile
+) -> tuple[Tensor | None, NDArray[Any], Halo]:
+    """Return the response in a tile's place, None without a network; and what was read there.
+
+    Both with an edge around the place, as far as light is to be conserved.
+    """
+    work, camera = block.work, block.camera(image)
+    raw = work.read(image, tile.read, camera)
+    edge = tuple(
+        (min(far, low), min(far, high))
+        for far, (low, high) in zip(work.conserved, tile.halo, strict=True)
+    )
+    halo = tuple(
+        (low - before, high - after)
+        for (low, high), (before, after) in zip(tile.halo, edge, strict=True)
+    )
+    kept = raw[without_edge(halo)]
+    if network is None:
+        return None, kept, edge
+    corner = tuple(at + part.start for at, part in zip(block.corner, tile.read, strict=True))
+    if network.step == 1 and _constant(raw):
+        one = _response(
+            network, _one_voxel(raw), None, _NO_HALO[: len(corner)], corner, work, camera
+        )
+        return one.expand(-1, -1, *kept.shape[1:]), kept, edge
+    gain = None
+    if block.beside is not None:
+        gain = log_gain(work.stack.layout.without_samples.read(block.beside, image, tile.read))
+    return _response(network, raw, gain, halo, corner, work, camera), kept, edge
+
+
+@torch.inference_mode()
+def _response(
+    network: Folded,
+    raw: NDArray[Any],
+    gain: NDArray[np.float32] | None,
+    halo: Halo,
+    corner: tuple[int, ...],
+    work: Work,
+    camera: CameraNoise | None,
+) -> Tensor:
+    """Return (1, samples, *spatial) before tanh for a tile as it was read, halo taken off."""
+    values = work.stack.normalised(raw, network.centre, network.scale, camera)
+    device = work.room.device
+    tile = torch.from_numpy(values)[None].to(device)
+    seen = tile
+    if gain is not None:
+        seen = torch.cat([tile, torch.from_numpy(gain)[None].to(device)], dim=1)
+    with _full_precision(device):
+        response = network.to(device)(seen, halo, work.room.scratch, corner)
+    if work.max_change is None or not isinstance(network, Restoring):
+        return response
+    return _guarded(response, tile, halo, network, work.max_change)
+
+
+def _guarded(
+    response: Tensor, tile: Tensor, halo: Halo, network: Restoring, most: float
+) -> Tensor:
+    """Keep the light within so many standard deviations of the noise from what was read."""
+    for axis, (low, high) in enumerate(halo, start=2):
+        tile = tile.narrow(axis, low, tile.shape[axis] - low - high)
+    centre = torch.from_numpy(network.centre - network.middle).to(tile)
+    read = (tile * network.scale + centre.view(-1, *(1,) * len(halo))) / network.unit
+    most *= network.noise / network.unit
+    return torch.minimum(torch.maximum(response, read - most), read + most)
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[None]:
+    """Keep CUDA's convolutions in float32: TF32's ten bits would make tiles differ."""
+    if device.type == "cuda":
+        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    return nullcontext()
+
+
+def _constant(raw: NDArray[Any]) -> bool:
+    """Return whether each sample is the same everywhere, as in the unwritten parts of a store."""
+    first, last = (raw[(slice(None), *(at,) * (raw.ndim - 1))] for at in (0, -1))
+    return bool((first == last).all() and (raw == _one_voxel(raw)).all())
+
+
+def _one_voxel(raw: NDArray[Any]) -> NDArray[Any]:
+    return raw[(slice(None), *(slice(1),) * (raw.ndim - 1))]
+
+
+def _moved_back(region: Region, by: list[int]) -> Region:
+    return tuple(
+        slice(part.start - far, part.stop - far) for part, far in zip(region, by, strict=True)
+    )

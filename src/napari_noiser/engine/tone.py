@@ -1,0 +1,118 @@
+"""Where a display has its black, and how steep it may be, lest it lift noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import atanh
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from napari_noiser.engine.background import Ground
+from napari_noiser.methods.base import Folded
+from napari_noiser.methods.patches import Halo, Scratch
+
+__all__ = ["DARK", "Tone", "given_back", "reach_of", "without_edge"]
+
+DARK = 0.05
+"""What a background is shown as, from 0 to 1."""
+
+_STEEPEST = 0.2  # of a response before tanh: a step as high as the noise is wide is hardly seen
+
+
+@dataclass(frozen=True)
+class Tone:
+    """What becomes of a response, before brightness and contrast.
+
+    Attributes
+    ----------
+    black : Tensor, shape (samples, 1, ...)
+        The response to the background.
+    gain : float
+        What responses are multiplied with, at most 1.
+    """
+
+    black: Tensor
+    gain: float
+
+    @classmethod
+    def of(
+        cls, network: Folded, ground: Ground, zero: float, ndim: int, device: torch.device
+    ) -> Tone:
+        """Let a network respond to an image of nothing but background, and to one a bit brighter.
+
+        Parameters
+        ----------
+        network : Folded
+            For the exposure that is shown.
+        ground : Ground
+            The background and the noise.
+        zero : float
+            What the values are read against.
+        ndim : int
+            2 for planes, 3 for volumes.
+        device : torch.device
+            To respond on.
+        """
+        levels = np.resize(ground.levels, len(network.centre)) - zero
+        black, brighter = (
+            _to_flat(network, levels + step, ndim, device) for step in (0.0, ground.noise)
+        )
+        slope = float((brighter - black).mean())
+        return cls(black, min(1.0, _STEEPEST / slope) if slope > 0 else 1.0)
+
+    def shown(self, response: Tensor, contrast: float) -> Tensor:
+        """Return a response of shape (samples, ...) whose black is `DARK` behind tanh."""
+        return (response - self.black).mul_(self.gain * contrast).add_(atanh(2 * DARK - 1))
+
+
+@torch.inference_mode()
+def _to_flat(
+    network: Folded, levels: NDArray[np.float64], ndim: int, device: torch.device
+) -> Tensor:
+    """Return the response (samples, 1, ...) to an image that is the same everywhere."""
+    values = (levels - network.centre) / network.scale
+    voxel = torch.from_numpy(values).to(device, torch.float32).reshape(1, -1, *(1,) * ndim)
+    tile = voxel.repeat(1, 1, *(2,) * (ndim - 2), 1, 1)  # a blind spot looks at another plane
+    here = network.to(device)
+    return here(tile, ((0, 0),) * ndim, Scratch(), (0,) * ndim)[0][:, :1]
+
+
+Floats = NDArray[np.float64]
+
+
+def reach_of(deviation: float) -> int:
+    """Return how far a Gaussian of this standard deviation gives back, in pixels."""
+    return int(3 * deviation + 0.5)
+
+
+def given_back(raw: NDArray[Any], light: Floats, deviation: float) -> Floats:
+    """Return what was taken from raw data, behind a Gaussian along y and x.
+
+    Parameters
+    ----------
+    raw, light : array, shape (S, ..., Y, X)
+        Within `reach_of` pixels of their ends, the result holds only where the image ends, too:
+        there it is mirrored. What is not finite gives nothing.
+    deviation : float
+        Of the Gaussian, in pixels.
+    """
+    taken = np.nan_to_num(raw - light, nan=0.0, posinf=0.0, neginf=0.0)
+    flat = taken.ndim - 2
+    return np.asarray(
+        gaussian_filter(
+            taken,
+            (0.0,) * flat + (deviation,) * 2,
+            mode="reflect",
+            radius=(0,) * flat + (reach_of(deviation),) * 2,
+        )
+    )
+
+
+def without_edge(edge: Halo) -> tuple[slice, ...]:
+    """Return what takes an edge off an array (S, *spatial)."""
+    return (slice(None), *(slice(low, -high or None) for low, high in edge))

@@ -1,0 +1,172 @@
+"""Random crops out of stacks of any size and kind: what each step of a fit sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_noiser.arrays.chunk_cache import holding
+from napari_noiser.arrays.layout import ImageIndex, Layout, Region
+from napari_noiser.arrays.sampling import sampled_values
+from napari_noiser.arrays.stack import Stack
+from napari_noiser.engine.device_memory import default_memory
+from napari_noiser.engine.plan import Work
+from napari_noiser.methods.irle.stabilized_counts import Counts
+
+__all__ = ["Crops", "Reading", "both", "check_sizes", "check_values", "levelled", "stabilised"]
+
+Reading = Callable[[Work, ImageIndex, Region], NDArray[np.float64]]
+"""Reads a region of one of a stack's images: (C, *spatial)."""
+
+_LEAST_SIDE = 64
+_LEAST_PIXELS = 2**16
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops of stacks, turned and mirrored; those of a step follow from its number alone.
+
+    Attributes
+    ----------
+    works : sequence of Work
+        One a stack, its cameras known. A larger stack is seen more often.
+    side : int
+        Pixels a side.
+    count : int
+        Crops a step.
+    seed : int
+        0 or more.
+    read : callable
+        How a region of a stack is read: `stabilised`, `levelled`, `both`.
+    """
+
+    works: Sequence[Work]
+    side: int
+    count: int
+    seed: int
+    read: Reading
+
+    @classmethod
+    def of(
+        cls,
+        works: Sequence[Work],
+        wanted: int,
+        grid: int,
+        count: int,
+        seed: int,
+        read: Reading,
+    ) -> Crops:
+        """Return crops of a side, or smaller ones where an image is; whole periods of a grid.
+
+        What is read of arrays that are not in memory is held, as far as a quarter of it allows.
+        """
+        lengths = [length for work in works for length in work.stack.layout.image_shape[-2:]]
+        most = default_memory() // len(works)
+        held = [
+            replace(work, stack=replace(work.stack, array=holding(work.stack.array, most)))
+            for work in works
+        ]
+        return cls(held, min(wanted, *lengths) // grid * grid, count, seed, read)
+
+    def __call__(self, number: int) -> Tensor:
+        """Return the crops of a step: (N, C, Y, X) or (N, C, 3, Y, X), in float32."""
+        random = np.random.default_rng([self.seed, number])
+        crops = [self._crop(random) for _ in range(self.count)]
+        return torch.from_numpy(np.stack(crops))
+
+    def _crop(self, random: np.random.Generator) -> NDArray[np.float32]:
+        sizes = np.array([float(np.prod(work.stack.layout.shape)) for work in self.works])
+        at = int(random.choice(len(self.works), p=sizes / sizes.sum()))
+        work = self.works[at]
+        layout = work.stack.layout
+        outer = [layout.shape[layout.axes.index(letter)] for letter in layout.outer]
+        image = tuple(int(random.integers(length)) for length in outer)
+        box = tuple(self._box(layout.image_shape, random))
+        values = self.read(work, image, box)
+        if not np.isfinite(values).all():
+            raise ValueError(f"images[{at}] must be finite throughout")
+        turned = np.rot90(values, int(random.integers(4)), (-2, -1))
+        mirrored = turned[..., ::-1] if random.integers(2) else turned
+        return np.ascontiguousarray(mirrored, np.float32)
+
+    def _box(self, shape: tuple[int, ...], random: np.random.Generator) -> Iterator[slice]:
+        sides = (*(3,) * (len(shape) - 2), self.side, self.side)
+        for length, side in zip(shape, sides, strict=True):
+            start = int(random.integers(length - side + 1))
+            yield slice(start, start + side)
+
+
+def check_sizes(layouts: Sequence[Layout]) -> None:
+    """Raise a `ValueError` if images are too small to fit a model to.
+
+    Each has 64 pixels a side at least, all together 65,536, and volumes have 3 planes.
+    """
+    for at, layout in enumerate(layouts):
+        *deep, height, width = layout.image_shape
+        if min(height, width) < _LEAST_SIDE:
+            raise ValueError(
+                f"images[{at}] has too few pixels: {_LEAST_SIDE} a side at least, "
+                f"got shape {layout.shape}"
+            )
+        if deep and deep[0] < 3:
+            raise ValueError(
+                f"images[{at}] must have 3 planes at least along {layout.spatial[0]} for "
+                f"ndim=3, got {deep[0]}"
+            )
+    pixels = sum(prod(layout.without_samples.shape) for layout in layouts)
+    if pixels < _LEAST_PIXELS:
+        raise ValueError(
+            f"images have too few pixels: {_LEAST_PIXELS} in all at least, got {pixels}; "
+            "of fewer, the network learns the noise by heart"
+        )
+
+
+def check_values(stacks: Sequence[Stack]) -> None:
+    """Raise a `ValueError` if nothing can be learned from images, as a few values of each tell."""
+    for at, stack in enumerate(stacks):
+        (values,) = sampled_values(stack.array, layout=stack.layout)
+        known = values[np.isfinite(values)]
+        if not known.size:
+            raise ValueError(f"images[{at}] must be finite throughout")
+        if known.min() == known.max():
+            raise ValueError(f"images are constant: there is nothing to learn in images[{at}]")
+
+
+def stabilised(black: float) -> Reading:
+    """Return what reads (C, *spatial) with noise of a variance of 1, black taken off.
+
+    With a gain map, its logarithm is one channel more.
+    """
+
+    def read(work: Work, image: ImageIndex, region: Region) -> NDArray[np.float64]:
+        camera = work.camera(image)
+        if camera is None:
+            raise ValueError("camera must be known to even the noise out")
+        counts = work.stack.exact(work.read(image, region, camera)) + work.stack.zero
+        values = Counts(camera, black).seen(counts)
+        if work.gain is None:
+            return values
+        return np.concatenate([values, work.gain.in_image(image, region)])
+
+    return read
+
+
+def levelled(black: float, white: float) -> Reading:
+    """Return what reads (C, *spatial) so that these counts become 0 and 1."""
+
+    def read(work: Work, image: ImageIndex, region: Region) -> NDArray[np.float64]:
+        counts = work.stack.exact(work.read(image, region, work.camera(image))) + work.stack.zero
+        return np.asarray((counts - black) / (white - black))
+
+    return read
+
+
+def both(first: Reading, second: Reading) -> Reading:
+    """Return what reads the channels of one way of reading, then of another."""
+    return lambda *place: np.concatenate([first(*place), second(*place)])

@@ -1,0 +1,367 @@
+"""Results larger than memory: enhanced into a file, block by block, and resumed after a kill."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Generator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from inspect import signature
+from os import PathLike
+from os.path import lexists
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import napari_noiser
+from napari_noiser._progress import Progress, drain
+from napari_noiser._validation import switch
+from napari_noiser.arrays.chunks import chunk_grid
+from napari_noiser.arrays.layout import Region
+from napari_noiser.arrays.sampling import squares_digest
+from napari_noiser.engine.calibration import calibrated
+from napari_noiser.engine.contrast_limits import display_limits
+from napari_noiser.engine.passes import TileDone, fill_steps, measure_steps
+from napari_noiser.engine.plan import Work, plan
+from napari_noiser.files.partial_output import Unfinished
+from napari_noiser.files.provenance import EARLIER, PROVENANCE, read_provenance
+from napari_noiser.files.spatial_metadata import Space
+from napari_noiser.files.writers.ome_tiff import Tif
+from napari_noiser.files.writers.ome_zarr import OmeZarr
+from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
+from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
+from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
+from napari_noiser.methods.noiser.model import Model
+from napari_noiser.methods.noiser.recipe import Recipe
+
+__all__ = ["ENDINGS", "Saving", "enhance_to_file", "start_saving"]
+
+Kind = OmeZarr | Tif
+
+ENDINGS = (".zarr", ".tif", ".tiff")
+"""Of the files that can be made: OME-Zarr and OME-TIFF."""
+
+_ENDING = re.compile(r"(\.ome)?\.(zarr|tiff?)$", re.IGNORECASE)
+_FITTED = {"light": RetinexRecipe, "denoise": BlindSpotRecipe, "both": IRLERecipe}
+_KEEP_MOMENTS = 20.0  # seconds of measuring that a kill may cost
+
+
+def enhance_to_file(
+    image: Any,
+    path: str | PathLike[str],
+    model: str | PathLike[str] | Model = "noiser",
+    *,
+    space: Space | None = None,
+    resume: bool = False,
+    progress: Progress = False,
+    **options: Any,
+) -> Path:
+    """Enhance an image of any size into a file.
+
+    Parameters
+    ----------
+    image : array
+        As in `enhance`; a dask array is computed here and now, a chunk at a time.
+    path : str or path
+        ``.zarr`` makes an OME-Zarr 0.5 image with a pyramid, ``.tif`` an OME-TIFF. While it is
+        being made, all that there is of it lies in the folder ``PATH.partial``.
+    model : str, path or Model
+        As in `enhance`.
+    space : Space, optional
+        Axes, steps and units, to be written down; left out, pixels.
+    resume : bool
+        Go on with what an earlier run has left; what is finished is not computed again. If
+        nothing was left, start; if all is finished, leave it as it is. What was made of another
+        image, or otherwise, is refused.
+    progress : bool or callable
+        As in `enhance`.
+    **options
+        All others of `enhance` but `out`. Axes are those of `space`, or else `axes`.
+
+    Returns
+    -------
+    Path
+        Of the file, complete.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a file, or an unfinished one and `resume` is False.
+    OSError
+        If the file cannot be written: what was finished stays, to be resumed.
+    TypeError, ValueError
+        As in `enhance`, or if the unfinished file was made of something else.
+    """
+    saving = start_saving(image, path, model, space=space, resume=resume, **options)
+    return drain(saving.steps(), progress, "enhancing")
+
+
+@dataclass(frozen=True)
+class Saving:
+    """A result on its way into a file; `start_saving` makes one.
+
+    Attributes
+    ----------
+    work : Work
+        What is done.
+    path : Path
+        Where the file will be.
+    target : OmeZarr or Tif, optional
+        The file as it is being made, to be looked at; None if it was finished before.
+    """
+
+    work: Work
+    path: Path
+    target: Kind | None
+    unfinished: Unfinished
+
+    def close(self) -> None:
+        """Let go of the unfinished file without a step; `steps` does so when it ends."""
+        self.unfinished.release()
+
+    def steps(self) -> Generator[TileDone, None, Path]:
+        """Measure and render what is left to do; closing the generator leaves it to be resumed.
+
+        Yields
+        ------
+        TileDone
+            Once a tile.
+
+        Returns
+        -------
+        Path
+            Of the file, complete.
+        """
+        if self.target is None:
+            return self.path
+        try:
+            moments = yield from self._measure()
+            out = _Recorded(self.target, self.unfinished)
+            yield from fill_steps(self.work, out, moments, self.unfinished.finished)
+            colour = "S" in self.work.stack.layout.axes
+            finest, output = self.target.levels[0], self.work.output
+            self.target.set_limits(*display_limits(finest, colour, output))
+            self.unfinished.complete()
+        except ValueError:
+            if not self.unfinished.finished:  # the image itself cannot be enhanced
+                self.unfinished.discard()
+            raise
+        finally:
+            self.work.room.release()
+            self.unfinished.release()
+        return self.path
+
+    def _measure(self) -> Generator[TileDone, None, Any]:
+        moments, begun = self.unfinished.load_moments()
+        whole, kept = (dict(moments), begun), monotonic()  # of whole blocks
+        try:
+            for event in measure_steps(self.work, self.target, moments, begun):
+                if event.block is not None:
+                    whole = dict(moments), whole[1] + 1
+                    if monotonic() - kept > _KEEP_MOMENTS:
+                        self.unfinished.save_moments(*whole)
+                        kept = monotonic()
+                yield event
+        except BaseException:  # also a generator's end, and Ctrl-C
+            if whole[1] > begun:
+                with suppress(OSError):  # they can be measured again
+                    self.unfinished.save_moments(*whole)
+            raise
+        self.unfinished.save_moments(moments, whole[1])
+        return moments
+
+
+def start_saving(
+    image: Any,
+    path: str | PathLike[str],
+    model: str | PathLike[str] | Model = "noiser",
+    *,
+    space: Space | None = None,
+    resume: bool = False,
+    **options: Any,
+) -> Saving:
+    """Check what `enhance_to_file` was asked for, and make the unfinished file, or find it.
+
+    Parameters
+    ----------
+    image, path, model, space, resume, **options : see `enhance_to_file`
+        What is asked for. Tiles and memory are those of the run that is resumed.
+
+    Returns
+    -------
+    Saving
+        Holds the unfinished file until its `steps` end.
+
+    Raises
+    ------
+    BlockingIOError
+        If another run is making the same file.
+    FileExistsError, OSError, TypeError, ValueError
+        As in `enhance_to_file`.
+    """
+    path = Path(path).absolute()
+    kind, resume = _kind(path), switch("resume", resume)
+    unknown = set(options) - (set(signature(plan).parameters) - {"out"})
+    if unknown:
+        raise TypeError(f"enhance_to_file takes no argument {sorted(unknown)}; see enhance")
+    if space is not None:
+        if not isinstance(space, Space):
+            raise TypeError(f"space must be a Space, got {space!r}")
+        options["axes"] = space.axes
+    work = calibrated(plan(image, model, **options))
+    space = space or Space.pixels(work.stack.layout.axes)
+    unfinished = Unfinished(path)
+    if not resume:
+        _check_free(path, unfinished)
+    elif lexists(path):
+        return _finished(work, space, unfinished)
+    found = unfinished.claim()
+    try:
+        if lexists(path):  # another run has just finished it
+            raise FileExistsError(f"{path} has come up meanwhile")
+        if found is None:
+            return _begin(work, space, kind, unfinished, options)
+        _check_limits(unfinished, found, options)
+        return _go_on(work, space, kind, unfinished, found)
+    except BaseException:
+        if found is None:
+            unfinished.discard()
+        unfinished.release()
+        raise
+
+
+def _check_free(path: Path, unfinished: Unfinished) -> None:
+    """Raise a `FileExistsError` if there is a file, finished or not."""
+    if lexists(path) or unfinished.exists:
+        which = "exists" if lexists(path) else "is unfinished"
+        raise FileExistsError(f"{path} {which} already: take another name, resume or delete it")
+
+
+def _check_limits(
+    unfinished: Unfinished, found: Mapping[str, Any], options: Mapping[str, Any]
+) -> None:
+    """Raise a `ValueError` if tiles or memory are asked for that are not those of the file."""
+    for option, name in (("tile", "side"), ("memory_limit", "memory")):
+        if options.get(option) not in (None, found["given"].get(option)):
+            raise ValueError(
+                f"{unfinished.folder} was begun with {option}={found['given'].get(option)} "
+                f"({found[name]}), which its blocks depend on; got {options[option]}: leave it "
+                "out to go on, or delete the folder to begin anew"
+            )
+
+
+def _finished(work: Work, space: Space, unfinished: Unfinished) -> Saving:
+    """Return what has nothing left to do, if the file is what is asked for."""
+    path = unfinished.path
+    provenance = read_provenance(path)
+    if provenance is None or "asked" not in provenance:
+        raise FileExistsError(f"{path} exists, and is no result of enhance_to_file")
+    _compare(str(path), provenance["asked"], _asked(work, space))
+    unfinished.clear_up()
+    return Saving(work, path, None, unfinished)
+
+
+def _begin(
+    work: Work, space: Space, kind: type[Kind], unfinished: Unfinished, options: Mapping[str, Any]
+) -> Saving:
+    asked = _asked(work, space)
+    target = kind.create(
+        unfinished.result,
+        work.stack.layout.shape,
+        work.dtype,
+        space,
+        name=_ENDING.sub("", unfinished.path.name),
+        attributes={PROVENANCE: {**work.describe(), "asked": asked}},
+        source=chunk_grid(work.stack.array).largest,
+    )
+    given = {name: options.get(name) for name in ("tile", "memory_limit")}
+    version = napari_noiser.__version__
+    grid = {"side": work.side, "memory": work.memory}
+    unfinished.begin({"asked": asked, "given": given, **grid, "version": version})
+    return Saving(work, unfinished.path, target, unfinished)
+
+
+def _go_on(
+    work: Work, space: Space, kind: type[Kind], unfinished: Unfinished, found: Mapping[str, Any]
+) -> Saving:
+    _compare(str(unfinished.folder), found["asked"], _asked(work, space))
+    if found["version"] != napari_noiser.__version__:
+        warnings.warn(
+            f"{unfinished.path} was begun by napari-noiser {found['version']}, and is gone on "
+            f"with by {napari_noiser.__version__}: delete {unfinished.folder} to begin anew",
+            stacklevel=4,
+        )
+    # The same tiles in the same blocks: the same result, to the last bit.
+    work = replace(work, side=found["side"], memory=found["memory"])
+    target = kind.open(unfinished.result, space.axes)
+    return Saving(work, unfinished.path, target, unfinished)
+
+
+def _compare(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise a `ValueError` if a file was made of something else, or otherwise, than asked for."""
+    before, now = _with_whole_recipe({**EARLIER, **before}), _with_whole_recipe(now)
+    others = sorted(name for name in now if now[name] != before.get(name))
+    if others:
+        raise ValueError(
+            f"{place} was made with another {', '.join(others)}: "
+            f"{ {name: before.get(name) for name in others} }, now "
+            f"{ {name: now[name] for name in others} }; delete it, or take another name"
+        )
+
+
+def _with_whole_recipe(made: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fill in the fields that a recipe got later: they had what is now their default."""
+    if "recipe" not in made:
+        return made
+    kind: Any = _FITTED.get(made.get("stage", ""), Recipe)
+    recipe = kind.from_dict(made["recipe"]).to_dict()
+    return {**made, "recipe": json.loads(json.dumps(recipe))}
+
+
+def _kind(path: Path) -> type[Kind]:
+    ending = path.suffix.lower()
+    if ending in ENDINGS:
+        return OmeZarr if ending == ".zarr" else Tif
+    raise ValueError(f"path must end in {', '.join(ENDINGS)}, got {path}")
+
+
+def _asked(work: Work, space: Space) -> dict[str, Any]:
+    """Return what decides the result, as JSON gives it back."""
+    described = {
+        key: value for key, value in work.describe().items() if key not in ("versions", "device")
+    }
+    image = {
+        "shape": work.stack.layout.shape,
+        "dtype": str(np.dtype(work.stack.array.dtype)),
+        "chunks": chunk_grid(work.stack.array).largest,  # which the blocks depend on
+        "values": squares_digest(work.stack),
+    }
+    whole = {**described, "image": image, "space": asdict(space)}
+    found: dict[str, Any] = json.loads(json.dumps(whole))
+    return found
+
+
+class _Recorded:
+    """A file to be filled that takes note of every block, and says what is kept if it cannot."""
+
+    def __init__(self, target: Kind, unfinished: Unfinished) -> None:
+        self.target, self.unfinished = target, unfinished
+        self.shape, self.chunks = target.shape, target.chunks
+
+    def __setitem__(self, region: Region, block: NDArray[Any]) -> None:
+        self.unfinished.check()
+        try:
+            self.target[region] = block
+            self.target.finish(region)
+            self.unfinished.add_finished()
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"{self.unfinished.path} cannot be written on ({error.strerror or error}); what "
+                f"is finished is kept in {self.unfinished.folder}, to be resumed",
+            ) from error

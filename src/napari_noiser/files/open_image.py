@@ -1,0 +1,124 @@
+"""Opening an image in a file, of any size: the array, lazily, and where its voxels lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_noiser.files.readers.parsed import UNNAMED, Contents
+from napari_noiser.files.readers.tiff import read_tiff
+from napari_noiser.files.readers.zarr import read_zarr
+from napari_noiser.files.spatial_metadata import Space
+
+__all__ = ["ImageFile", "image_files", "open_image"]
+
+
+def _read_npy(path: Path) -> Contents:
+    array = np.lib.format.open_memmap(path, mode="r")
+    return Contents(array, (UNNAMED,) * array.ndim)
+
+
+_READERS = {**dict.fromkeys((".tif", ".tiff", ".btf", ".tf8"), read_tiff), ".npy": _read_npy}
+_ACCEPTED = "TIFF (.tif, .tiff, .btf, .tf8), OME-Zarr or zarr (a folder), and .npy"
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image in a file, opened; nothing is loaded.
+
+    Attributes
+    ----------
+    path : Path
+        Of the file, or of the folder of a zarr store.
+    array : array
+        Anything with a shape, a dtype and slicing, to be read from.
+    space : Space
+        Its axes, and where its voxels lie.
+    """
+
+    path: Path
+    array: Any
+    space: Space
+
+
+def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
+    """Open an image; nothing is loaded.
+
+    Parameters
+    ----------
+    path : str or path
+        A TIFF file (OME-TIFF and ImageJ's included; its first image), the folder of a zarr
+        array or of an OME-Zarr image 0.4 or 0.5 (level 0; of a bioformats2raw layout, image 0),
+        or a .npy file.
+    axes : str, optional
+        One letter an axis: T, C, Z, Y, X, and S for colour samples. They win over the file's own;
+        where both name the same axis its step and unit are kept. Left out, a file that does
+        not name its axes is taken for YX, ZYX, TZYX or TCZYX.
+
+    Returns
+    -------
+    ImageFile
+        A TIFF file has samples (S) only if it says that they are colours, and no axis of length 1
+        but Y and X; `axes` may name those that it says it has. OME-Zarr knows no S: colours come
+        as channels (C), unless `axes` says otherwise.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at the path.
+    TypeError
+        If the axes are no string.
+    ValueError
+        If it is no image of these kinds, or cannot be read, or the axes do not fit.
+    """
+    path = Path(path)
+    if not isinstance(axes, str | None):
+        raise TypeError(f"axes must be a string such as 'TZYX', got {axes!r}")
+    if not path.exists():
+        raise FileNotFoundError(f"no image at {path}")
+    reader = read_zarr if path.is_dir() else _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(f"{path} is no image that can be opened: accepted are {_ACCEPTED}")
+    try:
+        contents = reader(path)
+        return ImageFile(path, contents.array, contents.space(axes))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be opened: {error}") from error
+    except (OSError, ImportError):
+        raise
+    except Exception as error:  # the libraries raise anything over a broken file
+        kind = type(error).__name__
+        raise ValueError(f"{path} cannot be opened, it is broken: {kind} {error}") from error
+
+
+def image_files(folder: str | PathLike[str]) -> list[Path]:
+    """Return the images in a folder that `open_image` takes, by their names.
+
+    Parameters
+    ----------
+    folder : str or path
+        Folders within it are not looked into.
+
+    Returns
+    -------
+    list of Path
+        Files of the accepted kinds, and folders whose names end in .zarr, in alphabetical order;
+        without hidden and unfinished ones (*.partial).
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    NotADirectoryError
+        If it is a file.
+    """
+    return sorted(
+        path
+        for path in Path(folder).iterdir()
+        if not path.name.startswith(".")
+        and (path.suffix.lower() == ".zarr" if path.is_dir() else path.suffix.lower() in _READERS)
+    )

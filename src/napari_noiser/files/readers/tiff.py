@@ -1,0 +1,192 @@
+"""What a TIFF file holds: its first image, memory-mapped or lazy, and what its metadata say."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from napari_noiser.files.readers.parsed import UNNAMED, Contents, Place
+from napari_noiser.files.spatial_metadata import Channel
+from napari_noiser.files.units import unit_name
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPage, TiffPageSeries
+
+__all__ = ["read_tiff"]
+
+_UNKNOWN = "QI"  # tifffile's letters for "some axis" and "a sequence of pages"
+
+
+def read_tiff(path: Path) -> Contents:
+    """Open the first image (series) that lies in a TIFF file; nothing is loaded.
+
+    Parameters
+    ----------
+    path : Path
+        Of a TIFF, OME-TIFF or ImageJ file.
+
+    Returns
+    -------
+    Contents
+        A numpy memmap where the pixels lie in one uncompressed piece, otherwise a zarr array that
+        decodes what is read. The position of a stage counts as no part of the place.
+
+    Raises
+    ------
+    ValueError
+        If it is no TIFF file, or is cut off, or its compression cannot be decoded here; if its
+        image begins in another file.
+
+    Warns
+    -----
+    UserWarning
+        If it holds further images.
+    """
+    from tifffile import TiffFile
+
+    with TiffFile(path) as tif:
+        _check_whole(tif)
+        index = _first_here(tif)
+        series: Any = tif.series[index]
+        page, pixels = series.keyframe, _ome_pixels(tif, index)
+        return Contents(
+            _array(path, tif, index),
+            _names(tif, series, page),
+            _ome_places(pixels) if tif.is_ome else _imagej_places(tif, page),
+            {*series.get_axes(False)} - {*series.axes},
+            _ome_channels(pixels),
+        )
+
+
+def _check_whole(tif: TiffFile) -> None:
+    """Raise a `ValueError` if the last page that is there points to another one."""
+    last = tif.pages.next_page_offset
+    if last is None:
+        return
+    tif.filehandle.seek(last)
+    size, order = tif.tiff.offsetsize, "little" if tif.byteorder == "<" else "big"
+    following = tif.filehandle.read(size)
+    if len(following) < size or int.from_bytes(following, order):  # type: ignore[arg-type]
+        raise ValueError("it is cut off: further pages lie beyond its end")
+
+
+def _first_here(tif: TiffFile) -> int:
+    """Return which series is the first that begins in this file, of those that its OME-XML names.
+
+    Of an acquisition in several files each one tells of all images.
+    """
+    if not tif.series:
+        raise ValueError("it is a TIFF file without images")
+    files = [_files(series) for series in tif.series]
+    here = [index for index, each in enumerate(files) if each[:1] == [tif]]
+    if not here:
+        first = next((each[0] for each in files if tif in each), files[0][0])
+        raise ValueError(f"it holds a part of an image only: open {first.filename}, the first")
+    if len(here) > 1:
+        _warn(tif, f"holds {len(here)} images, of which the first is taken")
+    missing = sum(page is None for page in tif.series[here[0]].pages)
+    if missing:
+        _warn(tif, f"tells of planes that are not there ({missing}): they are read as 0")
+    return here[0]
+
+
+def _files(series: Any) -> list[TiffFile]:
+    """Return the files that the planes of an image lie in, in their order."""
+    return [*dict.fromkeys(page.parent for page in series.pages if page is not None)]
+
+
+def _warn(tif: TiffFile, text: str) -> None:
+    warnings.warn(f"{tif.filename} {text}", stacklevel=5)
+
+
+def _array(path: Path, tif: TiffFile, index: int) -> Any:
+    series: Any = tif.series[index]
+    if series.dataoffset is not None:
+        dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
+        return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
+    import zarr
+    from tifffile import COMPRESSION, TIFF
+
+    compression = COMPRESSION(series.keyframe.compression)
+    if compression not in TIFF.DECOMPRESSORS:
+        raise ValueError(
+            f"it is compressed with {compression.name}, which takes the package imagecodecs: "
+            "pip install imagecodecs"
+        )
+    return zarr.open(tif.aszarr(series=index, level=0), mode="r")
+
+
+def _names(tif: TiffFile, series: TiffPageSeries, page: TiffPage) -> tuple[str, ...]:
+    """Return tifffile's letters; samples that the file does not call colours are channels."""
+    from tifffile import PHOTOMETRIC
+
+    colour = page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
+    # ImageJ stores a composite of three dyes as RGB too, but gives it a mode
+    colour = colour and "mode" not in (tif.imagej_metadata or {})
+    samples = "S" if colour or "C" in series.axes else "C"
+    return tuple(
+        UNNAMED if letter in _UNKNOWN else samples if letter == "S" else letter
+        for letter in series.axes
+    )
+
+
+def _ome_pixels(tif: TiffFile, index: int) -> ElementTree.Element:
+    """Return what OME-XML says of an image; an element that says nothing where there is none."""
+    try:
+        images = ElementTree.fromstring((tif.ome_metadata or "").encode()).findall(".//{*}Pixels")
+    except ElementTree.ParseError:
+        images = []
+    return images[index] if index < len(images) else ElementTree.Element("Pixels")
+
+
+def _ome_channels(pixels: ElementTree.Element) -> tuple[Channel, ...]:
+    """Return names and colours, which OME-XML has as signed 32 bits of RGBA."""
+    return tuple(
+        Channel(each.get("Name", ""), _colour(each.get("Color", "")))
+        for each in pixels.findall("{*}Channel")
+    )
+
+
+def _colour(rgba: str) -> str:
+    return f"{int(rgba) >> 8 & 0xFFFFFF:06X}" if re.fullmatch(r"-?\d+", rgba) else ""
+
+
+def _ome_places(pixels: ElementTree.Element) -> dict[str, Place]:
+    """Return the physical sizes of an image, whose unit is µm unless it says otherwise."""
+    attributes = {"Z": "PhysicalSizeZ", "Y": "PhysicalSizeY", "X": "PhysicalSizeX"}
+    found = {
+        letter: _place(pixels.get(name), pixels.get(name + "Unit", "µm"))
+        for letter, name in attributes.items()
+    }
+    found["T"] = _place(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
+    return {letter: place for letter, place in found.items() if place}
+
+
+def _imagej_places(tif: TiffFile, page: TiffPage) -> dict[str, Place]:
+    """Return ImageJ's steps: the resolution counts pixels in a unit, and says nothing without."""
+    metadata = tif.imagej_metadata or {}
+    unit = str(metadata.get("unit", ""))
+    found = {
+        "T": _place(metadata.get("finterval"), str(metadata.get("tunit", "s"))),
+        "Z": _place(metadata.get("spacing"), unit),
+    }
+    if unit_name(unit):
+        for letter, tag in (("Y", "YResolution"), ("X", "XResolution")):
+            pixels, units = page.tags.valueof(tag, (0, 1))
+            found[letter] = _place(units / pixels if pixels else None, unit)
+    return {letter: place for letter, place in found.items() if place}
+
+
+def _place(step: Any, unit: str) -> Place | None:
+    """Return a place, or None for no step, or one that cannot be meant: 0, negative, NaN."""
+    try:
+        number = float(step)
+    except (TypeError, ValueError):
+        return None
+    return Place(number, unit=unit_name(unit)) if isfinite(number) and number > 0 else None

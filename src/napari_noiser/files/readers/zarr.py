@@ -1,0 +1,147 @@
+"""What a zarr store holds: level 0 of an OME-Zarr image (0.4, 0.5), or a plain array."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_noiser.files.readers.parsed import UNNAMED, Contents, Place
+from napari_noiser.files.spatial_metadata import Channel
+from napari_noiser.files.units import unit_name
+
+if TYPE_CHECKING:
+    from yaozarrs import v04, v05
+    from zarr import Array, Group
+
+    Multiscale = v04.Multiscale | v05.Multiscale
+
+__all__ = ["read_zarr"]
+
+_OTHERS = {
+    "plate": "a plate of wells (HCS)",
+    "well": "a well of a plate (HCS)",
+    "image-label": "labels",
+    "labels": "a collection of labels",
+    "series": "the metadata of a bioformats2raw layout",
+    "bioformats2raw.layout": "a bioformats2raw layout without an image 0",
+}
+
+
+def read_zarr(path: Path) -> Contents:
+    """Open a zarr store; nothing is loaded.
+
+    Parameters
+    ----------
+    path : Path
+        A folder: an array, or an OME-Zarr image. Of a bioformats2raw layout, image 0 is taken.
+
+    Returns
+    -------
+    Contents
+        A zarr array.
+
+    Raises
+    ------
+    ValueError
+        If it is no zarr store, holds something else, or its metadata are not valid.
+    """
+    import zarr
+
+    try:
+        node = zarr.open(str(path), mode="r")
+    except FileNotFoundError:
+        raise ValueError("it is a folder without zarr metadata") from None
+    return _plain(node) if isinstance(node, zarr.Array) else _image(node)
+
+
+def _plain(array: Array[Any]) -> Contents:
+    """Return an array; its dimension names are its axes if they are all known letters."""
+    stated = getattr(array.metadata, "dimension_names", None) or ()
+    names = tuple(str(name).upper() for name in stated)
+    known = set(names) <= set("TCZYXS") and len(set(names)) == len(names) == array.ndim
+    return Contents(array, names if known else (UNNAMED,) * array.ndim)
+
+
+def _image(group: Group) -> Contents:
+    from zarr import Array, Group
+
+    attributes = group.attrs.asdict()
+    found: Any = attributes.get("ome", attributes)
+    if "bioformats2raw.layout" in found and "multiscales" not in found:
+        first = group.get("0")
+        if isinstance(first, Group):
+            return _image(first)
+    other = next((text for key, text in _OTHERS.items() if key in found), None)
+    if other or "multiscales" not in found:
+        members = ", ".join(sorted(group.keys())[:8])
+        raise ValueError(
+            f"it holds {other or 'a zarr group without OME-Zarr metadata'}, not one image; "
+            f"open one of its members: {members}"
+        )
+    multiscale = _validated(found, "0.5" if "ome" in attributes else "0.4")
+    array = group.get(multiscale.datasets[0].path)
+    if not isinstance(array, Array) or array.ndim != len(multiscale.axes):
+        raise ValueError(
+            f"its metadata name a level {multiscale.datasets[0].path!r} with "
+            f"{len(multiscale.axes)} axes, but the store holds {array} there"
+        )
+    names = tuple(_name(axis) for axis in multiscale.axes)
+    places = dict(zip(names, _places(multiscale), strict=True))
+    return Contents(array, names, places, channels=_channels(found.get("omero")))
+
+
+def _validated(found: Mapping[str, Any], version: str) -> Multiscale:
+    """Return the first multiscale image; what is only for display (omero) may be as it is."""
+    from pydantic import ValidationError
+    from yaozarrs import v04, v05
+
+    if version == "0.5" and found.get("version") != version:
+        raise ValueError(f"it is OME-Zarr {found.get('version')}; 0.4 and 0.5 can be read")
+    try:
+        kind = v04.Multiscale if version == "0.4" else v05.Multiscale
+        return kind.model_validate(found["multiscales"][0])
+    except (ValidationError, IndexError, TypeError) as error:
+        raise ValueError(f"its metadata are not valid OME-Zarr {version}: {error}") from error
+
+
+def _channels(omero: Any) -> tuple[Channel, ...]:
+    """Return names and colours of the channels, as far as they can be read."""
+    try:
+        return tuple(
+            Channel(str(each.get("label") or ""), _colour(each.get("color")))
+            for each in omero["channels"]
+        )
+    except (AttributeError, KeyError, TypeError):
+        return ()
+
+
+def _colour(stated: Any) -> str:
+    return str(stated).upper() if re.fullmatch("[0-9A-Fa-f]{6}", str(stated)) else ""
+
+
+def _name(axis: Any) -> str:
+    """Return an axis' letter, by its type or its name; its name if that is no known letter."""
+    letter = {"time": "T", "channel": "C"}.get(axis.type or "", axis.name.upper())
+    return letter if letter in {*"TCZYX"} else str(axis.name)
+
+
+def _places(multiscale: Multiscale) -> list[Place]:
+    """Return the places of level 0: its own transformation, and then the whole image's."""
+    count = len(multiscale.axes)
+    scale, start = [1.0] * count, [0.0] * count
+    for transformations in (
+        multiscale.datasets[0].coordinateTransformations,
+        multiscale.coordinateTransformations or [],
+    ):
+        for each in transformations:
+            if each.type == "scale":
+                scale = [step * factor for step, factor in zip(scale, each.scale, strict=True)]
+                start = [at * factor for at, factor in zip(start, each.scale, strict=True)]
+            else:
+                start = [at + by for at, by in zip(start, each.translation, strict=True)]
+    units = [unit_name(axis.unit or "") for axis in multiscale.axes]
+    return [  # a step of 0 cannot be meant
+        Place(step or 1.0, at, unit) for step, at, unit in zip(scale, start, units, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Writers of OME-Zarr and OME-TIFF."""

@@ -1,0 +1,1 @@
+"""What can be learned: protocols, models, and the networks behind them."""

@@ -1,0 +1,1 @@
+"""The second stage: a blind-spot network that denoises."""

@@ -1,0 +1,162 @@
+"""Fitting a blind spot to crops of noisy images: a generator, one event a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_noiser._validation import dimensions, real, whole
+from napari_noiser.methods.device import best_device
+from napari_noiser.methods.irle.blind_spot.block_gain import between_blocks
+from napari_noiser.methods.irle.blind_spot.likelihood import Scaling, half_deviance
+from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel, blank
+from napari_noiser.methods.irle.blind_spot.network import BlindSpot
+from napari_noiser.methods.irle.blind_spot.network_input import Planes, planes_of
+from napari_noiser.methods.irle.blind_spot.recipe import BLOCK, BlindSpotRecipe
+from napari_noiser.methods.irle.checkpoint import FittingState
+from napari_noiser.methods.irle.optimization import FittingStep, fitted_steps
+from napari_noiser.methods.weights import copied_weights
+
+__all__ = ["Draw", "fit_blind_spot_steps", "unfitted"]
+
+Draw = Callable[[int], Tensor]
+"""Returns the crops of a step."""
+
+_SAMPLES = 16  # batches that the scaling is measured on
+_JITTER = 1  # tells its draws from those of crops
+_GAIN_JITTER = 0.5  # of the gain's own spread
+
+
+def fit_blind_spot_steps(
+    draw: Draw,
+    *,
+    recipe: BlindSpotRecipe | None = None,
+    channels: int = 1,
+    ndim: int = 2,
+    black: float = 0.0,
+    device: str = "auto",
+    seed: int = 0,
+    resume: FittingState[BlindSpotModel] | None = None,
+) -> Generator[FittingStep, None, BlindSpotModel]:
+    """Fit a gain-guided blind spot to noisy crops alone: no clean image is needed.
+
+    The arguments are checked at once, and the first crops looked at. Closing the generator stops
+    the fit within one step. `napari_noiser.fit_steps` draws crops of images.
+
+    Parameters
+    ----------
+    draw : callable
+        Returns the crops of a step, a function of its number alone: (N, C, Y, X) in float32, or
+        for `ndim` 3 a plane between its neighbours, (N, C, 3, Y, X). Stabilised, less what black
+        is: the noise has a variance of 1, independent from pixel to pixel. Y and X are multiples
+        of the recipe's grid. If its gain is given, its logarithm is one channel more.
+    recipe : BlindSpotRecipe, optional
+        The network and the fit.
+    channels : int
+        Samples that are seen together: 1 gray, 3 RGB.
+    ndim : int
+        2 for planes, 3 for planes between their neighbours.
+    black : float
+        What counts 0 of the crops stand for, for the model to remember.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu".
+    seed : int
+        Of the network. Same crops, seed, recipe, device and number of threads: same model.
+    resume : FittingState, optional
+        Where an earlier fit with the same arguments stood.
+
+    Yields
+    ------
+    FittingStep
+        The number of the step, its loss and a way to its state.
+
+    Returns
+    -------
+    BlindSpotModel
+        The generator's return value.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range; if the crops are constant; if `resume` is of another
+        fit. While fitting, if the loss is no longer finite.
+
+    Notes
+    -----
+    IRLE, reconstructed from public figures (arXiv 2605.28605), stage 2. The likelihood of what
+    was counted, given the estimate and its variance, is that of Laine et al. (NeurIPS 2019).
+    """
+    model = unfitted(recipe, channels, ndim, seed, best_device(device).type)
+    recipe = model.recipe
+    later = range(recipe.iterations + 1, recipe.iterations + 1 + _SAMPLES)  # no step sees them
+    samples = (planes_of(draw(number), recipe.gain) for number in later)
+    model = replace(model, scaling=Scaling.of(samples, real("black", black)))
+    state = FittingState(model, 0) if resume is None else resume
+    state.check_same_fit(model)
+    chosen = best_device(device)
+    network = state.model.network(chosen)
+    loss = partial(_loss, network, state.model, draw, chosen)
+    return fitted_steps(state, network, loss, stage="fit")
+
+
+def unfitted(
+    recipe: BlindSpotRecipe | None, channels: int, ndim: int, seed: int, device: str = "cpu"
+) -> BlindSpotModel:
+    """Return a model of random weights, as a fit begins with.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range.
+    """
+    recipe = BlindSpotRecipe() if recipe is None else recipe
+    if not isinstance(recipe, BlindSpotRecipe):
+        raise TypeError(f"recipe must be a BlindSpotRecipe, got {type(recipe).__name__}")
+    channels, ndim, seed = whole("channels", channels), dimensions(ndim), whole("seed", seed, 0)
+    weights = copied_weights(blank(recipe, channels, ndim, seed))
+    scaling = Scaling(0.0, 1.0, 0.0, noise=(1.0,) * channels)
+    return BlindSpotModel(recipe, channels, ndim, seed, scaling, weights, device)
+
+
+def _loss(
+    network: BlindSpot, model: BlindSpotModel, draw: Draw, device: torch.device, step: int
+) -> Tensor:
+    """Return half the deviance of the crops of a step."""
+    planes = _jittered(planes_of(draw(step), model.recipe.gain), model, step).to(device)
+    seen = model.scaling.seen(planes.frames).contiguous(memory_format=torch.channels_last)
+    with _halved(device):
+        response = network(seen, planes.log_gain - model.scaling.log_gain)
+    return half_deviance(model.scaling.estimate(response), planes.own)
+
+
+def _jittered(planes: Planes, model: BlindSpotModel, step: int) -> Planes:
+    """Add noise to what is seen, not to what is to be told: a function of the step alone.
+
+    A gain is blurred in the same way, or it would tell the network where it is, and so help it
+    to learn the noise by heart.
+    """
+    random = np.random.default_rng([model.seed, step, _JITTER])
+    frames = planes.frames
+    spread = random.uniform(0, model.recipe.jitter, (len(frames), 1, 1, 1))
+    noise = random.standard_normal(frames.shape, np.float32) * spread.astype(np.float32)
+    shape = (len(frames), 1, *(side // BLOCK for side in frames.shape[-2:]))
+    doubt = random.standard_normal(shape, np.float32) * np.float32(
+        _GAIN_JITTER * model.scaling.gain_spread
+    )
+    log_gain = planes.log_gain + between_blocks(torch.from_numpy(doubt))
+    return replace(planes, frames=frames + torch.from_numpy(noise), log_gain=log_gain)
+
+
+def _halved(device: torch.device) -> AbstractContextManager[Any]:
+    """Convolve in bfloat16, twice as fast, where the device does so."""
+    able = device.type in ("cuda", "xpu")
+    if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        able = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16) if able else nullcontext()

@@ -1,0 +1,1 @@
+"""The first stage: illumination and reflectance."""

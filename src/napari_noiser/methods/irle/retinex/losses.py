@@ -1,0 +1,86 @@
+"""What the fit of illumination and reflectance minimises, on two sub-images of each crop."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_noiser.methods.irle.retinex.network import Retinex
+from napari_noiser.methods.irle.retinex.perceptual_losses import (
+    perceptual_loss,
+    spectral_correlation_loss,
+)
+from napari_noiser.methods.irle.retinex.pseudo_target import blurred, local_maximum, pseudo_truth
+from napari_noiser.methods.irle.retinex.recipe import RetinexLosses
+
+__all__ = ["retinex_loss", "retinex_losses", "sub_images"]
+
+_FLOOR = 0.03  # light below which errors count as absolute
+_EDGE = 10.0  # how soon a step of the local maximum permits one of the illumination
+_GUIDE, _AGREEMENT = 4.0, 2.0  # sigmas of the low frequencies, in pixels of the sub-images
+
+
+def retinex_loss(network: Retinex, crops: Tensor, weights: RetinexLosses) -> Tensor:
+    """Return the weighted sum of all losses.
+
+    Parameters
+    ----------
+    network : Retinex
+        To be fitted.
+    crops : Tensor
+        As of `retinex_losses`.
+    weights : RetinexLosses
+        Of the recipe.
+    """
+    found = retinex_losses(network, crops)
+    weighted = [getattr(weights, name) * loss for name, loss in found.items()]
+    return torch.stack(weighted).sum()
+
+
+def retinex_losses(network: Retinex, crops: Tensor) -> dict[str, Tensor]:
+    """Return the losses by the names of their weights.
+
+    Parameters
+    ----------
+    network : Retinex
+        To be fitted.
+    crops : Tensor
+        (N, C, Y, X) in [0, 1]; half of Y and X are whole steps of the network. Or (N, 2 C, Y, X):
+        then the last C are the first, denoised. Illumination and reference are taken from the
+        first C, reflectance from the last.
+    """
+    first, second = sub_images(crops)
+    both = torch.cat([first, second])
+    dark, clean = both[:, : network.channels], both[:, -network.channels :]
+    light = network.illumination(dark)
+    reflectance = network.reflectance(clean, light)
+    brightest = local_maximum(network.calmed(dark))
+    with torch.no_grad():
+        reference = pseudo_truth(network.calmed(crops[:, : network.channels]))
+        reference = blurred(functional.avg_pool2d(reference, 2), _GUIDE).repeat(2, 1, 1, 1)
+    errors = (light * reflectance - clean).abs() / (brightest + _FLOOR)
+    one, other = blurred(reflectance, _AGREEMENT).chunk(2)
+    from_other = torch.cat(clean.chunk(2)[::-1])
+    return {
+        "reconstruction": errors.mean(),
+        "smoothness": _steps(light, brightest),
+        "guide": (blurred(reflectance, _GUIDE) - reference).abs().mean(),
+        "structure": perceptual_loss(reflectance, clean),
+        "spectrum": spectral_correlation_loss(reflectance, from_other),
+        "agreement": (one - other).abs().mean(),
+    }
+
+
+def sub_images(crops: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the pixels of even rows and columns, and those of odd ones."""
+    return crops[..., ::2, ::2], crops[..., 1::2, 1::2]
+
+
+def _steps(light: Tensor, brightest: Tensor) -> Tensor:
+    """Return the total variation of log L, less where the local maximum changes."""
+    logarithm, total = light.log(), light.new_zeros(())
+    for axis in (-2, -1):
+        even = (-_EDGE * brightest.diff(dim=axis).abs()).exp()
+        total = total + (even * logarithm.diff(dim=axis).abs()).mean()
+    return total

@@ -1,0 +1,124 @@
+"""Two small networks that take an image apart into illumination and reflectance, locally."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Generator, Tensor, nn
+
+from napari_noiser.methods.irle.retinex.pseudo_target import blurred, local_maximum
+from napari_noiser.methods.noiser.network import uniform
+from napari_noiser.methods.noiser.unet import deep_shapes, radius, respond
+
+__all__ = ["Retinex", "retinex_radius"]
+
+_SIGMA = 4.0  # pixels: how smooth illumination is
+_WINDOW_REACH = 4  # of the local maximum
+_DARKEST = 0.005  # of the illumination
+_DIM = 0.02  # light that the networks tell from none
+_START = 0.1  # the last layers are drawn so much smaller than torch would
+
+
+class Retinex(nn.Module):
+    """Illumination and reflectance of images: I = L R, but for noise and for what is repaired.
+
+    Parameters
+    ----------
+    channels : int
+        1 gray, 3 RGB. The illumination has one channel.
+    widths : sequence of int
+        Hidden channels of either network at full size, a half of it, a quarter, ...
+    generator : torch.Generator
+        On the CPU; the initial weights are drawn from it.
+    smoothing : float
+        Sigma in pixels of the Gaussian that calms an image before its light is looked for, 0 for
+        none: the brightest of 9 x 9 noisy pixels tells of their noise.
+
+    Notes
+    -----
+    Two encoder-decoders, as IRLE (arXiv 2605.28605) draws them. No layer normalises by what it
+    sees: all is local, within `retinex_radius` pixels.
+
+    L = clip(blur(T0) exp(blur(2 sigmoid(f) - 1)), 0.005, 1), with T0 the local maximum: within a
+    factor of e of what the image itself says, so it cannot vanish, and as smooth as a gain map
+    must be that leads a blind spot. R = I / L + r. That is what the losses see; what is shown is
+    clipped to [0, 1].
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        widths: Sequence[int],
+        generator: Generator,
+        smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.channels, self.scales, self.smoothing = channels, len(widths), smoothing
+        self.of_light = _parameters(channels + 1, 1, widths, generator)
+        self.of_reflectance = _parameters(channels + 1, channels, widths, generator)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return illumination and reflectance.
+
+        Parameters
+        ----------
+        image : Tensor
+            (N, C, Y, X), of about [0, 1], whose lengths 2 ** (scales - 1) divides.
+
+        Returns
+        -------
+        light : Tensor
+            (N, 1, Y, X) in [0.005, 1].
+        reflectance : Tensor
+            (N, C, Y, X), not clipped.
+        """
+        light = self.illumination(image)
+        return light, self.reflectance(image, light)
+
+    def illumination(self, image: Tensor) -> Tensor:
+        """Return the illumination of an image."""
+        image = self.calmed(image)
+        brightest = local_maximum(image)
+        response = self._respond(self.of_light, _log(torch.cat([image, brightest], dim=1)))
+        within = blurred(2 * response.sigmoid() - 1, _SIGMA)
+        return (blurred(brightest, _SIGMA) * within.exp()).clamp(_DARKEST, 1)
+
+    def calmed(self, image: Tensor) -> Tensor:
+        """Return an image as its light is looked for in it."""
+        return blurred(image, self.smoothing) if self.smoothing else image
+
+    def reflectance(self, image: Tensor, light: Tensor) -> Tensor:
+        """Return the reflectance of an image, noisy or denoised, in an illumination."""
+        plain = image / light
+        seen = torch.cat([plain, _log(light)], dim=1)
+        return plain + self._respond(self.of_reflectance, seen)
+
+    def _respond(self, weights: nn.ParameterDict, seen: Tensor) -> Tensor:
+        return respond(dict(weights.items()), seen, self.scales)
+
+
+def retinex_radius(scales: int, smoothing: float) -> int:
+    """Return how far away a pixel can change illumination or reflectance, in pixels."""
+    calming, smoothed = round(3 * smoothing), round(3 * _SIGMA)
+    return calming + _WINDOW_REACH + radius(scales) + smoothed + radius(scales)
+
+
+def _log(light: Tensor) -> Tensor:
+    return (light.clamp_min(0) + _DIM).log()
+
+
+def _parameters(
+    inputs: int, outputs: int, widths: Sequence[int], generator: Generator
+) -> nn.ParameterDict:
+    shapes = deep_shapes(inputs, widths, ndim=2)
+    shapes["last_weight"] = (outputs, *shapes["last_weight"][1:])
+    shapes["last_bias"] = (outputs,)
+    drawn = {}
+    for name, shape in shapes.items():
+        parameter = uniform(shape, prod(shapes[name.replace("bias", "weight")][1:]), generator)
+        if name.startswith("last"):
+            parameter.data.mul_(_START)
+        drawn[name] = parameter
+    return nn.ParameterDict(drawn)

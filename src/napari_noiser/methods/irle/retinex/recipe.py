@@ -1,0 +1,142 @@
+"""A recipe: every number that decides how illumination and reflectance are fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from napari_noiser._validation import real, whole
+
+__all__ = ["RetinexLosses", "RetinexRecipe"]
+
+_MOST_SCALES = 4
+_LEAST_CROP = 64  # its halves are whole patches of the spectral statistic
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetinexLosses:
+    """Weights of what a fit minimises, each 0 or more.
+
+    Parameters
+    ----------
+    reconstruction : float
+        Of L R against the image, relative to the local maximum. Well below the guide: pixel by
+        pixel it would hold R to I / L, and leave brightness and colours as they are.
+    smoothness : float
+        Of steps of log L where the local maximum has none.
+    guide : float
+        Of R's low frequencies against those of the internal reference: brightness and colour.
+    structure : float
+        Of local contrasts (IAP).
+    spectrum : float
+        Of R's mid bands against those of the other sub-image (SISC). A weak statistic, and one
+        that asks for the noise's share of the mid bands, too: 0.1 at most.
+    agreement : float
+        Of the low frequencies of both sub-images' R with each other.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value is outside its range; the message names the field.
+    """
+
+    reconstruction: float = 0.3
+    smoothness: float = 0.1
+    guide: float = 1.0
+    structure: float = 0.3
+    spectrum: float = 0.1
+    agreement: float = 0.3
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            most = 0.1 if item.name == "spectrum" else None
+            weight = real(item.name, getattr(self, item.name), least=0.0, most=most)
+            object.__setattr__(self, item.name, weight)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetinexRecipe:
+    """How the two networks look, and how they are fitted.
+
+    Parameters
+    ----------
+    name : str
+        What the recipe and its model are called.
+    iterations : int
+        Steps of the fit, 1 or more. Of few images, more steps come closer to the internal
+        reference, and with it to its mistakes.
+    widths : tuple of int
+        Hidden channels of either network at full size, at a half of it, at a quarter; 1 to 4
+        of them.
+    crop : int
+        Side of a crop in pixels, 64 or more, a multiple of twice the `step`.
+    batch : int
+        Crops a step, 1 or more.
+    learning_rate : float
+        The highest of one cycle that ends near 0, above 0.
+    losses : RetinexLosses
+        What is minimised.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value is outside its range; the message names the field.
+    """
+
+    name: str = "retinex"
+    iterations: int = 200
+    widths: tuple[int, ...] = (16, 24, 32)
+    crop: int = 128
+    batch: int = 4
+    learning_rate: float = 2e-3
+    losses: RetinexLosses = RetinexLosses()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise TypeError(f"name must be a string that is not empty, got {self.name!r}")
+        if not isinstance(self.widths, (tuple, list)):
+            raise TypeError(f"widths must be whole numbers, got {self.widths!r}")
+        if not 1 <= len(self.widths) <= _MOST_SCALES:
+            raise ValueError(f"widths must be 1 to {_MOST_SCALES} numbers, got {self.widths!r}")
+        if not isinstance(self.losses, RetinexLosses):
+            raise TypeError(f"losses must be RetinexLosses, got {type(self.losses).__name__}")
+        checked: dict[str, Any] = {
+            "iterations": whole("iterations", self.iterations),
+            "widths": tuple(whole("widths", width) for width in self.widths),
+            "crop": whole("crop", self.crop, least=_LEAST_CROP),
+            "batch": whole("batch", self.batch),
+            "learning_rate": real("learning_rate", self.learning_rate, above=0.0),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if self.crop % (2 * self.step):
+            raise ValueError(f"crop must be a multiple of {2 * self.step}, got {self.crop}")
+
+    @property
+    def step(self) -> int:
+        """After how many pixels the grid of the coarsest scale repeats itself."""
+        return int(2 ** (len(self.widths) - 1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as JSON-able values."""
+        return {**asdict(self), "widths": list(self.widths)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RetinexRecipe:
+        """Rebuild a recipe from what `to_dict` returned.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a field is unknown or outside its range.
+        """
+        _check_names(cls, values)
+        _check_names(RetinexLosses, values.get("losses", {}))
+        return cls(**{**values, "losses": RetinexLosses(**values.get("losses", {}))})
+
+
+def _check_names(kind: type, values: Mapping[str, Any]) -> None:
+    known = {item.name for item in fields(kind)}
+    if not set(values) <= known:
+        raise ValueError(f"{kind.__name__} takes {sorted(known)}, got {sorted(values)}")

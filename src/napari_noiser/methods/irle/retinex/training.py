@@ -1,0 +1,143 @@
+"""Fitting illumination and reflectance to crops of dark images: a generator, one event a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from napari_noiser._validation import whole
+from napari_noiser.methods.device import best_device
+from napari_noiser.methods.irle.checkpoint import FittingState
+from napari_noiser.methods.irle.noise_variance import smoothing_of
+from napari_noiser.methods.irle.optimization import FittingStep, fitted_steps
+from napari_noiser.methods.irle.retinex.losses import retinex_loss
+from napari_noiser.methods.irle.retinex.model import RetinexModel, blank_retinex, gray_or_colour
+from napari_noiser.methods.irle.retinex.network import Retinex
+from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
+from napari_noiser.methods.weights import copied_weights
+
+__all__ = ["fit_retinex_steps", "unfitted_light"]
+
+_SAMPLES = 16  # batches that the noise is measured on
+
+
+def fit_retinex_steps(
+    draw: Callable[[int], Tensor],
+    *,
+    recipe: RetinexRecipe | None = None,
+    channels: int = 1,
+    device: str = "auto",
+    seed: int = 0,
+    black: float = 0.0,
+    white: float = 1.0,
+    resume: FittingState[RetinexModel] | None = None,
+) -> Generator[FittingStep, None, RetinexModel]:
+    """Fit networks of illumination and reflectance to dark images alone.
+
+    The arguments are checked at once, and some crops looked at. Closing the generator stops the
+    fit within one step.
+
+    Parameters
+    ----------
+    draw : callable
+        Returns the crops of a step, a function of its number (from 1) alone: (N, C, Y, X) in
+        float32, in [0, 1]. The sides are 64 pixels or more, multiples of twice the recipe's step.
+        If there is a denoised image, its crops are C channels more: reflectance is taken from
+        them then, as it will be in rendering, while illumination is still the dark image's.
+    recipe : RetinexRecipe, optional
+        The networks and the fit.
+    channels : int
+        1 gray, 3 RGB.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu".
+    seed : int
+        Of the networks. Same crops, seed, recipe, device and number of threads: same model.
+    black, white : float
+        What light of the images 0 and 1 of the crops stand for, for the model to remember.
+    resume : FittingState, optional
+        Where an earlier fit with the same arguments stood.
+
+    Yields
+    ------
+    FittingStep
+        The number of the step, its loss and a way to its state.
+
+    Returns
+    -------
+    RetinexModel
+        The generator's return value.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range; if crops have another shape; if `resume` is of
+        another fit. While fitting, if the loss is no longer finite.
+
+    Notes
+    -----
+    IRLE, reconstructed from public figures (arXiv 2605.28605), stage 1. Each crop is taken apart
+    into its pixels of even rows and columns and those of odd ones; the two see the same networks.
+    Where crops are noisy, light is looked for in what a Gaussian leaves of them.
+    """
+    chosen = best_device(device)
+    model = unfitted_light(recipe, channels, seed, chosen.type)
+    model = replace(model, black=black, white=white, smoothing=_smoothing(draw, model))
+    state = FittingState(model, 0) if resume is None else resume
+    state.check_same_fit(model)
+    network = state.model.network(chosen)
+    loss = partial(_loss, network, state.model, draw, chosen)
+    return fitted_steps(state, network, loss, stage="light")
+
+
+def unfitted_light(
+    recipe: RetinexRecipe | None, channels: int, seed: int, device: str = "cpu"
+) -> RetinexModel:
+    """Return a model of random weights, as a fit begins with.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range.
+    """
+    recipe = RetinexRecipe() if recipe is None else recipe
+    if not isinstance(recipe, RetinexRecipe):
+        raise TypeError(f"recipe must be a RetinexRecipe, got {type(recipe).__name__}")
+    channels, seed = gray_or_colour(channels), whole("seed", seed, 0)
+    weights = copied_weights(blank_retinex(recipe, channels, seed))
+    return RetinexModel(recipe, channels, seed, 0.0, 1.0, weights, device)
+
+
+def _smoothing(draw: Callable[[int], Tensor], model: RetinexModel) -> float:
+    later = range(model.recipe.iterations + 1, model.recipe.iterations + 1 + _SAMPLES)
+    samples = [_checked(draw(number), model) for number in later]  # no step sees them
+    return smoothing_of(torch.cat(samples)[:, : model.channels])
+
+
+def _loss(
+    network: Retinex,
+    model: RetinexModel,
+    draw: Callable[[int], Tensor],
+    device: torch.device,
+    step: int,
+) -> Tensor:
+    """Return the weighted sum of all losses of the crops of a step."""
+    crops = _checked(draw(step), model).to(device)
+    return retinex_loss(network, crops, model.recipe.losses)
+
+
+def _checked(crops: Tensor, model: RetinexModel) -> Tensor:
+    grid, shape, channels = 2 * model.step, tuple(crops.shape), model.channels
+    sides = shape[-2:]
+    fits = len(shape) == 4 and shape[1] in (channels, 2 * channels)
+    if not fits or any(length < 64 or length % grid for length in sides):
+        raise ValueError(
+            f"draw must return (N, {channels}, Y, X), or {2 * channels} channels, "
+            f"Y and X multiples of {grid} of at least 64; got {shape}"
+        )
+    if not bool(crops.isfinite().all()):
+        raise ValueError("draw must return finite numbers in [0, 1], got some that are not finite")
+    return crops

@@ -1,0 +1,70 @@
+"""Between counts and what the blind spot sees: stabilised values above that of a black level.
+
+A line of variance over mean does not tell read noise from offset: where estimates of it differ,
+stabilised values are shifted. Above one and the same black level they are alike, and no digits are
+lost where read noise or the offset is large.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_noiser.camera.noise_model import CameraNoise
+from napari_noiser.camera.stabilization import stabilise
+
+__all__ = ["Counts"]
+
+_LEAST = 2 * (3 / 8) ** 0.5  # what no electrons and no read noise are turned into
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A camera's counts, and a level that stands for black.
+
+    Parameters
+    ----------
+    camera : CameraNoise
+        Of the image.
+    black : float
+        In counts.
+    """
+
+    camera: CameraNoise
+    black: float
+
+    @property
+    def dark(self) -> float:
+        """What black is stabilised to (`napari_noiser.camera.stabilization`)."""
+        return float(stabilise(self.black, self.camera))
+
+    def seen(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return stabilised values above that of black."""
+        return stabilise(counts, self.camera) - self.dark
+
+    def read(self, seen: Tensor) -> Tensor:
+        """Return the counts above black that were stabilised: the algebraic inverse."""
+        return self._counts(seen, 0.0)
+
+    def mean(self, seen: Tensor) -> Tensor:
+        """Return the mean counts above black that values with this mean come from.
+
+        Notes
+        -----
+        Makitalo, Foi, IEEE TIP 22(1), 2013: the closed form of the exact unbiased inverse.
+        """
+        above = seen.clamp_min(_LEAST - self.dark)
+        d = above + self.dark
+        root = (3 / 2) ** 0.5
+        bias = 1 / 4 + root / 4 / d - 11 / 8 / d.square() + 5 / 8 * root / d.pow(3)
+        return self._counts(above, bias)
+
+    def _counts(self, above: Tensor, bias: Tensor | float) -> Tensor:
+        camera, dark = self.camera, self.dark
+        black = camera.offset + camera.gain * (dark**2 / 4 - 3 / 8 - camera.read_noise**2)
+        electrons = above.square() / 4 + above * (dark / 2) + bias
+        counts: Tensor = camera.gain * electrons + (black - self.black)
+        return counts

@@ -1,0 +1,83 @@
+"""A recipe of both stages: light first, then denoising guided by its gain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
+from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
+
+__all__ = ["IRLERecipe"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IRLERecipe:
+    """How both stages are fitted.
+
+    Parameters
+    ----------
+    name : str
+        What the recipe and its model are called.
+    light : RetinexRecipe
+        Of stage 1: illumination and reflectance.
+    denoiser : BlindSpotRecipe
+        Of stage 2: its gain is given, by stage 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value is none of these, or the denoiser's gain comes from elsewhere.
+    """
+
+    name: str = "irle"
+    light: RetinexRecipe = field(default_factory=RetinexRecipe)
+    denoiser: BlindSpotRecipe = field(default_factory=lambda: BlindSpotRecipe(gain="given"))
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise TypeError(f"name must be a string that is not empty, got {self.name!r}")
+        for name, kind in (("light", RetinexRecipe), ("denoiser", BlindSpotRecipe)):
+            if not isinstance(getattr(self, name), kind):
+                found = type(getattr(self, name)).__name__
+                raise TypeError(f"{name} must be a {kind.__name__}, got {found}")
+        if self.denoiser.gain != "given":
+            raise ValueError(
+                f"denoiser must take a gain that is given, by stage 1: gain='given', "
+                f"got {self.denoiser.gain!r}"
+            )
+
+    @property
+    def iterations(self) -> int:
+        """Steps of both fits."""
+        return self.light.iterations + self.denoiser.iterations
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as JSON-able values."""
+        return {
+            "name": self.name,
+            "iterations": self.iterations,
+            "light": self.light.to_dict(),
+            "denoiser": self.denoiser.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> IRLERecipe:
+        """Rebuild a recipe from what `to_dict` returned.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a field is missing, unknown or outside its range.
+        """
+        known = {"name", "iterations", "light", "denoiser"}
+        if set(values) != known:
+            raise ValueError(
+                f"a recipe of both stages takes {sorted(known)}, got {sorted(values)}"
+            )
+        return cls(
+            name=values["name"],
+            light=RetinexRecipe.from_dict(values["light"]),
+            denoiser=BlindSpotRecipe.from_dict(values["denoiser"]),
+        )

@@ -1,0 +1,1 @@
+"""Noise self-regression: recipes, noise sources, networks, folding and training."""

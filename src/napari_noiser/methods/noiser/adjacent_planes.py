@@ -1,0 +1,93 @@
+"""What neighbours a scene in depth or in time: much of it again, moved, blurred, or gone.
+
+A step in z or in time shows most of the same things at almost the same place. How far they moved,
+whether together, how sharp they are and what is new there differs from image to image: a network
+that sees planes with their neighbours has to find out how much of them to believe.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noiser.methods.noiser.random_fields import Floats, between, evenly, field, smoothed
+
+if TYPE_CHECKING:
+    from numpy.random import Generator as Random
+
+__all__ = ["with_neighbours"]
+
+_SPEED = (0.1, 4.0)  # pixels a plane
+_DEFOCUS = (0.2, 2.0)  # pixels of standard deviation a plane away from focus
+_FLICKER = (0.01, 0.2)
+_SHARP = 0.1  # pixels: less of a blur does nothing
+
+
+def with_neighbours(
+    scene: Floats, other: Floats, replaced: float, depth: int, random: Random
+) -> Floats:
+    """Return planes of one scene, the middle one as it is but for its focus and brightness.
+
+    Parameters
+    ----------
+    scene, other : array, shape (C, Y, X)
+        Light from 0 upwards: the scene, and one that has nothing to do with it.
+    replaced : float
+        0 to 1: which part of the neighbours, before, behind or both, is of the other scene.
+    depth : int
+        How many planes, 1 or more.
+    random : numpy.random.Generator
+        Where all else is drawn from.
+
+    Returns
+    -------
+    array of float32, shape (C, Z, Y, X)
+    """
+    away, shape = np.arange(depth) - depth // 2, scene.shape[1:]
+    motion, steady = _motion(shape, random), random.random() < 0.5
+    new = _part(shape, replaced, random)
+    sides = {-1, 1} if random.random() < 0.5 else {random.choice([-1, 1])}
+    focus = random.uniform(away[0], away[-1])
+    spread = between(_DEFOCUS, random) * random.integers(2)
+    flicker = between(_FLICKER, random)
+    volume = np.empty((len(scene), depth, *shape), np.float32)
+    for at, step in enumerate(away):
+        path = motion * (step if steady else random.standard_normal() * np.sign(step))
+        plane = _displaced(scene, path)
+        if replaced and np.sign(step) in sides:
+            plane = np.where(new, _displaced(other, path), plane)
+        blur = spread * abs(step - focus)
+        plane = smoothed(plane, blur) if blur > _SHARP else plane
+        volume[:, at] = plane * np.exp(flicker * random.standard_normal())
+    return volume
+
+
+def _motion(shape: tuple[int, ...], random: Random) -> Floats:
+    """Return how far each pixel moves along each axis: not at all, together, in parts, or bent."""
+    speed = between(_SPEED, random) * (random.random() < 0.8)
+    motion = np.zeros((2, *shape), np.float32)
+    motion += random.normal(0, 0.7, (2, 1, 1))
+    if random.random() < 0.5:
+        motion += random.normal(0, 0.7, (2, 1, 1)) * _part(shape, random.random(), random)
+    if random.random() < 0.5:
+        motion += 0.5 * np.stack([field(shape, evenly((2.0, 3.0), random), random) for _ in "YX"])
+    return np.asarray(speed * motion)
+
+
+def _part(shape: tuple[int, ...], share: float, random: Random) -> NDArray[np.bool_]:
+    """Draw a share of a plane, in large or in small patches."""
+    height = field(shape, evenly((1.0, 2.5), random), random)
+    return np.asarray(height <= np.quantile(height, share))
+
+
+def _displaced(light: Floats, path: NDArray[Any]) -> Floats:
+    """Return light (C, Y, X) that comes from some pixels away, mirrored where it ends."""
+    from scipy.ndimage import map_coordinates  # slow to import, and recipes are listed often
+
+    if not path.any():
+        return light
+    origins = np.indices(light.shape[1:]) + path
+    moved = [map_coordinates(channel, origins, order=3, mode="mirror") for channel in light]
+    return np.asarray(np.maximum(moved, 0.0), np.float32)

@@ -1,0 +1,189 @@
+"""An exposure: what becomes of a signal before a network sees it; of all, or of few photons."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from math import log
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from napari_noiser._validation import real, span
+from napari_noiser.camera.noise_model import CameraNoise
+from napari_noiser.camera.stabilization import stabilise, stabilised_mean
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+__all__ = ["EXPOSURES", "Exposure", "Photons", "Unexposed", "exposure_from_dict"]
+
+
+@dataclass(frozen=True)
+class Exposure(ABC):
+    """What becomes of a signal before a network sees it; one subclass a kind."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def expose(self, signal: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Return what a network sees of signals, and what it is to make of that.
+
+        Parameters
+        ----------
+        signal : Tensor
+            (N, C, ...), dark at -1 and bright at 1.
+        generator : torch.Generator
+            On the signal's device.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the exposure as JSON-able values, its kind among them."""
+        return {"kind": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Unexposed(Exposure):
+    """The signal itself, to be returned as it is: the paper's self-regression."""
+
+    kind: ClassVar[str] = "none"
+
+    def expose(self, signal: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        return signal, signal
+
+
+@dataclass(frozen=True)
+class Photons(Exposure):
+    """Counts of a camera at levels where each photon shows; each image has a level of its own.
+
+    The planes of a volume are one exposure: of one level, one read noise, one camera.
+
+    What a network sees and what it is to return, the light, are both less the counts' mean in
+    each channel, and over their standard deviation in all channels together.
+
+    Parameters
+    ----------
+    photons : tuple of two floats
+        Between which mean numbers of photons a pixel an image has; all orders of magnitude are
+        equally likely.
+    read_noise : tuple of two floats
+        Between which strengths an image's read noise lies, over its mean photon noise.
+    read_share : float
+        0 to 1: how often there is read noise on top of that of the photons.
+    floor_share : float
+        0 to 1: how often the camera or the file clips dark values at a floor.
+    stabilised_share : float
+        0 to 1: how often counts are stabilised, as they are where the camera's noise is known:
+        by the generalised Anscombe transform, the light by what the counts' mean becomes.
+    resampled_share : float
+        0 to 1: how often counts are moved by a fraction of a pixel, as where frames were aligned:
+        noise is then correlated with that of its neighbours.
+
+    Notes
+    -----
+    Counts are Poisson(light) + N(0, read noise): Foi et al., "Practical Poissonian-Gaussian noise
+    modeling and fitting for single-image raw-data", IEEE TIP 17(10), 2008.
+    """
+
+    photons: tuple[float, float] = (0.5, 100.0)
+    read_noise: tuple[float, float] = (0.03, 3.0)
+    read_share: float = 0.7
+    floor_share: float = 0.15
+    stabilised_share: float = 0.7
+    resampled_share: float = 0.0
+    kind: ClassVar[str] = "photons"
+
+    def __post_init__(self) -> None:
+        for name in ("photons", "read_noise"):
+            object.__setattr__(self, name, span(name, getattr(self, name)))
+        for name in ("read_share", "floor_share", "stabilised_share", "resampled_share"):
+            object.__setattr__(self, name, real(name, getattr(self, name), least=0.0, most=1.0))
+
+    def expose(self, signal: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        import torch
+
+        inside = tuple(range(1, signal.ndim))
+        draw = _Draws(signal, generator)
+        light = ((signal + 1) / 2).clamp_min(0.0)
+        light = light - draw.uniform(0.0, 1.0) * light.amin(inside, keepdim=True)
+        mean = light.mean(inside, keepdim=True).clamp_min(1e-6)
+        photons = draw.scale(self.photons)
+        light = light / mean * photons
+        read = photons.sqrt() * draw.scale(self.read_noise) * draw.chosen(self.read_share)
+        noise = torch.empty_like(light).normal_(generator=generator)
+        counts = torch.poisson(light, generator=generator) + read * noise
+        floor = photons * draw.uniform(0.0, 0.6)
+        counts = torch.where(draw.chosen(self.floor_share), counts.maximum(floor), counts)
+        resampled = draw.chosen(self.resampled_share)
+        shift = [draw.uniform(0.0, 1.0) * resampled for _ in range(2)]
+        counts, light = _moved(counts, shift), _moved(light, shift)
+        stabilised = draw.chosen(self.stabilised_share)
+        counts, light = _stabilised(counts, light, read, stabilised)
+        centre = counts.mean(inside[1:], keepdim=True)
+        deviation = (counts - centre).square().mean(inside, keepdim=True).sqrt().clamp_min(1e-6)
+        return (counts - centre) / deviation, (light - centre) / deviation
+
+
+def _moved(images: Tensor, shift: Sequence[Tensor]) -> Tensor:
+    """Move images by fractions of a pixel along Y and X, as interpolation does."""
+    for axis, each in zip((-2, -1), shift, strict=True):
+        if each.any():
+            images = images.lerp(images.roll(1, axis), each)
+    return images
+
+
+def _stabilised(
+    counts: Tensor, light: Tensor, read: Tensor, chosen: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Give the chosen ones of counts the same noise everywhere, and return their light's mean."""
+    import torch
+
+    counts, light = counts.clone(), light.clone()
+    for at in chosen.flatten().nonzero().flatten().tolist():
+        camera = CameraNoise(1.0, 0.0, float(read[at]))
+        for image, transform in ((counts[at], stabilise), (light[at], stabilised_mean)):
+            image.copy_(torch.from_numpy(transform(image.cpu().numpy(), camera)))
+    return counts, light
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """Draws one number for each image."""
+
+    signal: Tensor
+    generator: Generator
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        each = self.signal.new_empty(len(self.signal), *(1 for _ in self.signal.shape[1:]))
+        return each.uniform_(low, high, generator=self.generator)
+
+    def scale(self, limits: tuple[float, float]) -> Tensor:
+        """Draw so that all orders of magnitude are equally likely."""
+        return self.uniform(log(limits[0]), log(limits[1])).exp()
+
+    def chosen(self, share: float) -> Tensor:
+        return self.uniform(0.0, 1.0) < share
+
+
+EXPOSURES: Mapping[str, type[Exposure]] = MappingProxyType(
+    {cls.kind: cls for cls in (Unexposed, Photons)}
+)
+"""The exposures by kind."""
+
+
+def exposure_from_dict(values: Mapping[str, Any]) -> Exposure:
+    """Rebuild an exposure from what `Exposure.to_dict` returned.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the kind or a field is unknown, or a value outside its range.
+    """
+    given = dict(values)
+    kind = given.pop("kind", None)
+    if kind not in EXPOSURES:
+        raise ValueError(f"exposure kind must be one of {sorted(EXPOSURES)}, got {kind!r}")
+    known = {field.name for field in fields(EXPOSURES[kind])}
+    if not set(given) <= known:
+        raise ValueError(f"exposure {kind!r} takes {sorted(known)}, got {sorted(given)}")
+    return EXPOSURES[kind](**given)

@@ -1,0 +1,151 @@
+"""A deeper network with its instance normalisation turned into plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_noiser.methods.noiser.fold import FoldedFirst
+from napari_noiser.methods.noiser.mirror_padding import widened
+from napari_noiser.methods.noiser.standardize_output import Standard
+from napari_noiser.methods.noiser.unet import between_neighbours, radius, respond
+from napari_noiser.methods.patches import Halo, Scratch
+
+__all__ = ["FoldedDeep", "fold_deep"]
+
+_TOGETHER = 2**20  # pixels of a volume's planes that keep an accelerator busy
+
+
+@dataclass(frozen=True)
+class FoldedDeep:
+    """A deeper network for one exposure, ready to render tile by tile.
+
+    Attributes
+    ----------
+    centre, scale
+        As of `napari_noiser.methods.noiser.fold.FoldedSRM`.
+    weights : dict of Tensor
+        On the device to render on; the first convolution is the folded one.
+    scales : int
+        How many there are, the full one included.
+    middle : float
+        The light whose response is 0, in the image's units: the mean of all samples.
+    unit : float
+        The light that makes a response of 1 more, in the image's units.
+    noise : float
+        The standard deviation of the image's noise, in its units.
+    """
+
+    centre: NDArray[np.float64]
+    scale: float
+    weights: Mapping[str, Tensor]
+    scales: int
+    middle: float
+    unit: float
+    noise: float
+
+    @property
+    def step(self) -> int:
+        """After how many pixels the grid of the coarsest scale repeats itself."""
+        return int(2 ** (self.scales - 1))
+
+    def to(self, device: torch.device) -> FoldedDeep:
+        """Return the same network on a device; itself if it is there."""
+        if device == self.weights["first_weight"].device:
+            return self
+        return replace(
+            self, weights={name: each.to(device) for name, each in self.weights.items()}
+        )
+
+    def __call__(
+        self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]
+    ) -> Tensor:
+        """Return the response before tanh, for the part of a tile that its halo surrounds.
+
+        Parameters
+        ----------
+        tile : Tensor
+            (1, C, Y, X) or (1, C, Z, Y, X) in float32, centred and scaled, with its halo.
+        halo : Halo
+            What the tile carries of it; less than `radius`, and 1 along Z, only where the image
+            ends. There it is mirrored: repeated, the noise of its edge would look like strands.
+        scratch : Scratch
+            Not needed: torch's convolutions bring their own.
+        corner : tuple of int
+            Where in the image the tile's first voxel lies, halo included. The coarser scales
+            stand on a grid of the image's, whatever tile is cut out of it.
+        """
+        in_plane = (radius(self.scales), self.step)
+        needs = (*((1, 1),) * (len(halo) - 2), in_plane, in_plane)
+        tile, inner = widened(tile, halo, corner, needs)
+        *_, rows, columns = inner
+        if tile.ndim == 4:
+            return respond(self.weights, tile, self.scales)[..., rows, columns]
+        planes = [
+            respond(self.weights, each, self.scales)[..., rows, columns] for each in _threes(tile)
+        ]
+        return torch.cat(planes).transpose(0, 1)[None]
+
+
+def _threes(volume: Tensor) -> Iterator[Tensor]:
+    """Yield the planes of one volume between their neighbours, as many as suit the device.
+
+    On a CPU one by one: their hidden channels would leave the caches.
+    """
+    pixels = prod(volume.shape[-2:])
+    many = 1 if volume.device.type == "cpu" else max(1, _TOGETHER // pixels)
+    last = volume.shape[2] - 2
+    for first in range(0, last, many):
+        yield between_neighbours(volume[:, :, first : min(first + many, last) + 2])
+
+
+def fold_deep(
+    weights: Mapping[str, Tensor],
+    scales: int,
+    mean: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    device: torch.device,
+) -> FoldedDeep:
+    """Turn a deeper network and the moments of an image's patches into one without statistics.
+
+    Parameters
+    ----------
+    weights : dict of Tensor
+        As of `napari_noiser.methods.noiser.unet.deep_shapes`.
+    scales : int
+        How many there are, the full one included.
+    mean, covariance, device
+        As of `napari_noiser.methods.noiser.fold.fold`.
+
+    Returns
+    -------
+    FoldedDeep
+        Its response is the light, standardised as
+        `napari_noiser.methods.noiser.standardize_output` says.
+    """
+    first = FoldedFirst.of(weights["first_weight"], mean, covariance)
+    shown = Standard.of(mean, covariance, len(first.centre))
+    gain = first.scale / shown.unit
+    offset = (first.centre - shown.middle) / shown.unit
+    kept = {name: each.to(device) for name, each in weights.items()}
+    return FoldedDeep(
+        first.centre,
+        first.scale,
+        kept
+        | {
+            "first_weight": first.weight.to(device),
+            "first_bias": first.bias.to(device),
+            "last_weight": kept["last_weight"] * gain,
+            "last_bias": kept["last_bias"] * gain + torch.tensor(offset).to(device, torch.float32),
+        },
+        scales,
+        shown.middle,
+        shown.unit,
+        shown.noise,
+    )

@@ -1,0 +1,150 @@
+"""What a recipe learns from: Gaussian noise, a pure colour, a palette of colours.
+
+A source fills a tensor that already exists, in place and from an explicit generator. So one
+buffer serves all iterations (a captured CUDA graph needs that), the draw is reproducible,
+and this file needs no torch to be imported: recipes can be listed in an instant.
+
+Values live in [-1, 1], the range of the network's tanh; colours are given in [0, 1] as people
+name them, and map by ``2c - 1``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from napari_noiser._validation import real, whole
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+__all__ = ["Gaussian", "Palette", "PureColour", "Source"]
+
+
+@dataclass(frozen=True)
+class Source(ABC):
+    """What a recipe learns from; one subclass a kind of signal."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def fill(self, out: Tensor, generator: Generator) -> None:
+        """Overwrite training images with a fresh draw.
+
+        Parameters
+        ----------
+        out : Tensor
+            Shape (N, C, Y, X) or (N, C, Z, Y, X), on the generator's device.
+        generator : torch.Generator
+            Where the random numbers come from.
+        """
+
+    def check_channels(self, channels: int) -> None:  # noqa: B027 - most take any number
+        """Raise a `ValueError` if this source cannot make an image of so many channels."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the source as JSON-able values, its kind among them."""
+        return {"kind": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Gaussian(Source):
+    """Independent normal noise in every pixel.
+
+    Parameters
+    ----------
+    mean : tuple of float
+        One value for all channels, or one a channel; the image's range is [-1, 1]. The result's
+        mean is drawn to (mean + 1) / 2: -0.2 aims at 0.4, as mean_shifted(0.4) does.
+    variance : float
+        Greater than 0; 3 gives more contrast and less grain than 1. The paper's "noise level 3"
+        is read as a variance.
+    """
+
+    mean: tuple[float, ...] = (0.0,)
+    variance: float = 1.0
+    kind: ClassVar[str] = "gaussian"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", _floats("mean", self.mean))
+        object.__setattr__(self, "variance", real("variance", self.variance, above=0.0))
+
+    def check_channels(self, channels: int) -> None:
+        _check_length("mean", self.mean, channels)
+
+    def fill(self, out: Tensor, generator: Generator) -> None:
+        out.normal_(0.0, self.variance**0.5, generator=generator)
+        out.add_(_per_channel(self.mean, out))
+
+
+@dataclass(frozen=True)
+class PureColour(Source):
+    """One constant colour, the paper's c-regression: it binarises, and shows why noise is needed.
+
+    Parameters
+    ----------
+    colour : tuple of float
+        One value for all channels, or one a channel, each in [0, 1].
+    """
+
+    colour: tuple[float, ...] = (0.0,)
+    kind: ClassVar[str] = "pure-colour"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "colour", _floats("colour", self.colour))
+        if not all(0 <= value <= 1 for value in self.colour):
+            raise ValueError(f"colour must lie in [0, 1], got {self.colour!r}")
+
+    def check_channels(self, channels: int) -> None:
+        _check_length("colour", self.colour, channels)
+
+    def fill(self, out: Tensor, generator: Generator) -> None:
+        out.copy_(_per_channel(tuple(2 * value - 1 for value in self.colour), out).expand_as(out))
+
+
+@dataclass(frozen=True)
+class Palette(Source):
+    """A grid of patches of random colours, fresh in every iteration: the paper's p-regression.
+
+    Parameters
+    ----------
+    grid : int
+        Patches along each side, 1 or more. (The paper leaves the geometry open.)
+    """
+
+    grid: int = 4
+    kind: ClassVar[str] = "palette"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "grid", whole("grid", self.grid))
+
+    def fill(self, out: Tensor, generator: Generator) -> None:
+        channels, spatial = out.shape[1], out.shape[2:]
+        colours = out.new_empty((len(out), channels, *(self.grid for _ in spatial)))
+        colours.uniform_(-1.0, 1.0, generator=generator)
+        for axis, length in enumerate(spatial, start=2):
+            patch = [at * self.grid // length for at in range(length)]
+            colours = colours.index_select(axis, out.new_tensor(patch).long())
+        out.copy_(colours)
+
+
+def _floats(name: str, values: Any) -> tuple[float, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        values = (values,)
+    numbers = tuple(real(name, value) for value in values)
+    if not numbers:
+        raise ValueError(f"{name} must hold one number or more, got {values!r}")
+    return numbers
+
+
+def _check_length(name: str, values: tuple[float, ...], channels: int) -> None:
+    if len(values) not in (1, channels):
+        raise ValueError(
+            f"{name} must hold 1 value or one a channel ({channels}), got {len(values)}: {values}"
+        )
+
+
+def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:
+    return like.new_tensor(values).view(1, -1, *(1 for _ in like.shape[2:]))

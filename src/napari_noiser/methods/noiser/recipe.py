@@ -1,0 +1,330 @@
+"""A recipe: every number that decides what a self-regression network learns.
+
+Training sees no data, so a recipe, a seed and a device determine the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_noiser._validation import real, whole
+from napari_noiser.methods.noiser.exposure import Exposure, Photons, Unexposed, exposure_from_dict
+from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColour, Source
+from napari_noiser.methods.noiser.source_registry import source_from_dict
+from napari_noiser.methods.noiser.structured_noise import Structure
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = [
+    "BUNDLED",
+    "RECIPES",
+    "Recipe",
+    "as_recipe",
+    "bundled_form",
+    "mean_shifted",
+    "target_mean",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a self-regression network (SRM) learns from, and how.
+
+    The defaults are the paper's (arXiv 2211.04700): batch 1, Adam at a fixed rate, fresh noise
+    in every iteration, L1 plus total variation. `dataclasses.replace` makes a changed copy.
+
+    Parameters
+    ----------
+    name : str
+        What the recipe and its model are called in menus and in a result's provenance.
+    source : Source
+        What is learned from: `Gaussian` noise, `PureColour` or `Palette` of the paper's studies,
+        or structured noise: `DeadLeaves`, `PowerLaw`, or `Structure` of both.
+    exposure : Exposure
+        What becomes of the source before the network sees it: `Unexposed`, it learns to return
+        what it sees, as in the paper; `Photons`, it learns to see light through noise.
+    iterations : int
+        Steps of training, 1 or more. Stopped early (600) the result is grainier.
+    width : int
+        Hidden channels, 1 or more. 16 to 32 are equal; 8 and fewer lose quality.
+    scales : tuple of int
+        With an exposure: hidden channels at a half of the size, a quarter, and so on. Each
+        scale lets the network look twice as far.
+    batch : int
+        Images a step, 1 or more; several make each step surer and slower.
+    size : int
+        Side of a training image in pixels, for 2-D models; 3 or more. With an exposure it is
+        rounded up to what the coarsest scale divides, and 3-D models learn from three such
+        planes.
+    size_3d : int
+        Side of a training volume in voxels, for 3-D models without an exposure; 3 or more. (104,
+        the paper's side, would hold a hundred times more voxels than 104 x 104 and teach the
+        same.)
+    learning_rate : float
+        Adam's step size, above 0: how far each step of training goes. With an exposure, the
+        highest of one cycle that ends near 0.
+    betas : tuple of two floats
+        Adam's decay rates, each in [0, 1): how much a step keeps of those before it, in
+        direction and in size.
+    tv_weight : float
+        Weight of the squared total variation of the output, 0 or more. 1 is decisive:
+        without it the result is noisy, at 2 it is washed out. Of no effect with an exposure.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value is outside its range; the message names the field.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> wide = replace(RECIPES["noiser"], name="wide", width=32)
+    >>> Recipe.from_json(wide.to_json()) == wide
+    True
+    """
+
+    name: str
+    source: Source = field(default_factory=Gaussian)
+    exposure: Exposure = field(default_factory=Unexposed)
+    iterations: int = 2000
+    width: int = 18
+    scales: tuple[int, ...] = ()
+    batch: int = 1
+    size: int = 104
+    size_3d: int = 24
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    tv_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise TypeError(f"name must be a string that is not empty, got {self.name!r}")
+        if not isinstance(self.source, Source):
+            raise TypeError(f"source must be a Source, got {type(self.source).__name__}")
+        if not isinstance(self.exposure, Exposure):
+            raise TypeError(f"exposure must be an Exposure, got {type(self.exposure).__name__}")
+        scales = self.scales if isinstance(self.scales, (tuple, list)) else (self.scales,)
+        if not isinstance(self.betas, (tuple, list)):
+            raise TypeError(f"betas must be two numbers, got {self.betas!r}")
+        if len(self.betas) != 2:
+            raise ValueError(f"betas must be two numbers, got {self.betas!r}")
+        checked: dict[str, Any] = {
+            "iterations": whole("iterations", self.iterations),
+            "width": whole("width", self.width),
+            "scales": tuple(whole("scales", width) for width in scales),
+            "batch": whole("batch", self.batch),
+            "size": whole("size", self.size, least=3),
+            "size_3d": whole("size_3d", self.size_3d, least=3),
+            "learning_rate": real("learning_rate", self.learning_rate, above=0.0),
+            "betas": tuple(real("betas", beta, least=0.0, below=1.0) for beta in self.betas),
+            "tv_weight": real("tv_weight", self.tv_weight, least=0.0),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def restores(self) -> bool:
+        """Whether the network learns to see light through noise, not to return what it sees."""
+        return not isinstance(self.exposure, Unexposed)
+
+    def check_form(self, channels: int, ndim: int) -> None:
+        """Raise a `ValueError` if no model of this form can be trained by the recipe."""
+        self.source.check_channels(channels)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Hidden channels at every scale of a network that restores."""
+        return (self.width, *self.scales)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as JSON-able values."""
+        return {
+            **asdict(self),
+            "source": self.source.to_dict(),
+            "exposure": self.exposure.to_dict(),
+            "scales": list(self.scales),
+            "betas": list(self.betas),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Rebuild a recipe from what `to_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If a field is missing, unknown or outside its range.
+        """
+        known = {item.name for item in fields(cls)}
+        if not set(values) <= known or "name" not in values:
+            raise ValueError(
+                f"a recipe needs a name and takes {sorted(known)}, got {sorted(values)}"
+            )
+        changed = dict(values)
+        if "source" in changed:
+            changed["source"] = source_from_dict(changed["source"])
+        if "exposure" in changed:
+            changed["exposure"] = exposure_from_dict(changed["exposure"])
+        return cls(**changed)
+
+    def to_json(self) -> str:
+        """Return the recipe as one line of JSON."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """Rebuild a recipe from what `to_json` returned."""
+        return cls.from_dict(json.loads(text))
+
+    def training_shape(self, channels: int, ndim: int) -> tuple[int, ...]:
+        """Return the shape of one step's images: (N, C, Y, X) or (N, C, Z, Y, X).
+
+        A network that restores volumes sees a plane between its two neighbours.
+        """
+        if self.restores:  # all scales hold whole pixels
+            side = self.size + -self.size % 2 ** len(self.scales)
+            return (self.batch, channels, *(3,) * (ndim - 2), side, side)
+        side = self.size if ndim == 2 else self.size_3d
+        return (self.batch, channels, *(side for _ in range(ndim)))
+
+
+def mean_shifted(target: float | Sequence[float] | np.ndarray) -> Recipe:
+    """Return the ms-noiser recipe that aims the output's mean at a target.
+
+    Parameters
+    ----------
+    target : float or sequence of float
+        The mean wanted in the result, in [0, 1]: one value, or one a channel. See `target_mean`
+        to take it from an image.
+
+    Returns
+    -------
+    Recipe
+        Noise N(2 target - 1, 1). The output follows for targets of .4 to .6 and lags beyond
+        (.3 gives about .34, .7 about .62).
+
+    Raises
+    ------
+    ValueError
+        If a target is outside [0, 1].
+
+    Notes
+    -----
+    The paper names ms-noiser without its formula (arXiv 2211.04700); this is the natural form.
+    """
+    try:
+        targets = np.atleast_1d(np.asarray(target, dtype=float))
+    except (TypeError, ValueError):
+        targets = np.array([np.nan])
+    if targets.ndim != 1 or not bool(np.all((targets >= 0) & (targets <= 1))):
+        raise ValueError(f"target must be one number in [0, 1], or one a channel, got {target!r}")
+    return Recipe(name="ms-noiser", source=Gaussian(mean=tuple(np.round(2 * targets - 1, 12))))
+
+
+def target_mean(reference: ArrayLike, *, channels: int = 1) -> tuple[float, ...]:
+    """Return the mean of a well-exposed reference image, as a target for `mean_shifted`.
+
+    Parameters
+    ----------
+    reference : array
+        Any shape; the samples last if `channels` is above 1. Integers span their type's range
+        (255 or 65535 is 1), floats lie in [0, 1].
+    channels : int
+        1 for one mean over everything, or the length of the last axis.
+
+    Returns
+    -------
+    tuple of float
+        `channels` numbers in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the array is empty, its values leave [0, 1], or its last axis is not `channels` long.
+    TypeError
+        If the array holds neither integers nor floats.
+    """
+    image = np.asarray(reference)
+    if image.dtype.kind not in "uif":
+        raise TypeError(f"reference must hold integers or floats, got {image.dtype}")
+    if image.size == 0 or channels < 1 or (channels > 1 and image.shape[-1:] != (channels,)):
+        raise ValueError(f"reference of shape {image.shape} does not hold {channels} channels")
+    full = np.iinfo(image.dtype).max if image.dtype.kind in "ui" else 1.0
+    low, high = float(image.min()) / full, float(image.max()) / full
+    if not (low >= 0 and high <= 1):  # so that NaN is refused, too
+        raise ValueError(f"reference must lie in [0, 1] once scaled, it spans {low} to {high}")
+    means = image.reshape(-1, channels).mean(axis=0, dtype=np.float64) / full
+    return tuple(float(mean) for mean in means)
+
+
+def as_recipe(recipe: str | Recipe) -> Recipe:
+    """Return a recipe as it is, or the one of `RECIPES` that a name stands for."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, str) and recipe in RECIPES:
+        return RECIPES[recipe]
+    raise ValueError(f"recipe must be a Recipe or one of {list(RECIPES)}, got {recipe!r}")
+
+
+_STRUCTURED = Recipe(
+    name="structured",
+    source=Structure(),
+    exposure=Photons(),
+    iterations=18_000,
+    width=16,
+    scales=(32, 56),
+    batch=8,
+    size=128,
+    learning_rate=2e-3,
+    betas=(0.9, 0.99),
+)
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        recipe.name: recipe
+        for recipe in (
+            Recipe(name="noiser"),
+            Recipe(name="noiser-es", iterations=600),
+            Recipe(name="noiser-var3", source=Gaussian(variance=3.0)),
+            _STRUCTURED,
+            replace(_STRUCTURED, name="structured-tiny", iterations=8_000, width=8, scales=(16,)),
+            replace(_STRUCTURED, name="structured-large", width=32, scales=(64, 112)),
+            mean_shifted(0.4),
+            Recipe(name="c-regression", source=PureColour()),
+            Recipe(name="p-regression", source=Palette()),
+        )
+    }
+)
+"""The paper's variants by name, and what goes beyond it: structured, in three sizes.
+
+ms-noiser aims at a mean of 0.4, c-regression learns black; structured-large wants a graphics card.
+"""
+
+BUNDLED = (
+    *(
+        (name, channels, ndim)
+        for name in ("noiser", "noiser-es", "noiser-var3")
+        for channels, ndim in ((1, 2), (3, 2), (1, 3))
+    ),
+    ("structured", 1, 2),
+    ("structured", 1, 3),
+    ("structured-tiny", 1, 2),
+)
+"""The (recipe, channels, ndim) whose weights come with the package."""
+
+
+def bundled_form(name: str, channels: int, ndim: int) -> tuple[str, int, int] | None:
+    """Return which of `BUNDLED` serves a recipe's images of so many samples, if one does.
+
+    A network that restores sees each sample alone: together they share one exposure, so that
+    colours keep their cast.
+    """
+    form = (name, 1 if RECIPES[name].restores else channels, ndim)
+    return form if form in BUNDLED else None

@@ -1,0 +1,88 @@
+"""How restored light is standardised for a display, from the moments of an image's patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Standard"]
+
+_GAIN = 50 / 127.5
+"""Standard deviations to the argument of tanh; fixed in 8-bit units, where 127.5 spans it."""
+
+_LEAST_LIGHT = 0.01  # of the variance
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What a response before tanh stands for, in the units of the image.
+
+    Attributes
+    ----------
+    middle : float
+        The light whose response is 0: the mean of all samples.
+    unit : float
+        The light that makes a response of 1 more.
+    noise : float
+        The standard deviation of the image's noise.
+    """
+
+    middle: float
+    unit: float
+    noise: float
+
+    @classmethod
+    def of(
+        cls, mean: NDArray[np.float64], covariance: NDArray[np.float64], channels: int
+    ) -> Standard:
+        """Standardise by all samples together, so that colours keep their cast.
+
+        Parameters
+        ----------
+        mean, covariance : array of float64
+            Of the 3x3 (3x3x3) patches of all channels: 9 C (27 C) numbers and their square.
+        channels : int
+            How many there are.
+
+        Notes
+        -----
+        The light's variance is what neighbouring pixels have in common: noise that is independent
+        from pixel to pixel does not count. It is taken for at least a hundredth of the whole,
+        lest an image of nothing but noise has what is left of that stretched to black and white.
+        """
+        centres = mean.reshape(channels, -1).mean(axis=1)
+        blocks = covariance.reshape(channels, -1, channels, len(mean) // channels)
+        variance = float(np.einsum("cici->", blocks)) / len(mean)
+        own = [_in_plane(blocks[at, :, at]) for at in range(channels)]
+        shared = float(np.mean([_shared(each) for each in own]))
+        middle = float(centres.mean())
+        spread = float(np.square(centres - middle).mean())
+        light = float(np.sqrt(max(shared, _LEAST_LIGHT * variance) + spread))
+        noise = float(np.mean([_noise(each) for each in own]) ** 0.5)
+        return cls(middle, light / _GAIN, noise)
+
+
+def _in_plane(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the covariance of 3x3 patches, or of the middle planes of 3x3x3 patches."""
+    first = (len(covariance) - 9) // 2
+    return covariance[first : first + 9, first : first + 9]
+
+
+def _noise(covariance: NDArray[np.float64]) -> float:
+    """Return the variance of the noise, as second differences along both axes tell it.
+
+    As `napari_noiser.camera.noise_variance.noise_variance` does, from the covariance of 3x3
+    patches.
+    """
+    kernel = np.outer((1, -2, 1), (1, -2, 1)).ravel()
+    return float(max(kernel @ covariance @ kernel, 0.0) / np.square(kernel).sum())
+
+
+def _shared(covariance: NDArray[np.float64]) -> float:
+    """Return the covariance of pixels that touch along an axis, from that of 3x3 patches."""
+    side = round(len(covariance) ** 0.5)
+    cells = np.arange(side * side).reshape(side, side)
+    pairs = [(cells[1:], cells[:-1]), (cells[:, 1:], cells[:, :-1])]
+    return float(np.mean([covariance[a.ravel(), b.ravel()].mean() for a, b in pairs]))

@@ -1,0 +1,295 @@
+"""Structured noise to learn from: dead leaves and power-law fields, drawn at random, never seen.
+
+Photographs and micrographs are made of things that hide each other, of all sizes, and of texture
+without a scale. Random shapes whose sizes follow a power law, painted over each other, and random
+fields whose spectrum follows one share those statistics. A network that learns to see *them*
+through the noise of an exposure has learned what it needs, without a single image.
+
+Dead leaves: Matheron 1968; as a prior for restoration: Achddou, Gousseau, Ladjal, "Synthetic
+images as a regularity prior for image restoration neural networks", SSVM 2021. Learning from
+procedural noise: Baradad et al., "Learning to See by Looking at Noise", NeurIPS 2021.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noiser._validation import real, span
+from napari_noiser.methods.noiser.adjacent_planes import with_neighbours
+from napari_noiser.methods.noiser.noise_sources import Source
+from napari_noiser.methods.noiser.random_fields import (
+    Floats,
+    between,
+    evenly,
+    field,
+    scaled,
+    smoothed,
+)
+
+if TYPE_CHECKING:
+    from numpy.random import Generator as Random
+    from torch import Generator, Tensor
+
+__all__ = ["DeadLeaves", "PowerLaw", "Structure"]
+
+_REPLACED = (0.55, 0.35, 0.1)  # how often neighbours show another scene: nowhere, in part, alone
+
+
+@dataclass(frozen=True)
+class Drawn(Source):
+    """A source that is drawn with numpy, image by image, as light from 0 upwards."""
+
+    def fill(self, out: Tensor, generator: Generator) -> None:
+        import torch
+
+        seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+        random = np.random.default_rng(int(seed))
+        for image in out:
+            light = self.light(tuple(image.shape[1:]), image.shape[0], random)
+            image.copy_(torch.from_numpy(2 * light - 1))
+
+    def light(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+        """Return an image of shape (channels, *shape) from 0 to about 1; highlights lie above."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class DeadLeaves(Drawn):
+    """Random shapes that hide each other, or shine through each other.
+
+    Parameters
+    ----------
+    smallest : tuple of two floats
+        Pixels: between which radii the smallest shapes of an image lie.
+    exponent : tuple of two floats
+        Between which exponents the number of shapes falls with their radius.
+    density : tuple of two floats
+        Between which numbers of shapes a pixel an image has.
+    elongation : float
+        1 or more: how much longer than wide a shape may be.
+    skew : float
+        1 or more: how much rarer than dark ones bright shapes may be.
+    texture : float
+        0 or more: how strongly a shape's surface may vary.
+    """
+
+    smallest: tuple[float, float] = (1.0, 6.0)
+    exponent: tuple[float, float] = (1.5, 3.0)
+    density: tuple[float, float] = (0.001, 0.014)
+    elongation: float = 10.0
+    skew: float = 6.0
+    texture: float = 0.25
+    kind: ClassVar[str] = "dead-leaves"
+
+    def __post_init__(self) -> None:
+        for name in ("smallest", "exponent", "density"):
+            object.__setattr__(self, name, span(name, getattr(self, name)))
+        for name in ("elongation", "skew"):
+            object.__setattr__(self, name, real(name, getattr(self, name), least=1.0))
+        object.__setattr__(self, "texture", real("texture", self.texture, least=0.0))
+
+    def light(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+        count = round(between(self.density, random) * float(np.prod(shape))) + 1
+        radii = self.radii(count, max(shape) / 2, random)
+        if random.random() < 0.5:
+            radii = np.sort(radii)[::-1]  # small shapes on top: nothing is quite hidden
+        skew = between((1.0, self.skew), random)
+        longest = random.choice([1.0, self.elongation**0.5, self.elongation])
+        texture = random.choice([0.0, 0.4, 1.0]) * self.texture
+        relief = np.exp(texture * field(shape, evenly((0.3, 1.8), random), random))
+        paint = _add if random.random() < 0.25 else _cover
+        canvas = np.empty((channels, *shape), np.float32)
+        canvas[:] = _colour(channels, skew, random).reshape(-1, *(1 for _ in shape))
+        turns = np.linalg.qr(random.standard_normal((count, len(shape), len(shape))))[0]
+        for radius, turn in zip(radii, turns, strict=True):
+            box, inside = _leaf(shape, radius * _axes(longest, len(shape), random), turn, random)
+            colours = _colour(channels, skew, random)
+            for colour, channel in zip(colours, canvas, strict=True):
+                paint(channel[box], colour * relief[box], inside)
+        return canvas
+
+    def radii(self, count: int, largest: float, random: Random) -> NDArray[np.float64]:
+        """Draw from a power law between two radii, by inverting its cumulated distribution."""
+        smallest, power = between(self.smallest, random), 1 - evenly(self.exponent, random)
+        low, high = smallest**power, max(smallest, largest) ** power
+        drawn = low + random.random(count) * (high - low)
+        return np.asarray(drawn ** (1 / power) if power else smallest + 0 * drawn)
+
+
+@dataclass(frozen=True)
+class PowerLaw(Drawn):
+    """A random field whose amplitudes fall with frequency by a power law: clouds, haze, texture.
+
+    Parameters
+    ----------
+    exponent : tuple of two floats
+        Between which exponents amplitudes fall; 1 is 1/f, larger ones are smoother.
+    skew : tuple of two floats
+        Between which strengths the field is stretched towards rare, bright places.
+    """
+
+    exponent: tuple[float, float] = (0.8, 2.5)
+    skew: tuple[float, float] = (0.3, 1.5)
+    kind: ClassVar[str] = "power-law"
+
+    def __post_init__(self) -> None:
+        for name in ("exponent", "skew"):
+            object.__setattr__(self, name, span(name, getattr(self, name)))
+
+    def light(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+        clouds = field(shape, evenly(self.exponent, random), random)
+        clouds = np.exp(evenly(self.skew, random) * clouds)
+        tint = _colour(channels, 1.0, random).reshape(-1, *(1 for _ in shape))
+        return np.asarray(scaled(clouds) * tint, np.float32)
+
+
+@dataclass(frozen=True)
+class Structure(Drawn):
+    """Dead leaves and power-law fields, mixed, smoothed, under haze, with strands and points.
+
+    The planes of a volume are neighbours of one scene: see
+    `napari_noiser.methods.noiser.adjacent_planes`. Leaves and fields are those of `DeadLeaves` and
+    `PowerLaw` with their defaults.
+
+    Parameters
+    ----------
+    share : float
+        0 to 1: how often an image is made of leaves alone. Of the others, half are fields alone.
+    blur : tuple of two floats
+        Pixels: between which standard deviations most images are smoothed, as by optics.
+    haze : float
+        0 to 1: how often an image has light from out of focus.
+    points : float
+        0 to 1: how often an image has points of light, as stars or spots.
+    strands : float
+        0 to 1: how often an image has bent lines of light, as fibres or cracks.
+    """
+
+    share: float = 0.75
+    blur: tuple[float, float] = (0.4, 3.0)
+    haze: float = 0.4
+    points: float = 0.3
+    strands: float = 0.35
+    kind: ClassVar[str] = "structure"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blur", span("blur", self.blur))
+        for name in ("share", "haze", "points", "strands"):
+            object.__setattr__(self, name, real(name, getattr(self, name), least=0.0, most=1.0))
+
+    def light(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+        if len(shape) == 2:
+            return self._scene(shape, channels, random)
+        scene = other = self._scene(shape[1:], channels, random)
+        replaced = random.choice([0.0, random.random(), 1.0], p=_REPLACED)
+        if replaced:
+            other = self._scene(shape[1:], channels, random)
+        return with_neighbours(scene, other, replaced, shape[0], random)
+
+    def _scene(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+        light = self._mixed(shape, channels, random)
+        if random.random() < self.strands:
+            light = random.uniform(0.0, 1.0) * scaled(light) + _strands(shape, channels, random)
+        if random.random() < 0.8:
+            light = smoothed(light, between(self.blur, random))
+        if random.random() < self.haze:
+            far = smoothed(light, between((6.0, 30.0), random))
+            light = light + random.uniform(0.1, 2.0) * far
+        light = scaled(light)
+        if random.random() < self.points:
+            light = light + _points(shape, channels, random)
+        return light
+
+    def _mixed(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+        chosen = random.random()
+        if chosen < self.share:
+            return DeadLeaves().light(shape, channels, random)
+        clouds = PowerLaw().light(shape, channels, random)
+        if chosen < (1 + self.share) / 2:
+            return clouds
+        leaves = DeadLeaves().light(shape, channels, random)
+        return np.asarray(leaves + random.uniform(0.2, 1.5) * clouds, np.float32)
+
+
+def _leaf(
+    shape: tuple[int, ...], axes: NDArray[np.float64], turn: NDArray[np.float64], random: Random
+) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
+    """Return the box that a shape may touch, and where in it the shape is."""
+    centre = random.random(len(shape)) * shape
+    reaches = np.linalg.norm(turn * axes[:, None], axis=0) * len(shape) ** 0.5 + 1
+    box = tuple(
+        slice(max(0, int(at - reach)), min(length, int(at + reach) + 1))
+        for at, reach, length in zip(centre, reaches, shape, strict=True)
+    )
+    from_centre = np.ix_(
+        *(np.arange(part.start, part.stop) - at for part, at in zip(box, centre, strict=True))
+    )
+    along = [
+        reduce(np.add, (part * weight for part, weight in zip(from_centre, row, strict=True)))
+        for row in turn / axes[:, None]
+    ]
+    form = int(random.random() * 4)
+    if form == 0:
+        return box, np.asarray(reduce(np.maximum, map(np.abs, along)) < 1)
+    squared = reduce(np.add, map(np.square, along))
+    inside = squared < 1
+    if form == 1 and axes.min() > 4:
+        inside &= squared > random.uniform(0.3, 0.9)  # a shell: membranes, rings
+    return box, np.asarray(inside)
+
+
+def _axes(longest: float, ndim: int, random: Random) -> NDArray[np.float64]:
+    """Return the half-axes of a shape of radius 1: one longer, the others shorter."""
+    ratio = between((1.0, longest), random) ** 0.5
+    return np.array([ratio, *(max(1 / ratio, 0.3) for _ in range(ndim - 1))])
+
+
+def _cover(below: Floats, above: Floats, inside: NDArray[np.bool_]) -> None:
+    np.copyto(below, above, where=inside)
+
+
+def _add(below: Floats, above: Floats, inside: NDArray[np.bool_]) -> None:
+    np.add(below, above, out=below, where=inside)
+
+
+def _colour(channels: int, skew: float, random: Random) -> Floats:
+    """Draw a colour: a brightness, rarely a high one, and a tint around gray."""
+    brightness = random.random() ** skew
+    if channels == 1:
+        return np.full(1, brightness, np.float32)
+    tint = np.exp(0.3 * random.standard_normal(channels))
+    return np.asarray(brightness * tint / tint.mean(), np.float32)
+
+
+def _strands(shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+    """Return bent lines of light, each of one brightness, that cross and shine through."""
+    count = random.integers(3, 60) * int(np.prod(shape)) // 2**14 + 1
+    length = round(max(shape) * random.uniform(0.3, 1.5))
+    bends = random.normal(0, between((0.005, 0.2), random), (count, length, len(shape)))
+    bends[:, 0] = random.standard_normal((count, len(shape)))
+    ways = np.cumsum(bends, axis=1)
+    ways /= np.linalg.norm(ways, axis=-1, keepdims=True)
+    paths = np.cumsum(ways, axis=1)
+    paths += random.uniform(0, shape, (count, 1, len(shape))) - paths.mean(axis=1, keepdims=True)
+    light = np.zeros((channels, *shape))
+    for path in paths:
+        inside = ((path >= 0) & (path < shape)).all(axis=1)
+        places = tuple(path[inside].astype(int).T)
+        light[(slice(None), *places)] += _colour(channels, 2.0, random)[:, None]
+    return scaled(smoothed(light, between((0.4, 2.5), random)))
+
+
+def _points(shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+    """Return points of light of widely different brightness, as a lens spreads them."""
+    count = random.integers(5, 200) * int(np.prod(shape)) // 2**16 + 1
+    places = tuple(random.integers(0, length, count) for length in shape)
+    light = np.zeros((channels, *shape))
+    for channel, weight in zip(light, _colour(channels, 0.0, random), strict=True):
+        channel[places] = weight * (random.pareto(1.5, count) + 0.2)
+    spread = smoothed(light, random.uniform(0.7, 2.0))
+    return np.asarray(spread / spread.max() * random.uniform(0.3, 2.0), np.float32)

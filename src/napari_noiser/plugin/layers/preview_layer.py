@@ -1,0 +1,269 @@
+"""A layer whose picture is exchanged while it is looked at, and which is marked as a preview."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from napari.components import LayerList
+from napari.layers import Image, Layer
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+
+from napari_noiser._progress import Event
+from napari_noiser.files.provenance import PROVENANCE
+from napari_noiser.plugin.layers.gain_map import gain_of
+from napari_noiser.plugin.layers.region import statistics_mask
+from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.tasks.background_task import few_threads
+from napari_noiser.plugin.tasks.preview_cache import Measured, Picture, measure
+
+if TYPE_CHECKING:
+    from napari_noiser.arrays.layout import Colours, Region, Statistics
+    from napari_noiser.arrays.lazy_view import Deferred
+    from napari_noiser.arrays.stack import Background
+    from napari_noiser.camera.noise_model import Camera
+    from napari_noiser.methods.base import Method
+    from napari_noiser.plugin.settings import Settings
+
+__all__ = [
+    "FirstLook",
+    "Shown",
+    "closed_form_look",
+    "closed_form_method",
+    "enhanced_layer",
+    "first_look",
+    "is_preview",
+    "newest_result",
+    "preview_look",
+    "source_name",
+]
+
+_MARK = "preview"
+_CLOSED_FORM = "closed form"  # as its method describes itself
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """What a layer takes that is to be shown: all of it can be made off the GUI thread.
+
+    Attributes
+    ----------
+    measured : Measured
+        The image.
+    picture : Picture
+        What is shown first.
+    limits : pair of float
+        Contrast limits for it.
+    """
+
+    measured: Measured
+    picture: Picture
+    limits: tuple[float, float]
+
+
+def first_look(
+    source: ImageSource,
+    model: str | PathLike[str] | Method = "noiser",
+    *,
+    ndim: int = 2,
+    colours: Colours = "balanced",
+    mask: Any = None,
+    gain: Any = None,
+    camera: Camera = "auto",
+    repair: bool = True,
+    background: Background = "gray",
+    device: str = "auto",
+    **options: Any,
+) -> Generator[Event, None, FirstLook]:
+    """Measure a layer's image, and see where black and white should lie.
+
+    Parameters
+    ----------
+    source, model, ndim, colours, mask, gain, camera, repair, background, device
+        As in `napari_noiser.plugin.tasks.preview_cache.measure`.
+    **options
+        As in `Measured.picture`.
+
+    Yields
+    ------
+    TileDone
+        Once a tile.
+
+    Returns
+    -------
+    FirstLook
+        For a `Shown`.
+    """
+    from napari_noiser.engine.contrast_limits import display_limits
+
+    measured = yield from measure(
+        source,
+        model,
+        ndim=ndim,
+        colours=colours,
+        mask=mask,
+        gain=gain,
+        camera=camera,
+        repair=repair,
+        background=background,
+        device=device,
+    )
+    picture = measured.picture(model, colours=colours, device=device, **options)
+    limits = display_limits(picture.levels[0], source.rgb, picture.provenance["output"])
+    return FirstLook(measured, picture, limits)
+
+
+def preview_look(source: ImageSource, settings: Settings) -> Generator[Event, None, FirstLook]:
+    """Measure a layer's image as settings ask for it; their layers are taken, as `taken` does."""
+    mask = statistics_mask(
+        settings.region, settings.leave_out, source, all_planes=settings.all_planes
+    )
+    beside = {"mask": mask, "gain": gain_of(settings, source)}
+    options = {**settings.options, **beside, "dtype": None}
+    return (yield from first_look(source, settings.model, **options))
+
+
+def closed_form_look(
+    source: ImageSource, colours: Colours, statistics: Statistics
+) -> Generator[Event, None, FirstLook]:
+    """Measure a layer's image for the closed form, the honest baseline without any network."""
+    method = closed_form_method(source, colours)
+    options: dict[str, Any] = {"colours": colours, "statistics": statistics, "device": "cpu"}
+    return (yield from first_look(source, method, **options))
+
+
+def closed_form_method(source: ImageSource, colours: Colours) -> Method:
+    """Return the closed form for a layer's image."""
+    from napari_noiser.arrays.layout import Layout
+    from napari_noiser.engine.baseline import BoxMean
+
+    return BoxMean(Layout.of(tuple(source.array.shape), source.axes).channels(colours))
+
+
+class Shown:
+    """A layer in a source's place, rendered where it is looked at; to be made on the GUI thread.
+
+    The contrast limits stay as they are at first, so that one sees what a slider does.
+
+    Parameters
+    ----------
+    look : FirstLook
+        What is shown at first.
+    title : str
+        Goes into the layer's name, in brackets.
+    """
+
+    def __init__(self, look: FirstLook, title: str) -> None:
+        self.measured = look.measured
+        # Not new data for each picture: of a multiscale layer, napari would fall back to the
+        # coarsest level and find the right one again, which flickers.
+        self._levels = list(look.picture.levels)
+        data = [
+            replace(level, read=_Reading(self._levels, at))
+            for at, level in enumerate(self._levels)
+        ]
+        self._before: WeakSet[Layer] = WeakSet()  # what was selected before the layer came
+        self.layer: Image = look.measured.source.unfinished(
+            data if len(data) > 1 else data[0], f"{look.measured.source.name} [{title}]"
+        )
+        self.layer.contrast_limits = look.limits
+        self._describe(look.picture)
+
+    def come(self, layers: LayerList) -> None:
+        """Add the layer to a list, in which the same ones stay selected."""
+        self._before = WeakSet(layers.selection)
+        layers.append(self.layer)
+        _select(layers, self._before)
+
+    def go(self, layers: LayerList) -> None:
+        """Take the layer away, if nobody has; what was selected before comes back in its place."""
+        there = self.layer in layers
+        alone = set(layers.selection) == ({self.layer} if there else set())
+        if there:
+            layers.remove(self.layer)
+        if alone:
+            _select(layers, self._before)
+        if alone and not there:  # of one that is deleted, napari goes on to select the neighbour
+            QTimer.singleShot(0, partial(_select_no_more, layers, self._before))
+
+    def show(self, model: str | PathLike[str] | Method, **options: Any) -> None:
+        """Show another picture; see `Measured.picture`, which also says what it raises."""
+        picture = self.measured.picture(model, **options)
+        self._levels[:] = picture.levels
+        self._describe(picture)
+        self.layer.refresh(extent=False)
+
+    def _describe(self, picture: Picture) -> None:
+        source = self.measured.source
+        made = {_MARK: True, **picture.provenance, "source": source.name}
+        self.layer.metadata = {**source.metadata, PROVENANCE: made}
+
+
+def is_preview(layer: Layer) -> bool:
+    """Return whether a layer is there to be looked at only, and no result."""
+    return bool(_made(layer).get(_MARK))
+
+
+def source_name(layer: Layer) -> str | None:
+    """Return the name of what a layer was made of, if it says so."""
+    return _made(layer).get("source")
+
+
+def enhanced_layer(layers: Iterable[Layer], source: str) -> Image | None:
+    """Return what a layer of this name looks like enhanced: its preview, or its newest result.
+
+    A duplicate of its preview (which has a parent) does not follow what is chosen.
+    """
+    enhanced = [each for each in layers if _made(each).get("recipe") != _CLOSED_FORM]
+    previews = [
+        each
+        for each in enhanced
+        if is_preview(each) and source_name(each) == source and each.source.parent is None
+    ]
+    return previews[-1] if previews else newest_result(enhanced, source)
+
+
+def newest_result(layers: Iterable[Layer], source: str) -> Image | None:
+    """Return the last one of some layers that is a result of the layer of this name."""
+    results = [layer for layer in layers if source_name(layer) == source and not is_preview(layer)]
+    return results[-1] if results else None
+
+
+def _made(layer: Layer) -> dict[str, Any]:
+    found = layer.metadata.get(PROVENANCE)
+    return found if isinstance(found, dict) else {}
+
+
+def _select(layers: LayerList, wanted: Collection[Layer]) -> None:
+    """Select those of some layers that there are; arrow keys go on from the topmost."""
+    there = [each for each in layers if each in wanted]
+    layers.selection.active = there[-1] if there else None
+    layers.selection.update(there)
+
+
+def _select_no_more(layers: LayerList, wanted: Collection[Layer]) -> None:
+    """Select some layers only, if they are selected together with others."""
+    if {each for each in wanted if each in layers} < set(layers.selection):
+        _select(layers, wanted)
+
+
+class _Reading:
+    """Renders what a level shows now; a copy, as of a duplicated layer, what it showed then.
+
+    A core is left to napari, whichever thread asks.
+    """
+
+    def __init__(self, levels: list[Deferred], at: int) -> None:
+        self._levels, self._at = levels, at
+
+    def __call__(self, box: Region) -> NDArray[Any]:
+        with few_threads():
+            return self._levels[self._at].read(box)
+
+    def __deepcopy__(self, memo: object) -> _Reading:
+        return _Reading([*self._levels], self._at)

@@ -1,0 +1,192 @@
+"""Which voxels of an image lie in a region that was painted (Labels) or drawn (Shapes).
+
+What napari shows is what counts: an axis that one of the two layers lacks is one along which it
+is shown everywhere, and a shape lies on the plane on which it is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer, Shapes
+from numpy.typing import NDArray
+
+from napari_noiser.plugin.layers.rasterize import Drawn, Painted
+from napari_noiser.plugin.layers.snapshot import ImageSource, kind_of
+from napari_noiser.plugin.layers.transform import Place
+
+__all__ = ["Region", "region_mask", "statistics_mask"]
+
+
+def region_mask(
+    region: Labels | Shapes | Region,
+    image: Image | ImageSource,
+    *,
+    all_planes: bool = False,
+) -> NDArray[np.bool_]:
+    """Return which voxels of an image lie in a region, wherever the two layers lie in the world.
+
+    Parameters
+    ----------
+    region : napari.layers.Labels or Shapes
+        Everything painted or drawn in it; of labels, if only the selected one is shown, that one.
+        Scale, translation, rotation, shear, affine and units of both layers are taken into
+        account. A voxel is in a label if its centre is nearest to one of the label's, and in a
+        shape if its centre is inside, on the plane nearest to the shape. Lines are one voxel
+        wide.
+    image : napari.layers.Image
+        The layer that will be enhanced; level 0 of a multiscale layer.
+    all_planes : bool
+        Whether a region on one plane holds on every plane, channel and time point.
+
+    Returns
+    -------
+    array of bool
+        To be passed as ``mask=`` to `enhance_layer`: of the image's shape without colours or,
+        where the region holds for every plane, of its last axes.
+
+    Raises
+    ------
+    TypeError
+        If the layers are of other kinds.
+    ValueError
+        If the region is empty or outside the image, or if the layers are turned against each
+        other so that a shape is in no plane of the image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari.layers import Image, Shapes
+    >>> image = Image(np.zeros((4, 8, 8)), scale=(1, 0.5, 0.5))
+    >>> cell = Shapes([[0.9, 0.9], [0.9, 2.1], [2.1, 2.1], [2.1, 0.9]], shape_type="polygon")
+    >>> mask = region_mask(cell, image)
+    >>> mask.shape, int(mask.sum())
+    ((8, 8), 9)
+    """
+    source = image if isinstance(image, ImageSource) else ImageSource.of(image)
+    region = Region.of(region)
+    mask = region.within(source)
+    letters = _letters(source)[-mask.ndim :]
+    if all_planes:
+        planes = tuple(axis for axis, letter in enumerate(letters) if letter not in "YX")
+        first = min(letters.index("Y"), letters.index("X")) if {"Y", "X"} <= {*letters} else 0
+        mask = np.broadcast_to(mask.any(axis=planes, keepdims=True), mask.shape)[(0,) * first]
+    return _told_apart(mask, source)
+
+
+def statistics_mask(
+    include: Labels | Shapes | Region | None,
+    leave_out: Labels | Shapes | Region | None,
+    source: Image | ImageSource,
+    *,
+    all_planes: bool = False,
+) -> NDArray[np.bool_] | None:
+    """Return which voxels of an image set its exposure.
+
+    Parameters
+    ----------
+    include : napari.layers.Labels or Shapes, optional
+        The region that sets it; left out, the whole image.
+    leave_out : napari.layers.Labels or Shapes, optional
+        What does not count, wherever it lies.
+    source : napari.layers.Image
+        As in `region_mask`.
+    all_planes : bool
+        As in `region_mask`.
+
+    Returns
+    -------
+    array of bool, optional
+        As of `region_mask`; None if everything counts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `region_mask`, or if nothing is left.
+    """
+    if include is None and leave_out is None:
+        return None
+    counted: Any = True
+    if include is not None:
+        counted = region_mask(include, source, all_planes=all_planes)
+    if leave_out is not None:
+        left_out = region_mask(leave_out, source, all_planes=all_planes)
+        counted = counted & ~left_out  # of both the last axes are the same
+    if not counted.any():
+        raise ValueError(
+            f"{Region.of(leave_out).name!r} leaves no pixel that could set the exposure: choose "
+            "another region to leave out"
+        )
+    return counted
+
+
+@dataclass(frozen=True)
+class Region:
+    """A Labels or Shapes layer as it was when the work began: it may change meanwhile.
+
+    Attributes
+    ----------
+    name : str
+        Of the layer.
+    marks : Painted or Drawn
+        What is in it.
+    place : Place
+        Where it lies.
+    """
+
+    name: str
+    marks: Painted | Drawn
+    place: Place
+
+    @classmethod
+    def of(cls, layer: Layer | Region) -> Region:
+        """Take what is needed from a layer; lazy labels are not computed.
+
+        Raises
+        ------
+        TypeError
+            If it is of another kind.
+        """
+        if isinstance(layer, Region):
+            return layer
+        if isinstance(layer, Labels):
+            return cls(layer.name, Painted.of(layer), Place.of(layer))
+        if isinstance(layer, Shapes):
+            return cls(layer.name, Drawn.of(layer), Place.of(layer))
+        raise TypeError(f"region must be a Labels or a Shapes layer, got {kind_of(layer)}")
+
+    def within(self, source: ImageSource) -> NDArray[np.bool_]:
+        """Return which voxels of an image lie in the region, along the axes that both have.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
+        shape = source.array.shape[: len(source.place["scale"])]
+        try:
+            matrix, offset = self.place.from_image(Place.of_source(source))
+            mask = self.marks.within(matrix, offset, shape[-len(offset) :])
+        except ValueError as error:
+            raise ValueError(f"region {self.name!r} {error}") from error
+        if not mask.any():
+            raise ValueError(
+                f"region {self.name!r} has no voxel in the image {source.name!r}: move it there, "
+                "or choose another layer"
+            )
+        return mask
+
+
+def _letters(source: ImageSource) -> str:
+    """Return the axes of a source's layer, which do not count colours."""
+    return source.axes[: len(source.place["scale"])]
+
+
+def _told_apart(mask: NDArray[np.bool_], source: ImageSource) -> NDArray[np.bool_]:
+    """Return a mask that `enhance` cannot take for one of other axes of equal lengths."""
+    letters = _letters(source)
+    if mask.ndim == 2 and not letters.endswith("YX"):
+        return np.broadcast_to(mask, source.array.shape[: len(letters)])
+    return mask

@@ -1,0 +1,100 @@
+"""Several images in one go: those that are selected in napari's layer list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from magicgui.widgets import CheckBox
+from napari import Viewer
+from napari.components import LayerList
+from napari.layers import Image
+from psygnal import Signal
+
+from napari_noiser.files.provenance import PROVENANCE
+from napari_noiser.plugin.layers.preview_layer import is_preview, source_name
+from napari_noiser.plugin.layers.snapshot import ImageSource, guess_axes
+
+__all__ = ["OtherImages", "selected_images", "sources_of"]
+
+
+def selected_images(layers: LayerList) -> list[Image]:
+    """Return the images that are selected in a layer list, from the lowest on."""
+    selected = (each for each in layers if each in layers.selection)
+    return [each for each in selected if isinstance(each, Image) and not is_preview(each)]
+
+
+def sources_of(images: Sequence[Image], axes: str) -> list[ImageSource]:
+    """Take what is needed from several images.
+
+    Parameters
+    ----------
+    images : sequence of Image
+        One at least.
+    axes : str
+        Of the first one, and of those whose axes would be guessed as its own; others have what
+        is guessed for them.
+
+    Raises
+    ------
+    ValueError
+        As of `ImageSource.of`.
+    """
+    guess = guess_axes(images[0])
+    return [ImageSource.of(each, axes if guess_axes(each) == guess else None) for each in images]
+
+
+class OtherImages(CheckBox):
+    """Offers to enhance the other selected images as well; it shows where there are some.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose selection it offers.
+    """
+
+    offered = Signal()
+    """Others may be selected now."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__(
+            value=True,
+            label="",
+            tooltip="Apply makes a result of each image that is selected in the layer list, one "
+            "after the other: the same settings for all, and for each an exposure of its own. "
+            "Selected results stand for their images.",
+        )
+        self._layers = viewer.layers
+        self._others: list[Image] = []
+
+    @property
+    def images(self) -> list[Image]:
+        """The other images to enhance: none, if nobody wants them."""
+        return [each for each in self._others if each in self._layers] if self.value else []
+
+    def show_for(self, chosen: Image | None) -> None:
+        """Offer what is selected now beside an image; of a single one it is not the question.
+
+        Results that are selected, as Apply leaves its own, stand for their images if the chosen
+        one is among these, and otherwise for nothing.
+        """
+        selected = selected_images(self._layers)
+        if chosen not in selected:
+            selected = _stood_for(selected, chosen, self._layers)
+        others = [each for each in selected if each is not chosen]
+        self._others = others if len(selected) > 1 else []
+        count = len(self._others)
+        self.text = f"and the {count} other selected images"
+        if count == 1:
+            self.text = "and the other selected image"
+        self.visible = count > 0
+        self.offered.emit()
+
+
+def _stood_for(selected: Sequence[Image], chosen: Image | None, layers: LayerList) -> list[Image]:
+    """Return what some images stand for: themselves, and results for what they were made of."""
+    found = [each for each in selected if PROVENANCE not in each.metadata]
+    names = {source_name(each) for each in selected}
+    if chosen is None or chosen.name not in names:
+        return found
+    images = (each for each in layers if isinstance(each, Image))
+    return [each for each in images if each in found or each.name in names]

@@ -1,0 +1,253 @@
+"""Layer to array and axes; array to layer, with all of the source's place and look carried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Layer
+
+from napari_noiser.arrays.layout import DEFAULT_AXES
+from napari_noiser.files.provenance import PROVENANCE
+from napari_noiser.files.spatial_metadata import Space
+from napari_noiser.files.units import unit_name
+
+if TYPE_CHECKING:
+    from napari_noiser.arrays.stack import Output
+
+__all__ = ["ImageSource", "axes_choices", "guess_axes", "kind_of"]
+
+_PLACE = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
+_LOOK = (
+    "blending",
+    "colormap",
+    "depiction",
+    "gamma",
+    "interpolation2d",
+    "interpolation3d",
+    "opacity",
+    "projection_mode",
+    "rendering",
+)
+_LETTERS = {
+    **dict.fromkeys(("t", "time", "frame", "frames"), "T"),
+    **dict.fromkeys(("c", "ch", "channel", "channels"), "C"),
+    **dict.fromkeys(("z", "depth", "slice", "plane"), "Z"),
+    **dict.fromkeys(("y", "row"), "Y"),
+    **dict.fromkeys(("x", "column", "col"), "X"),
+}
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An image layer as it was when the work began: it may change or be deleted meanwhile.
+
+    Attributes
+    ----------
+    levels : tuple of array
+        The layer's data: one array, or all levels of a multiscale layer, the finest first.
+    axes : str
+        A letter an axis, as `napari_noiser.enhance` takes them.
+    name : str
+        Of the layer.
+    place, look : mapping
+        Keyword arguments of `napari.layers.Image` that a result shares.
+    limits : pair of float
+        The layer's contrast limits.
+    metadata : dict
+        A copy of the layer's own.
+    path : str, optional
+        Of the file that the layer was read from.
+    """
+
+    levels: tuple[Any, ...]
+    axes: str
+    name: str
+    place: Mapping[str, Any]
+    look: Mapping[str, Any]
+    limits: tuple[float, float]
+    metadata: dict[str, Any]
+    path: str | None = None
+
+    @classmethod
+    def of(cls, layer: Layer, axes: str | None = None) -> ImageSource:
+        """Take what is needed from a layer; nothing is computed or loaded.
+
+        Raises
+        ------
+        TypeError
+            If it is no image layer.
+        ValueError
+            If the axes cannot be guessed, or are not those of an RGB layer.
+        """
+        if not isinstance(layer, Image):
+            raise TypeError(
+                f"layer must be an Image layer, got {kind_of(layer)}: only images have brightness "
+                "to enhance (arrays: napari_noiser.enhance)"
+            )
+        axes = guess_axes(layer) if axes is None else axes
+        if not isinstance(axes, str):
+            raise TypeError(f"axes must be a string such as 'TZYX', got {axes!r}")
+        if not axes:
+            raise ValueError(
+                f"axes cannot be guessed for {layer.ndim} dimensions of {layer.name!r}: take a "
+                "part of it that has T, C, Z, Y and X at most"
+            )
+        if layer.rgb and not axes.endswith("S"):
+            raise ValueError(f"axes of an RGB layer end in S, its colours, got {axes!r}")
+        return cls(
+            tuple(layer.data) if layer.multiscale else (layer.data,),
+            axes,
+            layer.name,
+            {name: getattr(layer, name) for name in _PLACE}
+            | {"affine": layer.affine.affine_matrix.copy()},  # layers would share the object
+            {name: getattr(layer, name) for name in _LOOK}
+            | {"experimental_clipping_planes": _clipping_planes(layer)},
+            (layer.contrast_limits[0], layer.contrast_limits[1]),
+            _copied(layer.metadata),
+            layer.source.path,
+        )
+
+    @property
+    def array(self) -> Any:
+        """The layer's data, of a multiscale layer the finest level."""
+        return self.levels[0]
+
+    @property
+    def rgb(self) -> bool:
+        """Whether the last axis holds colour samples."""
+        return self.axes.endswith("S") and len(self.axes) == len(self.place["scale"]) + 1
+
+    def note(self, ndim: int) -> str:
+        """Return what to know before images of `ndim` dimensions are rendered; empty if nothing.
+
+        A 3-D model takes neighbours in z as near as those in the plane, whatever the scale.
+        """
+        steps = dict(zip(self.axes, self.place["scale"], strict=False))
+        if ndim == 3 and "T" in steps and "Z" not in steps:
+            return (
+                "There is no axis Z, so time takes its place: a point in time is seen with those "
+                "before and after it, and what moves may be merged."
+            )
+        if ndim == 2 or not {"Z", "X"} <= steps.keys():
+            return ""
+        ratio = abs(steps["Z"] / steps["X"])
+        if 2 / 3 < ratio < 1.5:
+            return ""
+        return (
+            f"The step in z is {ratio:.3g} times the pixel size, but a 3-D model takes neighbours "
+            "in z as near as those in the plane. Rendering planes (ndim=2) does not."
+        )
+
+    @property
+    def space(self) -> Space:
+        """Where the voxels lie, as files know it: without rotation, shear, affine and flip."""
+        last = (1,) if self.rgb else ()
+        return Space(
+            self.axes,
+            (*(abs(step) or 1.0 for step in self.place["scale"]), *last),
+            (*self.place["translate"], *(0 for _ in last)),
+            (*(unit_name(str(unit)) for unit in self.place["units"]), *("" for _ in last)),
+        )
+
+    def result(
+        self, data: Any, provenance: Mapping[str, Any], limits: tuple[float, float]
+    ) -> Image:
+        """Return a layer that shows a result in the source's place.
+
+        Parameters
+        ----------
+        data : array or list of array
+            Of the source's shape, shown as it is; a list holds the levels of a multiscale layer.
+        provenance : mapping
+            Goes into the layer's metadata under `PROVENANCE`.
+        limits : pair of float
+            Contrast limits.
+
+        Returns
+        -------
+        napari.layers.Image
+            Not added to any viewer.
+        """
+        name = f"{self.name} ({provenance['recipe']['name']})"
+        source = {"source": self.name} | ({"source_path": self.path} if self.path else {})
+        metadata = {**self.metadata, PROVENANCE: {**provenance, **source}}
+        return self._layer(data, name, metadata, limits)
+
+    def unfinished(self, data: Any, name: str, output: Output = "display") -> Image:
+        """Return a layer that shows a result which is not there yet, in the source's place.
+
+        Light is shown from black to white as in the source, a display over its whole range.
+        """
+        dtype = (data[0] if isinstance(data, list) else data).dtype
+        whole = (0.0, 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max))
+        return self._layer(data, name, {}, self.limits if output == "intensity" else whole)
+
+    def _layer(
+        self, data: Any, name: str, metadata: dict[str, Any], limits: tuple[float, float]
+    ) -> Image:
+        layer = Image(
+            data,
+            name=name,
+            rgb=self.rgb,
+            multiscale=isinstance(data, list),
+            metadata=metadata,
+            contrast_limits=limits,
+            **self.place,
+            **self.look,
+        )
+        if layer.dtype.kind == "f":
+            layer.contrast_limits_range = (min(0.0, limits[0]), max(1.0, limits[1]))
+        return layer
+
+
+def kind_of(given: object) -> str:
+    """Return what was given instead of a layer of some kind, in a word or two."""
+    named = f" {given.name!r}" if isinstance(given, Layer) else ""
+    return f"{given.__class__.__name__}{named}"  # a plugin is given proxies of layers
+
+
+def guess_axes(layer: Image) -> str:
+    """Return the axes of a layer, from its axis labels, its `rgb` and its number of dimensions.
+
+    Labels that name each a different axis, Y and X among them, are taken at their word. Others
+    count as unnamed: the last axes of TCZYX are assumed as in `napari_noiser.enhance`.
+    """
+    letters = [_LETTERS.get(label.strip().lower(), "?") for label in layer.axis_labels]
+    known = "?" not in letters and len(set(letters)) == len(letters) and {"Y", "X"} <= {*letters}
+    axes = "".join(letters) if known else DEFAULT_AXES.get(layer.ndim, "")
+    return axes + "S" if layer.rgb else axes
+
+
+def axes_choices(layer: Image) -> list[str]:
+    """Return every meaning that a layer's axes may have, the guessed one first.
+
+    The plane's Y and X come last, or before one axis of channels that was left at the end.
+    """
+    extra = layer.ndim - 2
+    choices = ["".join(outer) + "YX" for outer in permutations("TCZ", extra)] if extra < 4 else []
+    choices += [
+        "".join(outer) + "YXC" for outer in permutations("TZ", max(extra - 1, 0)) if extra > 0
+    ]
+    choices = [axes + "S" if layer.rgb else axes for axes in choices]
+    guess = guess_axes(layer)
+    return ([guess] if guess else []) + [axes for axes in choices if axes != guess]
+
+
+def _clipping_planes(layer: Image) -> list[dict[str, Any]]:
+    names = ("position", "normal", "enabled")
+    return [
+        {name: getattr(plane, name) for name in names}
+        for plane in layer.experimental_clipping_planes
+    ]
+
+
+def _copied(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return deepcopy(dict(metadata))
+    except Exception:  # a reader may have left locks or open files there
+        return dict(metadata)

@@ -1,0 +1,218 @@
+"""Work in the background: starting it, its progress bars, cancel, the result.
+
+The generators of the core run in napari's generator worker, which can stop between two steps.
+Bars are made on the GUI thread only, in the slots of the worker's signals.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from napari.qt.threading import GeneratorWorker, create_worker
+from napari.utils import cancelable_progress, progress
+
+from napari_noiser._progress import Event, PartDone
+from napari_noiser._torch_import import torch_remedy
+from napari_noiser.plugin.tasks.errors import tell
+
+__all__ = ["Busy", "Run", "few_threads"]
+
+
+_REFRESH = 0.05  # seconds between two updates of a bar: training makes hundreds of steps a second
+
+
+class Busy(RuntimeError):
+    """Raised when work is started while other work runs."""
+
+
+class WorkFailed(Exception):
+    """Stands for a RuntimeError in the worker.
+
+    superqt takes those for a deleted worker, and would never say that the work has ended; torch
+    raises them when memory runs out.
+    """
+
+
+class _Worker(GeneratorWorker):
+    """Closes its generator where it ran, and before it says that it has ended.
+
+    Left to the garbage collector, that would come at any time, on any thread: a file would stay
+    claimed by a run that was cancelled.
+    """
+
+    def work(self) -> Any:
+        try:
+            with closing(self._gen):
+                return super().work()
+        finally:
+            from napari_noiser.methods.device import release_memory
+
+            release_memory()
+
+
+class Run:
+    """One stretch of work in the background; only one runs at a time.
+
+    Parameters
+    ----------
+    title : str
+        Of the outer progress bar.
+    job : callable
+        Returns a generator of events; called and drained on the worker's thread.
+    on_event : callable
+        Gets an event, some twenty times a second, and each `PartDone`.
+    on_result : callable
+        Gets the job's return value, if it ran to its end.
+    on_end : callable
+        Called last in any case, with "finished", "cancelled", or "failed" and the reason.
+
+    Raises
+    ------
+    Busy
+        If other work runs.
+    """
+
+    current: Run | None = None
+
+    def __init__(
+        self,
+        title: str,
+        job: Callable[[], Generator],
+        on_result: Callable[[Any], object],
+        on_event: Callable[[Event], object] = lambda event: None,
+        on_end: Callable[[str], object] = lambda outcome: None,
+    ) -> None:
+        if Run.current is not None:
+            raise Busy(f"{Run.current.title} is still running: wait for it, or cancel it")
+        self.title = title
+        self._on_event, self._on_result, self._on_end = on_event, on_result, on_end
+        self._outcome = "failed"
+        self._result: Any = None
+        self._inner: progress | None = None
+        self._kind: tuple[type, int] | None = None
+        self._shown = 0.0
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._handling = False
+        self._outer = cancelable_progress(desc=title, total=0)
+        Run.current = self
+        self._worker: GeneratorWorker | None = create_worker(
+            _politely,
+            job,
+            _start_thread=False,
+            _worker_class=_Worker,
+            _connect={
+                "yielded": lambda event: self._handle(partial(self._show, event)),
+                "returned": lambda result: self._handle(partial(self._finish, result)),
+                "aborted": lambda: self._handle(self._abort),
+                "errored": lambda error: self._handle(partial(self._fail, error)),
+                "finished": lambda: self._handle(self._end),
+            },
+        )
+        self._worker.start()
+
+    def cancel(self) -> None:
+        """Ask the work to stop: it does within one step or tile."""
+        if self._worker is not None:
+            self._outcome = "cancelled"
+            self._worker.quit()
+
+    def _handle(self, slot: Callable[[], None]) -> None:
+        """Call the worker's slots one after the other.
+
+        napari's progress bars process Qt's events whenever they move, so that the next signal
+        comes in while the last one is still being handled.
+        """
+        self._waiting.append(slot)
+        if self._handling:
+            return
+        self._handling = True
+        try:
+            while self._waiting:
+                self._waiting.popleft()()
+        finally:
+            self._handling = False
+
+    def _show(self, event: Event) -> None:
+        if self._outer.is_canceled:
+            self.cancel()
+        if isinstance(event, PartDone):
+            self._outer.total = event.total
+            self._outer.update(event.done - self._outer.n)
+            self._kind = None  # the next part has a bar of its own
+            self._on_event(event)
+            return
+        now, kind = monotonic(), (type(event), event.total)
+        if kind == self._kind and event.done < event.total and now < self._shown + _REFRESH:
+            return
+        self._shown = now
+        if kind != self._kind:
+            self._kind = kind
+            self._close_inner()
+            # Not nest_under=self._outer: napari 0.9.2 deletes the whole group when one of its bars
+            # closes while the activity dock is hidden, and PyQt6 then crashes the process.
+            self._inner = progress(total=event.total, desc=event.stage)
+        if self._inner.desc.rstrip(": ") != event.stage:
+            self._inner.set_description(event.stage)
+        self._inner.update(event.done - self._inner.n)
+        self._on_event(event)
+
+    def _finish(self, result: Any) -> None:
+        if self._outcome != "cancelled":
+            self._outcome, self._result = "finished", result
+
+    def _abort(self) -> None:
+        self._outcome = "cancelled"
+
+    def _fail(self, error: BaseException) -> None:
+        self._outcome = f"failed: {error}"
+        tell(error)
+
+    def _end(self) -> None:
+        self._close_inner()
+        self._outer.close()
+        result, on_result, on_end = self._result, self._on_result, self._on_end
+        # Qt keeps the worker's slots, and so this object: it must not keep anything large.
+        del self._result, self._on_result, self._on_event, self._on_end
+        Run.current = self._worker = None
+        try:
+            if self._outcome == "finished":
+                on_result(result)
+        finally:
+            on_end(self._outcome)
+
+    def _close_inner(self) -> None:
+        if self._inner is not None:
+            self._inner.close()
+            self._inner = None
+
+
+def _politely(job: Callable[[], Generator]) -> Generator:
+    """Run a job on all cores but one."""
+    with few_threads():
+        try:
+            return (yield from job())
+        except RuntimeError as error:
+            raise WorkFailed(str(error)) from error
+
+
+@contextmanager
+def few_threads() -> Iterator[None]:
+    """Leave one core to the viewer: torch's threads spin, and napari needs one to draw.
+
+    It holds for the thread that enters it, and until it leaves: each has a number of its own.
+    """
+    with torch_remedy():
+        import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, max(1, (os.cpu_count() or 2) - 1)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

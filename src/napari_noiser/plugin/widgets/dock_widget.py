@@ -1,0 +1,177 @@
+"""The dock widget: buttons that start what the console can do as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import napari
+from magicgui.widgets import Container, PushButton
+
+from napari_noiser._progress import Event
+from napari_noiser.plugin.tasks.background_task import Busy, Run
+from napari_noiser.plugin.tasks.destinations import Enhanced
+from napari_noiser.plugin.tasks.enhance import start_enhancing
+from napari_noiser.plugin.widgets.image_diagnostics import Remarks
+from napari_noiser.plugin.widgets.qt_helpers import Note, Page, foldable, form, resettable, row
+from napari_noiser.plugin.widgets.section import make_sections
+from napari_noiser.plugin.widgets.settings_form import Controls
+from napari_noiser.plugin.widgets.training_section import TrainingSection
+
+__all__ = ["NoiserWidget"]
+
+
+class NoiserWidget(Container):
+    """Train on noise, and enhance an image layer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose image layers are offered, and which gets the results.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+        self._run: Run | None = None
+        self._made = 0  # results of this run
+        self._open = True
+        self.controls = controls = Controls(viewer)
+        self.apply = PushButton(
+            text="Apply",
+            tooltip="Make the enhanced layer. Its lower contrast limit is set at the background, "
+            "which would otherwise be mid-gray and look like fog; the values stay as they are.",
+        )
+        self.cancel = PushButton(
+            text="Cancel",
+            enabled=False,
+            tooltip="Stop now; no half-done layer stays behind. Of a result on disk, what is "
+            "finished is kept: Apply goes on with it.",
+        )
+        self.status = Note()
+        self.remarks = Remarks(viewer, controls)
+        self.form = form(
+            controls.image,
+            controls.others,
+            controls.axes,
+            controls.model,
+            controls.colours,
+            controls.ndim,
+            controls.statistics,
+            controls.region,
+            controls.leave_out,
+            controls.all_planes,
+            controls.background,
+            resettable(controls.brightness),
+            resettable(controls.contrast),
+            controls.output,
+            controls.camera,
+            controls.repair,
+            controls.gain,
+            controls.dtype,
+            controls.device,
+            controls.keep,
+            controls.results_folder,
+        )
+        super().__init__(labels=False, widgets=[self.status, row(self.apply, self.cancel)])
+        self.training = TrainingSection(viewer, controls, self._start)
+        self.sections = list(make_sections(viewer, controls, self.training))
+        folded = (foldable(each.title, each.native, each.on_unfold) for each in self.sections)
+        page = Page(self.form.native, self.remarks.native, *folded)
+        self.native.layout().insertWidget(0, page, 1)
+        self._connect()
+
+    def _connect(self) -> None:
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            event.connect(self._on_layers)
+        self.apply.changed.connect(self.start_apply)
+        self.cancel.changed.connect(self.stop)
+        self.native_parent_changed.connect(self._on_parent)
+        self.native.destroyed.connect(self._on_destroyed)
+        self.controls.refresh()
+        self.controls.choose_active()
+        self.controls.show_folder()
+        self.controls.show_output()
+        self.controls.show_all_planes()
+        self.controls.show_selected()
+
+    # the buttons
+
+    def start_apply(self) -> None:
+        """Enhance the chosen image in the background, and add the result to the viewer."""
+
+        def start(**slots: Callable[..., object]) -> Run:
+            chosen = self.controls
+            return start_enhancing(
+                self._viewer, chosen.sources, chosen.settings, self._on_enhanced, **slots
+            )
+
+        self._start(start)
+
+    def stop(self) -> None:
+        """Cancel what was started here."""
+        if self._run is not None:
+            self._run.cancel()
+
+    # while work runs
+
+    def _start(self, start: Callable[..., Run]) -> Run | None:
+        try:
+            self._run = start(on_event=self._on_event, on_end=self._on_end)
+        except (Busy, ValueError) as error:
+            self.status.say(str(error))
+            return None
+        self.status.say("starting…")
+        self._made = 0
+        self._set_running(True)
+        return self._run
+
+    def _set_running(self, running: bool) -> None:
+        self.apply.enabled = not running
+        self.cancel.enabled = running
+        for section in self.sections:
+            section.on_running(running)
+
+    def _on_event(self, event: Event) -> None:
+        if self._open:
+            loss = f", loss {event.loss:.3f}" if hasattr(event, "loss") else ""
+            self.status.say(f"{event.stage} {event.done} of {event.total}{loss}")
+            for section in self.sections:
+                section.on_event(event)
+
+    def _on_enhanced(self, enhanced: Enhanced) -> None:
+        self._made += 1
+        if self._open and enhanced.trained:
+            self.controls.model.add(enhanced.trained)
+        if self._open:
+            for section in self.sections:
+                section.on_enhanced(enhanced)
+
+    def _on_end(self, outcome: str) -> None:
+        self._run = None
+        if self._open:
+            self._set_running(False)
+            self.status.say(self._told(outcome))
+
+    def _told(self, outcome: str) -> str:
+        if outcome.startswith("failed"):
+            return outcome
+        several = outcome == "finished" and self._made > 1
+        return f"{outcome}: {f'{self._made} images' if several else self.status.value}"
+
+    # what changes around
+
+    def _on_layers(self) -> None:
+        if self._open:
+            self.controls.refresh()
+
+    def _on_parent(self, parent: object) -> None:
+        if parent is None and self._open:
+            for section in self.sections:
+                section.on_leave()
+
+    def _on_destroyed(self) -> None:
+        self._open = False
+        self.remarks.on_close()
+        self.controls.on_close()
+        for section in self.sections:
+            section.on_close()

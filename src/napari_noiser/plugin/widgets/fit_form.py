@@ -1,0 +1,121 @@
+"""The controls that say how a model is learned: from noise alone, or from someone's own images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from magicgui.widgets import ComboBox, Container, SpinBox
+from psygnal import Signal
+
+from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
+from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
+from napari_noiser.plugin.widgets.qt_helpers import form
+
+__all__ = ["FitForm", "method_choice", "seed_choice"]
+
+_METHODS = [
+    ("noise alone, no data", "noise"),
+    ("your images, blind spot", "images"),
+    ("your images, light as well", "both"),
+]
+_GAINS = [
+    ("the image's own light", "light"),
+    ("the gain map above", "given"),
+    ("none", "none"),
+]
+
+
+def method_choice() -> ComboBox:
+    """Return the choice: training on "noise", fitting to "images", fitting in "both" stages."""
+    return ComboBox(
+        label="method",
+        choices=_METHODS,
+        tooltip="Noise alone: the network never sees an image, and is ready in seconds. Your "
+        "images: a blind spot is fitted to the images chosen above. It learns to tell each pixel "
+        "from those around it, which the noise does not let it, and so takes the noise out. No "
+        "clean image is needed; it takes minutes. Light as well: before that, the images are "
+        "taken apart into illumination and what it falls on, and dark corners come out as bright "
+        "as the middle (planes only).",
+    )
+
+
+def seed_choice() -> SpinBox:
+    """Return the choice of where random numbers begin, for either method."""
+    return SpinBox(
+        label="seed",
+        min=0,
+        max=2**31 - 1,
+        tooltip="Another seed, another noise and other crops: a slightly different model.",
+    )
+
+
+class FitForm(Container):
+    """What can be chosen of a blind spot; the rest of its recipe is as it was shown."""
+
+    edited = Signal()
+
+    def __init__(self) -> None:
+        super().__init__(
+            labels=False,
+            label="",
+            tooltip="How the network is fitted. In the console: napari_noiser.BlindSpotRecipe",
+        )
+        self.margins = (0, 0, 0, 0)
+        self._shown = BlindSpotRecipe()
+        self.fields = {"iterations": _steps(), "width": _width(), "gain": _gain()}
+        self.append(form(*self.fields.values()))
+        self.show_recipe(self._shown)
+        for field in self.fields.values():
+            field.changed.connect(lambda: self.edited.emit())
+
+    def recipe_for(self, method: str) -> BlindSpotRecipe | IRLERecipe:
+        """Return what is chosen for a method that fits: in "both" stages the first one guides."""
+        chosen = {name: field.value for name, field in self.fields.items()}
+        recipe = BlindSpotRecipe(**{**self._shown.to_dict(), **chosen})
+        return IRLERecipe(denoiser=replace(recipe, gain="given")) if method == "both" else recipe
+
+    def takes_gain(self, method: str) -> bool:
+        """Return whether a fit by a method takes a gain map for each image."""
+        return method == "images" and self.fields["gain"].value == "given"
+
+    def show_for(self, method: str) -> None:
+        """Show what there is to be chosen for a method."""
+        self.fields["gain"].visible = method != "both"
+
+    def show_recipe(self, recipe: BlindSpotRecipe) -> None:
+        """Show a recipe."""
+        self._shown = recipe
+        for name, field in self.fields.items():
+            field.value = getattr(recipe, name)
+        self.edited.emit()
+
+
+def _steps() -> SpinBox:
+    return SpinBox(
+        label="fitting steps",
+        min=1,
+        max=2**31 - 1,
+        tooltip="How long it learns. Many images bear many steps; of a few megapixels the noise "
+        "itself is learned by heart in the end, and comes back as grain.\nIn a script: iterations",
+    )
+
+
+def _width() -> SpinBox:
+    return SpinBox(
+        label="network width",
+        min=1,
+        max=2**16,
+        tooltip="How much it can tell apart. A wider network draws finer, and takes longer to fit "
+        "and to apply: twice the width, up to four times.\nIn a script: width",
+    )
+
+
+def _gain() -> ComboBox:
+    return ComboBox(
+        label="guided by",
+        choices=_GAINS,
+        tooltip="The image's own light: the network is told how dark each part of the image is "
+        "(in blocks of 16 x 16 pixels), and so how much noise there is among what it sees. The "
+        "gain map above: it is told so by the layer that is chosen there. None: it works that out "
+        "by itself.\nIn a script: gain",
+    )

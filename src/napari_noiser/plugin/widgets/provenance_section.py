@@ -1,0 +1,149 @@
+"""The section that says how a result was made, and makes it again: as a script, elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from magicgui.widgets import PushButton
+from napari import Viewer
+from napari.layers import Layer
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import Qt
+
+from napari_noiser._progress import Event
+from napari_noiser.plugin.commands import copy_as_python
+from napari_noiser.plugin.results.reapply import (
+    ANOTHER,
+    gain_again,
+    provenance_of,
+    recovered,
+    regions_again,
+    same_model,
+    source_again,
+)
+from napari_noiser.plugin.results.summary import told
+from napari_noiser.plugin.settings import Settings
+from napari_noiser.plugin.tasks.background_task import Busy, Run
+from napari_noiser.plugin.tasks.destinations import Enhanced
+from napari_noiser.plugin.tasks.enhance import start_enhancing
+from napari_noiser.plugin.widgets.qt_helpers import Note, row
+from napari_noiser.plugin.widgets.section import Section
+from napari_noiser.plugin.widgets.settings_form import Controls
+
+__all__ = ["RepeatSection"]
+
+_APPLY = "Apply to image"
+_NO_RESULT = "Choose a result in the layer list to read how it was made."
+
+
+class RepeatSection(Section):
+    """How the active layer was made, if it is a result, and two ways to repeat it."""
+
+    title = "Repeat"
+
+    def __init__(self, viewer: Viewer, controls: Controls) -> None:
+        super().__init__(viewer, controls)
+        self.how = Note()
+        self.how.tooltip = "How the result chosen in the layer list was made."
+        self.how.native.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.copy = PushButton(
+            text="Copy as Python",
+            tooltip="Put a script into the clipboard that makes the same array without napari. In "
+            "the console: napari_noiser.as_python(layer)",
+        )
+        self.apply = PushButton(
+            text=_APPLY,
+            tooltip="Enhance the image chosen at the top as this result was made; where it is "
+            "kept is chosen there, too. In the console: napari_noiser.replay(layer, image)",
+        )
+        self.note = Note()
+        self.extend([self.how, row(self.copy, self.apply), self.note])
+        self._open = True
+        self._run: Run | None = None
+        self.copy.changed.connect(self._copy)
+        self.apply.changed.connect(self._start_or_stop)
+        self._active = viewer.layers.selection.events.active
+        self._active.connect(self.show_active)
+        self.show_active()
+
+    @property
+    def result(self) -> Layer | None:
+        """The active layer, which may be a result."""
+        return self.viewer.layers.selection.active
+
+    def show_active(self) -> None:
+        """Tell how the active layer was made."""
+        try:
+            self.how.say(told(provenance_of(self.result)))
+        except ValueError:
+            self.how.say(_NO_RESULT)
+            made = False
+        else:
+            made = True
+        self.copy.enabled = made
+        self.apply.enabled = made or self._run is not None
+
+    def on_enhanced(self, enhanced: Enhanced) -> None:
+        """Tell how a result was made whose layer had been there, unfinished."""
+        self.show_active()
+
+    def on_close(self) -> None:
+        """Let go of everything."""
+        self._open = False
+        self._active.disconnect(self.show_active)
+
+    def settings(self, made: dict[str, Any]) -> Settings:
+        """Return a result's settings; where the new one is kept is what was chosen above."""
+        chosen = self.controls.settings
+        layers = self.viewer.layers
+        return replace(
+            recovered(made, self.controls.model.models),
+            keep=chosen.keep,
+            results_folder=chosen.results_folder,
+            **regions_again(made, layers),
+            **gain_again(made, layers),
+        )
+
+    def start(self) -> None:
+        """Enhance the chosen image as the active result was made, in the background."""
+        try:
+            made = provenance_of(self.result)
+            self._run = start_enhancing(
+                self.viewer,
+                [source_again(made, self.controls.source)],
+                self.settings(made),
+                lambda enhanced: _compare(made, enhanced.provenance),
+                self._on_event,
+                self._on_end,
+            )
+        except (Busy, ValueError) as error:
+            self.note.say(str(error))
+        else:
+            self.note.say("starting…")
+            self.apply.text = "Cancel"
+
+    def _start_or_stop(self) -> None:
+        if self._run is None:
+            self.start()
+        else:
+            self._run.cancel()
+
+    def _copy(self) -> None:
+        copy_as_python(self.result)
+
+    def _on_event(self, event: Event) -> None:
+        if self._open:
+            self.note.say(f"{event.stage} {event.done} of {event.total}")
+
+    def _on_end(self, outcome: str) -> None:
+        self._run = None
+        if self._open:
+            self.note.say(outcome)
+            self.apply.text = _APPLY
+            self.show_active()
+
+
+def _compare(made: dict[str, Any], again: dict[str, Any]) -> None:
+    if not same_model(made, again):
+        show_warning(ANOTHER)

@@ -1,1 +1,0 @@
-"""Any array, any size: from the moments of its patches to the enhanced result."""

@@ -1,0 +1,95 @@
+"""Where values lie: an image is never its own result, and a store that is gone is no image."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from plain_reference import scene
+
+from napari_noiser import enhance
+from napari_noiser.engine.enhance import render_steps
+from napari_noiser.engine.plan import plan
+
+IMAGE = scene((8, 40, 50))
+
+
+def stored(place: Path) -> Any:
+    array = zarr.create_array(place, shape=IMAGE.shape, chunks=(1, 40, 50), dtype="f4")
+    array[:] = IMAGE
+    return array
+
+
+def pairs(folder: Path) -> dict[str, tuple[Any, Any]]:
+    """Return images, each with a result that lies in the same place."""
+    np.save(folder / "raw.npy", IMAGE)
+    image, out = (np.load(folder / "raw.npy", mmap_mode=mode) for mode in ("r", "r+"))
+    array = stored(folder / "a.zarr")
+    (folder / "link.zarr").symlink_to("a.zarr")
+    lazy = da.from_zarr(array)
+    return {
+        "one file mapped twice": (image, out),
+        "a view of a mapped file": (np.asarray(image)[:], out),
+        "a store by another name": (array, zarr.open_array(folder / "link.zarr")),
+        "a dask image of a store": (lazy, array),
+        "computed from a store": ((lazy + 1)[::-1], zarr.open_array(folder / "link.zarr")),
+        "inlined": (da.from_array(array, inline_array=True) * 2, array),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "one file mapped twice",
+        "a view of a mapped file",
+        "a store by another name",
+        "a dask image of a store",
+        "computed from a store",
+        "inlined",
+    ],
+)
+def test_a_result_is_not_written_over_its_image(name: str, tmp_path: Path) -> None:
+    image, out = pairs(tmp_path)[name]
+    with pytest.raises(ValueError, match="out shares its memory with image"):
+        plan(image, out=out)
+
+
+def test_other_stores_are_others(tmp_path: Path) -> None:
+    out = zarr.create_array(tmp_path / "b.zarr", shape=IMAGE.shape, dtype="f4")
+    for image in (stored(tmp_path / "a.zarr"), da.from_zarr(tmp_path / "a.zarr"), IMAGE):
+        plan(image, out=out)
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_store_that_vanishes_under_dask_is_no_dark_image(tmp_path: Path, inline: bool) -> None:
+    lazy = da.from_array(stored(tmp_path / "a.zarr"), inline_array=inline) + 1
+    work = plan(lazy, out=np.empty(IMAGE.shape, "f4"), memory_limit=100_000)
+    steps = render_steps(work)
+    for event in steps:
+        if event.stage == "render":
+            break
+    shutil.rmtree(tmp_path / "a.zarr")
+    with pytest.raises(FileNotFoundError, match="has vanished while it was read"):
+        for _ in steps:
+            pass
+
+
+def test_what_cannot_be_filled_is_refused(tmp_path: Path) -> None:
+    stored(tmp_path / "a.zarr")
+    with pytest.raises(ValueError, match="out must be an array that can be written to"):
+        enhance(IMAGE, out=zarr.open_array(tmp_path / "a.zarr", mode="r"))
+    with pytest.raises(ValueError, match="out must be an array that can be written to"):
+        enhance(IMAGE, out=da.zeros(IMAGE.shape, dtype="f4"))
+
+
+def test_an_image_of_unknown_shape_is_refused_with_and_without_out() -> None:
+    lazy = da.from_array(IMAGE, chunks=(2, 40, 50))
+    unknown = lazy[lazy.mean(axis=(1, 2)) > -1]
+    for out in (None, np.empty(IMAGE.shape, "f4")):
+        with pytest.raises(ValueError, match=r"compute_chunk_sizes\(\)"):
+            enhance(unknown, out=out)

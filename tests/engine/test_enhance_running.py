@@ -1,0 +1,257 @@
+"""How enhance goes about it: what it reads, holds, reports and leaves alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from plain_reference import assert_same, largest_difference, scene
+
+from napari_noiser import enhance
+from napari_noiser.engine.enhance import render_steps
+from napari_noiser.engine.plan import plan
+
+IMAGE = scene((60, 70), dtype="uint16")
+ENHANCED = enhance(IMAGE)
+
+
+class Watched:
+    """An array in chunks that only slices, and counts how."""
+
+    def __init__(self, array: np.ndarray, chunks: tuple[int, ...] | None = None) -> None:
+        self.array, self.shape, self.dtype, self.chunks = array, array.shape, array.dtype, chunks
+        self.boxes: list[tuple[slice, ...]] = []
+        self.largest = 0
+
+    def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
+        found = self.array[index]
+        self.boxes.append(index)
+        self.largest = max(self.largest, found.size)
+        return found
+
+    def chunk_reads(self) -> np.ndarray:
+        """Return how often each chunk was read, as storage that decodes whole chunks would."""
+        counts = np.zeros([-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True)], int)
+        for box in self.boxes:
+            counts[
+                tuple(
+                    slice(part.start // chunk, -(-part.stop // chunk))
+                    for part, chunk in zip(box, self.chunks, strict=True)
+                )
+            ] += 1
+        return counts
+
+
+def layouts_in_memory(tmp_path: Path) -> dict[str, np.ndarray]:
+    """Return IMAGE as it may lie in memory, or on disk."""
+    spread = np.zeros((120, 210), "uint16")
+    spread[::2, ::3] = IMAGE
+    read_only = IMAGE.copy()
+    read_only.flags.writeable = False
+    on_disk = np.memmap(tmp_path / "image.raw", "uint16", "w+", shape=IMAGE.shape)
+    on_disk[:] = IMAGE
+    on_disk.flush()
+    unaligned = np.frombuffer(b"." + IMAGE.tobytes(), "uint16", offset=1).reshape(IMAGE.shape)
+    return {
+        "strided": spread[::2, ::3],
+        "transposed": np.ascontiguousarray(IMAGE.T).T,
+        "reversed": np.ascontiguousarray(IMAGE[::-1, ::-1])[::-1, ::-1],
+        "Fortran": np.asfortranarray(IMAGE),
+        "read-only": read_only,
+        "unaligned": unaligned,
+        "memmap": np.memmap(tmp_path / "image.raw", "uint16", "r", shape=IMAGE.shape),
+    }
+
+
+def test_where_the_values_lie_does_not_matter(tmp_path: Path) -> None:
+    for name, image in layouts_in_memory(tmp_path).items():
+        np.testing.assert_array_equal(image, IMAGE, err_msg=name)
+        assert_same(enhance(image), ENHANCED)
+        floats = image.astype("f4", order="K")
+        assert largest_difference(enhance(floats), ENHANCED) < 1e-6, name
+
+
+def test_nested_lists_are_arrays_too() -> None:
+    assert largest_difference(enhance(IMAGE.tolist()), ENHANCED) < 1e-6
+
+
+def test_the_input_is_never_modified() -> None:
+    image = scene((4, 30, 31, 4))
+    image[1, 5, 5, 1] = np.nan
+    mask = np.random.default_rng(0).random((4, 30, 31)) < 0.5
+    kept, kept_mask = image.copy(), mask.copy()
+    enhance(image, axes="ZYXS", mask=mask, statistics="plane", tile=9)
+    np.testing.assert_array_equal(image, kept)
+    np.testing.assert_array_equal(mask, kept_mask)
+
+
+def test_the_result_is_a_new_array_every_time() -> None:
+    one, other = enhance(IMAGE), enhance(IMAGE)
+    assert_same(one, other)
+    assert not np.shares_memory(one, other)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "chunks", "ndim"),
+    [
+        ((60, 70), "YX", (16, 9), 2),
+        ((4, 60, 70), "ZYX", (3, 16, 16), 2),
+        ((2, 30, 3, 50), "CYSX", (1, 7, 2, 11), 2),
+        ((13, 30, 40), "ZYX", (4, 9, 11), 3),
+        ((2, 9, 2, 12, 20), "TZCYX", (1, 3, 2, 12, 7), 3),
+    ],
+)
+@pytest.mark.parametrize("tile", [4, 192])
+def test_every_chunk_is_read_exactly_twice(
+    shape: tuple[int, ...], axes: str, chunks: tuple[int, ...], ndim: int, tile: int
+) -> None:
+    watched = Watched(scene(shape, dtype="uint16"), chunks)
+    options = {"axes": axes, "ndim": ndim}
+    result = enhance(watched, tile=tile, **options)
+    assert largest_difference(result, enhance(watched.array, **options)) < 1e-6
+    assert (watched.chunk_reads() == 2).all()
+
+
+def test_an_array_that_tells_no_chunks_is_read_plane_by_plane() -> None:
+    watched = Watched(scene((3, 60, 70)))
+    assert_same(enhance(watched, tile=20), enhance(watched.array, tile=20))
+    assert len(watched.boxes) == 2 * 3
+    assert watched.largest == 60 * 70
+
+
+def test_too_little_memory_for_a_row_of_chunks_costs_reads_only() -> None:
+    image = scene((300, 400), dtype="uint16")
+    watched = Watched(image, (20, 20))
+    result = enhance(watched, memory_limit=20_000)
+    assert largest_difference(result, enhance(image)) < 1e-6
+    assert watched.chunk_reads().max() > 2
+    assert watched.largest * 2 <= 20_000 / 4
+
+
+def test_chunks_larger_than_memory_are_cut() -> None:
+    watched = Watched(scene((300, 400), dtype="uint16"), (300, 400))
+    result = enhance(watched, memory_limit=40_000)
+    assert largest_difference(result, enhance(watched.array)) < 1e-6
+    assert watched.largest * 2 <= 40_000 / 4
+
+
+def test_a_chunked_result_is_written_once_in_whole_chunks() -> None:
+    class Written(Watched):
+        def __setitem__(self, index: tuple[slice, ...], values: np.ndarray) -> None:
+            self.array[index] = values
+            self.boxes.append(index)
+
+    image = Watched(scene((3, 50, 70), dtype="uint16"), (2, 11, 70))
+    out = Written(np.zeros((3, 50, 70), "f4"), (1, 16, 16))
+    assert enhance(image, out=out, tile=8) is out
+    assert largest_difference(out.array, enhance(image.array)) < 1e-6
+    assert (out.chunk_reads() == 1).all()
+    assert (image.chunk_reads() == 2).all()
+
+
+def test_progress_is_called_for_every_tile_measured_and_rendered() -> None:
+    calls: list[tuple[int, int]] = []
+    enhance(scene((2, 60, 70)), tile=32, progress=lambda *call: calls.append(call))
+    total = 2 * (2 * 2 * 3)
+    assert calls == [(done, total) for done in range(1, total + 1)]
+
+
+def test_a_progress_bar_is_shown_only_if_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    enhance(IMAGE)
+    assert capsys.readouterr() == ("", "")
+    enhance(IMAGE, progress=True)
+    assert "enhancing" in capsys.readouterr().err
+
+
+def test_the_generator_tells_the_stages_and_returns_the_result() -> None:
+    steps = render_steps(plan(IMAGE, tile=32))
+    events = []
+    while True:
+        try:
+            events.append(next(steps))
+        except StopIteration as stop:
+            result = stop.value
+            break
+    assert [event.stage for event in events] == ["measure"] * 6 + ["render"] * 6
+    assert [event.done for event in events] == list(range(1, 13))
+    assert_same(result, enhance(IMAGE, tile=32))
+
+
+def test_the_generator_checks_its_arguments_before_the_first_step() -> None:
+    with pytest.raises(ValueError, match="contrast"):
+        plan(IMAGE, contrast=0)
+
+
+@pytest.mark.parametrize("events", [1, 3, 13, 17])
+def test_closing_the_generator_stops_within_one_tile(events: int) -> None:
+    out = np.full((60, 72), -1.0, "f4")
+    steps = render_steps(plan(scene((60, 72)), tile=20, out=out))
+    for _ in range(events):
+        event = next(steps)
+    steps.close()
+    assert (event.done, event.total) == (events, 24)
+    assert (out != -1).sum() == max(0, events - 12) * 20 * 18
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
+def test_a_failing_callback_stops_the_work() -> None:
+    watched = Watched(scene((60, 70)), (20, 20))
+
+    def stop_at_third(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        enhance(watched, tile=5, progress=stop_at_third)
+    assert len(watched.boxes) == 4, "the first block and its neighbours"
+
+
+def test_torch_is_left_as_it_was() -> None:
+    state = torch.random.get_rng_state()
+    threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
+    enhance(IMAGE)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert (torch.get_num_threads(), torch.is_grad_enabled()) == (threads, gradients)
+
+
+PEAKS = """
+import numpy as np
+from napari_noiser import enhance
+
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+small = np.random.default_rng(0).poisson(5, {small}).astype("u1")
+large = np.random.default_rng(0).poisson(5, {large}).astype("u1")
+enhance(small, ndim={ndim}, device="cpu")
+before = peak()
+result = enhance(large, ndim={ndim}, device="cpu", memory_limit={limit})
+limited = peak() - before - result.nbytes
+enhance(large, ndim={ndim}, device="cpu", tile=10**6)
+print(limited, peak() - before - result.nbytes)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from /proc")
+@pytest.mark.parametrize(
+    ("ndim", "small", "large"), [(2, (40, 40), (1100, 1200)), (3, (12, 40, 40), (24, 220, 230))]
+)
+def test_a_memory_limit_bounds_what_is_held(
+    ndim: int, small: tuple[int, ...], large: tuple[int, ...]
+) -> None:
+    # In a process of its own: its peak is not that of other tests, and sees torch's memory too.
+    limit = 8_000_000
+    script = PEAKS.format(ndim=ndim, small=small, large=large, limit=limit)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    limited, unlimited = map(int, done.stdout.split())
+    bound = 2 * limit + 24_000_000  # allocators and BLAS hold buffers of their own, each thread
+    assert limited < bound
+    assert unlimited > 4 * bound, "the measure does not see what a whole image takes"

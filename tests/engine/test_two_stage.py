@@ -1,0 +1,250 @@
+"""Stage 1, and both stages of IRLE: fitted to dark stacks, rendered as any other method."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import torch
+import zarr
+from alike import assert_alike
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scenes import NOISE, QUICK, counts, light, untrained
+
+import napari_noiser as noiser
+from napari_noiser import IRLEModel, IRLERecipe, RetinexRecipe, enhance, fit, fit_steps, load_model
+from napari_noiser.methods.irle.retinex.training import unfitted_light
+
+FIRST = RetinexRecipe(iterations=3, widths=(4, 4), crop=64, batch=2)
+BOTH = IRLERecipe(light=FIRST, denoiser=replace(QUICK, gain="given"))
+LIGHT: dict[str, Any] = {"output": "intensity"}
+CPU: dict[str, Any] = {"device": "cpu"}
+
+
+def scene(*shape: int, seed: int = 0) -> NDArray[Any]:
+    """Return counts of light that falls off across the field."""
+    fading = np.linspace(0.2, 4, shape[-1])
+    return counts(light(shape, seed) * fading, seed=seed + 1)
+
+
+@pytest.fixture(scope="module")
+def image() -> NDArray[Any]:
+    return scene(256, 256)
+
+
+@pytest.fixture(scope="module")
+def model(image: NDArray[Any]) -> IRLEModel:
+    found = fit(image, BOTH, **CPU)
+    assert isinstance(found, IRLEModel)
+    return found
+
+
+def rms(values: NDArray[Any]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def test_it_brightens_evenly_and_takes_noise_off() -> None:
+    image = scene(256, 256)
+    truth = NOISE.gain * light((256, 256)) * np.linspace(0.2, 4, 256) + NOISE.offset
+    recipe = IRLERecipe(
+        light=replace(FIRST, iterations=60),
+        denoiser=replace(QUICK, gain="given", iterations=150, spacing=2, width=12),
+    )
+    model = fit(image, recipe, **CPU)
+    assert rms(enhance(image, model, **LIGHT, **CPU) - truth) < 0.5 * rms(image - truth)
+    shown = enhance(image, model, **CPU)
+    dark, bright = shown[:, 20:60].mean(), shown[:, 200:240].mean()
+    before = (image[:, 20:60].mean() - NOISE.offset) / (image[:, 200:240].mean() - NOISE.offset)
+    assert before < 0.3 < 0.5 < dark / bright
+    alone = enhance(image, model.light, **CPU)
+    assert abs(alone - shown).max() > 0.1  # the noise
+
+
+def test_events_count_through_both_stages(image: NDArray[Any]) -> None:
+    steps = list(fit_steps(image, BOTH, **CPU))
+    assert [each.done for each in steps] == [1, 2, 3, 4, 5, 6]
+    assert {each.total for each in steps} == {6}
+    assert [each.stage for each in steps] == ["light"] * 3 + ["fit"] * 3
+
+
+def test_same_seed_same_model(image: NDArray[Any], model: IRLEModel) -> None:
+    again, other = fit(image, BOTH, **CPU), fit(image, BOTH, seed=1, **CPU)
+    assert again.fingerprint == model.fingerprint != other.fingerprint
+
+
+@settings(max_examples=8)
+@given(
+    shape=st.tuples(st.integers(5, 160), st.integers(5, 160)),
+    tile=st.integers(20, 160),
+    output=st.sampled_from(["display", "intensity"]),
+)
+def test_tiles_equal_the_whole(
+    model: IRLEModel, shape: tuple[int, int], tile: int, output: str
+) -> None:
+    image = scene(*shape)
+    options: dict[str, Any] = {"camera": NOISE, "output": output, **CPU}
+    whole = enhance(image, model, tile=1000, **options)
+    assert_alike(enhance(image, model, tile=tile, **options), whole, within=2e-5)
+
+
+@pytest.mark.parametrize("output", ["display", "intensity"])
+@pytest.mark.parametrize("widths", [(4,), (4, 4)])
+def test_tiles_equal_the_whole_whatever_the_weights(widths: tuple[int, ...], output: str) -> None:
+    first = unfitted_light(replace(FIRST, widths=widths), 1, 0)
+    start = torch.Generator().manual_seed(1)
+    strong = {
+        name: each + 2 * torch.randn(each.shape, generator=start) / each[0].numel() ** 0.5
+        for name, each in first.weights.items()
+    }
+    light = replace(first, black=50.0, white=150.0, weights=strong)
+    model = IRLEModel(light, untrained(spacing=2, scales=()))
+    image = scene(200, 210)
+    image[::37, ::29] += 3000  # lamps, that light up what is far away
+    options: dict[str, Any] = {"camera": NOISE, "output": output, "repair": False, **CPU}
+    whole = enhance(image, model, tile=1000, **options)
+    for tile in (33, 64, 101):
+        np.testing.assert_allclose(
+            enhance(image, model, tile=tile, **options), whole, rtol=2e-5, atol=2e-5
+        )
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e8])
+def test_an_offset_of_any_size_costs_no_digits(model: IRLEModel, offset: float) -> None:
+    image = scene(90, 80)
+    scaling = replace(model.denoiser.scaling, black=model.denoiser.scaling.black + offset)
+    light = replace(
+        model.light, black=model.light.black + offset, white=model.light.white + offset
+    )
+    moved = IRLEModel(light, replace(model.denoiser, scaling=scaling))
+    camera = replace(NOISE, offset=NOISE.offset + offset)
+    for one, other in ((model, moved), (model.light, light)):
+        expected = enhance(image, one, camera=NOISE, **CPU)
+        assert_alike(enhance(image + offset, other, camera=camera, **CPU), expected, within=5e-5)
+    expected = enhance(image, model.light, **CPU)
+    assert_alike(enhance(image + offset, light, **CPU), expected, within=5e-5)
+
+
+def test_whole_numbers_of_64_bits_are_counts_as_any_other() -> None:
+    image = scene(100, 90).astype("uint16")
+    photo = np.stack([image, image + 20, image + 5], axis=-1)
+    model = fit([image] * 8, FIRST, **CPU)
+    options: dict[str, Any] = {"axes": "YXS", "colours": "kept", **CPU}
+    for each, asked in ((image, CPU), (photo, options)):
+        found = enhance(each, model, **asked)
+        for dtype in ("int64", "uint64"):
+            wide = each.astype(dtype)
+            np.testing.assert_array_equal(enhance(wide, model, **asked), found)
+            lazy = da.from_array(wide, chunks=(50, *wide.shape[1:]))
+            assert_alike(enhance(lazy, model, **asked).compute(scheduler="sync"), found)
+
+
+@pytest.mark.parametrize("output", ["display", "intensity"])
+def test_chunks_and_blocks_equal_the_whole(model: IRLEModel, output: str) -> None:
+    image = scene(2, 250, 240)
+    options: dict[str, Any] = {"camera": NOISE, "output": output, **CPU}
+    whole = enhance(image, model, **options)
+    stored, out = zarr.array(image, chunks=(1, 60, 70)), np.zeros(image.shape, "float32")
+    enhance(stored, model, out=out, memory_limit=6_000_000, **options)
+    assert_alike(out, whole, within=2e-5)
+    lazy = enhance(da.from_array(image, chunks=(1, 125, 120)), model, **options)
+    assert lazy.numblocks == (2, 2, 2)
+    assert_alike(lazy.compute(scheduler="sync"), whole, within=2e-5)
+
+
+def test_stage_1_alone_in_tiles_and_colours() -> None:
+    photo = np.stack([scene(140, 150, seed=seed) for seed in range(3)], axis=-1)
+    photo = np.clip(photo, 0, 255).astype("uint8")
+    model = fit([photo, photo, photo, photo], FIRST, axes="YXS", **CPU)
+    assert (model.channels, model.black, model.white) == (3, 0, 255)
+    whole = enhance(photo, model, axes="YXS", **CPU)
+    assert_alike(enhance(photo, model, axes="YXS", tile=50, **CPU), whole, within=2e-5)
+    assert whole.mean() > photo.mean() / 255
+    with pytest.raises(ValueError, match="output='intensity' takes a model that learned"):
+        enhance(photo, model, axes="YXS", **LIGHT)
+
+
+def test_stabilised_and_not_stage_1_sees_the_same_counts(image: NDArray[Any]) -> None:
+    model = fit(image, FIRST, **CPU)
+    plain = enhance(image, model, **CPU)
+    known = enhance(image, model, camera=NOISE, repair=False, **CPU)
+    assert np.abs(known - plain).mean() < 1e-3  # but for counts below what stabilising holds
+
+
+def test_a_dark_background_and_a_slider(model: IRLEModel, image: NDArray[Any]) -> None:
+    shown = enhance(image, model, **CPU)
+    assert enhance(image, model, brightness=0.5, **CPU).mean() > shown.mean() + 0.05
+    dark = enhance(image, model, background="dark", **CPU)
+    assert np.isfinite(dark).all()
+    assert dark.mean() < shown.mean()
+
+
+def test_a_change_of_light_is_bounded_and_of_reflectance_is_not(
+    model: IRLEModel, image: NDArray[Any]
+) -> None:
+    found = enhance(image, model, camera=NOISE, repair=False, max_change=0.5, **LIGHT, **CPU)
+    largest = 0.6 * np.sqrt(NOISE.variance(image.max()))
+    assert 0 < np.abs(found - image)[image > NOISE.offset + 20].max() < largest
+    with pytest.raises(ValueError, match="max_change takes output='intensity'"):
+        enhance(image, model, max_change=0.5, **CPU)
+    photo = np.stack([image] * 3, axis=-1)
+    with pytest.raises(ValueError, match="max_change takes output='intensity'"):
+        enhance(photo, model, axes="YXS", max_change=0.5, **CPU)
+
+
+@pytest.mark.parametrize("options", [LIGHT, {}])
+def test_a_model_of_gray_images_makes_of_colours_what_it_makes_of_each(
+    model: IRLEModel, image: NDArray[Any], options: dict[str, Any]
+) -> None:
+    photo = np.stack([image] * 3, axis=-1)
+    alone = enhance(image, model, camera=NOISE, **options, **CPU)
+    found = enhance(photo, model, axes="YXS", camera=NOISE, **options, **CPU)
+    assert_alike(found, np.stack([alone] * 3, axis=-1), within=2e-5)
+
+
+def test_files(tmp_path: Path, model: IRLEModel, image: NDArray[Any]) -> None:
+    again = load_model(model.renamed("mine").save(tmp_path / "both"))
+    assert again.name == "mine"
+    assert again.fingerprint == model.fingerprint
+    assert again.recipe == replace(BOTH, name="mine")
+    np.testing.assert_array_equal(*(enhance(image, each, **CPU) for each in (model, again)))
+    for stage in ("light", "denoiser"):
+        learned, kept = (getattr(each, stage).losses for each in (model, again))
+        assert learned == kept
+        assert len(kept) == 3
+    light = load_model(model.light.save(tmp_path / "light"))
+    assert light.describe() == model.light.describe()
+    assert IRLERecipe.from_dict(model.recipe.to_dict()) == BOTH
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "error", "message"),
+    [
+        (BOTH, {"ndim": 3}, ValueError, "ndim must be 2 for stage 1"),
+        (FIRST, {"ndim": 3}, ValueError, "ndim must be 2 for stage 1"),
+        (noiser.RECIPES["noiser"], {}, TypeError, r"a Recipe is for train\(\)"),
+        (BOTH, {"camera": None}, ValueError, "camera must be known"),
+        (BOTH, {"gain": np.ones((256, 256))}, ValueError, "gain takes a model"),
+    ],
+)
+def test_what_cannot_be_fitted(
+    image: NDArray[Any], recipe: Any, options: dict[str, Any], error: Any, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        fit_steps(np.stack([image] * 4), recipe, **CPU, **options)
+
+
+def test_recipes_and_models_that_cannot_be(model: IRLEModel) -> None:
+    with pytest.raises(ValueError, match="gain='given'"):
+        IRLERecipe(denoiser=QUICK)
+    with pytest.raises(TypeError, match="light must be a RetinexRecipe"):
+        IRLERecipe(light=QUICK)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="name must be a string"):
+        model.renamed("")
+    with pytest.raises(ValueError, match="denoiser must be of planes"):
+        IRLEModel(model.light, fit(scene(256, 256), QUICK, **CPU))

@@ -1,0 +1,117 @@
+"""A fitted model survives its file, and no other file passes for one."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from scenes import untrained
+
+from napari_noiser.methods.irle.blind_spot.likelihood import Scaling
+from napari_noiser.methods.irle.blind_spot.model import METHOD, load_blind_spot
+from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
+from napari_noiser.methods.noiser.model import load_model as load_srm
+from napari_noiser.methods.registry import load_model
+
+
+@pytest.fixture
+def model():
+    return replace(untrained(channels=2, ndim=3, scales=(8,)), losses=(0.5, 0.25))
+
+
+def test_all_survives(tmp_path, model):
+    path = model.save(tmp_path / "mine")
+    again = load_blind_spot(path)
+    assert path.name == "mine.safetensors"
+    assert again.describe() == model.describe()
+    assert again.describe()["method"] == METHOD == "IRLE, reconstructed from public figures"
+    assert again.losses == model.losses
+    assert all(torch.equal(again.weights[name], each) for name, each in model.weights.items())
+
+
+def test_a_method_does_not_read_the_others_files(tmp_path, model):
+    path = model.save(tmp_path / "mine")
+    with pytest.raises(ValueError, match="not a readable model"):
+        load_srm(path)
+    assert load_model(path).describe() == model.describe()
+    other = load_model("noiser").save(tmp_path / "other")
+    with pytest.raises(ValueError, match="not a fitted blind spot"):
+        load_blind_spot(other)
+    assert load_model(other).name == "noiser"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "no JSON",
+        {"format": 1},
+        {"format": 1, "method": "another"},
+        {"format": 2, "method": METHOD},
+        {"format": 1, "method": METHOD},
+        {"format": 1, "method": METHOD, "recipe": {"colour": 1}},
+    ],
+)
+def test_other_files_are_refused(tmp_path, model, header):
+    path = tmp_path / "other.safetensors"
+    text = header if isinstance(header, str) else json.dumps(header)
+    save_file(model.weights, path, metadata={"napari_noiser": text} if header else None)
+    with pytest.raises(ValueError, match="not a fitted blind spot"):
+        load_blind_spot(path)
+
+
+def test_no_file_and_no_tensors(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load_blind_spot(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("text")
+    with pytest.raises(ValueError, match="not a fitted blind spot"):
+        load_blind_spot(tmp_path / "text.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"weights": {}}, "weights must have the shapes"),
+        ({"channels": 1}, "weights must have the shapes"),
+        ({"seed": -1}, "seed"),
+        ({"ndim": 4}, "ndim"),
+        ({"scaling": Scaling(0.0, 0.0, 0.0)}, "scale"),
+        ({"scaling": Scaling(0.0, 1.0, 0.0)}, "noise must be one a channel"),
+        ({"losses": (float("nan"),)}, "losses"),
+    ],
+)
+def test_what_is_no_model_is_refused(model, changed, message):
+    with pytest.raises(ValueError, match=message):
+        replace(model, **changed)
+
+
+def test_weights_are_finite_float32(model):
+    name = next(iter(model.weights))
+    for bad in (model.weights[name].double(), model.weights[name] * torch.nan):
+        with pytest.raises(ValueError, match="weights must be finite float32"):
+            replace(model, weights={**model.weights, name: bad})
+
+
+def test_recipe_survives_its_dictionary():
+    recipe = BlindSpotRecipe(name="mine", scales=(4, 5), spacing=2, crop=48)
+    assert BlindSpotRecipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"spacing": 1}, ValueError, "spacing"),
+        ({"scales": 3}, TypeError, "scales"),
+        ({"scales": (8,) * 9}, ValueError, "grid"),
+        ({"crop": 8}, ValueError, "crop"),
+        ({"learning_rate": 0.0}, ValueError, "learning_rate"),
+        ({"name": ""}, TypeError, "name"),
+        ({"gain": "mine"}, ValueError, "gain"),
+        ({"jitter": -1}, ValueError, "jitter"),
+        ({"iterations": 1.5}, TypeError, "iterations"),
+    ],
+)
+def test_impossible_recipes_are_refused(changed, error, message):
+    with pytest.raises(error, match=message):
+        BlindSpotRecipe(**changed)
