@@ -122,8 +122,8 @@ def guided_estimate(
     """Return the gain's logarithm, what the blind spot estimates with it, and what it is told."""
     seen = torch.from_numpy(folded.counts.seen(np.moveaxis(image, -1, 0))).float()[None]
     light = folded.light.illumination(folded.levels.of(folded.counts.read(seen)))
-    centred = seen - folded.blind.scaling.centre
-    guided = torch.cat([centred, log_gain := log_gain_of(light)], dim=1)
+    centered = seen - folded.blind.scaling.center
+    guided = torch.cat([centered, log_gain := log_gain_of(light)], dim=1)
     ((estimate, _),) = folded.blind.blind(guided, ((0, 0), (0, 0)), (0, 0))
     return log_gain, estimate.light, seen
 

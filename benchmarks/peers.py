@@ -55,11 +55,11 @@ def bm3d(values: Floats, channel_axis: int | None, strength: float) -> Floats:
     return np.asarray(denoise(values, strength * noise(values, channel_axis)))
 
 
-def stabilised_bm3d(values: Floats, channel_axis: int | None, strength: float) -> Floats:
-    """Do so where the noise is the same everywhere: behind a generalised Anscombe transform."""
+def stabilized_bm3d(values: Floats, channel_axis: int | None, strength: float) -> Floats:
+    """Do so where the noise is the same everywhere: behind a generalized Anscombe transform."""
     camera = noiser.estimate_noise(values)
-    stable = noiser.stabilise(values, camera)
-    return noiser.unstabilise(bm3d(stable, channel_axis, strength), camera)
+    stable = noiser.stabilize(values, camera)
+    return noiser.unstabilize(bm3d(stable, channel_axis, strength), camera)
 
 
 def noise(values: Floats, channel_axis: int | None) -> float:

@@ -28,7 +28,7 @@ PAUSE = 0.1  # seconds between two moves, so that each is drawn
 
 
 def images() -> Iterator[tuple[str, np.ndarray, bool, int]]:
-    """Yield a dim plane, a colour image, a stack and a volume; whether it is RGB, and its ndim."""
+    """Yield a dim plane, a color image, a stack and a volume; whether it is RGB, and its ndim."""
     rng = np.random.default_rng(0)
     rows = np.broadcast_to(3 + 2 * np.sin(np.linspace(0, 9, SIDE))[:, None], (SIDE, SIDE))
     few = [rng.poisson(rows).astype(np.uint16) for _ in range(5)]

@@ -77,18 +77,18 @@ def auto_gamma(image: Array, axes: str, output: str) -> Floats:
 
 
 def clahe(image: Array, axes: str, output: str) -> Floats:
-    """Equalise the histogram adaptively, with scikit-image's defaults."""
+    """Equalize the histogram adaptively, with scikit-image's defaults."""
     return equalize_adapthist(unchanged(image))
 
 
 def closed_form(image: Array, axes: str, output: str) -> Floats:
-    """Box mean, standardise, tanh: no training, no network."""
+    """Box mean, standardize, tanh: no training, no network."""
     return noiser.closed_form(image, axes=axes)
 
 
-def recipe(image: Array, axes: str, output: str, name: str, colours: str = "balanced") -> Floats:
+def recipe(image: Array, axes: str, output: str, name: str, colors: str = "balanced") -> Floats:
     """Render with a bundled model of the paper's."""
-    return noiser.enhance(image, name, axes=axes, colours=colours, device="cpu")
+    return noiser.enhance(image, name, axes=axes, colors=colors, device="cpu")
 
 
 # The methods that return light.
@@ -100,7 +100,7 @@ def structured(image: Array, axes: str, output: str, name: str = "structured") -
 
 
 def denoised(image: Array, axes: str, output: str, denoise: Denoise) -> Floats:
-    """Return light; for display standardised by the moments of all samples, times 50/127.5."""
+    """Return light; for display standardized by the moments of all samples, times 50/127.5."""
     light = denoise(unchanged(image), 2 if axes.endswith("S") else None)
     if output == "intensity":
         return light
@@ -123,8 +123,8 @@ METHODS: Mapping[str, Method] = {
     "noiser": Method({"": partial(recipe, name="noiser")}),
     "noiser-es": Method({"": partial(recipe, name="noiser-es")}),
     "noiser-var3": Method({"": partial(recipe, name="noiser-var3")}),
-    "noiser, colours kept": Method(
-        {"": partial(recipe, name="noiser", colours="kept")}, sets=("LOL",)
+    "noiser, colors kept": Method(
+        {"": partial(recipe, name="noiser", colors="kept")}, sets=("LOL",)
     ),
     "structured": Method({"": structured}),
     "structured-tiny": Method({"": partial(structured, name="structured-tiny")}),
@@ -141,8 +141,8 @@ METHODS: Mapping[str, Method] = {
         denoisers(peers.non_local_means, 0.5, 0.8, 1.2, 1.8, 2.7, 4.0), ("pywt",), slow=True
     ),
     "BM3D": Method(denoisers(peers.bm3d, 1.0, 1.5, 2.2, 3.0), ("pywt", "bm3d"), slow=True),
-    "BM3D, stabilised": Method(
-        denoisers(peers.stabilised_bm3d, 1.0, 1.5, 2.2),
+    "BM3D, stabilized": Method(
+        denoisers(peers.stabilized_bm3d, 1.0, 1.5, 2.2),
         ("pywt", "bm3d"),
         slow=True,
         sets=("W2S", "Hagen", "astronomy"),

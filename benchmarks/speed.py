@@ -50,9 +50,9 @@ def plain(image: np.ndarray, axes: str, device: str) -> np.ndarray:
 
     import napari_noiser as noiser
 
-    ndim, colour = 2 + ("Z" in axes), "S" in axes
+    ndim, color = 2 + ("Z" in axes), "S" in axes
     convolve = functional.conv3d if ndim == 3 else functional.conv2d
-    weights = noiser.load_model("noiser", channels=3 if colour else 1, ndim=ndim).weights
+    weights = noiser.load_model("noiser", channels=3 if color else 1, ndim=ndim).weights
     weights = {name: value.to(device) for name, value in weights.items()}
 
     def padded(x: torch.Tensor) -> torch.Tensor:
@@ -60,12 +60,12 @@ def plain(image: np.ndarray, axes: str, device: str) -> np.ndarray:
 
     def one(pixels: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(pixels).to(device).float() / 127.5 - 1
-        x = x.permute(2, 0, 1)[None] if colour else x[None, None]
+        x = x.permute(2, 0, 1)[None] if color else x[None, None]
         x = convolve(padded(x), weights["first_weight"], weights["first_bias"])
         x = functional.gelu(functional.instance_norm(x, eps=1e-12))
         x = convolve(padded(x), weights["second_weight"], weights["second_bias"])
         x = (torch.tanh(x) + 1) / 2
-        return (x[0].permute(1, 2, 0) if colour else x[0, 0]).cpu().numpy()
+        return (x[0].permute(1, 2, 0) if color else x[0, 0]).cpu().numpy()
 
     with torch.inference_mode():
         return np.stack([one(each) for each in image]) if "T" in axes else one(image)
@@ -138,15 +138,15 @@ def plain_training(channels: int, device: str, iterations: int) -> None:
 
     layers = nn.Conv2d(channels, 18, 3, padding=1), nn.InstanceNorm2d(18), nn.GELU()
     network = nn.Sequential(*layers, nn.Conv2d(18, channels, 3, padding=1), nn.Tanh()).to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
     for _ in range(iterations):
         noise = torch.randn(1, channels, 104, 104, device=device)
         output = network(noise)
         variation = output.diff(dim=2).square().sum() + output.diff(dim=3).square().sum()
         loss = (output - noise).abs().mean() + variation / output.numel()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         loss.item()
 
 

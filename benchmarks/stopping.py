@@ -149,7 +149,7 @@ def on_image(pair: Pair, model: Model, result: Floats, other: Floats) -> Quantit
 
 
 def at_fixed_contrast(result: Floats, truth: Array) -> Score:
-    """Score a photograph once its response is standardised as that of the closed form is."""
+    """Score a photograph once its response is standardized as that of the closed form is."""
     light = response(result)
     light = CONTRAST * (light - light.mean()) / light.std()
     return score_photograph((np.tanh(light) + 1) / 2, truth)
@@ -284,7 +284,7 @@ def over_steps(all_curves: Sequence[Curve]) -> None:
 def picked(all_curves: Sequence[Curve]) -> None:
     """Print at which step each rule stops, and what PSNR it loses to the best step."""
     table = Table([27, 17, 6, 19, 17, 6, 6])
-    table.head(["rule", "colour: steps", *list(SCORES)[:2], "gray: steps", "W2S", "Hagen"])
+    table.head(["rule", "color: steps", *list(SCORES)[:2], "gray: steps", "W2S", "Hagen"])
     for name, rule in RULES.items():
         steps: dict[str, list[int]] = {data: [] for data in SCORES}
         lost: dict[str, list[float]] = {data: [] for data in SCORES}
@@ -293,8 +293,8 @@ def picked(all_curves: Sequence[Curve]) -> None:
             steps[curve.data].append(STEPS[at])
             lost[curve.data].append(curve.scores[:, 0].max() - curve.scores[at, 0])
         dark, contrast_fixed, *gray = (f"{np.mean(each):.2f}" for each in lost.values())
-        colour = span(steps["LOL"])
-        table.row([name, colour, dark, contrast_fixed, span(steps["W2S"] + steps["Hagen"]), *gray])
+        color = span(steps["LOL"])
+        table.row([name, color, dark, contrast_fixed, span(steps["W2S"] + steps["Hagen"]), *gray])
 
 
 def span(steps: Sequence[int]) -> str:

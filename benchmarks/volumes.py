@@ -1,4 +1,4 @@
-"""Tell what neighbouring planes are worth: structured for volumes beside that for planes.
+"""Tell what neighboring planes are worth: structured for volumes beside that for planes.
 
 Run as ``python benchmarks/volumes.py``; no data are needed. Scenes are drawn as in training, from
 seeds that training never had, and exposed. docs/science.md says what came of it.
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tables import Table, machine
 
 import napari_noiser as noiser
-from napari_noiser.methods.noiser.adjacent_planes import with_neighbours
+from napari_noiser.methods.noiser.adjacent_planes import with_neighbors
 from napari_noiser.methods.noiser.exposure import Photons
 from napari_noiser.methods.noiser.structured_noise import Structure
 
@@ -33,7 +33,7 @@ def scene(seed: int) -> Floats:
 
 def moving(seed: int) -> Floats:
     """Draw planes of one scene that moves and goes out of focus."""
-    return with_neighbours(scene(seed), scene(seed), 0.0, 3, np.random.default_rng(seed))
+    return with_neighbors(scene(seed), scene(seed), 0.0, 3, np.random.default_rng(seed))
 
 
 KINDS: Mapping[str, Callable[[int], Floats]] = {
@@ -52,7 +52,7 @@ def left(found: Floats, light: Floats, seen: Floats) -> float:
 
 
 def compare(draw: Callable[[int], Floats], exposure: Photons) -> tuple[Floats, Floats]:
-    """Return what planes alone leave of the noise of middle planes, and what neighbours do."""
+    """Return what planes alone leave of the noise of middle planes, and what neighbors do."""
     rows = []
     for seed in range(FIRST, FIRST + SCENES):
         signal = torch.from_numpy(2 * draw(seed) - 1)[None].float()
@@ -70,7 +70,7 @@ def main() -> None:
     """Print the machine and the table."""
     print(f"{machine('scikit-image')}\n")
     table = Table([20, 10, 12, 12, 8, 10])
-    table.head(["neighbours", "photons", "planes alone", "between them", "ratio", "better in"])
+    table.head(["neighbors", "photons", "planes alone", "between them", "ratio", "better in"])
     for span in PHOTONS:
         for name, draw in KINDS.items():
             alone, between = compare(draw, Photons(photons=span))

@@ -23,7 +23,7 @@ from napari_noiser.plugin.samples import hubble_photon_limited
 
 IMAGES = Path(__file__).parent / "images"
 GRAYS = {"coins": 6, "camera": 8, "moon": 6}  # photons in the brightest pixels
-COLOURS = {"rocket": 30, "chelsea": 30, "retina": 30}
+COLORS = {"rocket": 30, "chelsea": 30, "retina": 30}
 HEIGHT = 200  # pixels of a picture in the gallery
 GAP = 6
 
@@ -35,7 +35,7 @@ def dim_gray(picture: NDArray[Any], photons: float) -> NDArray[np.uint16]:
     return np.rint(counts + random.normal(100, 1.5, picture.shape)).astype(np.uint16)
 
 
-def dim_colour(picture: NDArray[Any], photons: float) -> NDArray[np.uint8]:
+def dim_color(picture: NDArray[Any], photons: float) -> NDArray[np.uint8]:
     """Return an 8-bit photograph of which only the darkest eighth of the range is used."""
     seen = np.random.default_rng(0).poisson(photons * (picture / 255) ** 2.2) / photons
     return np.rint(255 * 0.12 * seen.clip(0, 1) ** (1 / 2.2)).astype(np.uint8)
@@ -50,10 +50,10 @@ def strip(name: str, photons: float) -> list[NDArray[Any]]:
         return [between(dim, dim.min(), dim.max())] + [
             between(result, *display_limits(result)) for result in results
         ]
-    dim = dim_colour(picture, photons)
+    dim = dim_color(picture, photons)
     results = [
         noiser.enhance(dim, axes="YXS"),
-        noiser.enhance(dim, axes="YXS", colours="kept"),
+        noiser.enhance(dim, axes="YXS", colors="kept"),
         noiser.closed_form(dim, axes="YXS"),
     ]
     return [dim] + [between(result, 0, 1) for result in results]
@@ -132,7 +132,7 @@ def said(path: Path) -> None:
 
 def main() -> None:
     mpl.use("agg")
-    for name, photons in {**GRAYS, **COLOURS}.items():
+    for name, photons in {**GRAYS, **COLORS}.items():
         save_strip(name, photons)
     save_figure("exposure", exposures())
     save_figure("transfer", transfer())

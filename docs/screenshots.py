@@ -25,7 +25,7 @@ DOCS = Path(__file__).parent
 SIZE = 1280, 860  # of the window, in pixels
 TALL = 1280, 1500  # for all of the widget
 MARGIN = 12  # pixels below the widget's last section: without, one theme needs a scroll bar
-COLOURS = 96  # of a picture: a third of the bytes of all of them
+COLORS = 96  # of a picture: a third of the bytes of all of them
 
 
 class Stage:
@@ -114,8 +114,8 @@ class Stage:
 
 
 def save(pixels: np.ndarray, path: Path) -> None:
-    """Write a picture of few colours."""
-    few = Picture.fromarray(pixels).quantize(COLOURS, dither=Picture.Dither.NONE)
+    """Write a picture of few colors."""
+    few = Picture.fromarray(pixels).quantize(COLORS, dither=Picture.Dither.NONE)
     few.save(path, optimize=True)
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB, {few.width} x {few.height}")
 
@@ -166,10 +166,10 @@ def astronomy() -> None:
 def photograph() -> None:
     stage = Stage("photograph.md")
     controls = stage.widget.controls
-    for colours in ("balanced", "kept"):
-        controls.colours.value = colours
+    for colors in ("balanced", "kept"):
+        controls.colors.value = colors
         stage.apply()
-        stage.viewer.layers[-1].name = f"Colours {colours}"
+        stage.viewer.layers[-1].name = f"Colors {colors}"
     stage.grid(shape=(3, 1))
     stage.take("photograph")
     stage.close()
@@ -178,8 +178,8 @@ def photograph() -> None:
 def channels() -> None:
     stage = Stage("channels.md")
     stack = stage.viewer.layers.pop()
-    names, colours = ["Haematoxylin", "DAB"], ["cyan", "bop orange"]
-    dyes = stage.viewer.add_image(stack.data, channel_axis=0, name=names, colormap=colours)
+    names, colors = ["Haematoxylin", "DAB"], ["cyan", "bop orange"]
+    dyes = stage.viewer.add_image(stack.data, channel_axis=0, name=names, colormap=colors)
     stage.viewer.layers.selection = dyes
     stage.widget.controls.image.value = dyes[0]
     stage.settle()

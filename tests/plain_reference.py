@@ -28,7 +28,7 @@ def plain_srm(
 ) -> np.ndarray:
     """Run a network in float64 on whole images (N, C, ...) that share one exposure.
 
-    Each convolution replicates the border of its own input; the instance normalisation has no
+    Each convolution replicates the border of its own input; the instance normalization has no
     epsilon, and takes its statistics over all N images, or only over `inside` (N, ...).
     """
     convolve = functional.conv2d if model.ndim == 2 else functional.conv3d

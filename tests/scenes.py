@@ -5,7 +5,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.camera.stabilization import stabilise
+from napari_noiser.camera.stabilization import stabilize
 from napari_noiser.methods.irle.blind_spot.likelihood import Scaling
 from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel, blank
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
@@ -29,11 +29,11 @@ def counts(electrons, seed=1, noise=NOISE):
 
 
 def crops(shape=(2, 1, 64, 64), seed=0):
-    """Return a function that draws stabilised crops of exposures of such a scene."""
+    """Return a function that draws stabilized crops of exposures of such a scene."""
 
     def draw(number):
         truth = np.stack([light(shape[1:], seed=seed + at) for at in range(shape[0])])
-        return torch.from_numpy(stabilise(counts(truth, seed=number), NOISE)).float()
+        return torch.from_numpy(stabilize(counts(truth, seed=number), NOISE)).float()
 
     return draw
 

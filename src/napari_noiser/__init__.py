@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_noiser.camera.noise_correlation import noise_correlation, residual_whiteness
     from napari_noiser.camera.noise_model import CameraNoise, estimate_noise
     from napari_noiser.camera.outliers import outliers, repair
-    from napari_noiser.camera.stabilization import stabilise, unstabilise
+    from napari_noiser.camera.stabilization import stabilize, unstabilize
     from napari_noiser.engine.baseline import closed_form
     from napari_noiser.engine.enhance import enhance
     from napari_noiser.engine.fit import fit, fit_steps
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
     from napari_noiser.methods.noiser.exposure import Photons, Unexposed
     from napari_noiser.methods.noiser.model import Model
-    from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColour
+    from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor
     from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, mean_shifted, target_mean
     from napari_noiser.methods.noiser.structured_noise import DeadLeaves, PowerLaw, Structure
     from napari_noiser.methods.noiser.training import train, train_steps
@@ -55,7 +55,7 @@ _HOME = {
     "mean_shifted": "methods.noiser.recipe",
     "target_mean": "methods.noiser.recipe",
     "Gaussian": "methods.noiser.noise_sources",
-    "PureColour": "methods.noiser.noise_sources",
+    "PureColor": "methods.noiser.noise_sources",
     "Palette": "methods.noiser.noise_sources",
     "DeadLeaves": "methods.noiser.structured_noise",
     "PowerLaw": "methods.noiser.structured_noise",
@@ -89,8 +89,8 @@ _HOME = {
     "residual_whiteness": "camera.noise_correlation",
     "outliers": "camera.outliers",
     "repair": "camera.outliers",
-    "stabilise": "camera.stabilization",
-    "unstabilise": "camera.stabilization",
+    "stabilize": "camera.stabilization",
+    "unstabilize": "camera.stabilization",
     "enhance_to_file": "files.enhance_to_file",
     "Space": "files.spatial_metadata",
     "enhance_layer": "plugin.layers.enhance_layer",
@@ -114,7 +114,7 @@ __all__ = [
     "Palette",
     "Photons",
     "PowerLaw",
-    "PureColour",
+    "PureColor",
     "Recipe",
     "RetinexLosses",
     "RetinexModel",
@@ -143,12 +143,12 @@ __all__ = [
     "replay",
     "report",
     "residual_whiteness",
-    "stabilise",
+    "stabilize",
     "target_mean",
     "train",
     "train_steps",
     "transfer_curve",
-    "unstabilise",
+    "unstabilize",
 ]
 
 

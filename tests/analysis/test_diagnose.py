@@ -138,7 +138,7 @@ def test_well_lit_photographs_are_well_exposed(name: str) -> None:
         assert not diagnose(dark, axes="YXS").well_exposed
 
 
-def test_colour_floats_are_shown_from_0_to_1() -> None:
+def test_color_floats_are_shown_from_0_to_1() -> None:
     image = data.astronaut()
     floats = diagnose(image / 255, axes="YXS")
     assert floats.well_exposed
@@ -232,14 +232,14 @@ def test_signal_to_noise_agrees_with_the_mean_of_400_frames() -> None:
 
 
 @needs_data
-def test_saturated_stars_and_noise_that_neighbours_share_are_found() -> None:
+def test_saturated_stars_and_noise_that_neighbors_share_are_found() -> None:
     found = diagnose(imread(Path(str(DATA)) / "astronomy" / "hatp32_single_frame.tif"))
     saturated, shared = found.remarks()
     assert "saturated" in saturated
     assert "share noise" in shared
 
 
-def test_noise_that_neighbours_share_is_said() -> None:
+def test_noise_that_neighbors_share_is_said() -> None:
     random = np.random.default_rng(0)
     counts = random.poisson(20, (200, 200)).astype(float)
     resampled = (counts[:, 1:] + counts[:, :-1]) / 2

@@ -124,9 +124,9 @@ def test_missing_values_and_alpha_do_not_count() -> None:
     raw, result = image(), image() * 3.0
     result[3:9] = np.nan
     assert linearity(raw, result).slope == pytest.approx(1)
-    colour = np.dstack([image(seed) for seed in range(3)])
-    with_alpha = np.dstack([colour, np.full(raw.shape, 9.0)])
-    assert linearity(with_alpha, with_alpha, axes="YXS") == linearity(colour, colour, axes="YXS")
+    color = np.dstack([image(seed) for seed in range(3)])
+    with_alpha = np.dstack([color, np.full(raw.shape, 9.0)])
+    assert linearity(with_alpha, with_alpha, axes="YXS") == linearity(color, color, axes="YXS")
 
 
 def test_of_lazy_stacks_eight_planes_are_computed() -> None:

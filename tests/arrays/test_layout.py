@@ -77,7 +77,7 @@ def test_alpha_is_not_among_the_samples(length: int, samples: int) -> None:
 
 
 @pytest.mark.parametrize(("ndim", "axes"), DEFAULT_AXES.items())
-def test_a_trailing_axis_of_three_is_never_guessed_to_be_colour(ndim: int, axes: str) -> None:
+def test_a_trailing_axis_of_three_is_never_guessed_to_be_color(ndim: int, axes: str) -> None:
     layout = Layout.of((7,) * (ndim - 1) + (3,))
     assert layout.axes == axes
     assert layout.samples == 1

@@ -1,4 +1,4 @@
-"""Samples: few reads, the same places in both arrays, colours together, alpha left out."""
+"""Samples: few reads, the same places in both arrays, colors together, alpha left out."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_dask_beside_zarr_and_numpy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lazy", [False, True])
-def test_colours_stay_together_and_alpha_is_left_out(lazy: bool) -> None:
+def test_colors_stay_together_and_alpha_is_left_out(lazy: bool) -> None:
     image = np.zeros((300, 400, 4), np.uint8) + np.array([10, 20, 30, 255], np.uint8)
     array = da.from_array(image, chunks=(100, 100, 1)) if lazy else image
     (values,) = sampled_values(array, layout=Layout("YXS", image.shape), most=3000)

@@ -12,11 +12,11 @@ import pytest
 from napari_noiser.camera.noise_correlation import noise_correlation, residual_whiteness
 from napari_noiser.camera.noise_model import CameraNoise, estimate_noise
 from napari_noiser.camera.outliers import outliers, repair
-from napari_noiser.camera.stabilization import stabilise
+from napari_noiser.camera.stabilization import stabilize
 
 NOISE = CameraNoise(1.0)
 READERS: list[Callable[[Any], Any]] = [estimate_noise, noise_correlation, residual_whiteness]
-READERS += [partial(each, noise=NOISE) for each in (repair, outliers, stabilise)]
+READERS += [partial(each, noise=NOISE) for each in (repair, outliers, stabilize)]
 
 
 @pytest.mark.parametrize("read", READERS)

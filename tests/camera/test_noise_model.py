@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from napari_noiser.camera.noise_model import CameraNoise, estimate_noise, even_noise
-from napari_noiser.camera.stabilization import stabilise, unstabilise
+from napari_noiser.camera.stabilization import stabilize, unstabilize
 
 TRUE = CameraNoise(gain=2.2, offset=100.0, read_noise=1.6)
 
@@ -92,4 +92,4 @@ def test_even_noise_is_the_same_at_any_light(deviation: float, low: float, span:
     found = even_noise(deviation, low, low + span)
     light = np.linspace(low, low + span, 9)
     np.testing.assert_allclose(found.variance(light), deviation**2, rtol=0.0101)
-    np.testing.assert_allclose(unstabilise(stabilise(light, found), found), light, atol=deviation)
+    np.testing.assert_allclose(unstabilize(stabilize(light, found), found), light, atol=deviation)

@@ -48,7 +48,7 @@ def planted(image: Floats, height: float, shape: tuple[tuple[int, int], ...] = (
 
 
 def stars(width: float, peak: float, electrons: float) -> Floats:
-    """Return 64 Gaussian stars, integrated over pixels, their centres anywhere between them."""
+    """Return 64 Gaussian stars, integrated over pixels, their centers anywhere between them."""
     random = np.random.default_rng(3)
     light = np.full((256, 256), electrons)
     scale = width / 2.3548 * 2**0.5
@@ -97,7 +97,7 @@ def test_stars_stay(width: float, peak: float, electrons: float) -> None:
 
 @pytest.mark.parametrize("cut", [15, 16, 17, 18])
 def test_stars_cut_by_an_edge_stay(cut: int) -> None:
-    light = stars(2.5, 500.0, 5.0)  # their centres at 16 and every 32
+    light = stars(2.5, 500.0, 5.0)  # their centers at 16 and every 32
     assert outliers(taken(light)[cut:, 5:], CAMERA).sum() == 0
     assert outliers(taken(light)[5:, cut:], CAMERA).sum() == 0
 
@@ -127,7 +127,7 @@ def test_rays_are_found(shape: tuple[tuple[int, int], ...]) -> None:
     assert outliers(image, CAMERA)[there].mean() > 0.95
 
 
-def test_repaired_pixels_are_as_their_neighbours() -> None:
+def test_repaired_pixels_are_as_their_neighbors() -> None:
     clean = sky()
     hit = clean.copy()
     there = planted(hit, 1e4, ((0, 0), (0, 1), (0, 2)))

@@ -59,15 +59,13 @@ def defaults(of: Callable[..., Any], *others: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("shape", "options"), [((40, 50, 3), ()), ((4, 20, 30, 3), ("--ndim", 3))]
 )
-def test_colours_are_kept(
-    tmp_path: Path, shape: tuple[int, ...], options: tuple[Any, ...]
-) -> None:
-    colour = np.random.default_rng(0).poisson(5, shape).astype(np.uint16) * [4, 2, 1]
-    np.save(tmp_path / "a.npy", colour)
+def test_colors_are_kept(tmp_path: Path, shape: tuple[int, ...], options: tuple[Any, ...]) -> None:
+    color = np.random.default_rng(0).poisson(5, shape).astype(np.uint16) * [4, 2, 1]
+    np.save(tmp_path / "a.npy", color)
     axes = "ZYXS"[-len(shape) :]
-    arguments = ("--axes", axes, "--colours", "kept", *options)
+    arguments = ("--axes", axes, "--colors", "kept", *options)
     assert run("enhance", tmp_path / "a.npy", tmp_path / "b.tif", *arguments) == 0
-    expected = enhance(colour, axes=axes, colours="kept", ndim=3 if options else 2)
+    expected = enhance(color, axes=axes, colors="kept", ndim=3 if options else 2)
     np.testing.assert_allclose(stored(tmp_path / "b.tif"), expected, rtol=0, atol=1e-6)
 
 

@@ -117,7 +117,7 @@ def test_a_gain_map_is_passed_on(tmp_path: Path, image: Path, capsys: Any) -> No
     assert_alike(open_image(tmp_path / "b.tif").array[:], enhance(DIM, model, gain=gain))
 
 
-def test_a_gain_map_of_colours_whatever_their_axis(tmp_path: Path) -> None:
+def test_a_gain_map_of_colors_whatever_their_axis(tmp_path: Path) -> None:
     photo, gain = np.stack([DIM[:80, :90]] * 3), np.linspace(1, 3, 90) * np.ones((80, 90))
     np.save(tmp_path / "photo.npy", photo)
     np.save(tmp_path / "gain.npy", gain)

@@ -95,10 +95,10 @@ def test_each_dye_has_its_own_background() -> None:
     np.testing.assert_allclose(dark[0], dark[1], atol=1e-5)
 
 
-def test_colours_start_from_their_own_background() -> None:
+def test_colors_start_from_their_own_background() -> None:
     image = np.stack([cells(120, 90), 40 + cells(120, 90), 3 * cells(120, 90)], axis=-1)
-    for colours in ("balanced", "kept"):
-        dark = enhance(image, "noiser", axes="YXS", colours=colours, background="dark")
+    for colors in ("balanced", "kept"):
+        dark = enhance(image, "noiser", axes="YXS", colors=colors, background="dark")
         empty = image[..., 0] < BACKGROUND + 10
         np.testing.assert_allclose(np.median(dark[empty], axis=0), DARK, atol=0.02)
 

@@ -16,7 +16,7 @@ from napari_noiser import closed_form, enhance, load_model
 
 IMAGE = scene((20, 22))
 VOLUME = scene((5, 12, 13))
-COLOUR = scene((20, 22, 3))
+COLOR = scene((20, 22, 3))
 GRAY = load_model("noiser")
 GRAY_3D = load_model("noiser", ndim=3)
 
@@ -80,11 +80,11 @@ def test_types_that_hold_no_brightness(image: object, came: str) -> None:
         (IMAGE, {"axes": ""}, ["axes", "''"]),
         (IMAGE, {"axes": "ZYX"}, ["axes", "'ZYX'", "(20, 22)"]),
         (VOLUME, {"axes": "TZX"}, ["axes", "Y and X", "'TZX'"]),
-        (COLOUR[..., :2], {"axes": "YXS"}, ["axis S", "2"]),
+        (COLOR[..., :2], {"axes": "YXS"}, ["axis S", "2"]),
         (IMAGE, {"ndim": 4}, ["ndim", "4", "2", "3"]),
         (IMAGE, {"ndim": "2"}, ["ndim", "'2'"]),
         (IMAGE, {"ndim": 3}, ["ndim=3", "Z", "'YX'"]),
-        (COLOUR, {"axes": "YXS", "model": GRAY}, ["model", "1 samples", "3", "S"]),
+        (COLOR, {"axes": "YXS", "model": GRAY}, ["model", "1 samples", "3", "S"]),
         (IMAGE, {"model": load_model("noiser", channels=3)}, ["model", "3 samples", "1"]),
         (IMAGE, {"model": GRAY_3D}, ["model", "ndim=3", "ndim=2"]),
         (VOLUME, {"model": GRAY, "ndim": 3}, ["model", "ndim=2", "ndim=3"]),
@@ -106,13 +106,13 @@ def test_types_that_hold_no_brightness(image: object, came: str) -> None:
         (IMAGE, {"mask": np.ones((3, 4), bool)}, ["mask", "(20, 22)", "(3, 4)"]),
         (IMAGE, {"mask": np.ones((2, 20, 22), bool)}, ["mask", "(20, 22)", "(2, 20, 22)"]),
         (VOLUME, {"mask": np.ones((5, 12), bool)}, ["mask", "(5, 12, 13)", "(5, 12)"]),
-        (COLOUR, {"axes": "YXS", "mask": np.ones((20, 22, 3), bool)}, ["mask", "(20, 22)"]),
+        (COLOR, {"axes": "YXS", "mask": np.ones((20, 22, 3), bool)}, ["mask", "(20, 22)"]),
         (VOLUME, {"mask": 3}, ["mask", "(5, 12, 13)", "()"]),
         (IMAGE, {"mask": True}, ["mask", "(20, 22)", "()"]),
         (IMAGE, {"conserve": -1}, ["conserve", "above 0", "-1"]),
         (IMAGE, {"conserve": np.nan}, ["conserve", "finite", "nan"]),
         (IMAGE, {"statistics": np.ones(2)}, ["statistics", "'stack'", "array"]),
-        (IMAGE, {"colours": np.ones(2)}, ["colours", "'kept'", "array"]),
+        (IMAGE, {"colors": np.ones(2)}, ["colors", "'kept'", "array"]),
         (IMAGE, {"background": np.ones(2)}, ["background", "'dark'", "array"]),
         (IMAGE, {"background": None}, ["background", "'dark'", "None"]),
         (IMAGE, {"output": np.ones(2)}, ["output", "'intensity'", "array"]),
@@ -219,13 +219,13 @@ def test_one_constant_plane_of_several() -> None:
     assert np.ptp(enhance(planes)[2]) < 0.5  # with the others it has a brightness of its own
 
 
-def test_one_constant_sample_of_a_colour_is_no_obstacle() -> None:
-    colour = COLOUR.copy()
-    colour[..., 1] = 5
-    assert np.isfinite(enhance(colour, axes="YXS")).all()
-    flat = closed_form(colour, axes="YXS")
+def test_one_constant_sample_of_a_color_is_no_obstacle() -> None:
+    color = COLOR.copy()
+    color[..., 1] = 5
+    assert np.isfinite(enhance(color, axes="YXS")).all()
+    flat = closed_form(color, axes="YXS")
     assert largest_difference(flat[..., 1], np.full(IMAGE.shape, 0.5)) < 1e-5
-    assert largest_difference(flat[..., 0], closed_form(colour[..., 0])) < 1e-5
+    assert largest_difference(flat[..., 0], closed_form(color[..., 0])) < 1e-5
 
 
 @pytest.mark.parametrize("gain", [1e-12, 1e-150])

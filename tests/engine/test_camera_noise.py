@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from napari_noiser.arrays.layout import Layout
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.outliers import repair
-from napari_noiser.camera.stabilization import stabilise, unstabilise
+from napari_noiser.camera.stabilization import stabilize, unstabilize
 from napari_noiser.engine.calibration import calibrated, sampled_boxes
 from napari_noiser.engine.enhance import enhance
 from napari_noiser.engine.live import live_image
@@ -65,12 +65,12 @@ def finished(steps: Any) -> Any:
             return end.value
 
 
-def test_counts_are_stabilised_before_the_network_and_light_is_taken_back(model: Model) -> None:
+def test_counts_are_stabilized_before_the_network_and_light_is_taken_back(model: Model) -> None:
     image = counts(70, 80)
     repaired = repair(image, CAMERA)
     assert (repaired != image).any()
-    inside = enhance(stabilise(repaired, CAMERA), model, camera=None, **LIGHT)
-    expected = unstabilise(inside, CAMERA)
+    inside = enhance(stabilize(repaired, CAMERA), model, camera=None, **LIGHT)
+    expected = unstabilize(inside, CAMERA)
     assert_alike(enhance(image, model, camera=CAMERA, **LIGHT), expected)
 
 
@@ -153,7 +153,7 @@ def test_a_lazy_image_in_chunks_of_a_dye_takes_each_its_camera(
         np.testing.assert_allclose(found, enhance(image, each, **asked), **NEAR)
 
 
-def test_what_does_not_tell_is_not_stabilised(model: Model) -> None:
+def test_what_does_not_tell_is_not_stabilized(model: Model) -> None:
     for image in (np.zeros((30, 30)), np.random.default_rng(0).normal(size=(128, 128))):
         work = calibrated(plan(image, model))
         assert work.cameras is not None
@@ -176,10 +176,10 @@ def test_a_display_of_the_papers_models_is_as_it_was() -> None:
 
 def test_no_pixel_moves_further_than_asked(model: Model) -> None:
     image = counts(96, 96)
-    clean = stabilise(repair(image, CAMERA), CAMERA)
-    free = stabilise(enhance(image, model, camera=CAMERA, **LIGHT), CAMERA) - clean
+    clean = stabilize(repair(image, CAMERA), CAMERA)
+    free = stabilize(enhance(image, model, camera=CAMERA, **LIGHT), CAMERA) - clean
     bound = enhance(image, model, camera=CAMERA, max_change=0.5, **LIGHT)
-    held = stabilise(bound, CAMERA) - clean
+    held = stabilize(bound, CAMERA) - clean
     assert abs(free).max() > 1.5
     assert abs(held).max() < 1.1  # half of about 1, and what taking back without bias adds
     plain = enhance(image, model, camera=None, max_change=1e-6, **LIGHT)

@@ -1,4 +1,4 @@
-"""Contrast limits: the background dark, the brightest bright, colours untouched."""
+"""Contrast limits: the background dark, the brightest bright, colors untouched."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def test_an_even_photograph_loses_one_percent_only() -> None:
     assert upper > 0.75
 
 
-def test_colour_and_flat_images_keep_the_full_range() -> None:
-    colour = np.random.default_rng(0).random((20, 20, 3)).astype(np.float32)
-    assert display_limits(colour, rgb=True) == (0.0, 1.0)
+def test_color_and_flat_images_keep_the_full_range() -> None:
+    color = np.random.default_rng(0).random((20, 20, 3)).astype(np.float32)
+    assert display_limits(color, rgb=True) == (0.0, 1.0)
     assert display_limits(np.full((9, 9), 0.5, np.float32)) == (0.0, 1.0)
     assert display_limits(np.full((9, 9), 7, np.uint16)) == (0.0, 65535.0)
     assert display_limits(np.full((9, 9), np.nan, np.float32)) == (0.0, 1.0)

@@ -43,7 +43,7 @@ class Cramped:
 class CrampedTiles:
     def __init__(self, method: Cramped, folded: object) -> None:
         self.method, self.folded = method, folded
-        self.centre, self.scale, self.step = folded.centre, folded.scale, folded.step
+        self.center, self.scale, self.step = folded.center, folded.scale, folded.step
 
     def to(self, device: torch.device) -> CrampedTiles:
         return self

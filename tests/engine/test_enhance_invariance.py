@@ -32,13 +32,13 @@ def test_gain_and_offset_do_not_matter(gain: float, offset: float, negative: boo
 
 @pytest.mark.parametrize("gain", [1e-4, 1.0, 1e4])
 @pytest.mark.parametrize("offset", [-1e6, 1e6])
-def test_nor_for_volumes_and_colour(gain: float, offset: float) -> None:
+def test_nor_for_volumes_and_color(gain: float, offset: float) -> None:
     changed = gain * VOLUME + offset * gain * VOLUME.std()
     assert largest_difference(enhance(changed, ndim=3), ENHANCED_VOLUME) < 1e-4
-    colour = scene((3, 30, 31))
-    # One gain for the samples of a colour, but an offset for each.
-    changed = gain * (colour + np.array([0, offset, -offset / 3]).reshape(3, 1, 1) * colour.std())
-    assert largest_difference(enhance(changed, axes="SYX"), enhance(colour, axes="SYX")) < 1e-4
+    color = scene((3, 30, 31))
+    # One gain for the samples of a color, but an offset for each.
+    changed = gain * (color + np.array([0, offset, -offset / 3]).reshape(3, 1, 1) * color.std())
+    assert largest_difference(enhance(changed, axes="SYX"), enhance(color, axes="SYX")) < 1e-4
 
 
 @pytest.mark.parametrize("power", [-100, -30, -10, 10, 30, 100])

@@ -96,7 +96,7 @@ def test_whole_numbers_serve_as_brightness_and_contrast() -> None:
 
 @pytest.mark.parametrize("shape", [(270, 301), (50, 47), (1, 9), (2, 2)])
 @pytest.mark.parametrize("offset", [0.0, 30000.0])
-def test_the_closed_form_is_a_standardised_box_mean(shape: tuple[int, int], offset: float) -> None:
+def test_the_closed_form_is_a_standardized_box_mean(shape: tuple[int, int], offset: float) -> None:
     ndimage = pytest.importorskip("scipy.ndimage")
     image = scene(shape) + offset
     image[0, 0] += 1
@@ -108,10 +108,10 @@ def test_the_closed_form_is_a_standardised_box_mean(shape: tuple[int, int], offs
 
 def test_the_closed_form_takes_samples_channels_and_planes_one_by_one() -> None:
     image = scene((3, 4, 30, 31)) * np.array([1, 50, 1000]).reshape(3, 1, 1, 1)
-    colour = image[:, 0]
-    found = closed_form(colour, axes="SYX")
+    color = image[:, 0]
+    found = closed_form(color, axes="SYX")
     for sample in range(3):
-        assert largest_difference(found[sample], closed_form(colour[sample])) < 1e-6
+        assert largest_difference(found[sample], closed_form(color[sample])) < 1e-6
     dyes = closed_form(image, axes="CZYX")
     for dye in range(3):
         assert largest_difference(dyes[dye], closed_form(image[dye])) < 1e-6

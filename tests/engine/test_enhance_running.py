@@ -208,7 +208,7 @@ def test_a_failing_callback_stops_the_work() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         enhance(watched, tile=5, progress=stop_at_third)
-    assert len(watched.boxes) == 4, "the first block and its neighbours"
+    assert len(watched.boxes) == 4, "the first block and its neighbors"
 
 
 def test_torch_is_left_as_it_was() -> None:

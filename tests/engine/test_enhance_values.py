@@ -53,9 +53,9 @@ def test_bad_values_do_not_disturb_the_rest(image_with_holes: np.ndarray) -> Non
 
 
 def test_a_bad_sample_is_bad_in_that_sample_only() -> None:
-    colour = scene((20, 21, 3))
-    colour[5, 6, 1] = np.nan
-    assert np.argwhere(np.isnan(enhance(colour, axes="YXS"))).tolist() == [[5, 6, 1]]
+    color = scene((20, 21, 3))
+    color[5, 6, 1] = np.nan
+    assert np.argwhere(np.isnan(enhance(color, axes="YXS"))).tolist() == [[5, 6, 1]]
 
 
 def test_a_plane_without_any_value_leaves_the_others_alone() -> None:

@@ -107,7 +107,7 @@ def test_chunks_and_blocks_and_views_equal_the_whole(ndim: int) -> None:
     assert_alike(np.asarray(view[1, 30:60, 20:50]), whole[1, 30:60, 20:50])
 
 
-def test_colours_are_fitted_together() -> None:
+def test_colors_are_fitted_together() -> None:
     image = np.stack([counts(light(), seed) for seed in (1, 2, 3)], axis=-1)
     model = fit(image, QUICK, axes="YXS", device="cpu")
     assert model.channels == 3
@@ -116,7 +116,7 @@ def test_colours_are_fitted_together() -> None:
         enhance(image[..., 0], model)
 
 
-def test_a_model_of_one_channel_takes_each_colour(fitted: BlindSpotModel) -> None:
+def test_a_model_of_one_channel_takes_each_color(fitted: BlindSpotModel) -> None:
     image = np.stack([counts(light(), seed) for seed in (1, 2, 3)], axis=-1)
     options: dict[str, Any] = {"camera": NOISE, **LIGHT}
     found = enhance(image, fitted, axes="YXS", **options)
@@ -254,7 +254,7 @@ def test_a_gain_map_comes_in_tiles_chunks_blocks_and_views(ndim: int) -> None:
         assert_alike(plain, whole[1])
 
 
-def test_a_gain_map_serves_each_colour() -> None:
+def test_a_gain_map_serves_each_color() -> None:
     model = untrained(spacing=2, scales=())
     image = np.stack([counts(light((90, 80)), seed) for seed in (1, 2, 3)], axis=-1)
     options: dict[str, Any] = {"camera": NOISE, "gain": gains((90, 80)), **LIGHT}

@@ -69,10 +69,10 @@ def test_structured_restores_as_on_the_cpu(options: dict[str, Any]) -> None:
     )
 
 
-def test_structured_restores_volumes_and_colours_as_on_the_cpu() -> None:
+def test_structured_restores_volumes_and_colors_as_on_the_cpu() -> None:
     assert_same_on_both(image(6, 60, 70), "structured", axes="ZYX", ndim=3, camera=NOISE)
-    colours = np.stack([image(90, 80)] * 3, axis=-1)
-    assert_same_on_both(colours, "structured", axes="YXS", colours="kept", camera=NOISE)
+    colors = np.stack([image(90, 80)] * 3, axis=-1)
+    assert_same_on_both(colors, "structured", axes="YXS", colors="kept", camera=NOISE)
 
 
 def test_memory_is_given_back_after_rendering_a_deep_network() -> None:

@@ -70,7 +70,7 @@ def test_merged_moments_equal_those_of_the_whole(data: st.DataObject) -> None:
     image = scene((data.draw(st.sampled_from([1, 3])), *spatial), seed=data.draw(st.integers(0)))
     image *= data.draw(st.sampled_from([1e-6, 1.0, 1e5]))
     whole = of_whole(image)
-    # Cut anywhere along one axis; every part sees one true neighbour beyond its ends.
+    # Cut anywhere along one axis; every part sees one true neighbor beyond its ends.
     axis = data.draw(st.integers(0, ndim - 1))
     length = spatial[axis]
     inner = data.draw(st.sets(st.integers(1, length - 1))) if length > 1 else set()
@@ -143,7 +143,7 @@ def test_nothing_finite_is_no_patch() -> None:
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(0.02, 1))
-def test_a_mask_chooses_the_patches_centred_in_it(seed: int, share: float) -> None:
+def test_a_mask_chooses_the_patches_centered_in_it(seed: int, share: float) -> None:
     image = scene((1, 13, 12), seed)
     inside = np.random.default_rng(seed).random((13, 12)) < share
     inside[6, 6] = inside[2, 3] = True

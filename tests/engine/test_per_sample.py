@@ -1,4 +1,4 @@
-"""Colours: a cast is removed like a lack of light, or kept, by one exposure for all samples."""
+"""Colors: a cast is removed like a lack of light, or kept, by one exposure for all samples."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ def as_planes(photo: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("model", ["noiser", "noiser-var3"])
 def test_samples_are_rendered_as_planes_of_one_exposure(model: str) -> None:
-    kept = enhance(PHOTO, model, axes="YXS", colours="kept", brightness=0.2, contrast=1.3)
+    kept = enhance(PHOTO, model, axes="YXS", colors="kept", brightness=0.2, contrast=1.3)
     planes = enhance(as_planes(PHOTO), model, axes="ZYX", brightness=0.2, contrast=1.3)
     assert largest_difference(as_planes(kept), planes) < 1e-6
 
 
 def test_and_those_of_volumes_as_volumes() -> None:
-    kept = enhance(VOLUME, axes="ZYXS", ndim=3, colours="kept")
+    kept = enhance(VOLUME, axes="ZYXS", ndim=3, colors="kept")
     assert largest_difference(as_planes(kept), enhance(as_planes(VOLUME), ndim=3)) < 1e-6
 
 
 def test_so_does_the_closed_form() -> None:
-    kept = closed_form(PHOTO, axes="YXS", colours="kept")
+    kept = closed_form(PHOTO, axes="YXS", colors="kept")
     assert largest_difference(as_planes(kept), closed_form(as_planes(PHOTO))) < 1e-6
-    lazy = closed_form(da.from_array(PHOTO, chunks=(15, 20, 1)), axes="YXS", colours="kept")
+    lazy = closed_form(da.from_array(PHOTO, chunks=(15, 20, 1)), axes="YXS", colors="kept")
     assert largest_difference(lazy.compute(), kept) < 1e-6
 
 
 def test_gray_stays_gray() -> None:
     gray = np.repeat(PHOTO[..., :1], 3, axis=-1)
-    kept = enhance(gray, axes="YXS", colours="kept")
+    kept = enhance(gray, axes="YXS", colors="kept")
     assert np.ptp(kept, axis=-1).max() == 0
     assert_same(kept[..., 0], enhance(gray[..., 0]))
 
 
 def test_a_cast_stays_where_balanced_removes_it() -> None:
-    red, green, blue = np.median(enhance(PHOTO, axes="YXS", colours="kept"), axis=(0, 1))
+    red, green, blue = np.median(enhance(PHOTO, axes="YXS", colors="kept"), axis=(0, 1))
     assert red > green + 0.1 > blue + 0.1
     balanced = np.median(enhance(PHOTO, axes="YXS"), axis=(0, 1))
     assert np.ptp(balanced) < 0.05
@@ -58,59 +58,59 @@ def test_a_cast_stays_where_balanced_removes_it() -> None:
 @pytest.mark.parametrize("gain", [1e-4, 1e4])
 @pytest.mark.parametrize("offset", [-1e5, 1e5])
 def test_a_gain_and_offset_of_all_samples_do_not_matter(gain: float, offset: float) -> None:
-    kept = enhance(PHOTO, axes="YXS", colours="kept")
+    kept = enhance(PHOTO, axes="YXS", colors="kept")
     changed = gain * (PHOTO + offset * PHOTO.std())
-    assert largest_difference(enhance(changed, axes="YXS", colours="kept"), kept) < 1e-4
+    assert largest_difference(enhance(changed, axes="YXS", colors="kept"), kept) < 1e-4
 
 
 def test_tiles_and_chunks_do_not_matter(tmp_path) -> None:
-    whole = enhance(PHOTO, axes="YXS", colours="kept")
-    assert_same(enhance(PHOTO, axes="YXS", colours="kept", tile=11), whole)
-    lazy = enhance(da.from_array(PHOTO, chunks=(17, 20, 2)), axes="YXS", colours="kept")
+    whole = enhance(PHOTO, axes="YXS", colors="kept")
+    assert_same(enhance(PHOTO, axes="YXS", colors="kept", tile=11), whole)
+    lazy = enhance(da.from_array(PHOTO, chunks=(17, 20, 2)), axes="YXS", colors="kept")
     assert_same(lazy.compute(), whole)
-    path = enhance_to_file(PHOTO, tmp_path / "kept.tif", axes="YXS", colours="kept")
+    path = enhance_to_file(PHOTO, tmp_path / "kept.tif", axes="YXS", colors="kept")
     assert_same(Tif.open(path, "YXS").levels[0][:], whole)
 
 
 def test_each_dye_and_plane_has_its_own_exposure() -> None:
     stack = np.stack([PHOTO, scene((40, 45, 3), seed=1)])
-    kept = enhance(stack, axes="CYXS", colours="kept")
+    kept = enhance(stack, axes="CYXS", colors="kept")
     for one, other in zip(kept, stack, strict=True):
-        assert_same(one, enhance(other, axes="YXS", colours="kept"))
+        assert_same(one, enhance(other, axes="YXS", colors="kept"))
 
 
 def test_alpha_passes_through() -> None:
     alpha = np.linspace(0, 255, 40 * 45).reshape(40, 45, 1)
     photo = np.concatenate([PHOTO.clip(0, 255), alpha], axis=-1).astype(np.uint8)
-    kept = enhance(photo, axes="YXS", colours="kept")
-    assert_same(kept[..., :3], enhance(photo[..., :3], axes="YXS", colours="kept"))
+    kept = enhance(photo, axes="YXS", colors="kept")
+    assert_same(kept[..., :3], enhance(photo[..., :3], axes="YXS", colors="kept"))
     np.testing.assert_allclose(kept[..., 3], photo[..., 3] / 255, atol=1e-6)
 
 
 def test_a_model_of_one_channel_is_taken() -> None:
     model = train(replace(RECIPES["noiser"], iterations=9), seed=3)
-    kept = enhance(PHOTO, model, axes="YXS", colours="kept")
+    kept = enhance(PHOTO, model, axes="YXS", colors="kept")
     assert largest_difference(as_planes(kept), enhance(as_planes(PHOTO), model)) < 1e-6
 
 
 def test_of_a_gray_image_there_is_nothing_to_keep() -> None:
-    assert_same(enhance(PHOTO[..., 0], colours="kept"), enhance(PHOTO[..., 0]))
+    assert_same(enhance(PHOTO[..., 0], colors="kept"), enhance(PHOTO[..., 0]))
     single = PHOTO[..., :1]
-    assert_same(enhance(single, axes="YXS", colours="kept"), enhance(single, axes="YXS"))
+    assert_same(enhance(single, axes="YXS", colors="kept"), enhance(single, axes="YXS"))
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    colour, gray = load_model("noiser", channels=3), load_model("noiser")
-    with pytest.raises(ValueError, match=r"colours='kept' takes a model .* channels=1.*sees 3"):
-        enhance(PHOTO, colour, axes="YXS", colours="kept")
-    with pytest.raises(ValueError, match=r"channels=3, or colours='kept'"):
+    color, gray = load_model("noiser", channels=3), load_model("noiser")
+    with pytest.raises(ValueError, match=r"colors='kept' takes a model .* channels=1.*sees 3"):
+        enhance(PHOTO, color, axes="YXS", colors="kept")
+    with pytest.raises(ValueError, match=r"channels=3, or colors='kept'"):
         enhance(PHOTO, gray, axes="YXS")
-    with pytest.raises(ValueError, match=r"colours must be one of .*'kept'\), got 'x'"):
-        enhance(PHOTO, axes="YXS", colours="x")
+    with pytest.raises(ValueError, match=r"colors must be one of .*'kept'\), got 'x'"):
+        enhance(PHOTO, axes="YXS", colors="x")
 
 
 def test_the_provenance_says_so() -> None:
-    kept = plan(PHOTO, axes="YXS", colours="kept").describe()
-    assert (kept["colours"], kept["channels"]) == ("kept", 1)
+    kept = plan(PHOTO, axes="YXS", colors="kept").describe()
+    assert (kept["colors"], kept["channels"]) == ("kept", 1)
     assert kept["fingerprint"] == load_model("noiser").fingerprint
-    assert plan(PHOTO, axes="YXS").describe()["colours"] == "balanced"
+    assert plan(PHOTO, axes="YXS").describe()["colors"] == "balanced"

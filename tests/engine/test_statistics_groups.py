@@ -73,13 +73,13 @@ def test_channels_are_each_for_themselves(axes: str, statistics: str) -> None:
         assert largest_difference(each, enhance(dye, statistics=statistics)) < 1e-6
 
 
-def test_colour_samples_are_seen_together() -> None:
-    colour = scene((30, 31, 3)) * np.array([1.0, 2.0, 0.5])
-    found = enhance(colour, axes="YXS")
-    expected = plain_srm(colour.transpose(2, 0, 1)[None], RGB)[0].transpose(1, 2, 0)
+def test_color_samples_are_seen_together() -> None:
+    color = scene((30, 31, 3)) * np.array([1.0, 2.0, 0.5])
+    found = enhance(color, axes="YXS")
+    expected = plain_srm(color.transpose(2, 0, 1)[None], RGB)[0].transpose(1, 2, 0)
     assert largest_difference(found, expected) < 1e-5
-    assert largest_difference(found, enhance(colour, axes="YXC")) > 0.01
-    sample_first = enhance(colour.transpose(2, 0, 1), axes="SYX")
+    assert largest_difference(found, enhance(color, axes="YXC")) > 0.01
+    sample_first = enhance(color.transpose(2, 0, 1), axes="SYX")
     assert largest_difference(sample_first.transpose(1, 2, 0), found) < 1e-6
 
 
@@ -137,11 +137,11 @@ def test_a_mask_stands_for_the_leading_axes_that_it_lacks() -> None:
 
 
 def test_a_mask_knows_nothing_of_samples() -> None:
-    colour = scene((30, 31, 3))
+    color = scene((30, 31, 3))
     mask = np.zeros((30, 31), bool)
     mask[5:20, 6:20] = True
-    found = enhance(colour, axes="YXS", mask=mask)
-    expected = plain_srm(colour.transpose(2, 0, 1)[None], RGB, inside=mask[None])[0]
+    found = enhance(color, axes="YXS", mask=mask)
+    expected = plain_srm(color.transpose(2, 0, 1)[None], RGB, inside=mask[None])[0]
     assert largest_difference(found, expected.transpose(1, 2, 0)) < 1e-5
 
 

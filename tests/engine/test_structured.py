@@ -105,7 +105,7 @@ def test_intensity_moves_with_gain_and_offset(model: Model, gain: float, offset:
 
 
 def test_display_is_the_intensity_through_a_curve(model: Model) -> None:
-    """Standardised by the image's own moments, times 50 / 127.5, through tanh."""
+    """Standardized by the image's own moments, times 50 / 127.5, through tanh."""
     image, options = counts(64, 64), {"camera": None, "dtype": "float64"}
     light = enhance(image, model, output="intensity", **options).ravel()
     shown = enhance(image, model, contrast=0.5, brightness=0.1, **options).ravel()
@@ -146,14 +146,14 @@ def test_a_constant_image_is_as_it_was() -> None:
     np.testing.assert_array_equal(light, 7.0)
 
 
-def test_colours_and_alpha(model: Model) -> None:
+def test_colors_and_alpha(model: Model) -> None:
     image = np.stack([counts(40, 40)] * 3 + [np.full((40, 40), 65535, "uint16")], axis=-1)
-    light = enhance(image, model, axes="YXS", colours="kept", output="intensity")
+    light = enhance(image, model, axes="YXS", colors="kept", output="intensity")
     np.testing.assert_array_equal(light[..., 3], 65535)
     alone = enhance(image[..., 0], model, output="intensity")
     assert_alike(light[..., 1], alone)
-    colour = train(replace(RECIPE, iterations=1), channels=3, device="cpu")
-    assert enhance(image, colour, axes="YXS").shape == image.shape
+    color = train(replace(RECIPE, iterations=1), channels=3, device="cpu")
+    assert enhance(image, color, axes="YXS").shape == image.shape
 
 
 @pytest.mark.parametrize("output", ["light", None])
@@ -167,10 +167,10 @@ def test_a_model_of_displays_gives_no_intensity() -> None:
         enhance(counts(20, 20), "noiser", output="intensity")
 
 
-def test_colours_of_a_photograph_are_kept_by_the_bundled_model() -> None:
+def test_colors_of_a_photograph_are_kept_by_the_bundled_model() -> None:
     photo = np.stack([counts(40, 40) * factor for factor in (3, 2, 1)], axis=-1)
     shown = enhance(photo, "structured", axes="YXS")
-    np.testing.assert_array_equal(shown, enhance(photo, "structured", axes="YXS", colours="kept"))
+    np.testing.assert_array_equal(shown, enhance(photo, "structured", axes="YXS", colors="kept"))
     red, green, blue = np.median(shown, axis=(0, 1))
     assert red > green > blue
-    assert plan(photo, "structured", axes="YXS").describe()["colours"] == "kept"
+    assert plan(photo, "structured", axes="YXS").describe()["colors"] == "kept"

@@ -1,4 +1,4 @@
-"""What a network that restores makes of volumes and of time series: neighbours help, no seams."""
+"""What a network that restores makes of volumes and of time series: neighbors help, no seams."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_depth_goes_before_time_where_there_are_both(model: Model) -> None:
         np.testing.assert_allclose(found[at], alone, **NEAR)
 
 
-def test_a_plane_comes_out_otherwise_between_other_neighbours(model: Model) -> None:
+def test_a_plane_comes_out_otherwise_between_other_neighbors(model: Model) -> None:
     image = counts(5, 30, 32)
     other = image.copy()
     other[2] = other[2].T[:30, :30].repeat(2, 1)[:, :32]
@@ -150,7 +150,7 @@ def test_one_plane_is_a_volume(model: Model) -> None:
     assert_alike(pile, alone.repeat(4, axis=0))
 
 
-def test_colours_of_volumes_are_kept(model: Model) -> None:
+def test_colors_of_volumes_are_kept(model: Model) -> None:
     image = np.stack([counts(3, 30, 32) * n for n in (3, 2, 1)], axis=-1)
     light = enhance(image, model, axes="ZYXS", ndim=3, output="intensity")
     assert light.shape == image.shape

@@ -1,4 +1,4 @@
-"""Tiles cover an image exactly once, and carry the neighbours that they need."""
+"""Tiles cover an image exactly once, and carry the neighbors that they need."""
 
 from __future__ import annotations
 

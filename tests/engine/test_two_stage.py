@@ -134,7 +134,7 @@ def test_whole_numbers_of_64_bits_are_counts_as_any_other() -> None:
     image = scene(100, 90).astype("uint16")
     photo = np.stack([image, image + 20, image + 5], axis=-1)
     model = fit([image] * 8, FIRST, **CPU)
-    options: dict[str, Any] = {"axes": "YXS", "colours": "kept", **CPU}
+    options: dict[str, Any] = {"axes": "YXS", "colors": "kept", **CPU}
     for each, asked in ((image, CPU), (photo, options)):
         found = enhance(each, model, **asked)
         for dtype in ("int64", "uint64"):
@@ -157,7 +157,7 @@ def test_chunks_and_blocks_equal_the_whole(model: IRLEModel, output: str) -> Non
     assert_alike(lazy.compute(scheduler="sync"), whole, within=2e-5)
 
 
-def test_stage_1_alone_in_tiles_and_colours() -> None:
+def test_stage_1_alone_in_tiles_and_colors() -> None:
     photo = np.stack([scene(140, 150, seed=seed) for seed in range(3)], axis=-1)
     photo = np.clip(photo, 0, 255).astype("uint8")
     model = fit([photo, photo, photo, photo], FIRST, axes="YXS", **CPU)
@@ -169,11 +169,11 @@ def test_stage_1_alone_in_tiles_and_colours() -> None:
         enhance(photo, model, axes="YXS", **LIGHT)
 
 
-def test_stabilised_and_not_stage_1_sees_the_same_counts(image: NDArray[Any]) -> None:
+def test_stabilized_and_not_stage_1_sees_the_same_counts(image: NDArray[Any]) -> None:
     model = fit(image, FIRST, **CPU)
     plain = enhance(image, model, **CPU)
     known = enhance(image, model, camera=NOISE, repair=False, **CPU)
-    assert np.abs(known - plain).mean() < 1e-3  # but for counts below what stabilising holds
+    assert np.abs(known - plain).mean() < 1e-3  # but for counts below what stabilizing holds
 
 
 def test_a_dark_background_and_a_slider(model: IRLEModel, image: NDArray[Any]) -> None:
@@ -198,7 +198,7 @@ def test_a_change_of_light_is_bounded_and_of_reflectance_is_not(
 
 
 @pytest.mark.parametrize("options", [LIGHT, {}])
-def test_a_model_of_gray_images_makes_of_colours_what_it_makes_of_each(
+def test_a_model_of_gray_images_makes_of_colors_what_it_makes_of_each(
     model: IRLEModel, image: NDArray[Any], options: dict[str, Any]
 ) -> None:
     photo = np.stack([image] * 3, axis=-1)

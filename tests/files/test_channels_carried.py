@@ -1,4 +1,4 @@
-"""What channels are called, and their colours, go from file to file."""
+"""What channels are called, and their colors, go from file to file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_through_files_of_either_kind(ome_tiff: Path, through: list[str]) -> Non
     assert open_image(path).space.channels == DYES
 
 
-def test_colours_of_one_kind_stay_as_they_are(ome_tiff: Path) -> None:
+def test_colors_of_one_kind_stay_as_they_are(ome_tiff: Path) -> None:
     path = enhanced(ome_tiff, ome_tiff.parent / "b.zarr")
     attributes: Any = zarr.open_group(path, mode="r").attrs["ome"]
     found = attributes["omero"]["channels"]

@@ -81,13 +81,13 @@ def test_what_an_earlier_version_began_is_gone_on_with(tmp_path: Path) -> None:
     start_saving(image, tmp_path / "a.tif", axes="YXS").close()
     begun = tmp_path / "a.tif.partial" / "run.json"
     description = json.loads(begun.read_text())
-    for name in ("colours", "output"):
+    for name in ("colors", "output"):
         del description["asked"][name]
     for name in ("exposure", "scales", "batch"):
         del description["asked"]["recipe"][name]
     begun.write_text(json.dumps(description))
-    with pytest.raises(ValueError, match="was made with another channels, colours, fingerprint:"):
-        start_saving(image, tmp_path / "a.tif", axes="YXS", colours="kept", resume=True)
+    with pytest.raises(ValueError, match="was made with another channels, colors, fingerprint:"):
+        start_saving(image, tmp_path / "a.tif", axes="YXS", colors="kept", resume=True)
     path = enhance_to_file(image, tmp_path / "a.tif", axes="YXS", resume=True)
     np.testing.assert_allclose(stored(path), enhance(image, axes="YXS"), atol=1e-6)
 

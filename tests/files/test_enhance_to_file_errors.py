@@ -189,7 +189,7 @@ def test_what_was_killed_before_it_began_starts_anew(tmp_path: Path) -> None:
     [
         ({"contrast": 0}, ValueError, "contrast"),
         ({"out": np.zeros((40, 50))}, TypeError, r"takes no argument \['out'\]"),
-        ({"colour": 1}, TypeError, r"takes no argument \['colour'\]"),
+        ({"color": 1}, TypeError, r"takes no argument \['color'\]"),
         ({"axes": "ZYX"}, ValueError, "axes 'ZYX'"),
     ],
 )

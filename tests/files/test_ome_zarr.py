@@ -130,7 +130,7 @@ def test_axes_in_another_order_are_stored_in_ome_ngffs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(opened.array[:], array.transpose(3, 2, 0, 1))
 
 
-def test_colours_are_channels_that_viewers_show_as_colours(tmp_path: Path) -> None:
+def test_colors_are_channels_that_viewers_show_as_colors(tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
     image = OmeZarr.create(
         tmp_path / "a.zarr", array.shape, "uint8", Space.pixels("YXS"), name="a"

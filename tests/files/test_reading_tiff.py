@@ -96,19 +96,19 @@ def test_pages_of_no_known_kind_are_a_stack(tmp_path: Path) -> None:
     assert open_image(path).space.axes == "ZYX"
 
 
-def test_only_what_is_said_to_be_colour_is(tmp_path: Path) -> None:
+def test_only_what_is_said_to_be_color_is(tmp_path: Path) -> None:
     image = STACK[0, 0].transpose(1, 2, 0).astype(np.uint8)
-    colour = written(tmp_path / "a.tif", image, photometric="rgb")
+    color = written(tmp_path / "a.tif", image, photometric="rgb")
     dyes = written(tmp_path / "b.tif", image, photometric="minisblack", planarconfig="contig")
     rows = written(tmp_path / "c.tif", image, photometric="minisblack")
     planar = written(
         tmp_path / "d.tif", image.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"
     )
-    found = [open_image(path).space.axes for path in (colour, dyes, rows, planar)]
+    found = [open_image(path).space.axes for path in (color, dyes, rows, planar)]
     assert found == ["YXS", "YXC", "ZYX", "SYX"]
 
 
-def test_an_imagej_composite_of_three_dyes_is_no_colour_image(tmp_path: Path) -> None:
+def test_an_imagej_composite_of_three_dyes_is_no_color_image(tmp_path: Path) -> None:
     image = STACK[0, 0].transpose(1, 2, 0)
     said = "ImageJ=1.53c\nimages=3\nchannels=3\nmode=composite\n"
     options: Any = {"metadata": None, "description": said, "photometric": "rgb"}
@@ -131,7 +131,7 @@ def test_given_axes_win_and_keep_the_steps_where_they_agree(tmp_path: Path) -> N
         open_image(path, "QYX")
 
 
-def test_a_stack_of_colour_images_must_be_told_what_it_is(tmp_path: Path) -> None:
+def test_a_stack_of_color_images_must_be_told_what_it_is(tmp_path: Path) -> None:
     image = np.stack([STACK[0, 0].transpose(1, 2, 0)] * 2)
     path = written(tmp_path / "a.tif", image, photometric="rgb")
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Channels in one layer are dyes, each enhanced for itself; colours are balanced, or kept."""
+"""Channels in one layer are dyes, each enhanced for itself; colors are balanced, or kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 rng = np.random.default_rng(0)
 DYES = rng.poisson(np.reshape([3, 30, 300], (3, 1, 1)), (3, 40, 50)).astype(np.uint16)
 SERIES = np.stack([np.stack([DYES[:2], DYES[1:]], axis=1)] * 2)  # TCZYX
-COLOUR = rng.poisson([30, 10, 4], (30, 40, 3)).astype(np.uint8)
+COLOR = rng.poisson([30, 10, 4], (30, 40, 3)).astype(np.uint8)
 
 
 def assert_each_dye_alone(result: np.ndarray, dyes: np.ndarray, axis: int) -> None:
@@ -81,81 +81,81 @@ def test_and_live_and_the_preview(data: np.ndarray, axes: str, axis: int) -> Non
     assert_each_dye_alone(measured.picture().levels[0], data, axis)
 
 
-def test_the_choice_of_colours_is_there_for_colour_images(
+def test_the_choice_of_colors_is_there_for_color_images(
     widget: NoiserWidget, viewer: ViewerModel
 ) -> None:
-    colours = widget.controls.colours
-    assert not colours.visible
-    viewer.add_image(COLOUR, rgb=True)
-    assert (colours.visible, colours.value) == (True, "balanced")
+    colors = widget.controls.colors
+    assert not colors.visible
+    viewer.add_image(COLOR, rgb=True)
+    assert (colors.visible, colors.value) == (True, "balanced")
     widget.controls.image.value = viewer.add_image(DYES)
-    assert not colours.visible
-    viewer.layers.selection = set(viewer.layers)  # the colour image is enhanced as well
-    assert colours.visible
+    assert not colors.visible
+    viewer.layers.selection = set(viewer.layers)  # the color image is enhanced as well
+    assert colors.visible
     widget.controls.others.value = False
-    assert not colours.visible
+    assert not colors.visible
 
 
 @pytest.mark.parametrize("keep", ["memory", "live", "disk"])
-def test_colours_are_kept_as_in_the_console(
+def test_colors_are_kept_as_in_the_console(
     keep: str, widget: NoiserWidget, viewer: ViewerModel, wait_for_run, tmp_path
 ) -> None:
-    viewer.add_image(COLOUR, rgb=True, name="photo")
-    widget.controls.colours.value = "kept"
+    viewer.add_image(COLOR, rgb=True, name="photo")
+    widget.controls.colors.value = "kept"
     widget.controls.keep.value, widget.controls.results_folder.value = keep, tmp_path
     widget.apply.native.click()
     wait_for_run()
     result = viewer.layers["photo (noiser)"]
-    expected = noiser.enhance(COLOUR, axes="YXS", colours="kept")
+    expected = noiser.enhance(COLOR, axes="YXS", colors="kept")
     np.testing.assert_allclose(np.asarray(result.data), expected, rtol=0, atol=1e-6)
     assert result.rgb
-    assert "Colours: kept" in told(result.metadata["napari_noiser"])
+    assert "Colors: kept" in told(result.metadata["napari_noiser"])
 
 
 def test_the_preview_follows_the_choice(
     widget: NoiserWidget, viewer: ViewerModel, wait_for_run, qtbot
 ) -> None:
-    viewer.add_image(COLOUR, rgb=True, name="photo")
+    viewer.add_image(COLOR, rgb=True, name="photo")
     preview = next(each for each in widget.sections if each.title == "Preview")
     preview.switch.value = True
     wait_for_run()
     layer = viewer.layers["photo [preview]"]
-    wanted = noiser.enhance(COLOUR, axes="YXS", colours="kept")
+    wanted = noiser.enhance(COLOR, axes="YXS", colors="kept")
     assert not np.allclose(np.asarray(layer.data), wanted, atol=1e-3)
-    widget.controls.colours.value = "kept"
+    widget.controls.colors.value = "kept"
     qtbot.waitUntil(lambda: np.allclose(np.asarray(layer.data), wanted, atol=1e-6), timeout=10_000)
 
 
 def test_so_does_the_closed_form() -> None:
-    source = ImageSource.of(Image(COLOUR, rgb=True))
-    for colours in ("balanced", "kept"):
-        look = drain(closed_form_look(source, colours, "stack"), False, "")
-        expected = noiser.closed_form(COLOUR, axes="YXS", colours=colours)
+    source = ImageSource.of(Image(COLOR, rgb=True))
+    for colors in ("balanced", "kept"):
+        look = drain(closed_form_look(source, colors, "stack"), False, "")
+        expected = noiser.closed_form(COLOR, axes="YXS", colors=colors)
         np.testing.assert_allclose(np.asarray(look.picture.levels[0]), expected, atol=1e-6)
 
 
-def test_a_recipe_for_kept_colours_learns_one_channel(viewer: ViewerModel, wait_for_run) -> None:
+def test_a_recipe_for_kept_colors_learns_one_channel(viewer: ViewerModel, wait_for_run) -> None:
     recipe = replace(noiser.RECIPES["p-regression"], iterations=4)
-    sources = [ImageSource.of(Image(COLOUR, rgb=True))]
-    start_enhancing(viewer, sources, Settings(model=recipe, colours="kept"))
+    sources = [ImageSource.of(Image(COLOR, rgb=True))]
+    start_enhancing(viewer, sources, Settings(model=recipe, colors="kept"))
     wait_for_run()
     assert viewer.layers[0].metadata["napari_noiser"]["channels"] == 1
 
 
 def test_replay_and_the_script_keep_them_too() -> None:
-    photo = Image(COLOUR, rgb=True, name="photo")
-    result = noiser.enhance_layer(photo, colours="kept")
+    photo = Image(COLOR, rgb=True, name="photo")
+    result = noiser.enhance_layer(photo, colors="kept")
     np.testing.assert_allclose(noiser.replay(result, photo).data, result.data, rtol=0, atol=1e-6)
-    namespace = {"image": COLOUR}
+    namespace = {"image": COLOR}
     exec(noiser.as_python(result).replace("image = ...", "image = image"), namespace)
     np.testing.assert_allclose(namespace["result"], result.data, rtol=0, atol=1e-6)
 
 
 def test_results_of_before_say_nothing_and_are_balanced() -> None:
-    photo = Image(COLOUR, rgb=True, name="photo")
+    photo = Image(COLOR, rgb=True, name="photo")
     result = noiser.enhance_layer(photo)
-    del result.metadata["napari_noiser"]["colours"]
-    assert recovered(provenance_of(result)).colours == "balanced"
-    assert "colours" not in noiser.as_python(result)
+    del result.metadata["napari_noiser"]["colors"]
+    assert recovered(provenance_of(result)).colors == "balanced"
+    assert "colors" not in noiser.as_python(result)
     again = noiser.replay(result, photo)
     np.testing.assert_allclose(again.data, result.data, rtol=0, atol=1e-6)

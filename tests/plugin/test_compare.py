@@ -191,15 +191,15 @@ def test_the_closed_form_is_that_of_the_console(
     assert 0 < layer.contrast_limits[0] < background < layer.contrast_limits[1] < 1
 
 
-def test_the_closed_form_of_colour(
+def test_the_closed_form_of_color(
     section: CompareSection, widget: NoiserWidget, viewer: ViewerModel, wait_for_run
 ) -> None:
-    colour = np.random.default_rng(0).integers(0, 40, (30, 40, 3), np.uint8)
-    widget.controls.image.value = viewer.add_image(colour, name="colour", rgb=True)
+    color = np.random.default_rng(0).integers(0, 40, (30, 40, 3), np.uint8)
+    widget.controls.image.value = viewer.add_image(color, name="color", rgb=True)
     section.choice.value = "closed form"
     wait_for_run()
-    layer = viewer.layers["colour [closed form]"]
-    expected = noiser.closed_form(colour, axes="YXS")
+    layer = viewer.layers["color [closed form]"]
+    expected = noiser.closed_form(color, axes="YXS")
     np.testing.assert_allclose(np.asarray(layer.data), expected, rtol=0, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Fitting to one's own images: chosen, cancelled, gone on with and applied as one would."""
+"""Fitting to one's own images: chosen, canceled, gone on with and applied as one would."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def panel(widget: NoiserWidget) -> FittingPanel:
     return widget.training.fitting
 
 
-def cancelled(widget: NoiserWidget, qtbot, wait_for_run, steps: int = 3) -> int:
+def canceled(widget: NoiserWidget, qtbot, wait_for_run, steps: int = 3) -> int:
     """Start a long fit, cancel it after some steps, and return how many there were."""
     panel = widget.training.fitting
     widget.controls.fit.show_recipe(LONG)
@@ -168,33 +168,33 @@ def test_what_is_chosen_above_is_what_is_fitted_to(
         np.testing.assert_allclose(found.weights[name], weight, atol=1e-4)
 
 
-def test_colours_are_fitted_to_together(
+def test_colors_are_fitted_to_together(
     widget: NoiserWidget, panel: FittingPanel, viewer: ViewerModel, wait_for_run
 ) -> None:
-    colour = np.stack([counts(light(), seed) for seed in (1, 2, 3)], axis=-1)
-    layer = viewer.add_image((colour / 2).clip(0, 255).astype(np.uint8), rgb=True, name="rgb")
+    color = np.stack([counts(light(), seed) for seed in (1, 2, 3)], axis=-1)
+    layer = viewer.add_image((color / 2).clip(0, 255).astype(np.uint8), rgb=True, name="rgb")
     widget.controls.image.value = layer
-    widget.controls.colours.value = "kept"  # as chosen for another model
+    widget.controls.colors.value = "kept"  # as chosen for another model
     panel.fit.native.click()
     wait_for_run()
     assert labels(widget)[-1] == "blind spot (fitted to rgb, RGB, 2-D)"
-    assert not widget.controls.colours.visible
+    assert not widget.controls.colors.visible
     widget.apply.native.click()
     wait_for_run()
     assert viewer.layers["rgb (blind spot)"].data.shape == (256, 256, 3)
 
 
-# cancelled
+# canceled
 
 
-def test_a_cancelled_fit_is_gone_on_with(
+def test_a_canceled_fit_is_gone_on_with(
     widget: NoiserWidget, panel: FittingPanel, qtbot, wait_for_run
 ) -> None:
-    before = cancelled(widget, qtbot, wait_for_run)
+    before = canceled(widget, qtbot, wait_for_run)
     assert 3 <= before < 100_000
-    assert widget.status.value.startswith("cancelled: fit ")
+    assert widget.status.value.startswith("canceled: fit ")
     assert panel.fit.text == "Go on fitting"
-    assert panel.state.value == f"Cancelled after {before} of 100000 steps."
+    assert panel.state.value == f"Canceled after {before} of 100000 steps."
     assert labels(widget)[-1] == "p-regression (trains first)"
     seen = part_of(widget, PlotsSection)
     panel.fit.native.click()
@@ -242,7 +242,7 @@ def test_another_choice_begins_anew(
     chosen, form = widget.controls, widget.controls.fit
     viewer.add_image(OTHER, name="other")
     chosen.image.value = viewer.layers["dim"]
-    cancelled(widget, qtbot, wait_for_run)
+    canceled(widget, qtbot, wait_for_run)
     for control, other in (
         (chosen.image, viewer.layers["other"]),
         (chosen.repair, False),
@@ -272,7 +272,7 @@ def test_what_was_written_into_the_image_meanwhile_is_told(
     widget: NoiserWidget, panel: FittingPanel, viewer: ViewerModel, qtbot, wait_for_run
 ) -> None:
     viewer.layers["dim"].data = DIM.copy()
-    cancelled(widget, qtbot, wait_for_run)
+    canceled(widget, qtbot, wait_for_run)
     viewer.layers["dim"].data[:] = OTHER * 3
     panel.fit.native.click()
     wait_for_run()
@@ -286,14 +286,14 @@ def test_an_attempt_that_never_begins_costs_nothing(
     chosen = widget.controls
     small = viewer.add_image(DIM[:100, :100], name="small")
     chosen.image.value = viewer.layers["dim"]
-    before = cancelled(widget, qtbot, wait_for_run)
+    before = canceled(widget, qtbot, wait_for_run)
     chosen.image.value = small
     panel.fit.native.click()
     wait_for_run()
     assert "too few pixels" in widget.status.value
     chosen.image.value = viewer.layers["dim"]
     assert panel.fit.text == "Go on fitting"
-    assert panel.state.value == f"Cancelled after {before} of 100000 steps."
+    assert panel.state.value == f"Canceled after {before} of 100000 steps."
 
 
 def test_the_fit_stops_when_the_widget_leaves(
@@ -304,7 +304,7 @@ def test_the_fit_stops_when_the_widget_leaves(
     qtbot.waitUntil(lambda: widget.status.value.startswith("fit "), timeout=60_000)
     widget.training.on_leave()
     wait_for_run(10_000)
-    assert widget.status.value.startswith("cancelled")
+    assert widget.status.value.startswith("canceled")
 
 
 # what cannot be

@@ -66,7 +66,7 @@ def offered(widget: NoiserWidget) -> list[str]:
 
 def test_other_gray_images_are_offered(widget: NoiserWidget, viewer: ViewerModel) -> None:
     assert offered(widget) == ["none", "flat", "other"]
-    viewer.add_image(np.zeros((256, 256, 3), np.uint8), rgb=True, name="colour")
+    viewer.add_image(np.zeros((256, 256, 3), np.uint8), rgb=True, name="color")
     viewer.add_labels(np.zeros((256, 256), int), name="cells")
     widget.controls.image.value = viewer.layers["flat"]
     assert offered(widget) == ["none", "dim", "other"]

@@ -104,7 +104,7 @@ def test_rgb_layer_is_enhanced_jointly_and_stays_rgb() -> None:
     np.testing.assert_allclose(result.data, noiser.enhance(data, axes="YXS"), rtol=0, atol=1e-6)
 
 
-def test_three_planes_are_not_taken_for_colour() -> None:
+def test_three_planes_are_not_taken_for_color() -> None:
     data = np.random.default_rng(0).integers(0, 20, (30, 40, 3), np.uint8)
     layer = Image(data, rgb=False)
     assert guess_axes(layer) == "ZYX"
@@ -201,9 +201,9 @@ def test_the_source_does_not_change_with_its_result(dim_stack: Image) -> None:
 def test_wrong_arguments_are_named(dim_stack: Image) -> None:
     with pytest.raises(TypeError, match=r"enhance_layer takes no argument .*brigthness"):
         enhance_layer(dim_stack, brigthness=1)
-    colour = Image(np.zeros((8, 8, 3), np.uint8), rgb=True)
+    color = Image(np.zeros((8, 8, 3), np.uint8), rgb=True)
     with pytest.raises(ValueError, match="axes of an RGB layer end in S"):
-        enhance_layer(colour, axes="YXC")
+        enhance_layer(color, axes="YXC")
     with pytest.raises(TypeError, match="axes must be a string such as 'TZYX', got 3"):
         enhance_layer(dim_stack, axes=3)
     with pytest.raises(TypeError, match=r"an Image layer, got ndarray: .*napari_noiser\.enhance"):

@@ -113,7 +113,7 @@ def test_the_widgets_job_computes_each_chunk_twice(lazy_stack: Image, loads: Cou
     np.testing.assert_allclose(enhanced.data, ENHANCED, atol=1e-5)
     assert set(loads.values()) == {2, 3}  # a sample once more, for the report
     loads.clear()
-    cancelled = enhance_job(ImageSource.of(lazy_stack), Settings())
-    next(cancelled)
-    cancelled.close()
+    canceled = enhance_job(ImageSource.of(lazy_stack), Settings())
+    next(canceled)
+    canceled.close()
     assert max(loads.values()) == 1

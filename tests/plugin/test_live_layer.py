@@ -74,7 +74,7 @@ def test_levels_are_live_each_for_itself() -> None:
     assert not levels[0].read
 
 
-def test_colour_stays_colour() -> None:
+def test_color_stays_color() -> None:
     data = np.random.default_rng(0).integers(0, 20, (5, 30, 40, 3), np.uint8)
     layer = live_layer(Image(data, rgb=True))
     assert layer.rgb

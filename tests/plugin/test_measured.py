@@ -36,12 +36,12 @@ def test_one_measurement_serves_every_model_slider_and_exposure() -> None:
     assert watched.read.keys() == {3, 9}
 
 
-def test_colour_and_volumes_are_measured_for_every_exposure_too() -> None:
-    colour = rng.integers(0, 40, (3, 30, 40, 3), np.uint8) + np.uint8([[[0, 50, 90]]])
-    measured = drain(measure(ImageSource.of(Image(colour, rgb=True), "TYXS")), False, "")
+def test_color_and_volumes_are_measured_for_every_exposure_too() -> None:
+    color = rng.integers(0, 40, (3, 30, 40, 3), np.uint8) + np.uint8([[[0, 50, 90]]])
+    measured = drain(measure(ImageSource.of(Image(color, rgb=True), "TYXS")), False, "")
     for statistics in ("stack", "plane"):
         (view,) = measured.picture("noiser", statistics=statistics, contrast=2).levels
-        expected = noiser.enhance(colour, axes="TYXS", statistics=statistics, contrast=2)
+        expected = noiser.enhance(color, axes="TYXS", statistics=statistics, contrast=2)
         np.testing.assert_allclose(np.asarray(view), expected, rtol=0, atol=1e-6)
     series = PLANES.reshape(3, 4, 40, 50)
     measured = drain(measure(ImageSource.of(Image(series)), ndim=3), False, "")

@@ -165,7 +165,7 @@ def test_a_pyramid_is_shown_in_levels(
     np.testing.assert_allclose(values(layer), noiser.enhance(image), rtol=0, atol=1e-5)
 
 
-def test_colour_comes_out_as_colour(
+def test_color_comes_out_as_color(
     viewer: ViewerModel, settings: Settings, often: None, wait_for_run
 ) -> None:
     data = np.random.default_rng(0).integers(0, 20, (5, 40, 50, 3), np.uint8)
@@ -184,7 +184,7 @@ def test_colour_comes_out_as_colour(
     np.testing.assert_allclose(values(layer), expected, rtol=0, atol=1e-5)
 
 
-def test_cancelled_is_resumed(
+def test_canceled_is_resumed(
     viewer: ViewerModel,
     settings: Settings,
     often: None,
@@ -213,7 +213,7 @@ def test_cancelled_is_resumed(
     np.testing.assert_allclose(values(viewer.layers[0]), noiser.enhance(PLANES), rtol=0, atol=1e-5)
 
 
-def test_cancelled_too_late_says_where_the_result_is(
+def test_canceled_too_late_says_where_the_result_is(
     viewer: ViewerModel, settings: Settings, tmp_path: Path, wait_for_run
 ) -> None:
     run = start_enhancing(viewer, [cells()], settings)

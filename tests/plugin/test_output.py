@@ -57,7 +57,7 @@ def test_applied_and_replayed(widget: NoiserWidget, viewer: ViewerModel, wait_fo
     assert_alike(namespace["result"], result.data)
 
 
-def test_light_in_colour_is_not_shown_white() -> None:
+def test_light_in_color_is_not_shown_white() -> None:
     photo = np.stack([DIM[0] - 100 + 20 * at for at in range(3)], axis=-1).astype("uint8")
     result = noiser.enhance_layer(
         Image(photo, rgb=True, name="photo"), "structured", output="intensity"
@@ -79,12 +79,12 @@ def test_the_tiny_one_for_volumes_trains_first(widget: NoiserWidget) -> None:
     assert "structured-tiny (bundled)" in labels
 
 
-def test_structured_keeps_colours_and_leaves_no_choice(
+def test_structured_keeps_colors_and_leaves_no_choice(
     widget: NoiserWidget, viewer: ViewerModel
 ) -> None:
     photo = np.stack([DIM[0]] * 3, axis=-1).astype("uint8")
     widget.controls.image.value = viewer.add_image(photo, rgb=True, name="photo")
-    assert widget.controls.colours.visible
+    assert widget.controls.colors.visible
     widget.controls.model.value = "structured"
-    assert not widget.controls.colours.visible
+    assert not widget.controls.colors.visible
     assert widget.controls.samples == 1

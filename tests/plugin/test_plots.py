@@ -138,7 +138,7 @@ def test_it_computes_in_the_background(widget, viewer, wait_for_run, monkeypatch
     assert threading.main_thread() not in threads
 
 
-def test_the_colours_are_naparis(widget, plots, viewer, wait_for_run) -> None:
+def test_the_colors_are_naparis(widget, plots, viewer, wait_for_run) -> None:
     unfold(widget)
     widget.apply.native.click()
     wait_for_run()
@@ -148,8 +148,8 @@ def test_the_colours_are_naparis(widget, plots, viewer, wait_for_run) -> None:
         paper = plots.canvas.backgroundBrush().color().name()
         axis = plots.canvas.plots[0].getAxis("bottom")
         assert paper == theme.background.as_hex(format="long")
-        for colour in (axis.pen().color(), axis.textPen().color()):
-            assert colour.name() == theme.text.as_hex(format="long")
+        for color in (axis.pen().color(), axis.textPen().color()):
+            assert color.name() == theme.text.as_hex(format="long")
         assert theme.text.as_hex() in axis.labelString()
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import pytest
 
 from napari_noiser.methods.noiser.exposure import Photons
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColour
+from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, mean_shifted
 from napari_noiser.plugin.widgets.recipe_fields import KINDS, entries, faults, read, written
 
@@ -50,7 +50,7 @@ def test_every_field_has_an_entry_that_says_what_it_does() -> None:
     ("recipe", "standing"),
     [
         (Recipe(name="a"), {"mean", "variance"}),
-        (Recipe(name="a", source=PureColour()), {"colour"}),
+        (Recipe(name="a", source=PureColor()), {"color"}),
         (Recipe(name="a", source=Palette()), {"grid"}),
     ],
 )

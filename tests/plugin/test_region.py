@@ -95,7 +95,7 @@ def _ring() -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["rectangle", "ellipse", "polygon", "line", "path"])
-def test_shapes_are_rasterised_as_napari_does(kind: str) -> None:
+def test_shapes_are_rasterized_as_napari_does(kind: str) -> None:
     vertices = SQUARE[:2] if kind == "line" else SQUARE + 0.3
     shapes = Shapes([vertices], shape_type=kind)
     image = Image(np.zeros((12, 14)))
@@ -182,10 +182,10 @@ def test_only_what_is_shown_of_labels_counts() -> None:
     assert np.argwhere(region_mask(labels, image)).tolist() == [[1, 1]]
 
 
-def test_colours_channels_and_levels() -> None:
+def test_colors_channels_and_levels() -> None:
     shapes = Shapes([SQUARE], shape_type="polygon")
-    colour = Image(np.zeros((5, 12, 14, 3), np.uint8), rgb=True)
-    assert region_mask(shapes, colour).shape == (12, 14)
+    color = Image(np.zeros((5, 12, 14, 3), np.uint8), rgb=True)
+    assert region_mask(shapes, color).shape == (12, 14)
     levels = Image([np.zeros((12, 14)), np.zeros((6, 7))], multiscale=True)
     assert region_mask(shapes, levels).shape == (12, 14)
     channels = Image(np.zeros((12, 14, 3)))

@@ -127,7 +127,7 @@ def test_a_trained_model_is_found_or_trained_again(
     assert "became another one" in notification_manager.records[-1].message
 
 
-def test_it_can_be_cancelled(
+def test_it_can_be_canceled(
     section: RepeatSection, viewer: ViewerModel, wait_for_run, qtbot
 ) -> None:
     result = noiser.enhance_layer(viewer.layers["cells"])
@@ -141,7 +141,7 @@ def test_it_can_be_cancelled(
     assert section.apply.enabled
     section.apply.native.click()
     wait_for_run()
-    assert section.note.value == "cancelled"
+    assert section.note.value == "canceled"
     assert list(viewer.layers) == before
 
 

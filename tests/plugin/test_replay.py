@@ -24,7 +24,7 @@ from napari_noiser.plugin.tasks.enhance import start_enhancing
 from napari_noiser.plugin.tasks.generators import enhance_job
 
 PLANES = np.random.default_rng(0).poisson(4, (3, 40, 50)).astype(np.uint16) + 100
-COLOUR = np.random.default_rng(0).integers(0, 20, (30, 40, 3), np.uint8)
+COLOR = np.random.default_rng(0).integers(0, 20, (30, 40, 3), np.uint8)
 SHORT = replace(noiser.RECIPES["p-regression"], iterations=2)
 CELL = np.array([[5.0, 5.0], [5.0, 30.0], [25.0, 30.0], [25.0, 5.0]])
 
@@ -56,8 +56,8 @@ def executed(script: str, **fill: np.ndarray) -> np.ndarray:
         (PLANES, Settings(ndim=3)),
         (PLANES, Settings(keep="live")),
         (PLANES, Settings(model=noiser.RECIPES["p-regression"], seed=3)),
-        (COLOUR, Settings(model="noiser-es")),
-        (COLOUR, Settings(model=replace(noiser.RECIPES["noiser"], iterations=3, width=5))),
+        (COLOR, Settings(model="noiser-es")),
+        (COLOR, Settings(model=replace(noiser.RECIPES["noiser"], iterations=3, width=5))),
         (PLANES, Settings(model=noiser.mean_shifted(0.45), ndim=3)),
     ],
 )
@@ -78,12 +78,12 @@ def test_what_was_loaded_from_json_is_as_good() -> None:
     np.testing.assert_allclose(again, result.data, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("data", [PLANES, COLOUR], ids=["gray", "colour"])
+@pytest.mark.parametrize("data", [PLANES, COLOR], ids=["gray", "color"])
 def test_a_result_on_disk_is_made_on_disk_again(
     data: np.ndarray, tmp_path: Path, monkeypatch
 ) -> None:
     place = {"scale": (2, 0.5, 0.5), "units": ("um",) * 3} if data is PLANES else {}
-    layer = Image(data, rgb=data is COLOUR, name="cells", **place)
+    layer = Image(data, rgb=data is COLOR, name="cells", **place)
     result = made_by(layer, Settings(keep="disk", results_folder=tmp_path))
     monkeypatch.chdir(tmp_path)
     again = executed(noiser.as_python(result), image=data)
@@ -155,7 +155,7 @@ def test_axes_are_taken_over_where_they_fit() -> None:
     result = noiser.enhance_layer(Image(PLANES), axes="CYX")
     assert provenance_of(noiser.replay(result, Image(PLANES)))["axes"] == "CYX"
     assert provenance_of(noiser.replay(result, Image(PLANES[0])))["axes"] == "YX"
-    assert provenance_of(noiser.replay(result, Image(COLOUR, rgb=True)))["axes"] == "YXS"
+    assert provenance_of(noiser.replay(result, Image(COLOR, rgb=True)))["axes"] == "YXS"
 
 
 def test_a_trained_model_is_trained_again() -> None:
@@ -163,8 +163,8 @@ def test_a_trained_model_is_trained_again() -> None:
     result = made_by(Image(PLANES), Settings(model=recipe, seed=5))
     again = noiser.replay(result, Image(PLANES))
     np.testing.assert_allclose(again.data, result.data, rtol=0, atol=1e-6)
-    colour = provenance_of(noiser.replay(result, Image(COLOUR, rgb=True)))
-    assert (colour["channels"], colour["recipe"]["iterations"], colour["seed"]) == (3, 3, 5)
+    color = provenance_of(noiser.replay(result, Image(COLOR, rgb=True)))
+    assert (color["channels"], color["recipe"]["iterations"], color["seed"]) == (3, 3, 5)
     result.metadata["napari_noiser"]["fingerprint"] = "000000000000"
     with pytest.warns(UserWarning, match="became another one"):
         noiser.replay(result, Image(PLANES))

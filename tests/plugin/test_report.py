@@ -65,8 +65,8 @@ def test_histograms_are_in_each_ones_own_units() -> None:
 
 
 def test_alpha_is_left_out() -> None:
-    colour = np.random.default_rng(0).integers(0, 100, (8, 9, 4), np.uint8)
-    assert report_on(colour, colour, "YXS").before.counts.sum() == 8 * 9 * 3
+    color = np.random.default_rng(0).integers(0, 100, (8, 9, 4), np.uint8)
+    assert report_on(color, color, "YXS").before.counts.sum() == 8 * 9 * 3
 
 
 def test_lazy_parts_are_read_once() -> None:

@@ -30,10 +30,10 @@ def dim(shape: tuple[int, ...], light: float) -> np.ndarray:
 
 @pytest.fixture
 def images(viewer: ViewerModel) -> list[Image]:
-    """A plane, a stack and a colour image, all selected, of which the stack was chosen last."""
+    """A plane, a stack and a color image, all selected, of which the stack was chosen last."""
     added = [
         viewer.add_image(dim((40, 50), 3), name="plane"),
-        viewer.add_image(dim((40, 50, 3), 9).astype(np.uint8), rgb=True, name="colour"),
+        viewer.add_image(dim((40, 50, 3), 9).astype(np.uint8), rgb=True, name="color"),
         viewer.add_image(dim((3, 40, 50), 30), name="stack"),
     ]
     viewer.layers.selection = set(added)
@@ -70,7 +70,7 @@ def test_the_widget_offers_the_other_selected_images(
 def test_it_opens_with_the_selected_images(viewer: ViewerModel, images, opened) -> None:
     viewer.layers.selection = set(images[1:])
     widget = opened()
-    assert [source.name for source in widget.controls.sources] == ["colour", "stack"]
+    assert [source.name for source in widget.controls.sources] == ["color", "stack"]
 
 
 def test_apply_enhances_each_by_its_own_moments(
@@ -79,7 +79,7 @@ def test_apply_enhances_each_by_its_own_moments(
     widget.controls.contrast.value = 1.5
     widget.apply.native.click()
     wait_for_run()
-    assert results(viewer) == ["plane (noiser)", "colour (noiser)", "stack (noiser)"]
+    assert results(viewer) == ["plane (noiser)", "color (noiser)", "stack (noiser)"]
     for image in images:
         assert_like(viewer, image, contrast=1.5)
     assert widget.status.value == "finished: 3 images"
@@ -97,12 +97,12 @@ def test_the_results_are_selected_and_the_sources_stay_offered(
     assert len(made) == 3
     assert viewer.layers.selection == made
     assert widget.controls.image.value is images[0]
-    assert [source.name for source in widget.controls.sources] == ["plane", "colour", "stack"]
+    assert [source.name for source in widget.controls.sources] == ["plane", "color", "stack"]
     widget.controls.image.value = next(iter(made))  # to enhance the results once more
     assert len(widget.controls.sources) == 3
 
 
-def test_of_a_run_that_is_cancelled_what_there_is(
+def test_of_a_run_that_is_canceled_what_there_is(
     widget: NoiserWidget, viewer: ViewerModel, images: list[Image], wait_for_run
 ) -> None:
     viewer.layers.events.inserted.connect(
@@ -139,9 +139,9 @@ def test_chosen_axes_hold_for_images_that_look_alike(
 ) -> None:
     data = dim((3, 20, 20), 5)
     first, alike = viewer.add_image(data), viewer.add_image(data)
-    labelled = viewer.add_image(data, axis_labels=("c", "y", "x"))
+    labeled = viewer.add_image(data, axis_labels=("c", "y", "x"))
     flat = viewer.add_image(data[0])
-    viewer.layers.selection = {first, alike, labelled, flat}
+    viewer.layers.selection = {first, alike, labeled, flat}
     widget.controls.axes.value = "TYX"
     axes = [source.axes for source in widget.controls.sources]
     assert axes == ["TYX", "TYX", "CYX", "YX"]
@@ -157,7 +157,7 @@ def test_cancel_stops_all_that_is_left_and_finished_results_stay(
     wait_for_run()
     assert results(viewer)[0] == "0 (noiser)"
     assert "3 (noiser)" not in results(viewer)
-    assert widget.status.value.startswith("cancelled")
+    assert widget.status.value.startswith("canceled")
     assert_like(viewer, added[0])
 
 
@@ -222,7 +222,7 @@ def test_wherever_results_are_kept(
     sources = [ImageSource.of(each) for each in images]
     start_enhancing(viewer, sources, Settings(keep=keep, results_folder=tmp_path))
     wait_for_run()
-    assert results(viewer) == ["plane (noiser)", "colour (noiser)", "stack (noiser)"]
+    assert results(viewer) == ["plane (noiser)", "color (noiser)", "stack (noiser)"]
     for image in images:
         assert_like(viewer, image)
     assert len(list(tmp_path.iterdir())) == (3 if keep == "disk" else 0)
@@ -234,7 +234,7 @@ def test_the_command_takes_all_selected_images(
     viewer.layers.selection = {*images, viewer.add_points(np.zeros((2, 2)))}
     enhance_selected(viewer)
     wait_for_run()
-    assert results(viewer) == ["plane (noiser)", "colour (noiser)", "stack (noiser)"]
+    assert results(viewer) == ["plane (noiser)", "color (noiser)", "stack (noiser)"]
     assert {layer.name for layer in viewer.layers.selection} == set(results(viewer))
 
 
@@ -274,7 +274,7 @@ def test_the_command_takes_no_preview(
     wait_for_run()
     assert {layer.name for layer in viewer.layers} - {each.name for each in images} == {
         "plane [preview]",
-        "colour (noiser)",
+        "color (noiser)",
     }
 
 

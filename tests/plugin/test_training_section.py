@@ -80,7 +80,7 @@ def test_what_is_wrong_is_said_in_place_and_nothing_trains(
     assert section.state.value == ""
 
 
-def test_what_does_not_fit_the_images_colours_is_said(
+def test_what_does_not_fit_the_images_colors_is_said(
     widget: NoiserWidget, section: TrainingSection, viewer: ViewerModel
 ) -> None:
     edit(widget, source_mean="0, 0.1, 0.2")
@@ -97,8 +97,8 @@ def test_another_source_has_other_fields(widget: NoiserWidget) -> None:
     assert "source.mean" not in recipes.fields
     assert recipes.recipe == replace(noiser.RECIPES["noiser"], source=noiser.Palette(3))
     edit(widget, source_grid="x")
-    edit(widget, source_kind="pure-colour")
-    assert recipes.recipe.source == noiser.PureColour()
+    edit(widget, source_kind="pure-color")
+    assert recipes.recipe.source == noiser.PureColor()
 
 
 def test_an_edited_recipe_trains_into_the_list_and_is_applied(

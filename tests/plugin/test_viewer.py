@@ -74,7 +74,7 @@ def test_cancel_in_the_middle(viewer: Viewer, widget: NoiserWidget, wait_for_run
     qtbot.waitUntil(lambda: "of" in widget.status.value, timeout=60_000)
     widget.cancel.native.click()
     wait_for_run()
-    assert widget.status.value.startswith("cancelled")
+    assert widget.status.value.startswith("canceled")
     assert list(viewer.layers) == before
     widget.controls.ndim.value = 2
     widget.apply.native.click()

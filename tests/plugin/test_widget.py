@@ -167,8 +167,8 @@ def test_saving_a_bundled_model_takes_the_form_for_the_image(
     widget: NoiserWidget, viewer: ViewerModel, tmp_path
 ) -> None:
     viewer.add_image(np.zeros((8, 8, 3), np.uint8), rgb=True)
-    widget.training.save_model(tmp_path / "colour.safetensors")
-    assert noiser.load_model(tmp_path / "colour.safetensors").channels == 3
+    widget.training.save_model(tmp_path / "color.safetensors")
+    assert noiser.load_model(tmp_path / "color.safetensors").channels == 3
 
 
 def test_cancel_leaves_nothing(
@@ -180,7 +180,7 @@ def test_cancel_leaves_nothing(
     qtbot.waitUntil(lambda: "train" in widget.status.value, timeout=60_000)
     widget.cancel.native.click()
     wait_for_run()
-    assert widget.status.value.startswith("cancelled")
+    assert widget.status.value.startswith("canceled")
     assert not widget.controls.model.models
     assert list(viewer.layers) == [dim_stack]
     assert widget.apply.enabled

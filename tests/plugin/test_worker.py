@@ -108,12 +108,12 @@ def test_cancel_stops_between_two_steps(record: Record, wait_for_run, qtbot) -> 
     wait_for_run()
     assert len(steps) <= made + 1
     assert record.results == []
-    assert record.ends == ["cancelled"]
+    assert record.ends == ["canceled"]
     del run
     qtbot.waitUntil(closed.is_set)
 
 
-def test_a_cancelled_job_is_closed_where_it_ran_before_the_run_ends(qapp, qtbot) -> None:
+def test_a_canceled_job_is_closed_where_it_ran_before_the_run_ends(qapp, qtbot) -> None:
     ran, closed, ended = [], [], []
 
     def job():
@@ -138,7 +138,7 @@ def test_cancel_in_the_activity_dock_stops_too(record: Record, wait_for_run, qtb
     (bar,) = [bar for bar in progress._all_instances if hasattr(bar, "cancel")]
     bar.cancel()
     wait_for_run()
-    assert record.ends == ["cancelled"]
+    assert record.ends == ["canceled"]
 
 
 def test_no_bar_is_left_behind(record: Record, wait_for_run) -> None:
@@ -190,7 +190,7 @@ def test_only_one_run_at_a_time(record: Record, wait_for_run) -> None:
     wait_for_run()
     record.start(endless).cancel()
     wait_for_run()
-    assert record.ends == ["cancelled", "cancelled"]
+    assert record.ends == ["canceled", "canceled"]
 
 
 def test_nothing_is_kept_after_a_run(record: Record, wait_for_run, qtbot) -> None:

@@ -44,7 +44,7 @@ class Diagnosis:
         in uint16), in [0, 1].
     mean, spread : float
         Mean and standard deviation (less the noise's) on the scale from black (0) to white (1)
-        on which viewers show the image: for colour the type's range ([0, 1] of floats), else the
+        on which viewers show the image: for color the type's range ([0, 1] of floats), else the
         range that each channel uses, so that neither gain nor offset matters. NaN where
         nothing is known.
     planes : tuple of ImageIndex
@@ -54,7 +54,7 @@ class Diagnosis:
         For each of them the standard deviation of structure over that of noise, estimated;
         NaN where nothing is known. See `napari_noiser.camera.noise_variance`.
     whiteness : Whiteness, optional
-        How the noise of one of the planes is correlated between neighbours; None where that
+        How the noise of one of the planes is correlated between neighbors; None where that
         cannot be told.
     """
 
@@ -130,7 +130,7 @@ class _Part:
 def diagnose(image: ArrayLike, *, axes: str | None = None) -> Diagnosis:
     """Say whether an image is constant, saturated, already well exposed or mostly noise.
 
-    All but the scale of colour images is independent of the camera's gain and offset.
+    All but the scale of color images is independent of the camera's gain and offset.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def diagnose(image: ArrayLike, *, axes: str | None = None) -> Diagnosis:
         planes.append((plane.image, part))
         if part.values.size:
             channels[stack.layout.exposure(plane.image, "stack")].append(part)
-    mean, spread = _tones([_shown(parts, _colour_scale(stack)) for parts in channels.values()])
+    mean, spread = _tones([_shown(parts, _color_scale(stack)) for parts in channels.values()])
     count = sum(part.values.size for _, part in planes)
     return Diagnosis(
         constant=bool(channels) and all(map(_is_constant, channels.values())),
@@ -222,8 +222,8 @@ def _is_constant(parts: Sequence[_Part]) -> bool:
     return all(bool((part.values == first).all()) for part in parts)
 
 
-def _colour_scale(stack: Stack) -> tuple[float, float] | None:
-    """Return what viewers show colour samples from black to white on; None for gray."""
+def _color_scale(stack: Stack) -> tuple[float, float] | None:
+    """Return what viewers show color samples from black to white on; None for gray."""
     if stack.layout.samples == 1:
         return None
     floats = np.dtype(stack.array.dtype).kind == "f"

@@ -102,7 +102,7 @@ def linearity(raw: ArrayLike, result: ArrayLike, *, axes: str | None = None) -> 
     1.0
     """
     x, y, _ = sampled_pairs(raw, result, axes)
-    order = np.random.default_rng(0).permutation(len(x))  # neighbours are alike: not side by side
+    order = np.random.default_rng(0).permutation(len(x))  # neighbors are alike: not side by side
     order = order[np.argsort(x[order])]
     x, y = _scaled(x[order]), _scaled(y[order])
     return Linearity(_rank_correlation(x, y), _slope(x, y), _spread(x, y))

@@ -31,7 +31,7 @@ class Transfer:
     median, lower, upper : array of float64, shape (n,)
         Of the results of each bin: the median, and the 5th and 95th percentile. A curve alone
         (lower equals upper) would be a change of contrast; what lies between them depends on a
-        pixel's neighbours, its channel or its plane.
+        pixel's neighbors, its channel or its plane.
     """
 
     raw: NDArray[np.float64]

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from napari_noiser._validation import choice, dimensions
 
-__all__ = ["DEFAULT_AXES", "Colours", "ImageIndex", "Layout", "Region", "Statistics"]
+__all__ = ["DEFAULT_AXES", "Colors", "ImageIndex", "Layout", "Region", "Statistics"]
 
 Statistics = Literal["stack", "volume", "plane"]
 """Which images share one exposure: a whole series, each time point, or each image for itself."""
 
-Colours = Literal["balanced", "kept"]
-"""What becomes of a colour cast: it is removed like a lack of light, or left as it is."""
+Colors = Literal["balanced", "kept"]
+"""What becomes of a color cast: it is removed like a lack of light, or left as it is."""
 
 ImageIndex = tuple[int, ...]
 """Which plane or volume of an array: an index along each of the layout's outer axes."""
@@ -38,7 +38,7 @@ class Layout:
     Parameters
     ----------
     axes : str
-        One letter an axis, in any order: T time, C channel (a dye), Z, Y, X, and S for colour
+        One letter an axis, in any order: T time, C channel (a dye), Z, Y, X, and S for color
         samples (1, RGB or RGBA).
     shape : tuple of int
         Of the array.
@@ -116,9 +116,9 @@ class Layout:
         """How many samples are enhanced: 1 gray, 3 RGB; alpha is not among them."""
         return min(self._length("S"), 3) if "S" in self.axes else 1
 
-    def channels(self, colours: Colours) -> int:
+    def channels(self, colors: Colors) -> int:
         """Return how many samples a model sees together: all, or each alone if they are kept."""
-        return 1 if colours == "kept" else self.samples
+        return 1 if colors == "kept" else self.samples
 
     @property
     def without_samples(self) -> Layout:
@@ -171,9 +171,9 @@ class Layout:
         return found
 
     @staticmethod
-    def check_colours(colours: str) -> Colours:
+    def check_colors(colors: str) -> Colors:
         """Return what becomes of a cast, or raise a `ValueError` if it is unknown."""
-        found: Colours = choice("colours", colours, Colours)
+        found: Colors = choice("colors", colors, Colors)
         return found
 
     def read(self, array: Any, image: ImageIndex, region: Region) -> NDArray[Any]:

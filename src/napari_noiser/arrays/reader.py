@@ -1,4 +1,4 @@
-"""Blocks of an array, read with their neighbours' edges: each chunk once, if memory allows."""
+"""Blocks of an array, read with their neighbors' edges: each chunk once, if memory allows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def reader(array: Any) -> Callable[[Region], NDArray[Any]]:
 def block_reader(
     array: Any, cells: Grid, blocks: Grid, reach: tuple[int, ...], most: int
 ) -> Callable[[BlockIndex], NDArray[Any]]:
-    """Return a function that reads blocks with their neighbours' edges.
+    """Return a function that reads blocks with their neighbors' edges.
 
     Parameters
     ----------

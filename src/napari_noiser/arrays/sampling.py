@@ -67,7 +67,7 @@ def sampled_values(
     *arrays : array
         Anything with a shape, a dtype and slicing.
     layout : Layout, optional
-        What their axes mean: colour samples are taken together, alpha is left out.
+        What their axes mean: color samples are taken together, alpha is left out.
     most : int
         How many values at most, roughly.
 
@@ -76,15 +76,15 @@ def sampled_values(
     list of array
         One an array, all of one length.
     """
-    colour = layout.axes.find("S") if layout else -1
+    color = layout.axes.find("S") if layout else -1
     if all(map(_is_in_memory, arrays)):
-        steps = _steps(arrays[0].shape, colour, most)
+        steps = _steps(arrays[0].shape, color, most)
         key = tuple(slice(None, None, step) for step in steps)
-        return [_samples(array[key], colour).ravel() for array in arrays]
+        return [_samples(array[key], color).ravel() for array in arrays]
     boxes = _spread(_common_chunks(arrays, layout))
     share = most // len(boxes)
     return [
-        np.concatenate([_thinned(np.asarray(array[box]), colour, share) for box in boxes])
+        np.concatenate([_thinned(np.asarray(array[box]), color, share) for box in boxes])
         for array in arrays
     ]
 
@@ -181,13 +181,13 @@ def squares_digest(stack: Stack) -> str:
     return digest.hexdigest()[:12]
 
 
-def _steps(shape: tuple[int, ...], colour: int, most: int) -> list[int]:
+def _steps(shape: tuple[int, ...], color: int, most: int) -> list[int]:
     """Return how far apart to look along each axis; short axes (channels) are cut last."""
     steps = [1] * len(shape)
     left = float(most)
-    ascending = sorted(range(len(shape)), key=lambda axis: (axis != colour, shape[axis]))
+    ascending = sorted(range(len(shape)), key=lambda axis: (axis != color, shape[axis]))
     for following, axis in zip(range(len(shape), 0, -1), ascending, strict=True):
-        if axis != colour:
+        if axis != color:
             steps[axis] = ceil(shape[axis] / max(1, int(left ** (1 / following) + 1e-9)))
         left /= ceil(shape[axis] / steps[axis])
     return steps
@@ -199,7 +199,7 @@ def _is_in_memory(array: Any) -> bool:
 
 
 def _common_chunks(arrays: Sequence[Any], layout: Layout | None) -> Grid:
-    """Return cells that each lie inside one chunk of every lazy array, colour samples together."""
+    """Return cells that each lie inside one chunk of every lazy array, color samples together."""
     axes = layout.axes if layout else ""
     plane = [axes.index(letter) for letter in "YXS" if letter in axes] or None
     lazy = [array for array in arrays if not _is_in_memory(array)] or arrays[:1]
@@ -218,12 +218,12 @@ def _spread(grid: Grid) -> list[Region]:
     return [grid.box(index) for index in sorted(chosen)]
 
 
-def _samples(block: NDArray[Any], colour: int) -> NDArray[Any]:
-    """Return a block without alpha, its colour samples last."""
-    return block[..., None] if colour < 0 else np.moveaxis(block, colour, -1)[..., :3]
+def _samples(block: NDArray[Any], color: int) -> NDArray[Any]:
+    """Return a block without alpha, its color samples last."""
+    return block[..., None] if color < 0 else np.moveaxis(block, color, -1)[..., :3]
 
 
-def _thinned(block: NDArray[Any], colour: int, most: int) -> NDArray[Any]:
-    samples = _samples(block, colour)
+def _thinned(block: NDArray[Any], color: int, most: int) -> NDArray[Any]:
+    samples = _samples(block, color)
     voxels = samples.reshape(-1, samples.shape[-1])
     return voxels[:: voxels.size // most | 1].ravel()  # an odd step apart: not of a few columns

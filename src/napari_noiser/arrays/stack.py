@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_noiser.arrays.layout import ImageIndex, Layout, Region
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.camera.stabilization import stabilise
+from napari_noiser.camera.stabilization import stabilize
 
 __all__ = [
     "Background",
@@ -97,36 +97,36 @@ class Stack:
     def exact(self, raw: NDArray[Any], camera: CameraNoise | None = None) -> NDArray[np.float64]:
         """Return the samples (without alpha) of a region in float64, less `zero`.
 
-        Where the camera is known they are stabilised instead: their noise is 1 everywhere.
+        Where the camera is known they are stabilized instead: their noise is 1 everywhere.
         """
         samples = raw[: self.layout.samples]
         if camera is not None:
             values = self.exact(raw)
             if raw.dtype.kind == "f":
                 values[~np.isfinite(values)] = np.nan
-            return stabilise(values, replace(camera, offset=camera.offset - self.zero))
+            return stabilize(values, replace(camera, offset=camera.offset - self.zero))
         if not self.zero:
             return samples.astype(np.float64, order="C")
         bits, zero = samples.astype(np.uint64), np.uint64(self.zero % 2**64)
         above = (bits - zero).astype(np.float64)
         return np.where(samples >= self.zero, above, -((zero - bits).astype(np.float64)))
 
-    def normalised(
+    def normalized(
         self,
         raw: NDArray[Any],
-        centre: NDArray[np.float64],
+        center: NDArray[np.float64],
         scale: float,
         camera: CameraNoise | None = None,
     ) -> NDArray[np.float32]:
-        """Return the samples of a region, less a centre each and divided by a scale, in float32.
+        """Return the samples of a region, less a center each and divided by a scale, in float32.
 
-        They are those of `exact`. The centre is taken off before any rounding: in two steps in
+        They are those of `exact`. The center is taken off before any rounding: in two steps in
         float32, where that holds the values exactly (8 and 16 bits, float32), otherwise in
-        float64. Values that are not finite are read as the centre, and ones that are very far
+        float64. Values that are not finite are read as the center, and ones that are very far
         from it as 1e18.
         """
         samples = raw[: self.layout.samples]
-        middle = centre.reshape(-1, *(1 for _ in samples.shape[1:]))
+        middle = center.reshape(-1, *(1 for _ in samples.shape[1:]))
         if camera is None and np.can_cast(raw.dtype, np.float32) and 1e-30 < scale < 1e30:
             values: NDArray[Any] = samples.astype(np.float32, order="C")
             values -= middle.astype(np.float32)

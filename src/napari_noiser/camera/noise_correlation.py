@@ -1,4 +1,4 @@
-"""Whether noise is white: whether a pixel's error tells nothing of its neighbours' errors."""
+"""Whether noise is white: whether a pixel's error tells nothing of its neighbors' errors."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Whiteness:
         """Return what it means of an image's noise, in two sentences; nothing if it is white."""
         if not self.correlated:
             return ""
-        found = f"Pixels share noise with their neighbours (correlation {self.strongest:.2f})"
+        found = f"Pixels share noise with their neighbors (correlation {self.strongest:.2f})"
         if self.strongest < 0:
             return (
                 f"{found}, with opposite signs: the image was sharpened, and the estimated noise "
@@ -91,7 +91,7 @@ class Whiteness:
 
 
 def noise_correlation(image: ArrayLike) -> Whiteness:
-    """Estimate how the noise of an image is correlated between neighbours.
+    """Estimate how the noise of an image is correlated between neighbors.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def noise_correlation(image: ArrayLike) -> Whiteness:
 
 
 def residual_whiteness(residual: ArrayLike) -> Whiteness:
-    """Return how a residual is correlated between neighbours.
+    """Return how a residual is correlated between neighbors.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser._validation import real, unmasked
 from napari_noiser.camera.noise_model import CameraNoise, checked_noise
-from napari_noiser.camera.stabilization import stabilise
+from napari_noiser.camera.stabilization import stabilize
 
 __all__ = ["REACH", "outliers", "repair"]
 
@@ -22,13 +22,13 @@ REACH = 3
 
 _AROUND = 2  # pixels on each side of the window that a pixel is judged in
 _POINT = 0.25
-"""The least of a point's height that both neighbours in its row, or column, have in the mean:
-0.37 of a FWHM of 1.5 pixels, 0.54 of 2 pixels; more where its centre is between pixels."""
-_SHARPER = 2.0  # standard deviations by which an outlier's neighbours are below that
+"""The least of a point's height that both neighbors in its row, or column, have in the mean:
+0.37 of a FWHM of 1.5 pixels, 0.54 of 2 pixels; more where its center is between pixels."""
+_SHARPER = 2.0  # standard deviations by which an outlier's neighbors are below that
 
 
 def repair(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0) -> Array:
-    """Replace outliers by the median of their neighbours that are none.
+    """Replace outliers by the median of their neighbors that are none.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def repair(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0) -> Arra
     -------
     array
         Of the image's shape and dtype, integers rounded: the image itself if it has no outliers,
-        a copy if it has. Where all 8 neighbours are outliers or not finite, a pixel stays.
+        a copy if it has. Where all 8 neighbors are outliers or not finite, a pixel stays.
 
     Raises
     ------
@@ -73,13 +73,13 @@ def repair(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0) -> Arra
 
 
 def outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> Bools:
-    """Find pixels that stand out from their neighbours, and more sharply than a lens draws.
+    """Find pixels that stand out from their neighbors, and more sharply than a lens draws.
 
     Parameters
     ----------
     image : array, shape (..., Y, X)
         Integers or floats; each plane for itself. NaN and infinity are no outliers and count
-        for no neighbour; at an edge those neighbours count that exist.
+        for no neighbor; at an edge those neighbors count that exist.
     noise : CameraNoise
         Of the camera that took it.
     sigmas : float, optional
@@ -101,9 +101,9 @@ def outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> Bools
     Notes
     -----
     An outlier passes two tests. It differs from the median of the 24 pixels around it by more
-    than `sigmas`: with noise at that level if it is dark, in the generalised Anscombe transform
+    than `sigmas`: with noise at that level if it is dark, in the generalized Anscombe transform
     if it is bright, as a few photons in the dark would stand out otherwise. And its two
-    neighbours in its row, or those in its column, rise with it less than those of a point of
+    neighbors in its row, or those in its column, rise with it less than those of a point of
     light, whose FWHM is 1.5 pixels or more, by twice their noise; heights count from the lower
     quartile of the 24, the upper one if it is dark. Rays of one pixel's width in any direction
     pass that as single pixels do; stars, strands and edges behind a lens do not.
@@ -129,8 +129,8 @@ def outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> Bools
 
 
 def _suspects(values: Floats, noise: CameraNoise, sigmas: float) -> Bools:
-    """Return what is far from its neighbours in its row, or column: a few pixels of the noise."""
-    level = stabilise(values[1:-1, 1:-1], noise)
+    """Return what is far from its neighbors in its row, or column: a few pixels of the noise."""
+    level = stabilize(values[1:-1, 1:-1], noise)
     middle = level[1:-1, 1:-1]
     row = _mean(level[1:-1, :-2], level[1:-1, 2:])
     column = _mean(level[:-2, 1:-1], level[2:, 1:-1])
@@ -140,19 +140,19 @@ def _suspects(values: Floats, noise: CameraNoise, sigmas: float) -> Bools:
 
 def _judged(windows: Floats, noise: CameraNoise, sigmas: float) -> Bools:
     """Return which windows, of shape (pixels, 25), have an outlier in their middle."""
-    centre, around = windows[:, 12], np.sort(np.delete(windows, 12, axis=1), axis=1)
+    center, around = windows[:, 12], np.sort(np.delete(windows, 12, axis=1), axis=1)
     level = _quantile(around, 2)
-    bright = centre > level
+    bright = center > level
     differs = np.where(
         bright,
-        stabilise(centre, noise) - stabilise(level, noise),
-        (level - centre) / _deviation(level, noise),
+        stabilize(center, noise) - stabilize(level, noise),
+        (level - center) / _deviation(level, noise),
     )
     base = np.where(bright, _quantile(around, 1), _quantile(around, 3))
-    least = base + _POINT * (centre - base)
+    least = base + _POINT * (center - base)
     row, column = windows[:, [11, 13]], windows[:, [7, 17]]
     below = np.where(bright, least - _lower(row, column), -least - _lower(-row, -column))
-    unsure = np.hypot(_deviation(least, noise) / 2**0.5, _POINT * _deviation(centre, noise))
+    unsure = np.hypot(_deviation(least, noise) / 2**0.5, _POINT * _deviation(center, noise))
     return np.asarray((differs > sigmas) & (below > _SHARPER * unsure))
 
 

@@ -1,4 +1,4 @@
-"""The generalised Anscombe transform: noise of the same variance at every brightness, and back."""
+"""The generalized Anscombe transform: noise of the same variance at every brightness, and back."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from numpy.typing import ArrayLike, NDArray
 from napari_noiser._validation import unmasked
 from napari_noiser.camera.noise_model import CameraNoise, checked_noise
 
-__all__ = ["stabilise", "stabilised_mean", "unstabilise"]
+__all__ = ["stabilize", "stabilized_mean", "unstabilize"]
 
 _LEAST = 2 * (3 / 8) ** 0.5  # what no electrons and no read noise are turned into
 _STEPS = 4096  # of a table; a straight line between two of them is right to 1e-6
 
 
-def stabilise(image: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
+def stabilize(image: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
     """Turn counts into values whose noise has a variance of about 1, whatever their mean.
 
     Parameters
@@ -44,15 +44,15 @@ def stabilise(image: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
     return np.asarray(2 * np.sqrt(np.maximum(electrons + 3 / 8 + noise.read_noise**2, 0)))
 
 
-def unstabilise(values: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
-    """Return the mean counts that stabilised values with this mean come from.
+def unstabilize(values: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
+    """Return the mean counts that stabilized values with this mean come from.
 
     The algebraic inverse would be too dark: the mean of a root is not the root of the mean.
 
     Parameters
     ----------
     values : array
-        Means of what `stabilise` returned, as a denoiser estimates them.
+        Means of what `stabilize` returned, as a denoiser estimates them.
     noise : CameraNoise
         The same.
 
@@ -71,8 +71,8 @@ def unstabilise(values: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
     return np.asarray(noise.gain * electrons + noise.offset)
 
 
-def stabilised_mean(mean: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
-    """Return the mean of what `stabilise` makes of counts: `unstabilise` takes it back.
+def stabilized_mean(mean: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
+    """Return the mean of what `stabilize` makes of counts: `unstabilize` takes it back.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def stabilised_mean(mean: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
     Returns
     -------
     array of float64
-        Below `stabilise` of the mean itself, by up to a quarter where photons are few.
+        Below `stabilize` of the mean itself, by up to a quarter where photons are few.
     """
     electrons = (np.asarray(mean, np.float64) - noise.offset) / noise.gain + noise.read_noise**2
     brightest = 2 * (max(float(electrons.max(initial=0.0)), 0.0) + 1) ** 0.5 + 1

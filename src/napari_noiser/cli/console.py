@@ -36,8 +36,8 @@ _LOG_EVERY = 30.0  # seconds
 _IN_PYTHON = (
     (r"train\('([^']+)', channels=(\d), ndim=(\d)\)", r"train \1 OUT --channels \2 --ndim \3"),
     (r"camera=CameraNoise\(gain, offset, read_noise\)", "--camera GAIN,OFFSET,READ_NOISE"),
-    (r"(?<![\w./\\-])(axes|channels|colours|ndim|output|statistics)=(?![/\\])", r"--\1 "),
-    (r"(--(?:colours|output|statistics)) '(\w+)'", r"\1 \2"),
+    (r"(?<![\w./\\-])(axes|channels|colors|ndim|output|statistics)=(?![/\\])", r"--\1 "),
+    (r"(--(?:colors|output|statistics)) '(\w+)'", r"\1 \2"),
     (r"--axes ,", "--axes,"),
 )
 """How errors name arguments, and what that is on the command line."""

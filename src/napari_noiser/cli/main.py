@@ -43,7 +43,7 @@ __all__ = ["main"]
 _DONE, _FAILED, _USAGE, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
 
 _ENHANCING = (
-    *("ndim", "colours", "statistics", "camera", "repair", "max_change"),
+    *("ndim", "colors", "statistics", "camera", "repair", "max_change"),
     *("conserve", "background", "output"),
     *("brightness", "contrast", "device", "tile", "memory_limit", "dtype"),
 )
@@ -263,7 +263,7 @@ def _checked_options(asked: Namespace) -> dict[str, Any]:
     from napari_noiser.methods.registry import load_model
 
     options = {name: getattr(asked, name) for name in _ENHANCING}
-    together = 3 if "S" in (asked.axes or "") and asked.colours != "kept" else 1
+    together = 3 if "S" in (asked.axes or "") and asked.colors != "kept" else 1
     samples = load_model(asked.model, channels=together, ndim=asked.ndim).channels
     axes = asked.axes or ("TCZYX" if samples == 1 else "TCZYXS")  # any that an image may have
     shape = [samples if letter == "S" else 1 for letter in axes]

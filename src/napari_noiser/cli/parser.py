@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from napari_noiser import __version__
-from napari_noiser.arrays.layout import Colours, Statistics
+from napari_noiser.arrays.layout import Colors, Statistics
 from napari_noiser.arrays.stack import Background, Output
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
@@ -98,10 +98,10 @@ def _add_enhance(command: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     add(
-        "--colours",
-        choices=get_args(Colours),
+        "--colors",
+        choices=get_args(Colors),
         default="balanced",
-        help="of RGB: without a colour cast, as a model sees them together; or with one exposure "
+        help="of RGB: without a color cast, as a model sees them together; or with one exposure "
         "for all three (default: %(default)s)",
     )
     add(
@@ -204,7 +204,7 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
         type=int,
         choices=(2, 3),
         default=2,
-        help="2 sees planes, 3 planes between their neighbours (default: %(default)s)",
+        help="2 sees planes, 3 planes between their neighbors (default: %(default)s)",
     )
     add(
         "--stages",

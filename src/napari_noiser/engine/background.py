@@ -26,7 +26,7 @@ class Ground:
     Attributes
     ----------
     levels : tuple of float
-        The background of each colour sample, one if there is no colour.
+        The background of each color sample, one if there is no color.
     noise : float
         The standard deviation of the noise.
     """

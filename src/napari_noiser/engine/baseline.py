@@ -1,4 +1,4 @@
-"""The honest baseline, free of any training: box mean, standardise, tanh."""
+"""The honest baseline, free of any training: box mean, standardize, tanh."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from napari_noiser._progress import drain
-from napari_noiser.arrays.layout import Colours, Layout, Statistics
+from napari_noiser.arrays.layout import Colors, Layout, Statistics
 from napari_noiser.arrays.stack import Stack, is_dask
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.engine.enhance import render_steps
@@ -29,18 +29,18 @@ def closed_form(
     image: ArrayLike,
     *,
     axes: str | None = None,
-    colours: Colours = "balanced",
+    colors: Colors = "balanced",
     statistics: Statistics = "stack",
 ) -> Any:
-    """Enhance without any network: 3x3 box mean, standardise, times 50/127.5, tanh.
+    """Enhance without any network: 3x3 box mean, standardize, times 50/127.5, tanh.
 
     It ties a trained self-regression network on photographs (17.4 dB on LOL eval15, where
     noiser has 16.6 to 17.5). Show it beside every enhancement.
 
     Parameters
     ----------
-    image, axes, colours, statistics : see `enhance`
-        Planes only, each channel standardised for itself, and so each sample, unless colours are
+    image, axes, colors, statistics : see `enhance`
+        Planes only, each channel standardized for itself, and so each sample, unless colors are
         kept: then the samples share a mean and a deviation.
 
     Returns
@@ -61,16 +61,16 @@ def closed_form(
     """
     options: dict[str, Any] = {
         "axes": axes,
-        "colours": colours,
+        "colors": colors,
         "statistics": statistics,
         "device": "cpu",
     }
     if is_dask(image):
         from napari_noiser.engine.dask_graph import plan_lazily  # brings dask in
 
-        method = BoxMean(Layout.of(np.shape(image), axes).channels(colours))
+        method = BoxMean(Layout.of(np.shape(image), axes).channels(colors))
         return plan_lazily(image, method, **options).result()
-    method = BoxMean(Stack.of(image, axes).layout.channels(colours))
+    method = BoxMean(Stack.of(image, axes).layout.channels(colors))
     work = plan(image, method, **options)
     return drain(render_steps(work), False, "closed form")
 
@@ -82,7 +82,7 @@ class BoxMean:
     Parameters
     ----------
     channels : int
-        Samples, each of which is standardised for itself.
+        Samples, each of which is standardized for itself.
     ndim, halo, voxel_bytes, restores, needs_camera, gain_given, knows_counts
         As of any `napari_noiser.methods.base.Method`.
     """
@@ -110,18 +110,18 @@ class BoxMean:
         """Return the plain map for an image whose patches have these moments."""
         size = 3**self.ndim
         blocks = covariance.reshape(self.channels, size, self.channels, size)
-        centre = mean.reshape(self.channels, size).mean(axis=1)
+        center = mean.reshape(self.channels, size).mean(axis=1)
         scale = float(np.sqrt(np.trace(covariance) / len(mean)))
         deviation = np.sqrt(np.einsum("cicj->c", blocks) / scale**2) / size
         weight = np.repeat(_GAIN / size / np.maximum(deviation, 1e-6), size).reshape(
             -1, 1, *(3,) * self.ndim
         )
-        return _FoldedBox(centre, scale, torch.from_numpy(weight).to(device, torch.float32))
+        return _FoldedBox(center, scale, torch.from_numpy(weight).to(device, torch.float32))
 
 
 @dataclass(frozen=True)
 class _FoldedBox:
-    centre: NDArray[np.float64]
+    center: NDArray[np.float64]
     scale: float
     weight: Tensor
     step: int = 1

@@ -134,7 +134,7 @@ def _sampled_boxes(layout: Layout, dye: int) -> list[Region]:
 
 
 def plane_of(stack: Stack, camera: CameraNoise | None = None) -> NDArray[np.float64]:
-    """Return the samples of a stack of one plane, stabilised if its camera is known."""
+    """Return the samples of a stack of one plane, stabilized if its camera is known."""
     (image,) = stack.layout.images()
     raw = stack.read(image, tuple(slice(0, length) for length in stack.layout.image_shape))
     values = stack.exact(raw, camera)

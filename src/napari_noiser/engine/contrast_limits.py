@@ -31,8 +31,8 @@ def display_limits(
     result : array
         An enhanced image of any type. It is sampled, not read whole: of one in chunks a few.
     rgb : bool
-        Whether its last axis holds colour samples. Then the range is from 0, to the full one of a
-        display, or to the brightest of light: other limits would shift the colours.
+        Whether its last axis holds color samples. Then the range is from 0, to the full one of a
+        display, or to the brightest of light: other limits would shift the colors.
     output : {"display", "intensity"}
         What the result shows.
 

@@ -1,7 +1,7 @@
 """Dask in, lazy dask out: moments are a sum over blocks, rendering a map over overlapping blocks.
 
 Every block is a small enhancement of its own, planned by whoever computes it, that differs in
-two things: its neighbours' edges are there to be read, and its exposure comes from all blocks.
+two things: its neighbors' edges are there to be read, and its exposure comes from all blocks.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def plan_lazily(
     image: Any,
     model: str | PathLike[str] | Method = "noiser",
     *,
-    colours: str = "balanced",
+    colors: str = "balanced",
     mask: Any = None,
     gain: Any = None,
     device: Any = "auto",
@@ -134,7 +134,7 @@ def plan_lazily(
     ----------
     image : dask array
         Of known shape.
-    model, colours, mask, gain, device : see `napari_noiser.enhance`
+    model, colors, mask, gain, device : see `napari_noiser.enhance`
         The mask and the gain map may be dask arrays as well; others are part of the graph.
     progress : False
         It is dask's own affair.
@@ -155,7 +155,7 @@ def plan_lazily(
     # plan() looks at shape and dtype only, but for the zero of 64-bit integers: here it is 0.
     nothing = np.broadcast_to(np.zeros((), image.dtype), image.shape)
     masked = None if is_dask(mask) else mask
-    work = plan(nothing, model, colours=colours, mask=masked, gain=gain, device="cpu", **options)
+    work = plan(nothing, model, colors=colors, mask=masked, gain=gain, device="cpu", **options)
     layout = work.stack.layout
     image = image.rechunk(_chunks(image, layout, work.reach(work.halo)))
     zero = None
@@ -245,7 +245,7 @@ def _thick(chunks: tuple[int, ...], least: int) -> Any:
 
 
 def _with_edges(image: Any, reach: tuple[int, ...]) -> Any:
-    """Return the image in blocks with their neighbours' edges; where it ends there are none."""
+    """Return the image in blocks with their neighbors' edges; where it ends there are none."""
     depth = {axis: far * (image.numblocks[axis] > 1) for axis, far in enumerate(reach)}
     return da.overlap.overlap(image, depth=depth, boundary="none", allow_rechunk=False)
 
@@ -363,7 +363,7 @@ def _part_of_work(
 
 
 def _part(work: Work, halo: tuple[int, ...], block_id: tuple[int, ...], starts: Starts) -> Block:
-    """Return a block between its neighbours' edges."""
+    """Return a block between its neighbors' edges."""
     layout = work.stack.layout
     where = dict(
         zip(layout.axes, zip(block_id, starts, work.reach(halo), strict=True), strict=True)
@@ -440,7 +440,7 @@ def gain_blocks(gain: GainMap, image: Any, layout: Layout) -> Any:
 
 
 def mask_of_block(mask: NDArray[np.bool_], layout: Layout, margin: Halo) -> NDArray[np.bool_]:
-    """Return a mask as `Work` takes it, repeated and with room for the neighbours' edges."""
+    """Return a mask as `Work` takes it, repeated and with room for the neighbors' edges."""
     sides = dict(zip(layout.spatial, margin, strict=True))
     whole = layout.without_samples
     if "S" in layout.axes:
@@ -450,7 +450,7 @@ def mask_of_block(mask: NDArray[np.bool_], layout: Layout, margin: Halo) -> NDAr
 
 
 def inner_shape(layout: Layout, margin: Halo) -> list[int]:
-    """Return the shape of a block without its neighbours' edges."""
+    """Return the shape of a block without its neighbors' edges."""
     edges = {letter: sum(sides) for letter, sides in zip(layout.spatial, margin, strict=True)}
     return [
         length - edges.get(letter, 0)

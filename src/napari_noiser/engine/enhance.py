@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from napari_noiser._progress import Progress, drain
-from napari_noiser.arrays.layout import Colours, Statistics
+from napari_noiser.arrays.layout import Colors, Statistics
 from napari_noiser.arrays.stack import Background, Output, is_dask
 from napari_noiser.camera.noise_model import Camera
 from napari_noiser.engine.calibration import calibrated
@@ -27,7 +27,7 @@ def enhance(
     *,
     axes: str | None = None,
     ndim: int = 2,
-    colours: Colours = "balanced",
+    colors: Colors = "balanced",
     statistics: Statistics = "stack",
     mask: ArrayLike | None = None,
     gain: ArrayLike | None = None,
@@ -49,7 +49,7 @@ def enhance(
     """Make a dim image or stack visible by noise self-regression.
 
     The result is a display of the data, not a measurement (but see `output`): it is non-linear
-    and depends on a pixel's neighbours. It does not depend on the gain and offset of the camera:
+    and depends on a pixel's neighbors. It does not depend on the gain and offset of the camera:
     ``enhance(a * x + b)`` equals ``enhance(x)`` for a > 0.
 
     Parameters
@@ -60,41 +60,41 @@ def enhance(
     model : str, path or Model
         A bundled name ("noiser", "noiser-es", "noiser-var3", "structured", "structured-tiny"), a
         .safetensors file, or what `train` returned. By name, the form for the image's samples,
-        `colours` and `ndim` is taken. A model of one sample that restores, such as "structured",
-        always keeps colours. Or what `fit` returned, for images like those it was fitted to.
+        `colors` and `ndim` is taken. A model of one sample that restores, such as "structured",
+        always keeps colors. Or what `fit` returned, for images like those it was fitted to.
     axes : str, optional
         One letter an axis: T time, C channel (a dye: each is enhanced for itself), Z, Y, X, and
-        S for colour samples (RGB or RGBA: see `colours`; alpha passes through, scaled to
-        [0, 1]). Left out, YX, ZYX, TZYX, TCZYX stand for 2, 3, 4, 5 dimensions: colour
+        S for color samples (RGB or RGBA: see `colors`; alpha passes through, scaled to
+        [0, 1]). Left out, YX, ZYX, TZYX, TCZYX stand for 2, 3, 4, 5 dimensions: color
         is never guessed.
     ndim : int
         2 renders planes (YX), 3 renders volumes (ZYX together). A 3-D model takes a voxel's
-        neighbours in z as near as those in y and x, whatever the step in z; one that restores
-        sees each plane between its two neighbours. Without Z, time stands in its place (TYX
+        neighbors in z as near as those in y and x, whatever the step in z; one that restores
+        sees each plane between its two neighbors. Without Z, time stands in its place (TYX
         together): what moves between two time points may then be merged.
-    colours : {"balanced", "kept"}
+    colors : {"balanced", "kept"}
         Of an image with samples (S). Balanced: a model of three channels sees them together, and
-        a colour cast is removed like a lack of light. Kept: a model of one channel renders each
+        a color cast is removed like a lack of light. Kept: a model of one channel renders each
         of them, with one exposure for all, so that no cast comes or goes. Gain and offset do not
         matter then as long as the samples share them.
     statistics : {"stack", "volume", "plane"}
         What shares one exposure, for each channel: the whole series (no flicker; bleaching and
         attenuation stay visible), each time point, or each plane for itself as in the paper.
     mask : array of bool or integers, optional
-        Which pixels (not 0) set the exposure, by the patches centred on them; all are rendered.
+        Which pixels (not 0) set the exposure, by the patches centered on them; all are rendered.
         The image's shape without S, its trailing axes, or the shape of one plane (volume).
     gain : array, optional
         For a model that was fitted to images with their gain maps (`fit`): the image's, above 0,
         of a shape as a mask's, or one number for all of it.
     camera : CameraNoise, sequence of CameraNoise, "auto" or None
-        The noise of the camera: values are then stabilised before all else (the generalised
+        The noise of the camera: values are then stabilized before all else (the generalized
         Anscombe transform; an intensity is taken back without bias), so that the same model
         serves every camera. One for all, or one for each channel (C). "auto" estimates it from a
         few planes for models that restore light, such as "structured", and does without for
         others, as None does for all.
     repair : bool
         Whether pixels that stand out as no lens would have it, hot ones and cosmic rays, are
-        replaced by their neighbours' median. That takes a camera's noise to tell them by.
+        replaced by their neighbors' median. That takes a camera's noise to tell them by.
     max_change : float, optional
         Of a model that restores: by how many standard deviations of the noise the result may
         differ from what was read (and repaired).
@@ -164,7 +164,7 @@ def enhance(
 
     Notes
     -----
-    Zhang et al., "Noise Self-Regression", arXiv 2211.04700. The instance normalisation's
+    Zhang et al., "Noise Self-Regression", arXiv 2211.04700. The instance normalization's
     statistics come from the moments of all 3x3 patches (merged after Chan et al. 1983), so tiled
     equals whole, and any number of tiles or planes share one exposure exactly.
 
@@ -194,7 +194,7 @@ def enhance(
     options: dict[str, Any] = {
         "axes": axes,
         "ndim": ndim,
-        "colours": colours,
+        "colors": colors,
         "statistics": statistics,
         "mask": mask,
         "gain": gain,

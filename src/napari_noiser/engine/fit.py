@@ -68,7 +68,7 @@ def fit(
     axes : str, optional
         As in `enhance`, of all images. Dyes (C) count as images of their own.
     ndim : int
-        2 for planes alone; 3, of a blind spot, for planes between their neighbours in z, or in
+        2 for planes alone; 3, of a blind spot, for planes between their neighbors in z, or in
         time without a z.
     gain : array, or sequence of array, optional
         If the recipe's gain is "given": one map an image, above 0, of its shape without S, its
@@ -100,7 +100,7 @@ def fit(
 
     See Also
     --------
-    fit_steps : The same, one event a step: for cancelling and for checkpoints.
+    fit_steps : The same, one event a step: for canceling and for checkpoints.
 
     Notes
     -----

@@ -14,7 +14,7 @@ import torch
 from napari_noiser._progress import mapped
 from napari_noiser.arrays.sampling import sampled_values, squares_digest
 from napari_noiser.engine.plan import Work
-from napari_noiser.engine.training_crops import Crops, both, levelled, stabilised
+from napari_noiser.engine.training_crops import Crops, both, levelled, stabilized
 from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.irle.blind_spot.training import fit_blind_spot_steps
@@ -55,7 +55,7 @@ def fit_denoiser_steps(
     images = _same_images(works, resume)
     begun = resume.model if resume and resume.images else None
     black = begun.scaling.black if isinstance(begun, BlindSpotModel) else _levels(works)[0]
-    draw = Crops.of(works, recipe.crop, recipe.grid, recipe.batch, seed, stabilised(black))
+    draw = Crops.of(works, recipe.crop, recipe.grid, recipe.batch, seed, stabilized(black))
     steps = fit_blind_spot_steps(
         draw,
         recipe=recipe,
@@ -128,7 +128,7 @@ def _both(
     light = yield from mapped(first, partial(_of_both, recipe, None))
     network = light.network(torch.device("cpu"))
     denoiser = recipe.denoiser
-    read = both(stabilised(light.black), levelled(light.black, light.white))
+    read = both(stabilized(light.black), levelled(light.black, light.white))
     draw = Crops.of(works, denoiser.crop, denoiser.grid, denoiser.batch, seed, read)
     second = fit_blind_spot_steps(
         guided(network, draw),

@@ -90,7 +90,7 @@ def _toned(
 ) -> NDArray[Any]:
     """Return a box of the image."""
     layout = work.stack.layout
-    place = tuple(  # a model sees all colour samples together
+    place = tuple(  # a model sees all color samples together
         slice(0, length) if letter == "S" else part
         for letter, length, part in zip(layout.axes, layout.shape, box, strict=True)
     )
@@ -117,7 +117,7 @@ def _flat_side(work: Work, place: Region) -> int:
 
 
 def _widened(place: Region, reach: tuple[int, ...], shape: tuple[int, ...]) -> Region:
-    """Return a box with its neighbours' edges, as far as there are neighbours."""
+    """Return a box with its neighbors' edges, as far as there are neighbors."""
     return tuple(
         slice(max(0, part.start - far), min(length, part.stop + far))
         for part, far, length in zip(place, reach, shape, strict=True)

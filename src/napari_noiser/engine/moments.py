@@ -1,7 +1,7 @@
 """Moments of patches: all that a self-regression network needs to know of a whole image.
 
 Write p for the 3x3xC (3x3x3xC) patch around a voxel. Its mean m and covariance S over an image
-fix the instance normalisation of *any* such network, and moments of parts merge exactly: tiles,
+fix the instance normalization of *any* such network, and moments of parts merge exactly: tiles,
 planes, time points and cluster workers are sums.
 """
 
@@ -29,7 +29,7 @@ class PatchMoments:
     mean : array, shape (C * 3**ndim,)
         Channel by channel, each in the order of a convolution's kernel.
     covariance : array, shape (C * 3**ndim, C * 3**ndim)
-        Normalised by 1/count.
+        Normalized by 1/count.
     """
 
     count: int
@@ -65,7 +65,7 @@ class PatchMoments:
 def patch_moments(
     tile: Tensor, halo: Halo, inside: Tensor | None = None, scratch: Scratch | None = None
 ) -> PatchMoments:
-    """Return the moments of the patches centred in a tile.
+    """Return the moments of the patches centered in a tile.
 
     Parameters
     ----------

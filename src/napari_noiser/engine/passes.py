@@ -134,7 +134,7 @@ def _blocks(
     skip: int,
     beside: Beside | None = None,
 ) -> Iterator[tuple[Region, Block]]:
-    """Read the blocks of a grid with their neighbours' edges, each where it stands."""
+    """Read the blocks of a grid with their neighbors' edges, each where it stands."""
     reach = work.reach(halo)
     read = block_reader(work.stack.array, cells, grid, reach, work.memory // 2)
     for index in islice(grid, skip, None):
@@ -183,7 +183,7 @@ def _writing_grid(work: Work, out: Any, cells: Grid) -> Grid:
 
 
 def _chunks(work: Work, array: Any) -> Grid:
-    """Return an array's chunks, colour samples together."""
+    """Return an array's chunks, color samples together."""
     axes = work.stack.layout.axes
     cuts = chunk_grid(array, [axes.index(letter) for letter in "YXS" if letter in axes]).cuts
     return Grid(
@@ -245,8 +245,8 @@ def check_signal(moments: Collection[PatchMoments], *, everything: bool = True) 
     """
     if everything and not any(found.count for found in moments):
         raise ValueError(
-            "image has no patch to measure: no 3x3 neighbourhood is finite throughout and "
-            "centred in the mask"
+            "image has no patch to measure: no 3x3 neighborhood is finite throughout and "
+            "centered in the mask"
         )
     if not all(np.isfinite(found.covariance).all() for found in moments):
         raise ValueError("image holds values too large to square; scale them down")

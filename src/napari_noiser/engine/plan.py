@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 import napari_noiser
 from napari_noiser._validation import choice, real, switch, whole
 from napari_noiser.arrays.companion import GainMap, Mask
-from napari_noiser.arrays.layout import Colours, ImageIndex, Layout, Region, Statistics
+from napari_noiser.arrays.layout import Colors, ImageIndex, Layout, Region, Statistics
 from napari_noiser.arrays.stack import Background, Output, Stack, is_dask, output_type
 from napari_noiser.arrays.storage import share_values
 from napari_noiser.camera.noise_model import (
@@ -33,7 +33,7 @@ from napari_noiser.engine.tone import reach_of
 from napari_noiser.methods.base import Method
 from napari_noiser.methods.device import best_device
 from napari_noiser.methods.irle.two_stage.model import IRLEModel
-from napari_noiser.methods.per_sample import SharedColours
+from napari_noiser.methods.per_sample import SharedColors
 from napari_noiser.methods.registry import load_model
 
 __all__ = ["Work", "check_cameras", "method_for", "plan"]
@@ -45,15 +45,15 @@ class Work:
 
     Attributes
     ----------
-    stack, method, colours, statistics, mask, gain, output, brightness, contrast, dtype
+    stack, method, colors, statistics, mask, gain, output, brightness, contrast, dtype
         As asked for; the method is for all samples that the stack has.
     cameras : tuple of CameraNoise or None, optional
-        Of each channel: how values are stabilised before all else, if they are. None as a whole:
+        Of each channel: how values are stabilized before all else, if they are. None as a whole:
         still to be estimated, by `napari_noiser.engine.calibration.calibrated`.
     estimated : bool
         Whether nobody gave the cameras.
     grounds : tuple of Ground or None, optional
-        Of each channel, in its stabilised units: where a background that is to be dark lies. None
+        Of each channel, in its stabilized units: where a background that is to be dark lies. None
         as a whole: still to be found, or not needed.
     repair, max_change, conserve, background
         As asked for.
@@ -71,7 +71,7 @@ class Work:
 
     stack: Stack
     method: Method
-    colours: Colours
+    colors: Colors
     statistics: Statistics
     mask: Mask | None
     gain: GainMap | None
@@ -157,7 +157,7 @@ class Work:
         return {
             **self.method.describe(),
             "axes": self.stack.layout.axes,
-            "colours": self.colours,
+            "colors": self.colors,
             "statistics": self.statistics,
             "mask": None if self.mask is None else self.mask.fingerprint(),
             "gain": None if self.gain is None else self.gain.fingerprint(),
@@ -186,7 +186,7 @@ def plan(
     *,
     axes: str | None = None,
     ndim: int = 2,
-    colours: str = "balanced",
+    colors: str = "balanced",
     statistics: str = "stack",
     mask: ArrayLike | None = None,
     gain: ArrayLike | None = None,
@@ -212,7 +212,7 @@ def plan(
         As in `napari_noiser.enhance`.
     """
     stack = Stack.of(image, axes, ndim)
-    asked = stack.layout.check_colours(colours)
+    asked = stack.layout.check_colors(colors)
     made: Output = choice("output", output, Output)
     bound = _positive("max_change", max_change)
     method = method_for(model, stack.layout, asked, made, bound)
@@ -229,7 +229,7 @@ def plan(
     return Work(
         stack,
         method,
-        "kept" if isinstance(method, SharedColours) else asked,
+        "kept" if isinstance(method, SharedColors) else asked,
         stack.layout.check_statistics(statistics),
         None if mask is None else Mask.of(mask, stack.layout),
         _find_gain(gain, stack.layout, method),
@@ -316,7 +316,7 @@ def _find_type(stack: Stack, dtype: DTypeLike | None, out: Any) -> np.dtype[Any]
 def method_for(
     model: str | PathLike[str] | Method,
     layout: Layout,
-    colours: Colours,
+    colors: Colors,
     output: Output,
     max_change: float | None,
 ) -> Method:
@@ -330,14 +330,14 @@ def method_for(
         If it sees another number of samples or dimensions than the layout has, or cannot bound
         the change of this output.
     """
-    found = _found(model, layout, colours)
-    return _for_samples(_for_output(found, output, max_change), layout, colours)
+    found = _found(model, layout, colors)
+    return _for_samples(_for_output(found, output, max_change), layout, colors)
 
 
-def _found(model: str | PathLike[str] | Method, layout: Layout, colours: Colours) -> Method:
+def _found(model: str | PathLike[str] | Method, layout: Layout, colors: Colors) -> Method:
     """Return the method that a model, a name or a path stands for."""
     if isinstance(model, (str, PathLike)):
-        return load_model(model, channels=layout.channels(colours), ndim=layout.ndim)
+        return load_model(model, channels=layout.channels(colors), ndim=layout.ndim)
     if isinstance(model, type) or not hasattr(model, "fold"):
         kind = type(model).__name__
         raise TypeError(f"model must be a name, a path or a Model, got {model!r} ({kind})")
@@ -369,10 +369,10 @@ def _for_output(method: Method, output: Output, max_change: float | None) -> Met
     return method.restoration() if light else method
 
 
-def _for_samples(model: Method, layout: Layout, colours: Colours) -> Method:
+def _for_samples(model: Method, layout: Layout, colors: Colors) -> Method:
     """Return a method for all samples of a layout.
 
-    Where colours are kept it is one of one channel, taken for each of the samples; and so is one
+    Where colors are kept it is one of one channel, taken for each of the samples; and so is one
     of one channel that restores light, which has no cast to remove.
 
     Raises
@@ -381,18 +381,18 @@ def _for_samples(model: Method, layout: Layout, colours: Colours) -> Method:
         If it sees another number of samples or dimensions than the layout has.
     """
     one = model.restores and model.channels == 1
-    channels = 1 if one else layout.channels(colours)
-    if model.channels != channels and colours == "kept":
+    channels = 1 if one else layout.channels(colors)
+    if model.channels != channels and colors == "kept":
         raise ValueError(
-            f"colours='kept' takes a model of one sample, trained for channels=1, and gives each "
-            f"colour to it alone; got one that sees {model.channels} together"
+            f"colors='kept' takes a model of one sample, trained for channels=1, and gives each "
+            f"color to it alone; got one that sees {model.channels} together"
         )
     if model.channels != channels:
-        other = "" if model.channels > 1 else ", or colours='kept'"
+        other = "" if model.channels > 1 else ", or colors='kept'"
         raise ValueError(
             f"model sees {model.channels} samples together, but the image has {layout.samples} "
             f"along S (axes {layout.axes!r}); take a model trained for channels={channels}{other}"
         )
     if model.ndim != layout.ndim:
         raise ValueError(f"model was trained for ndim={model.ndim}, but ndim={layout.ndim} came")
-    return model if channels == layout.samples else SharedColours(model, layout.samples)
+    return model if channels == layout.samples else SharedColors(model, layout.samples)

@@ -18,7 +18,7 @@ from napari_noiser.arrays.companion import Beside, log_gain
 from napari_noiser.arrays.layout import ImageIndex, Layout, Region
 from napari_noiser.arrays.stack import to_display, to_intensity
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.camera.stabilization import unstabilise
+from napari_noiser.camera.stabilization import unstabilize
 from napari_noiser.engine.moments import PatchMoments, patch_moments
 from napari_noiser.engine.plan import Work
 from napari_noiser.engine.tiles import Tile, tile_count, tiles
@@ -52,7 +52,7 @@ class Response:
     raw : array, shape (S, *spatial)
         The part as it was read.
     camera : CameraNoise, optional
-        How the part was stabilised before the network saw it, if it was.
+        How the part was stabilized before the network saw it, if it was.
     tone : Tone, optional
         What becomes of it before it is shown, if its background is to be dark.
     edge : Halo
@@ -95,7 +95,7 @@ class Response:
             response = self.values[0].cpu().numpy().astype(np.float64)
             light = self.network.middle + self.network.unit * response
             camera, zero = self.camera, work.stack.zero
-            light = light + zero if camera is None else unstabilise(light, camera)
+            light = light + zero if camera is None else unstabilize(light, camera)
         if work.conserve is None:
             return to_intensity(light, self.raw, work.dtype)
         inner = without_edge(self.edge)
@@ -105,14 +105,14 @@ class Response:
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a larger array, cut out with its neighbours' edges.
+    """A part of a larger array, cut out with its neighbors' edges.
 
     Attributes
     ----------
     work : Work
         What to do with it: its stack is the part.
     margin : Halo
-        How much of the part, along each spatial axis, are its neighbours' edges.
+        How much of the part, along each spatial axis, are its neighbors' edges.
     first : ImageIndex
         Which of the larger array's images its first image is.
     corner : tuple of int
@@ -140,7 +140,7 @@ class Block:
         return images * tile_count(tuple(lengths), self.work.side)
 
     def measure(self) -> Iterator[tuple[ImageIndex, PatchMoments]]:
-        """Yield for each tile its exposure and the moments of the patches centred in it."""
+        """Yield for each tile its exposure and the moments of the patches centered in it."""
         halo = (1,) * self.work.stack.layout.ndim
         for image, tile in self._tiles(halo):
             measure = partial(_measure_tile, self, image)
@@ -216,7 +216,7 @@ def cut_out(
     box : Region
         What was read.
     place : Region
-        The same without the neighbours' edges.
+        The same without the neighbors' edges.
     beside : Beside, optional
         The mask to measure with, or the gain map to render with: it is read here.
     """
@@ -251,7 +251,7 @@ def folding(work: Work, moments: Mapping[ImageIndex, PatchMoments]) -> Fold:
 
 
 def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
-    """Return the moments of the patches centred in a tile, read with a halo of 1."""
+    """Return the moments of the patches centered in a tile, read with a halo of 1."""
     work, mask, camera = block.work, block.beside, block.camera(image)
     # torch has no float64 on Apple's GPUs; the moments need it.
     device = torch.device("cpu") if work.room.device.type == "mps" else work.room.device
@@ -312,7 +312,7 @@ def _response(
     camera: CameraNoise | None,
 ) -> Tensor:
     """Return (1, samples, *spatial) before tanh for a tile as it was read, halo taken off."""
-    values = work.stack.normalised(raw, network.centre, network.scale, camera)
+    values = work.stack.normalized(raw, network.center, network.scale, camera)
     device = work.room.device
     tile = torch.from_numpy(values)[None].to(device)
     seen = tile
@@ -331,8 +331,8 @@ def _guarded(
     """Keep the light within so many standard deviations of the noise from what was read."""
     for axis, (low, high) in enumerate(halo, start=2):
         tile = tile.narrow(axis, low, tile.shape[axis] - low - high)
-    centre = torch.from_numpy(network.centre - network.middle).to(tile)
-    read = (tile * network.scale + centre.view(-1, *(1,) * len(halo))) / network.unit
+    center = torch.from_numpy(network.center - network.middle).to(tile)
+    read = (tile * network.scale + center.view(-1, *(1,) * len(halo))) / network.unit
     most *= network.noise / network.unit
     return torch.minimum(torch.maximum(response, read - most), read + most)
 

@@ -48,9 +48,9 @@ def tiles(
     side : int
         Greatest length of a tile along each axis; an axis is divided as evenly as it goes.
     halo : tuple of int
-        Voxels of neighbours that a tile needs, along each axis on both sides.
+        Voxels of neighbors that a tile needs, along each axis on both sides.
     margin : Halo, optional
-        How much of `shape`, at each end, is there to be read only: the neighbours of a block that
+        How much of `shape`, at each end, is there to be read only: the neighbors of a block that
         was cut out of a larger image.
 
     Yields
@@ -108,7 +108,7 @@ def default_side(halo: tuple[int, ...], device: torch.device) -> int:
 
     On a CPU the hidden channels of a tile should stay within the caches (measured: 160 to 256,
     and 32 in 3-D, are equal within 10 %); an accelerator wants enough work at a time. A wide halo
-    is rendered again by each neighbour, and wants larger tiles: of volumes no larger than their
+    is rendered again by each neighbor, and wants larger tiles: of volumes no larger than their
     patches, while they are measured, fit 100 MB.
     """
     flat, wide = len(halo) == 2, max(halo) > 2

@@ -58,7 +58,7 @@ class Tone:
         device : torch.device
             To respond on.
         """
-        levels = np.resize(ground.levels, len(network.centre)) - zero
+        levels = np.resize(ground.levels, len(network.center)) - zero
         black, brighter = (
             _to_flat(network, levels + step, ndim, device) for step in (0.0, ground.noise)
         )
@@ -75,7 +75,7 @@ def _to_flat(
     network: Folded, levels: NDArray[np.float64], ndim: int, device: torch.device
 ) -> Tensor:
     """Return the response (samples, 1, ...) to an image that is the same everywhere."""
-    values = (levels - network.centre) / network.scale
+    values = (levels - network.center) / network.scale
     voxel = torch.from_numpy(values).to(device, torch.float32).reshape(1, -1, *(1,) * ndim)
     tile = voxel.repeat(1, 1, *(2,) * (ndim - 2), 1, 1)  # a blind spot looks at another plane
     here = network.to(device)

@@ -19,7 +19,7 @@ from napari_noiser.engine.device_memory import default_memory
 from napari_noiser.engine.plan import Work
 from napari_noiser.methods.irle.stabilized_counts import Counts
 
-__all__ = ["Crops", "Reading", "both", "check_sizes", "check_values", "levelled", "stabilised"]
+__all__ = ["Crops", "Reading", "both", "check_sizes", "check_values", "levelled", "stabilized"]
 
 Reading = Callable[[Work, ImageIndex, Region], NDArray[np.float64]]
 """Reads a region of one of a stack's images: (C, *spatial)."""
@@ -43,7 +43,7 @@ class Crops:
     seed : int
         0 or more.
     read : callable
-        How a region of a stack is read: `stabilised`, `levelled`, `both`.
+        How a region of a stack is read: `stabilized`, `levelled`, `both`.
     """
 
     works: Sequence[Work]
@@ -138,7 +138,7 @@ def check_values(stacks: Sequence[Stack]) -> None:
             raise ValueError(f"images are constant: there is nothing to learn in images[{at}]")
 
 
-def stabilised(black: float) -> Reading:
+def stabilized(black: float) -> Reading:
     """Return what reads (C, *spatial) with noise of a variance of 1, black taken off.
 
     With a gain map, its logarithm is one channel more.

@@ -143,9 +143,9 @@ class Saving:
             moments = yield from self._measure()
             out = _Recorded(self.target, self.unfinished)
             yield from fill_steps(self.work, out, moments, self.unfinished.finished)
-            colour = "S" in self.work.stack.layout.axes
+            color = "S" in self.work.stack.layout.axes
             finest, output = self.target.levels[0], self.work.output
-            self.target.set_limits(*display_limits(finest, colour, output))
+            self.target.set_limits(*display_limits(finest, color, output))
             self.unfinished.complete()
         except ValueError:
             if not self.unfinished.finished:  # the image itself cannot be enhanced

@@ -55,15 +55,15 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
         array or of an OME-Zarr image 0.4 or 0.5 (level 0; of a bioformats2raw layout, image 0),
         or a .npy file.
     axes : str, optional
-        One letter an axis: T, C, Z, Y, X, and S for colour samples. They win over the file's own;
+        One letter an axis: T, C, Z, Y, X, and S for color samples. They win over the file's own;
         where both name the same axis its step and unit are kept. Left out, a file that does
         not name its axes is taken for YX, ZYX, TZYX or TCZYX.
 
     Returns
     -------
     ImageFile
-        A TIFF file has samples (S) only if it says that they are colours, and no axis of length 1
-        but Y and X; `axes` may name those that it says it has. OME-Zarr knows no S: colours come
+        A TIFF file has samples (S) only if it says that they are colors, and no axis of length 1
+        but Y and X; `axes` may name those that it says it has. OME-Zarr knows no S: colors come
         as channels (C), unless `axes` says otherwise.
 
     Raises

@@ -15,7 +15,7 @@ PROVENANCE = "napari_noiser"
 
 
 EARLIER = {
-    "colours": "balanced",
+    "colors": "balanced",
     "output": "display",
     "camera": None,
     "camera_estimated": False,

@@ -11,10 +11,10 @@ __all__ = ["Channel", "Space"]
 
 
 class Channel(NamedTuple):
-    """What a channel is called, and its colour as RRGGBB; each empty where nobody says."""
+    """What a channel is called, and its color as RRGGBB; each empty where nobody says."""
 
     name: str = ""
-    colour: str = ""
+    color: str = ""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Space:
     Parameters
     ----------
     axes : str
-        One letter an axis, in the array's order: T, C, Z, Y, X, and S for colour samples.
+        One letter an axis, in the array's order: T, C, Z, Y, X, and S for color samples.
     scale : tuple of float
         The step along each axis.
     translate : tuple of float
-        The position of the first voxel's centre.
+        The position of the first voxel's center.
     units : tuple of str
         As OME-NGFF spells them ("micrometer", "second"); empty where there is none.
     channels : tuple of Channel

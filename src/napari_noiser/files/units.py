@@ -32,7 +32,7 @@ _ALIASES = {
 
 
 def unit_name(text: str) -> str:
-    """Return OME-NGFF's name of a unit: "micrometer" for "µm", "um", "micron" or "Micrometres".
+    """Return OME-NGFF's name of a unit: "micrometer" for "µm", "um", "micron" or "Micrometers".
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 Halo = tuple[tuple[int, int], ...]
-"""A spatial axis each: how many voxels of true neighbours a tile carries at its low and high
+"""A spatial axis each: how many voxels of true neighbors a tile carries at its low and high
 side. Fewer than a convolution needs means that the image ends there."""
 
 

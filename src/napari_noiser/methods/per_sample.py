@@ -1,7 +1,7 @@
-"""Colours that are kept: the samples of an image rendered one by one, with one exposure for all.
+"""Colors that are kept: the samples of an image rendered one by one, with one exposure for all.
 
-A model of three channels sees red, green and blue together, each normalised with weights of its
-own: it takes a colour cast for a lack of light. A model of one channel, given one exposure for
+A model of three channels sees red, green and blue together, each normalized with weights of its
+own: it takes a color cast for a lack of light. A model of one channel, given one exposure for
 all samples, is a single curve that each of them goes through.
 """
 
@@ -21,11 +21,11 @@ from napari_noiser.methods.patches import Halo, Scratch
 if TYPE_CHECKING:
     from napari_noiser.methods.base import Folded, Method
 
-__all__ = ["SharedColours"]
+__all__ = ["SharedColors"]
 
 
 @dataclass(frozen=True)
-class SharedColours:
+class SharedColors:
     """A method of one channel as one for several samples, which share one exposure.
 
     Parameters
@@ -75,7 +75,7 @@ class SharedColours:
         return self.method.knows_counts
 
     def describe(self) -> dict[str, Any]:
-        """Return what the method says of itself; `Work.describe` says what becomes of colours."""
+        """Return what the method says of itself; `Work.describe` says what becomes of colors."""
         return self.method.describe()
 
     def fold(
@@ -84,7 +84,7 @@ class SharedColours:
         covariance: NDArray[np.float64],
         device: torch.device,
         camera: CameraNoise | None = None,
-    ) -> FoldedColours:
+    ) -> FoldedColors:
         """Fold the method for the patches of all samples, taken for those of one.
 
         Their covariance is what it is within the samples, on average, and that of their means.
@@ -97,20 +97,20 @@ class SharedColours:
         within = np.einsum("sisj->ij", blocks)
         shared = (within + steps.T @ steps) / self.channels
         folded = self.method.fold(joint, shared, device, camera)
-        return FoldedColours(folded, self.channels)
+        return FoldedColors(folded, self.channels)
 
 
 @dataclass(frozen=True)
-class FoldedColours:
+class FoldedColors:
     """A folded method of one channel, for each sample of a tile."""
 
     method: Folded
     channels: int
 
     @property
-    def centre(self) -> NDArray[np.float64]:
+    def center(self) -> NDArray[np.float64]:
         """The method's own, for each sample."""
-        return np.repeat(self.method.centre, self.channels)
+        return np.repeat(self.method.center, self.channels)
 
     @property
     def scale(self) -> float:
@@ -137,7 +137,7 @@ class FoldedColours:
         """The method's own, if it restores."""
         return self.method.noise  # type: ignore[attr-defined, no-any-return]
 
-    def to(self, device: torch.device) -> FoldedColours:
+    def to(self, device: torch.device) -> FoldedColors:
         """Return the same on a device."""
         return replace(self, method=self.method.to(device))
 

@@ -33,7 +33,7 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
         file that a model's `save` wrote.
     channels, ndim : int
         Which of the bundled forms to take: 1 or 3 channels in 2-D, 1 channel in 3-D; of
-        the last two 1 channel, for colours as well, of "structured-tiny" in 2-D only. A file says
+        the last two 1 channel, for colors as well, of "structured-tiny" in 2-D only. A file says
         so itself.
 
     Returns

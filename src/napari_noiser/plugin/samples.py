@@ -35,7 +35,7 @@ def hubble_photon_limited() -> list[LayerData]:
 
 
 def dim_photograph() -> list[LayerData]:
-    """Return a colour photograph taken with far too little light.
+    """Return a color photograph taken with far too little light.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def dim_fluorescence() -> list[LayerData]:
     -------
     list of LayerData
         The photons expected in each voxel (float32, hidden) and the exposure (uint16), both
-        32 x 256 x 256 voxels of 0.5 x 0.2 x 0.2 micrometres. Deeper planes receive less light.
+        32 x 256 x 256 voxels of 0.5 x 0.2 x 0.2 micrometers. Deeper planes receive less light.
     """
     truth = _nuclei((32, 256, 256), number=40)
     place = {"scale": (0.5, 0.2, 0.2), "units": ("µm",) * 3, "axis_labels": ("z", "y", "x")}
@@ -85,11 +85,11 @@ def _nuclei(shape: tuple[int, int, int], number: int) -> NDArray[np.float32]:
     grain = 1.0 + 0.5 * grain / grain.std()
     light = np.zeros(shape, np.float32)
     for _ in range(number):
-        centre = random.uniform(0, shape)
+        center = random.uniform(0, shape)
         radii = random.uniform((4, 9, 9), (7, 18, 18))
         inside = sum(
             ((axis - at) / radius) ** 2
-            for axis, at, radius in zip(grid, centre, radii, strict=True)
+            for axis, at, radius in zip(grid, center, radii, strict=True)
         )
         light[inside < 1] = random.uniform(2.0, 9.0)
     blurred = gaussian(light * grain.clip(0.1), (1.2, 1.5, 1.5))

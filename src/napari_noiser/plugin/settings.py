@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
 
-    from napari_noiser.arrays.layout import Colours
+    from napari_noiser.arrays.layout import Colors
     from napari_noiser.arrays.stack import Background, Output
     from napari_noiser.camera.noise_model import Camera
     from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
@@ -37,7 +37,7 @@ class Settings:
         model.
     axes : str, optional
         Left out, the layer's own.
-    ndim, colours, statistics, camera, repair, max_change, conserve, background
+    ndim, colors, statistics, camera, repair, max_change, conserve, background
         As in `napari_noiser.enhance`.
     output, brightness, contrast, device, dtype
         As in `napari_noiser.enhance`.
@@ -61,7 +61,7 @@ class Settings:
     model: str | Recipe | AnyModel = "noiser"
     axes: str | None = None
     ndim: int = 2
-    colours: Colours = "balanced"
+    colors: Colors = "balanced"
     statistics: str = "stack"
     camera: Camera = "auto"
     repair: bool = True
@@ -116,7 +116,7 @@ class Settings:
     @property
     def options(self) -> dict[str, Any]:
         """What `napari_noiser.enhance` takes as keyword arguments; axes, mask, gain left out."""
-        names = ("ndim", "colours", "statistics", "camera", "repair", "max_change")
+        names = ("ndim", "colors", "statistics", "camera", "repair", "max_change")
         tone = ("conserve", "background", "output", "brightness", "contrast", "device", "dtype")
         return {name: getattr(self, name) for name in (*names, *tone)}
 

@@ -18,7 +18,7 @@ FORMS = [
 
 
 def scene(*shape):
-    """Return stabilised values (C, Y, X) or (C, Z, Y, X), and the logarithm of a gain."""
+    """Return stabilized values (C, Y, X) or (C, Z, Y, X), and the logarithm of a gain."""
     random = np.random.default_rng(5)
     values = torch.from_numpy(2 * np.sqrt(random.poisson(8, shape) + 3 / 8)).float()
     return values, torch.from_numpy(random.uniform(0, 2, (1, *shape[1:]))).float()
@@ -28,7 +28,7 @@ def blind(model, values, log_gain, plane=0):
     """Return the estimate (C, Y, X) of a plane of a whole image."""
     patch = len(values) * 3**model.ndim
     folded = model.fold(np.full(patch, 6.0), np.eye(patch), torch.device("cpu"))
-    tile = torch.cat([values - model.scaling.centre, log_gain])[None]
+    tile = torch.cat([values - model.scaling.center, log_gain])[None]
     nothing = (0,) * model.ndim
     with torch.no_grad():
         estimates = list(folded.blind(tile, ((0, 0),) * model.ndim, nothing))

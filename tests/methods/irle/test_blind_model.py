@@ -50,7 +50,7 @@ def test_a_method_does_not_read_the_others_files(tmp_path, model):
         {"format": 1, "method": "another"},
         {"format": 2, "method": METHOD},
         {"format": 1, "method": METHOD},
-        {"format": 1, "method": METHOD, "recipe": {"colour": 1}},
+        {"format": 1, "method": METHOD, "recipe": {"color": 1}},
     ],
 )
 def test_other_files_are_refused(tmp_path, model, header):

@@ -113,7 +113,7 @@ def test_the_gain_guides_the_fit():
     assert one.fingerprint != other.fingerprint
 
 
-def test_colours_that_are_noisier_are_weighed_so():
+def test_colors_that_are_noisier_are_weighed_so():
     def noisier(number):
         first = crops((2, 1, 64, 64))(number)
         second = first + 2 * torch.randn(

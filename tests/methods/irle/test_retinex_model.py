@@ -289,7 +289,7 @@ def test_a_fit_that_breaks_down_says_so():
 def test_a_recipe_survives_its_dictionary():
     recipe = replace(QUICK, name="mine", losses=RetinexLosses(spectrum=0.05, structure=0))
     assert RetinexRecipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
-    for strange in ({"colour": 1}, {"losses": {"colour": 1}}):
+    for strange in ({"color": 1}, {"losses": {"color": 1}}):
         with pytest.raises(ValueError, match="takes"):
             RetinexRecipe.from_dict(strange)
 

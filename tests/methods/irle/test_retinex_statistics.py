@@ -67,7 +67,7 @@ def test_of_one_channel_the_background_is_not_taken_for_light():
     assert found.min() == pytest.approx(0.3, abs=0.01)
 
 
-def test_a_colour_cast_is_half_taken_out():
+def test_a_color_cast_is_half_taken_out():
     image = scene(3).mean(dim=1, keepdim=True).repeat(1, 3, 1, 1)
     cast = torch.tensor([1.3, 1.0, 0.8])[None, :, None, None]
     means = white_balanced(image * cast).mean(dim=(0, 2, 3))
@@ -79,7 +79,7 @@ def test_one_channel_is_not_balanced():
     assert torch.equal(white_balanced(image), image)
 
 
-def test_dark_shadows_lose_colour():
+def test_dark_shadows_lose_color():
     random = torch.Generator().manual_seed(0)
     for light, kept in ((0.02, False), (0.9, True)):
         image = light * torch.rand((1, 3, 64, 64), generator=random)

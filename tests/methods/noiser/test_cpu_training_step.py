@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from napari_noiser.methods.noiser.cpu_training_step import WrittenOut
 from napari_noiser.methods.noiser.network import SRM
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColour
+from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.methods.noiser.training import regress, total_variation
 
@@ -76,11 +76,11 @@ def plain_loop(network, recipe, shape, seed):
     generator = torch.Generator().manual_seed(seed)
     signal, losses = torch.empty(shape), []
     rate, betas = recipe.learning_rate, recipe.betas
-    optimiser = torch.optim.Adam(network.parameters(), lr=rate, betas=betas)
+    optimizer = torch.optim.Adam(network.parameters(), lr=rate, betas=betas)
     for _ in range(recipe.iterations):
         recipe.source.fill(signal, generator)
         losses.append(float(autograd(network, signal, recipe.tv_weight)))
-        optimiser.step()
+        optimizer.step()
     return losses
 
 
@@ -109,10 +109,10 @@ def test_trained_weights_are_those_of_a_plain_loop(channels, ndim, changes):
         assert float((found - expected).norm()) < 1e-3 * float((expected - before).norm())
 
 
-def test_a_pure_colour_is_learned_as_in_a_plain_loop():
-    # Its kernels' centres cancel like the bias: Adam blows their rounding up, so that weights
+def test_a_pure_color_is_learned_as_in_a_plain_loop():
+    # Its kernels' centers cancel like the bias: Adam blows their rounding up, so that weights
     # cannot be compared; the losses do not see it.
-    recipe = replace(SHORT, source=PureColour((0.0, 1.0, 0.3)))
+    recipe = replace(SHORT, source=PureColor((0.0, 1.0, 0.3)))
     start = srm(3, recipe.width, 2)
     events = regress(deepcopy(start), recipe, (1, 3, 20, 20), 4)
     expected = plain_loop(start, recipe, (1, 3, 20, 20), 4)

@@ -24,15 +24,15 @@ def plain_loop(network, recipe, shape, seed):
     """Train eagerly, step by step, with nothing captured."""
     generator = torch.Generator("cuda").manual_seed(seed)
     rate, betas = recipe.learning_rate, recipe.betas
-    optimiser = torch.optim.Adam(network.parameters(), lr=rate, betas=betas)
+    optimizer = torch.optim.Adam(network.parameters(), lr=rate, betas=betas)
     signal, losses = torch.empty(shape, device="cuda"), []
     for _ in range(recipe.iterations):
         recipe.source.fill(signal, generator)
         output = network(signal)
         loss = functional.l1_loss(output, signal) + recipe.tv_weight * total_variation(output)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(float(loss.detach()))
     return losses
 

@@ -5,7 +5,7 @@ import torch
 
 from napari_noiser.methods.noiser.exposure import Photons, Unexposed, exposure_from_dict
 
-PLAIN = {"floor_share": 0, "stabilised_share": 0}
+PLAIN = {"floor_share": 0, "stabilized_share": 0}
 
 
 def generator(seed=0):
@@ -58,8 +58,8 @@ def test_read_noise_comes_on_top():
     assert step == pytest.approx((25 / (1 + 4)) ** 0.5, rel=0.03)
 
 
-def test_stabilised_counts_have_the_same_noise_in_the_dark_and_in_the_bright():
-    exposure = Photons(photons=(20, 20), read_share=0, floor_share=0, stabilised_share=1)
+def test_stabilized_counts_have_the_same_noise_in_the_dark_and_in_the_bright():
+    exposure = Photons(photons=(20, 20), read_share=0, floor_share=0, stabilized_share=1)
     seen, light = exposure.expose(steps(), generator())
     dark, bright = (seen - light).split(128, dim=3)
     assert float(dark.mean()) == pytest.approx(0, abs=0.02)
@@ -67,9 +67,9 @@ def test_stabilised_counts_have_the_same_noise_in_the_dark_and_in_the_bright():
     assert float(bright.var()) == pytest.approx(float(dark.var()), rel=0.05)
 
 
-def test_resampled_counts_have_noise_in_common_with_their_neighbours():
+def test_resampled_counts_have_noise_in_common_with_their_neighbors():
     flat = torch.zeros((4, 1, 200, 200))
-    plain = {"photons": (50, 50), "stabilised_share": 0, "floor_share": 0}
+    plain = {"photons": (50, 50), "stabilized_share": 0, "floor_share": 0}
     for share, alike in ((0, False), (1, True)):
         seen, light = Photons(resampled_share=share, **plain).expose(flat, generator())
         noise = (seen - light)[0, 0]
@@ -108,7 +108,7 @@ def test_exposure_survives_json(exposure):
     ("values", "message"),
     [
         ({"kind": "flash"}, "kind must be one of"),
-        ({"kind": "photons", "colour": 1}, "takes"),
+        ({"kind": "photons", "color": 1}, "takes"),
         ({"kind": "photons", "photons": [5, 1]}, "photons"),
         ({"kind": "photons", "read_share": -1}, "read_share"),
     ],

@@ -1,4 +1,4 @@
-"""Folding patch moments into a network equals the plain network, normalised over the image."""
+"""Folding patch moments into a network equals the plain network, normalized over the image."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def replicate(image, by=1):
     return functional.pad(image, [by] * 2 * (image.ndim - 2), mode="replicate")
 
 
-def normalise(hidden):
+def normalize(hidden):
     """Instance norm by the population's variance, with no eps."""
     axes = tuple(range(2, hidden.ndim))
     spread = hidden.var(axes, keepdim=True, correction=0).sqrt()
@@ -40,7 +40,7 @@ def plain(weights, image):
     image = torch.from_numpy(np.asarray(image, float))[None]
     w = {name: value.double() for name, value in weights.items()}
     conv = convolution(image.ndim - 2)
-    hidden = functional.gelu(normalise(conv(replicate(image), w["first_weight"], w["first_bias"])))
+    hidden = functional.gelu(normalize(conv(replicate(image), w["first_weight"], w["first_bias"])))
     return conv(replicate(hidden), w["second_weight"], w["second_bias"])[0].numpy()
 
 
@@ -71,8 +71,8 @@ def folded(weights, image, region=None, halo=None):
     """What `fold` renders of an image, or of a region of it that carries a halo."""
     network = fold(weights, *moments(image), CPU)
     ndim = image.ndim - 1
-    centred = (image - network.centre.reshape(-1, *(1,) * ndim)) / network.scale
-    tile = centred if region is None else centred[(slice(None), *region)]
+    centered = (image - network.center.reshape(-1, *(1,) * ndim)) / network.scale
+    tile = centered if region is None else centered[(slice(None), *region)]
     tile = torch.from_numpy(tile.astype(np.float32))[None]
     return network(tile, halo or ((0, 0),) * ndim)[0].numpy()
 
@@ -136,7 +136,7 @@ def test_channel_without_signal_stays_finite():
     np.testing.assert_allclose(found, folded(silent, image), atol=1e-3)
 
 
-def test_first_bias_cancels_in_the_normalisation():
+def test_first_bias_cancels_in_the_normalization():
     weights, image = random_weights(3, 2), random_image(3, 2)
     moved = dict(weights, first_bias=weights["first_bias"] + 11)
     np.testing.assert_allclose(folded(moved, image), folded(weights, image), rtol=0, atol=1e-6)

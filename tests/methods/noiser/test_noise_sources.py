@@ -5,9 +5,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColour
+from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor
 
-SOURCES = [Gaussian(), Gaussian(0.3, 3.0), PureColour(0.2), Palette(4)]
+SOURCES = [Gaussian(), Gaussian(0.3, 3.0), PureColor(0.2), Palette(4)]
 SHAPES = [(1, 1, 40, 40), (1, 3, 40, 40), (1, 1, 12, 12, 12), (1, 2, 9, 10, 11)]
 
 
@@ -18,7 +18,7 @@ def draw(source, shape, seed=0):
 
 
 def edges(image, axis):
-    """Lengths along an axis between the changes of colour."""
+    """Lengths along an axis between the changes of color."""
     other = [dim for dim in range(image.ndim) if dim != axis]
     changed = image.diff(dim=axis).ne(0).sum(dim=other).nonzero().flatten() + 1
     stops = [0, *changed.tolist(), image.shape[axis]]
@@ -39,8 +39,8 @@ def test_gaussian_is_normal_and_white():
     within = [float((image.abs() < bound).float().mean()) for bound in (1, 2, 3)]
     assert within == pytest.approx([0.6827, 0.9545, 0.9973], abs=0.005)
     for axis in (2, 3):
-        neighbours = image.roll(1, axis)
-        assert float((image * neighbours).mean()) == pytest.approx(0, abs=5 / 300)
+        neighbors = image.roll(1, axis)
+        assert float((image * neighbors).mean()) == pytest.approx(0, abs=5 / 300)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 200, 200), (1, 3, 34, 34, 34)])
@@ -53,14 +53,14 @@ def test_gaussian_has_a_mean_for_each_channel(shape):
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 5, 7), (1, 3, 3, 5, 7)])
-def test_pure_colour_is_constant(shape):
-    image = draw(PureColour((0.0, 0.25, 1.0)), shape)
+def test_pure_color_is_constant(shape):
+    image = draw(PureColor((0.0, 0.25, 1.0)), shape)
     for channel, value in enumerate((-1.0, -0.5, 1.0)):
         assert bool((image[0, channel] == value).all())
 
 
-def test_pure_colour_of_one_value_is_gray():
-    assert bool((draw(PureColour(0.5), (1, 3, 4, 4)) == 0).all())
+def test_pure_color_of_one_value_is_gray():
+    assert bool((draw(PureColor(0.5), (1, 3, 4, 4)) == 0).all())
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ def test_palette_of_more_patches_than_pixels_is_noise_in_every_pixel():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 200, 200), (1, 1, 34, 34, 34)])
-def test_palette_colours_are_uniform_over_the_range(shape):
-    colours = draw(Palette(shape[-1]), shape)
-    assert float(colours.min()) >= -1
-    assert float(colours.max()) <= 1
-    assert float(colours.mean()) == pytest.approx(0, abs=0.02)
-    assert float(colours.var()) == pytest.approx(1 / 3, abs=0.01)
+def test_palette_colors_are_uniform_over_the_range(shape):
+    colors = draw(Palette(shape[-1]), shape)
+    assert float(colors.min()) >= -1
+    assert float(colors.max()) <= 1
+    assert float(colors.mean()) == pytest.approx(0, abs=0.02)
+    assert float(colors.var()) == pytest.approx(1 / 3, abs=0.01)
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -115,7 +115,7 @@ def test_every_pixel_is_overwritten_in_place(source, shape):
 def test_the_generator_decides_the_draw(source):
     shape = (1, 3, 20, 20)
     assert torch.equal(draw(source, shape, 5), draw(source, shape, 5))
-    changes = not isinstance(source, PureColour)
+    changes = not isinstance(source, PureColor)
     assert torch.equal(draw(source, shape, 5), draw(source, shape, 6)) != changes
 
 

@@ -20,13 +20,13 @@ from torch.nn import functional
 from napari_noiser.engine.enhance import enhance
 from napari_noiser.methods.noiser.model import Model
 from napari_noiser.methods.noiser.network import SRM
-from napari_noiser.methods.noiser.noise_sources import Palette, PureColour
+from napari_noiser.methods.noiser.noise_sources import Palette, PureColor
 from napari_noiser.methods.noiser.recipe import RECIPES, mean_shifted
 from napari_noiser.methods.noiser.training import regress, train
 
 GRAY = 127.5
 NOISER = RECIPES["noiser"]
-COLOURS = [(0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 1)]  # two pairs of opposites
+COLORS = [(0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 1)]  # two pairs of opposites
 LOOKS = (0, 200, 600, 2000)
 
 
@@ -34,8 +34,8 @@ def srm(seed):
     return SRM(3, NOISER.width, 2, torch.Generator().manual_seed(seed))
 
 
-def colour_recipe(colour, **changed):
-    return replace(RECIPES["c-regression"], source=PureColour(colour), **changed)
+def color_recipe(color, **changed):
+    return replace(RECIPES["c-regression"], source=PureColor(color), **changed)
 
 
 def run(network, recipe, seed=0):
@@ -43,9 +43,9 @@ def run(network, recipe, seed=0):
     return regress(network, recipe, recipe.training_shape(3, 2), seed)
 
 
-def flat(colour, size=NOISER.size):
-    """An image of one colour, given in [0, 1], in the network's range."""
-    values = torch.tensor(colour, dtype=torch.float32) * 2 - 1
+def flat(color, size=NOISER.size):
+    """An image of one color, given in [0, 1], in the network's range."""
+    values = torch.tensor(color, dtype=torch.float32) * 2 - 1
     return values.reshape(1, -1, 1, 1).expand(1, 3, size, size)
 
 
@@ -64,14 +64,14 @@ def distance(values):
     return float(values.square().mean().sqrt()) * GRAY
 
 
-def towards(output, colour):
-    """Where each pixel is nearer to a colour than to its opposite."""
-    return (output * flat(colour, 1)).sum(1) > 0
+def towards(output, color):
+    """Where each pixel is nearer to a color than to its opposite."""
+    return (output * flat(color, 1)).sum(1) > 0
 
 
-def share_near(output, colour, within=40):
-    """Share of pixels at most so far (RMS of the channels) from a colour or its opposite."""
-    goal = flat(colour, 1)
+def share_near(output, color, within=40):
+    """Share of pixels at most so far (RMS of the channels) from a color or its opposite."""
+    goal = flat(color, 1)
     away = [(output - side).square().mean(1).sqrt() * GRAY for side in (goal, -goal)]
     return float((torch.minimum(*away) < within).float().mean())
 
@@ -96,43 +96,43 @@ def pairs():
 
 
 @pytest.fixture(scope="module")
-def colour_networks():
-    """For each colour: a network after 2000 steps, and its distance from gray on the way."""
+def color_networks():
+    """For each color: a network after 2000 steps, and its distance from gray on the way."""
     found = {}
-    for colour in COLOURS:
+    for color in COLORS:
         network = srm(0)
-        far = {0: distance(respond(network, flat(colour)))}
-        for step in run(network, colour_recipe(colour)):
+        far = {0: distance(respond(network, flat(color)))}
+        for step in run(network, color_recipe(color)):
             if step.done in LOOKS:
-                far[step.done] = distance(respond(network, flat(colour)))
-        found[colour] = network, far
+                far[step.done] = distance(respond(network, flat(color)))
+        found[color] = network, far
     return found
 
 
 @pytest.fixture(scope="module")
 def noise_training():
-    """Two noise regressions: each network, and its outputs' last 500 colours and medians."""
+    """Two noise regressions: each network, and its outputs' last 500 colors and medians."""
     return [watched(NOISER, seed) for seed in (0, 1)]
 
 
 def watched(recipe, seed):
-    """Train; return the network, mean colour and median of its output in the last 500 steps."""
-    network, colours, medians = srm(seed), [], []
+    """Train; return the network, mean color and median of its output in the last 500 steps."""
+    network, colors, medians = srm(seed), [], []
     generator = torch.Generator().manual_seed(seed)
     signal = torch.empty(recipe.training_shape(3, 2))
     for step in run(network, recipe, seed):
         if step.total - step.done < 500:
             recipe.source.fill(signal, generator)
             output = respond(network, signal)
-            colours.append(output.mean(dim=(0, 2, 3)) * GRAY)
+            colors.append(output.mean(dim=(0, 2, 3)) * GRAY)
             medians.append(float(output.median()) * GRAY + GRAY)
-    return network, torch.stack(colours), medians
+    return network, torch.stack(colors), medians
 
 
 @pytest.mark.slow
-def test_pure_colour_leaves_gray_slowly(colour_networks):
-    """Early stopping lies near gray, whatever is learned: means over the saturated colours."""
-    far = {at: np.mean([far[at] for _, far in colour_networks.values()]) for at in LOOKS}
+def test_pure_color_leaves_gray_slowly(color_networks):
+    """Early stopping lies near gray, whatever is learned: means over the saturated colors."""
+    far = {at: np.mean([far[at] for _, far in color_networks.values()]) for at in LOOKS}
     assert 21 <= far[0] <= 28
     assert 60 <= far[200] <= 70
     assert 109 <= far[600] <= 114
@@ -140,53 +140,53 @@ def test_pure_colour_leaves_gray_slowly(colour_networks):
 
 
 @pytest.mark.slow
-def test_every_saturated_colour_is_reached_in_the_end(colour_networks):
-    for colour, (network, far) in colour_networks.items():
+def test_every_saturated_color_is_reached_in_the_end(color_networks):
+    for color, (network, far) in color_networks.items():
         assert list(far.values()) == sorted(far.values())
-        error = respond(network, flat(colour)) - flat(colour)
+        error = respond(network, flat(color)) - flat(color)
         assert distance(error[..., 4:-4, 4:-4]) < 6
 
 
 def test_middle_gray_stays_gray():
-    """Figure 4 of the paper: (128, 128, 128) is half a level from the centre; so it ends."""
+    """Figure 4 of the paper: (128, 128, 128) is half a level from the center; so it ends."""
     network, middle = srm(0), (128 / 255,) * 3
     assert distance(respond(network, flat(middle, 32))) > 3
-    list(run(network, colour_recipe(middle, size=32)))
+    list(run(network, color_recipe(middle, size=32)))
     assert distance(respond(network, flat(middle, 32))) == pytest.approx(0.5, abs=0.15)
 
 
 @pytest.mark.slow
-def test_trend_rule(colour_networks):
-    """A colour goes to the training colour if two channels lie on its side of gray.
+def test_trend_rule(color_networks):
+    """A color goes to the training color if two channels lie on its side of gray.
 
     A statistical rule: .92 of the pixels in the reference. The inputs are whole images of the
-    saturated colours, with the zero padding that training has: it is what stands for gray.
+    saturated colors, with the zero padding that training has: it is what stands for gray.
     """
     held = []
-    for colour, (network, _) in colour_networks.items():
+    for color, (network, _) in color_networks.items():
         for seen in product((0, 1), repeat=3):
-            agree = sum(a == b for a, b in zip(colour, seen, strict=True)) >= 2
-            found = towards(respond(network, flat(seen)), colour)
+            agree = sum(a == b for a, b in zip(color, seen, strict=True)) >= 2
+            found = towards(respond(network, flat(seen)), color)
             held.append(float((found == agree).float().mean()))
     assert np.mean(held) > 0.9
 
 
-@pytest.mark.parametrize("colour", [(0, 0, 0), (0, 1, 1)])
-def test_pure_colour_binarises_what_it_sees_in_the_end(colour):
-    """Figure 5 of the paper: a contrasted photo becomes the training colour or its opposite."""
+@pytest.mark.parametrize("color", [(0, 0, 0), (0, 1, 1)])
+def test_pure_color_binarizes_what_it_sees_in_the_end(color):
+    """Figure 5 of the paper: a contrasted photo becomes the training color or its opposite."""
     network, photo = srm(0), to_tensor(data.astronaut()[::2, ::2])
-    before = share_near(respond(network, photo), colour)
-    list(run(network, colour_recipe(colour, size=64, iterations=10000)))
+    before = share_near(respond(network, photo), color)
+    list(run(network, color_recipe(color, size=64, iterations=10000)))
     output = respond(network, photo)
     assert before < 0.05
-    assert share_near(output, colour) > 0.89
-    for side in (towards(output, colour), ~towards(output, colour)):
+    assert share_near(output, color) > 0.89
+    for side in (towards(output, color), ~towards(output, color)):
         assert float(side.float().mean()) > 0.1  # both are there: contrast, not a flat image
 
 
 def test_noise_reaches_gray_more_smoothly_than_palettes(noise_training):
-    """Distance of the output's mean colour from gray (RMS of the channels), last 500 steps."""
-    far = {"noise": [colours for _, colours, _ in noise_training]}
+    """Distance of the output's mean color from gray (RMS of the channels), last 500 steps."""
+    far = {"noise": [colors for _, colors, _ in noise_training]}
     for grid in (4, 8):
         recipe = replace(RECIPES["p-regression"], source=Palette(grid), size=48)
         far[grid] = [watched(recipe, seed)[1] for seed in (0, 1)]
@@ -254,8 +254,8 @@ def test_mean_shift_is_followed_and_compressed_beyond(pairs):
     assert GRAY < found[153] < found[178] < 178
 
 
-class Unnormalised(nn.Module):
-    """The same network without its instance normalisation."""
+class Unnormalized(nn.Module):
+    """The same network without its instance normalization."""
 
     def __init__(self, seed):
         super().__init__()
@@ -268,17 +268,17 @@ class Unnormalised(nn.Module):
         return torch.tanh(functional.conv2d(hidden, net.second_weight, net.second_bias, padding=1))
 
 
-def test_without_normalisation_it_fails(pairs):
+def test_without_normalization_it_fails(pairs):
     """8.7 to 12.0 dB on LOL, against 16.5 with it."""
     recipe, scores = replace(NOISER, size=48), []
     for seed in (0, 1):
-        bare = Unnormalised(seed)
+        bare = Unnormalized(seed)
         list(run(bare, recipe, seed))
         model = train(recipe, channels=3, device="cpu", seed=seed)
         for dark, bright in pairs:
             without = respond(bare, to_tensor(dark))[0].permute(1, 2, 0).numpy() / 2 + 0.5
             outputs = without, enhance(dark, model, axes="YXS", device="cpu")
             scores.append([psnr(bright, output) for output in outputs])
-    without, normalised = np.mean(scores, axis=0)
+    without, normalized = np.mean(scores, axis=0)
     assert 8.7 < without < 12.0
-    assert 16.5 < normalised < 17.5
+    assert 16.5 < normalized < 17.5

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_noiser.methods.noiser.exposure import Photons, Unexposed
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColour
+from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor
 from napari_noiser.methods.noiser.recipe import (
     RECIPES,
     Recipe,
@@ -32,7 +32,7 @@ def tuples(values):
 
 SOURCES = st.one_of(
     st.builds(Gaussian, mean=tuples(CHANNEL_VALUES), variance=st.floats(1e-6, 1e6)),
-    st.builds(PureColour, colour=tuples(PARTS)),
+    st.builds(PureColor, color=tuples(PARTS)),
     st.builds(Palette, grid=st.integers(1, 64)),
     st.builds(DeadLeaves, smallest=SPANS, elongation=st.floats(1, 50)),
     st.builds(PowerLaw, exponent=SPANS),
@@ -73,7 +73,7 @@ def test_recipe_is_frozen(field):
         setattr(recipe, field, getattr(recipe, field))
 
 
-@pytest.mark.parametrize("source", [Gaussian(), PureColour(), Palette()])
+@pytest.mark.parametrize("source", [Gaussian(), PureColor(), Palette()])
 def test_source_is_frozen(source):
     field = next(iter(source.__dataclass_fields__))
     with pytest.raises(FrozenInstanceError):
@@ -152,10 +152,10 @@ def test_value_of_wrong_type_is_named(field, value):
         (Gaussian, "mean", ()),
         (Gaussian, "mean", (float("nan"),)),
         (Gaussian, "mean", (0.0, float("inf"))),
-        (PureColour, "colour", "red"),
-        (PureColour, "colour", ()),
-        (PureColour, "colour", (-0.1,)),
-        (PureColour, "colour", (0.5, 1.1)),
+        (PureColor, "color", "red"),
+        (PureColor, "color", ()),
+        (PureColor, "color", (-0.1,)),
+        (PureColor, "color", (0.5, 1.1)),
         (Palette, "grid", 0),
         (Palette, "grid", -4),
         (Palette, "grid", 2.5),
@@ -167,7 +167,7 @@ def test_value_of_source_is_named(source, field, value):
 
 
 @pytest.mark.parametrize(
-    ("source", "field"), [(Gaussian((0.0, 0.1)), "mean"), (PureColour((0.0, 1.0)), "colour")]
+    ("source", "field"), [(Gaussian((0.0, 0.1)), "mean"), (PureColor((0.0, 1.0)), "color")]
 )
 def test_source_for_two_channels_refuses_three(source, field):
     source.check_channels(2)
@@ -175,7 +175,7 @@ def test_source_for_two_channels_refuses_three(source, field):
         source.check_channels(3)
 
 
-@pytest.mark.parametrize("source", [Gaussian(0.5), PureColour(0.5), Palette()])
+@pytest.mark.parametrize("source", [Gaussian(0.5), PureColor(0.5), Palette()])
 def test_one_value_fits_any_number_of_channels(source):
     for channels in (1, 3, 5):
         source.check_channels(channels)
@@ -215,7 +215,7 @@ def test_papers_hyper_parameters_in_every_recipe_of_the_paper(name):
         ("noiser", Gaussian((0.0,), 1.0), 2000),
         ("noiser-es", Gaussian((0.0,), 1.0), 600),
         ("noiser-var3", Gaussian((0.0,), 3.0), 2000),
-        ("c-regression", PureColour((0.0,)), 2000),
+        ("c-regression", PureColor((0.0,)), 2000),
         ("p-regression", Palette(4), 2000),
     ],
 )

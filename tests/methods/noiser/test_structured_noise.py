@@ -69,7 +69,7 @@ def test_spectrum_of_a_field_follows_its_power_law(exponent):
     assert slope == pytest.approx(-2 * exponent, abs=0.15)
 
 
-def test_colours_stay_near_gray():
+def test_colors_stay_near_gray():
     image = (draw(Structure(), (6, 3, 48, 48)) + 1).flatten(2)
     correlation = [float(each.corrcoef()[0, 1]) for each in image]
     assert np.median(correlation) > 0.6

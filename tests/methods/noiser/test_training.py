@@ -12,7 +12,7 @@ from napari_noiser._progress import drain
 from napari_noiser.methods.noiser.exposure import Photons
 from napari_noiser.methods.noiser.model import load_model
 from napari_noiser.methods.noiser.network import SRM
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColour
+from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe
 from napari_noiser.methods.noiser.training import (
     TrainingStep,
@@ -192,7 +192,7 @@ def test_arguments_are_checked_before_the_first_step(argument, value):
         train_steps(**{"recipe": SHORT, argument: value})
 
 
-@pytest.mark.parametrize("source", [Gaussian((0.0, 0.1, 0.2)), PureColour((0.0, 1.0, 0.5))])
+@pytest.mark.parametrize("source", [Gaussian((0.0, 0.1, 0.2)), PureColor((0.0, 1.0, 0.5))])
 def test_channels_must_fit_the_source(source):
     recipe = replace(SHORT, source=source)
     train_steps(recipe, channels=3).close()
@@ -287,15 +287,15 @@ def test_all_images_of_a_batch_count():
     for _ in regress(network, recipe, recipe.training_shape(1, 2), seed=5):
         pass
     generator = torch.Generator().manual_seed(5)
-    optimiser = torch.optim.Adam(plain.parameters(), lr=recipe.learning_rate, betas=recipe.betas)
+    optimizer = torch.optim.Adam(plain.parameters(), lr=recipe.learning_rate, betas=recipe.betas)
     signal = torch.empty(3, 1, 9, 9)
     for _ in range(3):
         recipe.source.fill(signal, generator)
         output = plain(signal)
         loss = (output - signal).abs().mean() + total_variation(output)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     for found, wanted in zip(network.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
 

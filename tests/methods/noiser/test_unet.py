@@ -16,7 +16,7 @@ from napari_noiser.methods.noiser.training import left_noise, train
 from napari_noiser.methods.noiser.unet import (
     DeepSRM,
     answered,
-    between_neighbours,
+    between_neighbors,
     radius,
     respond,
 )
@@ -69,8 +69,8 @@ def response(model, image, box=None):
     read = tuple(
         slice(part.start - a, part.stop + b) for part, a, b in zip(box, low, high, strict=True)
     )
-    centre = folded.centre.reshape(-1, *(1,) * len(box))
-    tile = (image[(slice(None), *read)] - centre) / folded.scale
+    center = folded.center.reshape(-1, *(1,) * len(box))
+    tile = (image[(slice(None), *read)] - center) / folded.scale
     corner = tuple(part.start for part in read)
     halo = tuple(zip(low, high, strict=True))
     with torch.inference_mode():
@@ -116,7 +116,7 @@ def test_any_tile_equals_the_whole(model, data, height, width):
     np.testing.assert_allclose(part, whole[(slice(None), *box)], atol=2e-5)
 
 
-def test_folded_equals_the_network_with_its_normalisation(model):
+def test_folded_equals_the_network_with_its_normalization(model):
     """Away from the border, where training pads with zeros."""
     image = np.random.default_rng(0).normal(0, 3, (1, 96, 96))
     network = DeepSRM(1, SMALL.widths, 2, torch.Generator())
@@ -126,7 +126,7 @@ def test_folded_equals_the_network_with_its_normalisation(model):
     found, folded = response(model, image)
     inside = slice(24, -24)
     wanted = light[0, 0].double().numpy() * image.std() + image.mean()
-    # The moments repeat the border's pixels; the instance normalisation does not.
+    # The moments repeat the border's pixels; the instance normalization does not.
     np.testing.assert_allclose(
         (found[0] * folded.unit + folded.middle)[inside, inside], wanted[inside, inside], atol=0.1
     )
@@ -143,11 +143,11 @@ def test_gain_and_offset_do_not_matter(model, gain, offset):
     assert other.middle == pytest.approx(gain * (folded.middle + offset), rel=1e-6, abs=1e-4)
 
 
-def test_colours_keep_their_balance():
-    colours = train(replace(SMALL, iterations=1), channels=3, device="cpu")
+def test_colors_keep_their_balance():
+    colors = train(replace(SMALL, iterations=1), channels=3, device="cpu")
     image = np.random.default_rng(4).normal(0, 1, (3, 48, 48))
     image += np.array([9.0, 5, 1])[:, None, None]
-    _, folded = response(colours, image)
+    _, folded = response(colors, image)
     assert folded.middle == pytest.approx(5, abs=0.1)
     light = np.sqrt(np.var([9.0, 5, 1]))
     assert folded.unit == pytest.approx(light / (50 / 127.5), rel=0.05)
@@ -196,26 +196,26 @@ def test_where_the_image_ends_it_is_mirrored(model, side):
             larger[..., 2 * reach : reach : -1],
             larger[..., -reach - 2 : -2 * reach - 2 : -1],
         )
-    tile = torch.from_numpy((larger - folded.centre[:, None, None]) / folded.scale).float()[None]
+    tile = torch.from_numpy((larger - folded.center[:, None, None]) / folded.scale).float()[None]
     halo = ((reach, reach), (reach, reach))
     with torch.inference_mode():
         wanted = folded(tile, halo, Scratch(), (0, 0))[0].numpy()
     np.testing.assert_allclose(response(model, image)[0], wanted, atol=2e-5)
 
 
-def test_a_plane_between_neighbours_is_seen_as_by_a_convolution_of_volumes():
+def test_a_plane_between_neighbors_is_seen_as_by_a_convolution_of_volumes():
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(2, 3, 5, 8, 7, generator=generator)
     kernel = torch.randn(4, 3, 3, 3, 3, generator=generator)
     wanted = torch.nn.functional.conv3d(image, kernel)
-    planes = torch.nn.functional.conv2d(between_neighbours(image), kernel.flatten(1, 2))
+    planes = torch.nn.functional.conv2d(between_neighbors(image), kernel.flatten(1, 2))
     found = planes.unflatten(0, (2, 3)).transpose(1, 2)
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_in_training_the_middle_plane_is_returned_as_it_will_be_rendered(volumes):
     image = np.random.default_rng(0).normal(0, 3, (1, 3, 96, 96))
-    image[0, 2] += 4  # normalised for themselves, planes would forget how bright they are
+    image[0, 2] += 4  # normalized for themselves, planes would forget how bright they are
     network = DeepSRM(1, SMALL.widths, 3, torch.Generator())
     network.load_state_dict(volumes.weights)
     seen = torch.from_numpy((image - image.mean()) / image.std())[None].float()
@@ -245,12 +245,12 @@ def test_any_tile_of_a_volume_equals_the_whole(volumes, data, depth, height, wid
     np.testing.assert_allclose(part, whole[(slice(None), *box)], atol=2e-5)
 
 
-def test_a_plane_sees_its_two_neighbours_and_no_others(volumes):
+def test_a_plane_sees_its_two_neighbors_and_no_others(volumes):
     image = np.random.default_rng(6).normal(5, 2, (1, 7, 30, 30))
     folded = volumes.fold(*moments(image), torch.device("cpu"))
 
     def planes(changed):
-        tile = torch.from_numpy((changed - folded.centre[0]) / folded.scale).float()[None]
+        tile = torch.from_numpy((changed - folded.center[0]) / folded.scale).float()[None]
         with torch.inference_mode():
             return folded(tile, ((0, 0),) * 3, Scratch(), (0, 0, 0))[0, 0].numpy()
 
@@ -260,14 +260,14 @@ def test_a_plane_sees_its_two_neighbours_and_no_others(volumes):
     np.testing.assert_array_equal(moved.nonzero()[0], [2, 3, 4])
 
 
-def test_where_a_volume_ends_its_last_plane_but_one_stands_for_a_neighbour(volumes):
+def test_where_a_volume_ends_its_last_plane_but_one_stands_for_a_neighbor(volumes):
     image = np.random.default_rng(7).normal(5, 2, (1, 4, 30, 34))
     mean, covariance = moments(image)
     folded = volumes.fold(mean, covariance, torch.device("cpu"))
     longer = np.concatenate([image[:, 1:2], image, image[:, 2:3]], axis=1)
 
     def found(volume, in_z):
-        tile = torch.from_numpy((volume - folded.centre[0]) / folded.scale).float()[None]
+        tile = torch.from_numpy((volume - folded.center[0]) / folded.scale).float()[None]
         halo = (in_z, (0, 0), (0, 0))
         with torch.inference_mode():
             return folded(tile, halo, Scratch(), (0, 0, 0)).numpy()
@@ -306,7 +306,7 @@ def test_volumes_of_three_planes_are_learned_from(volumes):
         torch.testing.assert_close(again.weights[name], weight, atol=1e-5, rtol=1e-4)
 
 
-def test_a_form_for_volumes_is_bundled_in_one_size_and_serves_colours():
+def test_a_form_for_volumes_is_bundled_in_one_size_and_serves_colors():
     assert load_model("structured", channels=3, ndim=3).channels == 1
     with pytest.raises(ValueError, match=r"not bundled .* 3-D; train it .*channels=1, ndim=3"):
         load_model("structured-tiny", channels=3, ndim=3)

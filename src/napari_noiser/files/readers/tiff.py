@@ -123,13 +123,13 @@ def _array(path: Path, tif: TiffFile, index: int) -> Any:
 
 
 def _names(tif: TiffFile, series: TiffPageSeries, page: TiffPage) -> tuple[str, ...]:
-    """Return tifffile's letters; samples that the file does not call colours are channels."""
+    """Return tifffile's letters; samples that the file does not call colors are channels."""
     from tifffile import PHOTOMETRIC
 
-    colour = page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
+    color = page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
     # ImageJ stores a composite of three dyes as RGB too, but gives it a mode
-    colour = colour and "mode" not in (tif.imagej_metadata or {})
-    samples = "S" if colour or "C" in series.axes else "C"
+    color = color and "mode" not in (tif.imagej_metadata or {})
+    samples = "S" if color or "C" in series.axes else "C"
     return tuple(
         UNNAMED if letter in _UNKNOWN else samples if letter == "S" else letter
         for letter in series.axes
@@ -146,14 +146,14 @@ def _ome_pixels(tif: TiffFile, index: int) -> ElementTree.Element:
 
 
 def _ome_channels(pixels: ElementTree.Element) -> tuple[Channel, ...]:
-    """Return names and colours, which OME-XML has as signed 32 bits of RGBA."""
+    """Return names and colors, which OME-XML has as signed 32 bits of RGBA."""
     return tuple(
-        Channel(each.get("Name", ""), _colour(each.get("Color", "")))
+        Channel(each.get("Name", ""), _color(each.get("Color", "")))
         for each in pixels.findall("{*}Channel")
     )
 
 
-def _colour(rgba: str) -> str:
+def _color(rgba: str) -> str:
     return f"{int(rgba) >> 8 & 0xFFFFFF:06X}" if re.fullmatch(r"-?\d+", rgba) else ""
 
 

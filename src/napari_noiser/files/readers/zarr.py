@@ -107,17 +107,17 @@ def _validated(found: Mapping[str, Any], version: str) -> Multiscale:
 
 
 def _channels(omero: Any) -> tuple[Channel, ...]:
-    """Return names and colours of the channels, as far as they can be read."""
+    """Return names and colors of the channels, as far as they can be read."""
     try:
         return tuple(
-            Channel(str(each.get("label") or ""), _colour(each.get("color")))
+            Channel(str(each.get("label") or ""), _color(each.get("color")))
             for each in omero["channels"]
         )
     except (AttributeError, KeyError, TypeError):
         return ()
 
 
-def _colour(stated: Any) -> str:
+def _color(stated: Any) -> str:
     return str(stated).upper() if re.fullmatch("[0-9A-Fa-f]{6}", str(stated)) else ""
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["image_model", "value_range"]
 
-_COLOURS = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"), ("alpha", "FFFFFF"))
+_COLORS = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"), ("alpha", "FFFFFF"))
 _DYES = ("FF00FF", "00FF00", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
@@ -77,7 +77,7 @@ def _axis(letter: str, unit: str) -> v05.Axis:
 
 
 def _dataset(space: Space, order: Sequence[int], level: int) -> v05.Dataset:
-    """Return the place of a level: the centre of a mean lies amid those that it is of."""
+    """Return the place of a level: the center of a mean lies amid those that it is of."""
     from yaozarrs import v05
 
     factors = [2.0**level if letter in "YX" else 1.0 for letter in space.axes]
@@ -93,7 +93,7 @@ def _dataset(space: Space, order: Sequence[int], level: int) -> v05.Dataset:
 
 
 def _look(space: Space, lengths: dict[str, int], dtype: np.dtype[Any]) -> v05.Omero:
-    """Return a colour for each channel: red, green, blue for samples, one each for dyes."""
+    """Return a color for each channel: red, green, blue for samples, one each for dyes."""
     from yaozarrs import v05
 
     dyes = lengths.get("C", 1)
@@ -102,15 +102,15 @@ def _look(space: Space, lengths: dict[str, int], dtype: np.dtype[Any]) -> v05.Om
     ]
     if len(space.channels) == dyes:
         named = [
-            (each.name or name, each.colour or colour)
-            for each, (name, colour) in zip(space.channels, named, strict=True)
+            (each.name or name, each.color or color)
+            for each, (name, color) in zip(space.channels, named, strict=True)
         ]
     if lengths.get("S", 1) > 1:
-        named = _COLOURS[: lengths["S"]]
+        named = _COLORS[: lengths["S"]]
     least, most = value_range(dtype)
     window = v05.OmeroWindow(start=least, end=most, min=least, max=most)
     channels = [
-        v05.OmeroChannel(label=label, color=colour, window=window, active=label != "alpha")
-        for label, colour in named
+        v05.OmeroChannel(label=label, color=color, window=window, active=label != "alpha")
+        for label, color in named
     ]
     return v05.Omero(channels=channels)

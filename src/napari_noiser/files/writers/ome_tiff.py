@@ -115,15 +115,15 @@ class Tif:
         if len(space.channels) == _length("C", space.axes, shape):
             said |= {"Channel": _channels(space)}
         _check_room(path, prod(shape) * dtype.itemsize)
-        colour = _length("S", space.axes, shape) > 1
+        color = _length("S", space.axes, shape) > 1
         axes = "".join(space.axes[axis] for axis in _order(space.axes))
-        kept = axes if colour else axes.replace("S", "")  # one sample is gray
+        kept = axes if color else axes.replace("S", "")  # one sample is gray
         result = imwrite(
             path,
             shape=tuple(_length(letter, space.axes, shape) for letter in kept),
             dtype=dtype,
             ome=True,
-            photometric="rgb" if colour else "minisblack",
+            photometric="rgb" if color else "minisblack",
             metadata={"axes": kept, "Name": name, **_sizes(space), **said},
             align=4096,
             returnoffset=True,
@@ -236,8 +236,8 @@ def _sizes(space: Space) -> dict[str, Any]:
 
 
 def _channels(space: Space) -> dict[str, list[Any]]:
-    """Return names and colours as OME-XML has them: signed 32 bits of RGBA, of white -1."""
-    rgba = [int((each.colour or "FFFFFF") + "FF", 16) for each in space.channels]
+    """Return names and colors as OME-XML has them: signed 32 bits of RGBA, of white -1."""
+    rgba = [int((each.color or "FFFFFF") + "FF", 16) for each in space.channels]
     return {
         "Name": [each.name or f"channel {i}" for i, each in enumerate(space.channels)],
         "Color": [each - 2**32 if each >= 2**31 else each for each in rgba],

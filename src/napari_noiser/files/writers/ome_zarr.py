@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OmeZarr"]
 
-_ORDER = "TCSZYX"  # what OME-NGFF wants, colour samples being channels there
+_ORDER = "TCSZYX"  # what OME-NGFF wants, color samples being channels there
 _SIDE = 1024
 _BYTES = 2**21
 _TOGETHER = 2**22  # voxels
@@ -42,7 +42,7 @@ _TOGETHER = 2**22  # voxels
 class OmeZarr:
     """An OME-Zarr 0.5 image to be filled block by block; `create` or `open` makes one.
 
-    The store holds the axes in OME-NGFF's order, T, C, Z, Y, X, with colour samples (S) as
+    The store holds the axes in OME-NGFF's order, T, C, Z, Y, X, with color samples (S) as
     channels. All that is given and returned here is in the order of `axes`, the source's.
 
     Attributes
@@ -115,7 +115,7 @@ class OmeZarr:
         if {"C", "S"} <= set(space.axes):
             raise ValueError(
                 f"axes {space.axes!r} cannot be stored: OME-Zarr has one axis for both channels "
-                "(C) and colour samples (S); a TIFF file holds both"
+                "(C) and color samples (S); a TIFF file holds both"
             )
         if "ome" in (attributes or {}):
             raise ValueError("attributes must not have the key 'ome', which is OME-Zarr's own")

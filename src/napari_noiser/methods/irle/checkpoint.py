@@ -1,4 +1,4 @@
-"""Where a fit stands, to be saved and resumed: the model so far and the optimiser's memory."""
+"""Where a fit stands, to be saved and resumed: the model so far and the optimizer's memory."""
 
 from __future__ import annotations
 
@@ -76,25 +76,25 @@ class FittingState(Generic[Stage]):
         cls,
         model: Stage,
         network: nn.Module,
-        optimiser: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer,
         done: int,
         losses: Sequence[float],
     ) -> FittingState[Stage]:
         """Return a copy of how a fit stands."""
         moments = {
-            f"{moment}.{name}": optimiser.state[parameter][key].detach().to("cpu", copy=True)
+            f"{moment}.{name}": optimizer.state[parameter][key].detach().to("cpu", copy=True)
             for moment, key in _MOMENTS.items()
             for name, parameter in network.named_parameters()
         }
         so_far = replace(model, weights=copied_weights(network), losses=tuple(losses[:done]))
         return cls(so_far, done, moments)
 
-    def restore(self, optimiser: torch.optim.Optimizer, network: nn.Module) -> None:
-        """Give an optimiser of a network with these weights its memory back."""
+    def restore(self, optimizer: torch.optim.Optimizer, network: nn.Module) -> None:
+        """Give an optimizer of a network with these weights its memory back."""
         if not self.moments:
             return
         for name, parameter in network.named_parameters():
-            optimiser.state[parameter] = {"step": torch.tensor(float(self.done))} | {
+            optimizer.state[parameter] = {"step": torch.tensor(float(self.done))} | {
                 key: self.moments[f"{moment}.{name}"].to(parameter, copy=True)
                 for moment, key in _MOMENTS.items()
             }

@@ -80,29 +80,29 @@ def fitted_steps(
     """
     model, total = state.model, state.total
     network.requires_grad_(True)
-    optimiser = torch.optim.Adam(network.parameters(), betas=_BETAS)
-    state.restore(optimiser, network)
+    optimizer = torch.optim.Adam(network.parameters(), betas=_BETAS)
+    state.restore(optimizer, network)
     losses = list(model.losses)
     for done in range(state.done + 1, total + 1):
-        optimiser.param_groups[0]["lr"] = model.recipe.learning_rate * _cycle(done / total)
-        losses.append(_step(network, optimiser, partial(loss, done)))
+        optimizer.param_groups[0]["lr"] = model.recipe.learning_rate * _cycle(done / total)
+        losses.append(_step(network, optimizer, partial(loss, done)))
         if not isfinite(losses[-1]):
             raise ValueError(f"the fit broke down at step {done}: lower recipe.learning_rate")
-        snapshot = partial(FittingState.of, model, network, optimiser, done, losses)
+        snapshot = partial(FittingState.of, model, network, optimizer, done, losses)
         yield FittingStep(done, total, losses[-1], snapshot, stage)
     return replace(model, weights=copied_weights(network), losses=thinned(losses))
 
 
 @torch.enable_grad()
 def _step(
-    network: nn.Module, optimiser: torch.optim.Optimizer, loss: Callable[[], Tensor]
+    network: nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[[], Tensor]
 ) -> float:
     """Take one step, and return the loss before it."""
     before = loss()
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     before.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
-    optimiser.step()
+    optimizer.step()
     return float(before.detach())
 
 

@@ -1,7 +1,7 @@
-"""Between counts and what the blind spot sees: stabilised values above that of a black level.
+"""Between counts and what the blind spot sees: stabilized values above that of a black level.
 
 A line of variance over mean does not tell read noise from offset: where estimates of it differ,
-stabilised values are shifted. Above one and the same black level they are alike, and no digits are
+stabilized values are shifted. Above one and the same black level they are alike, and no digits are
 lost where read noise or the offset is large.
 """
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.camera.stabilization import stabilise
+from napari_noiser.camera.stabilization import stabilize
 
 __all__ = ["Counts"]
 
@@ -38,15 +38,15 @@ class Counts:
 
     @property
     def dark(self) -> float:
-        """What black is stabilised to (`napari_noiser.camera.stabilization`)."""
-        return float(stabilise(self.black, self.camera))
+        """What black is stabilized to (`napari_noiser.camera.stabilization`)."""
+        return float(stabilize(self.black, self.camera))
 
     def seen(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return stabilised values above that of black."""
-        return stabilise(counts, self.camera) - self.dark
+        """Return stabilized values above that of black."""
+        return stabilize(counts, self.camera) - self.dark
 
     def read(self, seen: Tensor) -> Tensor:
-        """Return the counts above black that were stabilised: the algebraic inverse."""
+        """Return the counts above black that were stabilized: the algebraic inverse."""
         return self._counts(seen, 0.0)
 
     def mean(self, seen: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""What neighbours a scene in depth or in time: much of it again, moved, blurred, or gone.
+"""What neighbors a scene in depth or in time: much of it again, moved, blurred, or gone.
 
 A step in z or in time shows most of the same things at almost the same place. How far they moved,
 whether together, how sharp they are and what is new there differs from image to image: a network
-that sees planes with their neighbours has to find out how much of them to believe.
+that sees planes with their neighbors has to find out how much of them to believe.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from napari_noiser.methods.noiser.random_fields import Floats, between, evenly, 
 if TYPE_CHECKING:
     from numpy.random import Generator as Random
 
-__all__ = ["with_neighbours"]
+__all__ = ["with_neighbors"]
 
 _SPEED = (0.1, 4.0)  # pixels a plane
 _DEFOCUS = (0.2, 2.0)  # pixels of standard deviation a plane away from focus
@@ -25,7 +25,7 @@ _FLICKER = (0.01, 0.2)
 _SHARP = 0.1  # pixels: less of a blur does nothing
 
 
-def with_neighbours(
+def with_neighbors(
     scene: Floats, other: Floats, replaced: float, depth: int, random: Random
 ) -> Floats:
     """Return planes of one scene, the middle one as it is but for its focus and brightness.
@@ -35,7 +35,7 @@ def with_neighbours(
     scene, other : array, shape (C, Y, X)
         Light from 0 upwards: the scene, and one that has nothing to do with it.
     replaced : float
-        0 to 1: which part of the neighbours, before, behind or both, is of the other scene.
+        0 to 1: which part of the neighbors, before, behind or both, is of the other scene.
     depth : int
         How many planes, 1 or more.
     random : numpy.random.Generator

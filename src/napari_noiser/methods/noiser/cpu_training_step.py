@@ -38,7 +38,7 @@ class WrittenOut:
         shape = len(network.first_bias), prod(signal.shape[2:])
         self._normal, self._hidden, self._at_hidden = signal.new_empty((3, *shape))
         self._output, self._error, self._at_output = signal.new_empty((3, *self._signal.shape))
-        self._neighbours = [
+        self._neighbors = [
             (_but_one(self._at_output, axis, at), *(_but_one(self._output, axis, n) for n in pair))
             for axis in range(1, self._signal.ndim)
             for at, pair in ((0, (0, 1)), (1, (1, 0)))
@@ -48,7 +48,7 @@ class WrittenOut:
     def __call__(self) -> Tensor:
         """Return the loss, and leave its gradient in the parameters' ``grad``.
 
-        The first bias gets none: it cancels in the instance normalisation.
+        The first bias gets none: it cancels in the instance normalization.
         """
         inverse_deviation = self._forward_first()
         senders = self._forward_second()
@@ -58,7 +58,7 @@ class WrittenOut:
         return loss
 
     def _forward_first(self) -> Tensor:
-        """Go to `_hidden`; return 1 / sigma of each of its channels before normalisation."""
+        """Go to `_hidden`; return 1 / sigma of each of its channels before normalization."""
         normal, weight = self._normal, self._network.first_weight.flatten(1)
         torch.mm(weight, self._first.take_apart(self._signal), out=normal)
         normal.sub_(normal.mean(dim=1, keepdim=True))
@@ -86,12 +86,12 @@ class WrittenOut:
     def _backward_loss(self) -> Tensor:
         """Set `_at_output` to the gradient of the loss before tanh; return the loss.
 
-        The sum of squared differences of neighbours is a quadratic form: half its gradient times
+        The sum of squared differences of neighbors is a quadratic form: half its gradient times
         the output itself.
         """
         output, error, gradient = self._output, self._error, self._at_output.zero_()
-        for here, value, neighbour in self._neighbours:
-            here.add_(value).sub_(neighbour)
+        for here, value, neighbor in self._neighbors:
+            here.add_(value).sub_(neighbor)
         variation = torch.dot(output.view(-1), gradient.view(-1))
         torch.sub(output, self._signal, out=error)
         loss: Tensor = torch.linalg.vector_norm(error, 1) + self._tv_weight * variation
@@ -111,9 +111,9 @@ class WrittenOut:
         _aten.gelu_backward.grad_input(gradient, self._normal, grad_input=gradient)
 
     def _backward_first(self, inverse_deviation: Tensor) -> None:
-        """Go from `_at_hidden` through the normalisation to the first weight's gradient.
+        """Go from `_at_hidden` through the normalization to the first weight's gradient.
 
-        The normalisation lets nothing pass that would move or stretch a whole channel.
+        The normalization lets nothing pass that would move or stretch a whole channel.
         """
         normal, gradient = self._normal, self._at_hidden
         stretch = torch.mul(gradient, normal, out=self._hidden).mean(dim=1, keepdim=True)

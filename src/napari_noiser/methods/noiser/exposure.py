@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari_noiser._validation import real, span
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.camera.stabilization import stabilise, stabilised_mean
+from napari_noiser.camera.stabilization import stabilize, stabilized_mean
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -72,12 +72,12 @@ class Photons(Exposure):
         0 to 1: how often there is read noise on top of that of the photons.
     floor_share : float
         0 to 1: how often the camera or the file clips dark values at a floor.
-    stabilised_share : float
-        0 to 1: how often counts are stabilised, as they are where the camera's noise is known:
-        by the generalised Anscombe transform, the light by what the counts' mean becomes.
+    stabilized_share : float
+        0 to 1: how often counts are stabilized, as they are where the camera's noise is known:
+        by the generalized Anscombe transform, the light by what the counts' mean becomes.
     resampled_share : float
         0 to 1: how often counts are moved by a fraction of a pixel, as where frames were aligned:
-        noise is then correlated with that of its neighbours.
+        noise is then correlated with that of its neighbors.
 
     Notes
     -----
@@ -89,14 +89,14 @@ class Photons(Exposure):
     read_noise: tuple[float, float] = (0.03, 3.0)
     read_share: float = 0.7
     floor_share: float = 0.15
-    stabilised_share: float = 0.7
+    stabilized_share: float = 0.7
     resampled_share: float = 0.0
     kind: ClassVar[str] = "photons"
 
     def __post_init__(self) -> None:
         for name in ("photons", "read_noise"):
             object.__setattr__(self, name, span(name, getattr(self, name)))
-        for name in ("read_share", "floor_share", "stabilised_share", "resampled_share"):
+        for name in ("read_share", "floor_share", "stabilized_share", "resampled_share"):
             object.__setattr__(self, name, real(name, getattr(self, name), least=0.0, most=1.0))
 
     def expose(self, signal: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -117,11 +117,11 @@ class Photons(Exposure):
         resampled = draw.chosen(self.resampled_share)
         shift = [draw.uniform(0.0, 1.0) * resampled for _ in range(2)]
         counts, light = _moved(counts, shift), _moved(light, shift)
-        stabilised = draw.chosen(self.stabilised_share)
-        counts, light = _stabilised(counts, light, read, stabilised)
-        centre = counts.mean(inside[1:], keepdim=True)
-        deviation = (counts - centre).square().mean(inside, keepdim=True).sqrt().clamp_min(1e-6)
-        return (counts - centre) / deviation, (light - centre) / deviation
+        stabilized = draw.chosen(self.stabilized_share)
+        counts, light = _stabilized(counts, light, read, stabilized)
+        center = counts.mean(inside[1:], keepdim=True)
+        deviation = (counts - center).square().mean(inside, keepdim=True).sqrt().clamp_min(1e-6)
+        return (counts - center) / deviation, (light - center) / deviation
 
 
 def _moved(images: Tensor, shift: Sequence[Tensor]) -> Tensor:
@@ -132,7 +132,7 @@ def _moved(images: Tensor, shift: Sequence[Tensor]) -> Tensor:
     return images
 
 
-def _stabilised(
+def _stabilized(
     counts: Tensor, light: Tensor, read: Tensor, chosen: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Give the chosen ones of counts the same noise everywhere, and return their light's mean."""
@@ -141,7 +141,7 @@ def _stabilised(
     counts, light = counts.clone(), light.clone()
     for at in chosen.flatten().nonzero().flatten().tolist():
         camera = CameraNoise(1.0, 0.0, float(read[at]))
-        for image, transform in ((counts[at], stabilise), (light[at], stabilised_mean)):
+        for image, transform in ((counts[at], stabilize), (light[at], stabilized_mean)):
             image.copy_(torch.from_numpy(transform(image.cpu().numpy(), camera)))
     return counts, light
 

@@ -1,8 +1,8 @@
-"""An SRM with its instance normalisation turned into plain numbers.
+"""An SRM with its instance normalization turned into plain numbers.
 
-The normalisation directly follows a linear convolution, so its mean and variance are known
+The normalization directly follows a linear convolution, so its mean and variance are known
 from the moments of the image's patches, whatever the model: for output channel k with weights
-w_k and bias b_k, ``mean_k = w_k . m + b_k`` and ``variance_k = w_k' S w_k``. The normalised
+w_k and bias b_k, ``mean_k = w_k . m + b_k`` and ``variance_k = w_k' S w_k``. The normalized
 response is then one affine convolution, ``(w_k / sigma_k) . (p - m)``: exact at any array size,
 and invariant to the gain and offset of the input.
 """
@@ -39,18 +39,18 @@ class FoldedSRM:
 
     Attributes
     ----------
-    centre : array of float64, shape (C,)
+    center : array of float64, shape (C,)
         To be subtracted from the input before any rounding: a large camera offset would eat the
         signal's digits.
     scale : float
-        To divide the centred input by, likewise: the input's own scale may not fit float32.
+        To divide the centered input by, likewise: the input's own scale may not fit float32.
     first_weight, first_bias, second_weight, second_bias : Tensor
         float32, on the device to render on.
     step : int
         After how many voxels the response to what repeats itself must repeat itself as well.
     """
 
-    centre: NDArray[np.float64]
+    center: NDArray[np.float64]
     scale: float
     first_weight: Tensor
     first_bias: Tensor
@@ -82,7 +82,7 @@ class FoldedSRM:
         Parameters
         ----------
         tile : Tensor
-            (1, C, ...) in float32, centred and scaled, its halo of up to 2 included.
+            (1, C, ...) in float32, centered and scaled, its halo of up to 2 included.
         halo : Halo
             What the tile carries of it; less than 2 only where the image ends.
         scratch : Scratch, optional
@@ -179,7 +179,7 @@ def fold(
     mean : array, shape (C * 3**ndim,)
         Of the patches, channel by channel, each in the order of the kernel.
     covariance : array, shape (C * 3**ndim, C * 3**ndim)
-        Of the patches, normalised by 1/N. Its trace must be above 0.
+        Of the patches, normalized by 1/N. Its trace must be above 0.
     device : torch.device
         Where the tiles will be.
 
@@ -190,11 +190,11 @@ def fold(
 
     Notes
     -----
-    Instance normalisation as in Zhang et al., arXiv 2211.04700, with no absolute epsilon.
+    Instance normalization as in Zhang et al., arXiv 2211.04700, with no absolute epsilon.
     """
     first = FoldedFirst.of(weights["first_weight"], mean, covariance)
     return FoldedSRM(
-        first.centre,
+        first.center,
         first.scale,
         first.weight.to(device),
         first.bias.to(device),
@@ -205,17 +205,17 @@ def fold(
 
 @dataclass(frozen=True)
 class FoldedFirst:
-    """A first convolution with the instance normalisation behind it, for one exposure.
+    """A first convolution with the instance normalization behind it, for one exposure.
 
     Attributes
     ----------
-    centre, scale
+    center, scale
         As of `FoldedSRM`.
     weight, bias : Tensor
-        float32, on the CPU; for input that is centred and scaled.
+        float32, on the CPU; for input that is centered and scaled.
     """
 
-    centre: NDArray[np.float64]
+    center: NDArray[np.float64]
     scale: float
     weight: Tensor
     bias: Tensor
@@ -232,12 +232,12 @@ class FoldedFirst:
         scale = float(np.sqrt(trace / len(mean)))
         variance = np.einsum("ki,ij,kj->k", flat, covariance / trace, flat)
         variance = np.maximum(variance, _VARIANCE_FLOOR * (flat**2).sum(axis=1)) * len(mean)
-        normalised = flat / np.sqrt(variance)[:, None]  # for input divided by scale
-        centre = mean.reshape(channels, -1).mean(axis=1)
-        remainder = (mean.reshape(channels, -1) - centre[:, None]).reshape(-1) / scale
+        normalized = flat / np.sqrt(variance)[:, None]  # for input divided by scale
+        center = mean.reshape(channels, -1).mean(axis=1)
+        remainder = (mean.reshape(channels, -1) - center[:, None]).reshape(-1) / scale
         return cls(
-            centre,
+            center,
             scale,
-            torch.from_numpy(normalised.reshape(kernels.shape)).float(),
-            torch.from_numpy(-normalised @ remainder).float(),
+            torch.from_numpy(normalized.reshape(kernels.shape)).float(),
+            torch.from_numpy(-normalized @ remainder).float(),
         )

@@ -1,4 +1,4 @@
-"""A deeper network with its instance normalisation turned into plain numbers."""
+"""A deeper network with its instance normalization turned into plain numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from napari_noiser.methods.noiser.fold import FoldedFirst
 from napari_noiser.methods.noiser.mirror_padding import widened
 from napari_noiser.methods.noiser.standardize_output import Standard
-from napari_noiser.methods.noiser.unet import between_neighbours, radius, respond
+from napari_noiser.methods.noiser.unet import between_neighbors, radius, respond
 from napari_noiser.methods.patches import Halo, Scratch
 
 __all__ = ["FoldedDeep", "fold_deep"]
@@ -28,7 +28,7 @@ class FoldedDeep:
 
     Attributes
     ----------
-    centre, scale
+    center, scale
         As of `napari_noiser.methods.noiser.fold.FoldedSRM`.
     weights : dict of Tensor
         On the device to render on; the first convolution is the folded one.
@@ -42,7 +42,7 @@ class FoldedDeep:
         The standard deviation of the image's noise, in its units.
     """
 
-    centre: NDArray[np.float64]
+    center: NDArray[np.float64]
     scale: float
     weights: Mapping[str, Tensor]
     scales: int
@@ -71,7 +71,7 @@ class FoldedDeep:
         Parameters
         ----------
         tile : Tensor
-            (1, C, Y, X) or (1, C, Z, Y, X) in float32, centred and scaled, with its halo.
+            (1, C, Y, X) or (1, C, Z, Y, X) in float32, centered and scaled, with its halo.
         halo : Halo
             What the tile carries of it; less than `radius`, and 1 along Z, only where the image
             ends. There it is mirrored: repeated, the noise of its edge would look like strands.
@@ -94,7 +94,7 @@ class FoldedDeep:
 
 
 def _threes(volume: Tensor) -> Iterator[Tensor]:
-    """Yield the planes of one volume between their neighbours, as many as suit the device.
+    """Yield the planes of one volume between their neighbors, as many as suit the device.
 
     On a CPU one by one: their hidden channels would leave the caches.
     """
@@ -102,7 +102,7 @@ def _threes(volume: Tensor) -> Iterator[Tensor]:
     many = 1 if volume.device.type == "cpu" else max(1, _TOGETHER // pixels)
     last = volume.shape[2] - 2
     for first in range(0, last, many):
-        yield between_neighbours(volume[:, :, first : min(first + many, last) + 2])
+        yield between_neighbors(volume[:, :, first : min(first + many, last) + 2])
 
 
 def fold_deep(
@@ -126,16 +126,16 @@ def fold_deep(
     Returns
     -------
     FoldedDeep
-        Its response is the light, standardised as
+        Its response is the light, standardized as
         `napari_noiser.methods.noiser.standardize_output` says.
     """
     first = FoldedFirst.of(weights["first_weight"], mean, covariance)
-    shown = Standard.of(mean, covariance, len(first.centre))
+    shown = Standard.of(mean, covariance, len(first.center))
     gain = first.scale / shown.unit
-    offset = (first.centre - shown.middle) / shown.unit
+    offset = (first.center - shown.middle) / shown.unit
     kept = {name: each.to(device) for name, each in weights.items()}
     return FoldedDeep(
-        first.centre,
+        first.center,
         first.scale,
         kept
         | {

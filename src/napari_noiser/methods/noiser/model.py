@@ -116,7 +116,7 @@ class Model:
         """Working memory that rendering takes a voxel, in float32.
 
         The patches, the hidden channels before and after GELU, and what they send to their
-        neighbours; of a deeper network some copies of the hidden channels of each scale, which
+        neighbors; of a deeper network some copies of the hidden channels of each scale, which
         one plane at a time of a volume's eight or more has.
         """
         if self.recipe.restores:
@@ -230,7 +230,7 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
         file from `Model.save`.
     channels, ndim : int
         Which of the bundled forms to take: 1 or 3 channels in 2-D, 1 channel in 3-D; of
-        the last two 1 channel, for colours as well, of "structured-tiny" in 2-D only. A file says
+        the last two 1 channel, for colors as well, of "structured-tiny" in 2-D only. A file says
         so itself.
 
     Returns

@@ -11,7 +11,7 @@ from torch.nn import functional
 __all__ = ["EPS", "SRM", "convolution", "uniform"]
 
 EPS = 1e-5
-"""Torch's own, for instance normalisation; the variance of noise is far above it."""
+"""Torch's own, for instance normalization; the variance of noise is far above it."""
 
 
 def convolution(ndim: int) -> Callable[..., Tensor]:
@@ -23,7 +23,7 @@ class SRM(nn.Module):
     """The paper's network for training, whole images at a time, zero-padded.
 
     About 1,000 parameters: 55 width + 3 for three channels in 2-D. There is no shortcut (it
-    would learn the identity) and the instance normalisation directly follows the first, linear
+    would learn the identity) and the instance normalization directly follows the first, linear
     convolution, which is what lets `napari_noiser.methods.noiser.fold` replace it by plain
     numbers.
 

@@ -1,10 +1,10 @@
-"""What a recipe learns from: Gaussian noise, a pure colour, a palette of colours.
+"""What a recipe learns from: Gaussian noise, a pure color, a palette of colors.
 
 A source fills a tensor that already exists, in place and from an explicit generator. So one
 buffer serves all iterations (a captured CUDA graph needs that), the draw is reproducible,
 and this file needs no torch to be imported: recipes can be listed in an instant.
 
-Values live in [-1, 1], the range of the network's tanh; colours are given in [0, 1] as people
+Values live in [-1, 1], the range of the network's tanh; colors are given in [0, 1] as people
 name them, and map by ``2c - 1``.
 """
 
@@ -20,7 +20,7 @@ from napari_noiser._validation import real, whole
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-__all__ = ["Gaussian", "Palette", "PureColour", "Source"]
+__all__ = ["Gaussian", "Palette", "PureColor", "Source"]
 
 
 @dataclass(frozen=True)
@@ -80,33 +80,33 @@ class Gaussian(Source):
 
 
 @dataclass(frozen=True)
-class PureColour(Source):
-    """One constant colour, the paper's c-regression: it binarises, and shows why noise is needed.
+class PureColor(Source):
+    """One constant color, the paper's c-regression: it binarizes, and shows why noise is needed.
 
     Parameters
     ----------
-    colour : tuple of float
+    color : tuple of float
         One value for all channels, or one a channel, each in [0, 1].
     """
 
-    colour: tuple[float, ...] = (0.0,)
-    kind: ClassVar[str] = "pure-colour"
+    color: tuple[float, ...] = (0.0,)
+    kind: ClassVar[str] = "pure-color"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "colour", _floats("colour", self.colour))
-        if not all(0 <= value <= 1 for value in self.colour):
-            raise ValueError(f"colour must lie in [0, 1], got {self.colour!r}")
+        object.__setattr__(self, "color", _floats("color", self.color))
+        if not all(0 <= value <= 1 for value in self.color):
+            raise ValueError(f"color must lie in [0, 1], got {self.color!r}")
 
     def check_channels(self, channels: int) -> None:
-        _check_length("colour", self.colour, channels)
+        _check_length("color", self.color, channels)
 
     def fill(self, out: Tensor, generator: Generator) -> None:
-        out.copy_(_per_channel(tuple(2 * value - 1 for value in self.colour), out).expand_as(out))
+        out.copy_(_per_channel(tuple(2 * value - 1 for value in self.color), out).expand_as(out))
 
 
 @dataclass(frozen=True)
 class Palette(Source):
-    """A grid of patches of random colours, fresh in every iteration: the paper's p-regression.
+    """A grid of patches of random colors, fresh in every iteration: the paper's p-regression.
 
     Parameters
     ----------
@@ -122,12 +122,12 @@ class Palette(Source):
 
     def fill(self, out: Tensor, generator: Generator) -> None:
         channels, spatial = out.shape[1], out.shape[2:]
-        colours = out.new_empty((len(out), channels, *(self.grid for _ in spatial)))
-        colours.uniform_(-1.0, 1.0, generator=generator)
+        colors = out.new_empty((len(out), channels, *(self.grid for _ in spatial)))
+        colors.uniform_(-1.0, 1.0, generator=generator)
         for axis, length in enumerate(spatial, start=2):
             patch = [at * self.grid // length for at in range(length)]
-            colours = colours.index_select(axis, out.new_tensor(patch).long())
-        out.copy_(colours)
+            colors = colors.index_select(axis, out.new_tensor(patch).long())
+        out.copy_(colors)
 
 
 def _floats(name: str, values: Any) -> tuple[float, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_noiser._validation import real, whole
 from napari_noiser.methods.noiser.exposure import Exposure, Photons, Unexposed, exposure_from_dict
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColour, Source
+from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor, Source
 from napari_noiser.methods.noiser.source_registry import source_from_dict
 from napari_noiser.methods.noiser.structured_noise import Structure
 
@@ -45,7 +45,7 @@ class Recipe:
     name : str
         What the recipe and its model are called in menus and in a result's provenance.
     source : Source
-        What is learned from: `Gaussian` noise, `PureColour` or `Palette` of the paper's studies,
+        What is learned from: `Gaussian` noise, `PureColor` or `Palette` of the paper's studies,
         or structured noise: `DeadLeaves`, `PowerLaw`, or `Structure` of both.
     exposure : Exposure
         What becomes of the source before the network sees it: `Unexposed`, it learns to return
@@ -186,7 +186,7 @@ class Recipe:
     def training_shape(self, channels: int, ndim: int) -> tuple[int, ...]:
         """Return the shape of one step's images: (N, C, Y, X) or (N, C, Z, Y, X).
 
-        A network that restores volumes sees a plane between its two neighbours.
+        A network that restores volumes sees a plane between its two neighbors.
         """
         if self.restores:  # all scales hold whole pixels
             side = self.size + -self.size % 2 ** len(self.scales)
@@ -297,7 +297,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             replace(_STRUCTURED, name="structured-tiny", iterations=8_000, width=8, scales=(16,)),
             replace(_STRUCTURED, name="structured-large", width=32, scales=(64, 112)),
             mean_shifted(0.4),
-            Recipe(name="c-regression", source=PureColour()),
+            Recipe(name="c-regression", source=PureColor()),
             Recipe(name="p-regression", source=Palette()),
         )
     }
@@ -324,7 +324,7 @@ def bundled_form(name: str, channels: int, ndim: int) -> tuple[str, int, int] | 
     """Return which of `BUNDLED` serves a recipe's images of so many samples, if one does.
 
     A network that restores sees each sample alone: together they share one exposure, so that
-    colours keep their cast.
+    colors keep their cast.
     """
     form = (name, 1 if RECIPES[name].restores else channels, ndim)
     return form if form in BUNDLED else None

@@ -7,13 +7,13 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColour, Source
+from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor, Source
 from napari_noiser.methods.noiser.structured_noise import DeadLeaves, PowerLaw, Structure
 
 __all__ = ["SOURCES", "source_from_dict"]
 
 SOURCES: Mapping[str, type[Source]] = MappingProxyType(
-    {cls.kind: cls for cls in (Gaussian, PureColour, Palette, DeadLeaves, PowerLaw, Structure)}
+    {cls.kind: cls for cls in (Gaussian, PureColor, Palette, DeadLeaves, PowerLaw, Structure)}
 )
 """The sources by kind."""
 

@@ -1,4 +1,4 @@
-"""How restored light is standardised for a display, from the moments of an image's patches."""
+"""How restored light is standardized for a display, from the moments of an image's patches."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Standard:
     def of(
         cls, mean: NDArray[np.float64], covariance: NDArray[np.float64], channels: int
     ) -> Standard:
-        """Standardise by all samples together, so that colours keep their cast.
+        """Standardize by all samples together, so that colors keep their cast.
 
         Parameters
         ----------
@@ -48,17 +48,17 @@ class Standard:
 
         Notes
         -----
-        The light's variance is what neighbouring pixels have in common: noise that is independent
+        The light's variance is what neighboring pixels have in common: noise that is independent
         from pixel to pixel does not count. It is taken for at least a hundredth of the whole,
         lest an image of nothing but noise has what is left of that stretched to black and white.
         """
-        centres = mean.reshape(channels, -1).mean(axis=1)
+        centers = mean.reshape(channels, -1).mean(axis=1)
         blocks = covariance.reshape(channels, -1, channels, len(mean) // channels)
         variance = float(np.einsum("cici->", blocks)) / len(mean)
         own = [_in_plane(blocks[at, :, at]) for at in range(channels)]
         shared = float(np.mean([_shared(each) for each in own]))
-        middle = float(centres.mean())
-        spread = float(np.square(centres - middle).mean())
+        middle = float(centers.mean())
+        spread = float(np.square(centers - middle).mean())
         light = float(np.sqrt(max(shared, _LEAST_LIGHT * variance) + spread))
         noise = float(np.mean([_noise(each) for each in own]) ** 0.5)
         return cls(middle, light / _GAIN, noise)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_noiser._validation import real, span
-from napari_noiser.methods.noiser.adjacent_planes import with_neighbours
+from napari_noiser.methods.noiser.adjacent_planes import with_neighbors
 from napari_noiser.methods.noiser.noise_sources import Source
 from napari_noiser.methods.noiser.random_fields import (
     Floats,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DeadLeaves", "PowerLaw", "Structure"]
 
-_REPLACED = (0.55, 0.35, 0.1)  # how often neighbours show another scene: nowhere, in part, alone
+_REPLACED = (0.55, 0.35, 0.1)  # how often neighbors show another scene: nowhere, in part, alone
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,13 @@ class DeadLeaves(Drawn):
         relief = np.exp(texture * field(shape, evenly((0.3, 1.8), random), random))
         paint = _add if random.random() < 0.25 else _cover
         canvas = np.empty((channels, *shape), np.float32)
-        canvas[:] = _colour(channels, skew, random).reshape(-1, *(1 for _ in shape))
+        canvas[:] = _color(channels, skew, random).reshape(-1, *(1 for _ in shape))
         turns = np.linalg.qr(random.standard_normal((count, len(shape), len(shape))))[0]
         for radius, turn in zip(radii, turns, strict=True):
             box, inside = _leaf(shape, radius * _axes(longest, len(shape), random), turn, random)
-            colours = _colour(channels, skew, random)
-            for colour, channel in zip(colours, canvas, strict=True):
-                paint(channel[box], colour * relief[box], inside)
+            colors = _color(channels, skew, random)
+            for color, channel in zip(colors, canvas, strict=True):
+                paint(channel[box], color * relief[box], inside)
         return canvas
 
     def radii(self, count: int, largest: float, random: Random) -> NDArray[np.float64]:
@@ -144,7 +144,7 @@ class PowerLaw(Drawn):
     def light(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
         clouds = field(shape, evenly(self.exponent, random), random)
         clouds = np.exp(evenly(self.skew, random) * clouds)
-        tint = _colour(channels, 1.0, random).reshape(-1, *(1 for _ in shape))
+        tint = _color(channels, 1.0, random).reshape(-1, *(1 for _ in shape))
         return np.asarray(scaled(clouds) * tint, np.float32)
 
 
@@ -152,7 +152,7 @@ class PowerLaw(Drawn):
 class Structure(Drawn):
     """Dead leaves and power-law fields, mixed, smoothed, under haze, with strands and points.
 
-    The planes of a volume are neighbours of one scene: see
+    The planes of a volume are neighbors of one scene: see
     `napari_noiser.methods.noiser.adjacent_planes`. Leaves and fields are those of `DeadLeaves` and
     `PowerLaw` with their defaults.
 
@@ -189,7 +189,7 @@ class Structure(Drawn):
         replaced = random.choice([0.0, random.random(), 1.0], p=_REPLACED)
         if replaced:
             other = self._scene(shape[1:], channels, random)
-        return with_neighbours(scene, other, replaced, shape[0], random)
+        return with_neighbors(scene, other, replaced, shape[0], random)
 
     def _scene(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
         light = self._mixed(shape, channels, random)
@@ -220,17 +220,17 @@ def _leaf(
     shape: tuple[int, ...], axes: NDArray[np.float64], turn: NDArray[np.float64], random: Random
 ) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
     """Return the box that a shape may touch, and where in it the shape is."""
-    centre = random.random(len(shape)) * shape
+    center = random.random(len(shape)) * shape
     reaches = np.linalg.norm(turn * axes[:, None], axis=0) * len(shape) ** 0.5 + 1
     box = tuple(
         slice(max(0, int(at - reach)), min(length, int(at + reach) + 1))
-        for at, reach, length in zip(centre, reaches, shape, strict=True)
+        for at, reach, length in zip(center, reaches, shape, strict=True)
     )
-    from_centre = np.ix_(
-        *(np.arange(part.start, part.stop) - at for part, at in zip(box, centre, strict=True))
+    from_center = np.ix_(
+        *(np.arange(part.start, part.stop) - at for part, at in zip(box, center, strict=True))
     )
     along = [
-        reduce(np.add, (part * weight for part, weight in zip(from_centre, row, strict=True)))
+        reduce(np.add, (part * weight for part, weight in zip(from_center, row, strict=True)))
         for row in turn / axes[:, None]
     ]
     form = int(random.random() * 4)
@@ -257,8 +257,8 @@ def _add(below: Floats, above: Floats, inside: NDArray[np.bool_]) -> None:
     np.add(below, above, out=below, where=inside)
 
 
-def _colour(channels: int, skew: float, random: Random) -> Floats:
-    """Draw a colour: a brightness, rarely a high one, and a tint around gray."""
+def _color(channels: int, skew: float, random: Random) -> Floats:
+    """Draw a color: a brightness, rarely a high one, and a tint around gray."""
     brightness = random.random() ** skew
     if channels == 1:
         return np.full(1, brightness, np.float32)
@@ -280,7 +280,7 @@ def _strands(shape: tuple[int, ...], channels: int, random: Random) -> Floats:
     for path in paths:
         inside = ((path >= 0) & (path < shape)).all(axis=1)
         places = tuple(path[inside].astype(int).T)
-        light[(slice(None), *places)] += _colour(channels, 2.0, random)[:, None]
+        light[(slice(None), *places)] += _color(channels, 2.0, random)[:, None]
     return scaled(smoothed(light, between((0.4, 2.5), random)))
 
 
@@ -289,7 +289,7 @@ def _points(shape: tuple[int, ...], channels: int, random: Random) -> Floats:
     count = random.integers(5, 200) * int(np.prod(shape)) // 2**16 + 1
     places = tuple(random.integers(0, length, count) for length in shape)
     light = np.zeros((channels, *shape))
-    for channel, weight in zip(light, _colour(channels, 0.0, random), strict=True):
+    for channel, weight in zip(light, _color(channels, 0.0, random), strict=True):
         channel[places] = weight * (random.pareto(1.5, count) + 0.2)
     spread = smoothed(light, random.uniform(0.7, 2.0))
     return np.asarray(spread / spread.max() * random.uniform(0.3, 2.0), np.float32)

@@ -244,7 +244,7 @@ def _self_regression(
 ) -> Generator[Tensor, None, None]:
     """Step by step, return the signal itself: L1 plus total variation, a fixed rate."""
     device = signal.device
-    optimiser = torch.optim.Adam(
+    optimizer = torch.optim.Adam(
         network.parameters(),
         lr=recipe.learning_rate,
         betas=recipe.betas,
@@ -255,7 +255,7 @@ def _self_regression(
 
     def step() -> Tensor:
         loss = differentiate()
-        optimiser.step()
+        optimizer.step()
         return loss
 
     return _captured(step, device) if device.type == "cuda" else _eager(step)
@@ -267,11 +267,11 @@ def _restoration(
     """Step by step, return the light that was exposed: relative error, one cycle of the rate."""
     device = signal.device
     halved = _computes_halves(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, betas=recipe.betas)
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, betas=recipe.betas)
     total = recipe.iterations + 1
     rise = max(_RISE, min(2 / total, 0.75))  # two steps at least, which torch divides by
     cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
+        optimizer,
         max_lr=recipe.learning_rate,
         total_steps=total,
         pct_start=rise,
@@ -287,7 +287,7 @@ def _restoration(
         loss = left_noise(found.float(), answered(light), answered(seen))
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
-        optimiser.step()
+        optimizer.step()
         cycle.step()
         return loss.detach()
 
@@ -321,7 +321,7 @@ def left_noise(found: Tensor, light: Tensor, seen: Tensor) -> Tensor:
 
 
 def total_variation(image: Tensor) -> Tensor:
-    """Return the sum of squared differences of neighbours over the number of elements.
+    """Return the sum of squared differences of neighbors over the number of elements.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """A deeper self-regression network: what surrounds a pixel is seen at several scales.
 
-Its first layer is the shallow network's: a convolution and the one instance normalisation, known
+Its first layer is the shallow network's: a convolution and the one instance normalization, known
 from the moments of patches. What follows is plain, and stays so at any size of the array. Of a
-volume the first layer sees each plane between its two neighbours; all that follows is 2-D.
+volume the first layer sees each plane between its two neighbors; all that follows is 2-D.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from napari_noiser.methods.noiser.network import EPS, uniform
 
-__all__ = ["DeepSRM", "answered", "between_neighbours", "deep_shapes", "radius", "respond"]
+__all__ = ["DeepSRM", "answered", "between_neighbors", "deep_shapes", "radius", "respond"]
 
 Weights = Mapping[str, Tensor]
 
@@ -32,7 +32,7 @@ class DeepSRM(nn.Module):
     widths : sequence of int
         Hidden channels at full size, at a half of it along each axis, at a quarter, ...
     ndim : int
-        2 for planes, 3 for planes between neighbours in z or time.
+        2 for planes, 3 for planes between neighbors in z or time.
     generator : torch.Generator
         On the CPU; the initial weights are drawn from it.
 
@@ -64,23 +64,23 @@ class DeepSRM(nn.Module):
         Returns
         -------
         Tensor
-            (N, C, Y, X), or the middle planes (N, C, 1, Y, X). They are normalised with all
-            planes, as they will be: the outermost ones stand for their missing neighbours.
+            (N, C, Y, X), or the middle planes (N, C, 1, Y, X). They are normalized with all
+            planes, as they will be: the outermost ones stand for their missing neighbors.
         """
         weights = dict(self.named_parameters())
 
-        def normalise(hidden: Tensor) -> Tensor:
+        def normalize(hidden: Tensor) -> Tensor:
             return functional.instance_norm(hidden, eps=EPS)
 
-        def normalise_together(hidden: Tensor) -> Tensor:
+        def normalize_together(hidden: Tensor) -> Tensor:
             volumes = hidden.reshape(len(image), -1, *hidden.shape[1:]).transpose(1, 2)
-            return answered(normalise(volumes)).squeeze(2)
+            return answered(normalize(volumes)).squeeze(2)
 
         if image.ndim == 4:
-            return respond(weights, image, self.scales, normalise)
+            return respond(weights, image, self.scales, normalize)
         longer = functional.pad(image, (0, 0, 0, 0, 1, 1), mode="replicate")
-        planes = between_neighbours(longer)
-        return respond(weights, planes, self.scales, normalise_together).unsqueeze(2)
+        planes = between_neighbors(longer)
+        return respond(weights, planes, self.scales, normalize_together).unsqueeze(2)
 
 
 def answered(image: Tensor) -> Tensor:
@@ -94,8 +94,8 @@ def answered(image: Tensor) -> Tensor:
     return image if image.ndim == 4 else image.narrow(2, image.shape[2] // 2, 1)
 
 
-def between_neighbours(volumes: Tensor) -> Tensor:
-    """Return each plane but the outermost with its two neighbours, as channels of a plane.
+def between_neighbors(volumes: Tensor) -> Tensor:
+    """Return each plane but the outermost with its two neighbors, as channels of a plane.
 
     So a 3x3x3 convolution is one of 3x3.
 
@@ -117,7 +117,7 @@ def respond(
     weights: Weights,
     image: Tensor,
     scales: int,
-    normalise: Callable[[Tensor], Tensor] | None = None,
+    normalize: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Return the network's response to images whose lengths the coarsest scale divides.
 
@@ -126,11 +126,11 @@ def respond(
     weights : dict of Tensor
         As of `deep_shapes`.
     image : Tensor
-        (N, C, Y, X); for a network of volumes what `between_neighbours` returned.
+        (N, C, Y, X); for a network of volumes what `between_neighbors` returned.
     scales : int
         How many there are, the full one included.
-    normalise : callable, optional
-        The instance normalisation; nothing, if it was folded into the first convolution.
+    normalize : callable, optional
+        The instance normalization; nothing, if it was folded into the first convolution.
     """
 
     def layer(name: str, hidden: Tensor, stride: int = 1) -> Tensor:
@@ -142,7 +142,7 @@ def respond(
         return hidden + functional.gelu(layer(name, hidden))
 
     hidden = layer("first", image.contiguous(memory_format=torch.channels_last))
-    hidden = functional.gelu(hidden if normalise is None else normalise(hidden))
+    hidden = functional.gelu(hidden if normalize is None else normalize(hidden))
     hidden = refined("in0", hidden)
     finer = []
     for scale in range(1, scales):

@@ -44,7 +44,7 @@ def enhance_layer(
     progress : bool or callable
         As in `enhance`: dask's own affair, if the layer's data are a dask array.
     **options
-        ndim, colours, statistics, mask, gain, camera, repair, max_change, conserve, background,
+        ndim, colors, statistics, mask, gain, camera, repair, max_change, conserve, background,
         output, brightness, contrast, device, tile, memory_limit, dtype, out: as in `enhance`.
         gain may be an image layer, too, whose name the result then remembers.
 
@@ -117,7 +117,7 @@ def live_layer(
     progress : bool or callable
         As in `enhance`, of the measuring.
     **options
-        ndim, colours, statistics, mask, gain, camera, repair, max_change, conserve, background,
+        ndim, colors, statistics, mask, gain, camera, repair, max_change, conserve, background,
         output, brightness, contrast, device, tile, memory_limit, dtype: as in `enhance`; gain as
         in `enhance_layer`.
 
@@ -125,7 +125,7 @@ def live_layer(
     -------
     napari.layers.Image
         As of `enhance_layer`, but its data are views: ``numpy.asarray(layer.data[5])`` renders a
-        plane. Of volumes (ndim=3) a plane takes its neighbours, two above and two below.
+        plane. Of volumes (ndim=3) a plane takes its neighbors, two above and two below.
 
     Raises
     ------

@@ -47,14 +47,14 @@ class GainLayer:
         TypeError
             If it is no image layer.
         ValueError
-            If it is of colours.
+            If it is of colors.
         """
         if isinstance(layer, GainLayer):
             return layer
         if not isinstance(layer, Image):
             raise TypeError(f"gain must be an array or an Image layer, got {kind_of(layer)}")
         if layer.rgb:
-            raise ValueError(f"gain map {layer.name!r} must hold one number a pixel, not colours")
+            raise ValueError(f"gain map {layer.name!r} must hold one number a pixel, not colors")
         return cls(layer.name, layer.data[0] if layer.multiscale else layer.data)
 
     def beside(self, source: ImageSource, ndim: int) -> Any:
@@ -63,7 +63,7 @@ class GainLayer:
         Raises
         ------
         ValueError
-            If it has not the image's shape without colours, its last axes, or one plane's
+            If it has not the image's shape without colors, its last axes, or one plane's
             (volume's).
         """
         layout = Layout.of(tuple(source.array.shape), source.axes, ndim)

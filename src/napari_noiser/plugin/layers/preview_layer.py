@@ -23,7 +23,7 @@ from napari_noiser.plugin.tasks.background_task import few_threads
 from napari_noiser.plugin.tasks.preview_cache import Measured, Picture, measure
 
 if TYPE_CHECKING:
-    from napari_noiser.arrays.layout import Colours, Region, Statistics
+    from napari_noiser.arrays.layout import Colors, Region, Statistics
     from napari_noiser.arrays.lazy_view import Deferred
     from napari_noiser.arrays.stack import Background
     from napari_noiser.camera.noise_model import Camera
@@ -71,7 +71,7 @@ def first_look(
     model: str | PathLike[str] | Method = "noiser",
     *,
     ndim: int = 2,
-    colours: Colours = "balanced",
+    colors: Colors = "balanced",
     mask: Any = None,
     gain: Any = None,
     camera: Camera = "auto",
@@ -84,7 +84,7 @@ def first_look(
 
     Parameters
     ----------
-    source, model, ndim, colours, mask, gain, camera, repair, background, device
+    source, model, ndim, colors, mask, gain, camera, repair, background, device
         As in `napari_noiser.plugin.tasks.preview_cache.measure`.
     **options
         As in `Measured.picture`.
@@ -105,7 +105,7 @@ def first_look(
         source,
         model,
         ndim=ndim,
-        colours=colours,
+        colors=colors,
         mask=mask,
         gain=gain,
         camera=camera,
@@ -113,7 +113,7 @@ def first_look(
         background=background,
         device=device,
     )
-    picture = measured.picture(model, colours=colours, device=device, **options)
+    picture = measured.picture(model, colors=colors, device=device, **options)
     limits = display_limits(picture.levels[0], source.rgb, picture.provenance["output"])
     return FirstLook(measured, picture, limits)
 
@@ -129,20 +129,20 @@ def preview_look(source: ImageSource, settings: Settings) -> Generator[Event, No
 
 
 def closed_form_look(
-    source: ImageSource, colours: Colours, statistics: Statistics
+    source: ImageSource, colors: Colors, statistics: Statistics
 ) -> Generator[Event, None, FirstLook]:
     """Measure a layer's image for the closed form, the honest baseline without any network."""
-    method = closed_form_method(source, colours)
-    options: dict[str, Any] = {"colours": colours, "statistics": statistics, "device": "cpu"}
+    method = closed_form_method(source, colors)
+    options: dict[str, Any] = {"colors": colors, "statistics": statistics, "device": "cpu"}
     return (yield from first_look(source, method, **options))
 
 
-def closed_form_method(source: ImageSource, colours: Colours) -> Method:
+def closed_form_method(source: ImageSource, colors: Colors) -> Method:
     """Return the closed form for a layer's image."""
     from napari_noiser.arrays.layout import Layout
     from napari_noiser.engine.baseline import BoxMean
 
-    return BoxMean(Layout.of(tuple(source.array.shape), source.axes).channels(colours))
+    return BoxMean(Layout.of(tuple(source.array.shape), source.axes).channels(colors))
 
 
 class Shown:
@@ -188,7 +188,7 @@ class Shown:
             layers.remove(self.layer)
         if alone:
             _select(layers, self._before)
-        if alone and not there:  # of one that is deleted, napari goes on to select the neighbour
+        if alone and not there:  # of one that is deleted, napari goes on to select the neighbor
             QTimer.singleShot(0, partial(_select_no_more, layers, self._before))
 
     def show(self, model: str | PathLike[str] | Method, **options: Any) -> None:

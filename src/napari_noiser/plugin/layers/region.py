@@ -33,8 +33,8 @@ def region_mask(
     region : napari.layers.Labels or Shapes
         Everything painted or drawn in it; of labels, if only the selected one is shown, that one.
         Scale, translation, rotation, shear, affine and units of both layers are taken into
-        account. A voxel is in a label if its centre is nearest to one of the label's, and in a
-        shape if its centre is inside, on the plane nearest to the shape. Lines are one voxel
+        account. A voxel is in a label if its center is nearest to one of the label's, and in a
+        shape if its center is inside, on the plane nearest to the shape. Lines are one voxel
         wide.
     image : napari.layers.Image
         The layer that will be enhanced; level 0 of a multiscale layer.
@@ -44,7 +44,7 @@ def region_mask(
     Returns
     -------
     array of bool
-        To be passed as ``mask=`` to `enhance_layer`: of the image's shape without colours or,
+        To be passed as ``mask=`` to `enhance_layer`: of the image's shape without colors or,
         where the region holds for every plane, of its last axes.
 
     Raises
@@ -180,7 +180,7 @@ class Region:
 
 
 def _letters(source: ImageSource) -> str:
-    """Return the axes of a source's layer, which do not count colours."""
+    """Return the axes of a source's layer, which do not count colors."""
     return source.axes[: len(source.place["scale"])]
 
 

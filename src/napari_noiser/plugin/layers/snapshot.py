@@ -98,7 +98,7 @@ class ImageSource:
                 "part of it that has T, C, Z, Y and X at most"
             )
         if layer.rgb and not axes.endswith("S"):
-            raise ValueError(f"axes of an RGB layer end in S, its colours, got {axes!r}")
+            raise ValueError(f"axes of an RGB layer end in S, its colors, got {axes!r}")
         return cls(
             tuple(layer.data) if layer.multiscale else (layer.data,),
             axes,
@@ -119,13 +119,13 @@ class ImageSource:
 
     @property
     def rgb(self) -> bool:
-        """Whether the last axis holds colour samples."""
+        """Whether the last axis holds color samples."""
         return self.axes.endswith("S") and len(self.axes) == len(self.place["scale"]) + 1
 
     def note(self, ndim: int) -> str:
         """Return what to know before images of `ndim` dimensions are rendered; empty if nothing.
 
-        A 3-D model takes neighbours in z as near as those in the plane, whatever the scale.
+        A 3-D model takes neighbors in z as near as those in the plane, whatever the scale.
         """
         steps = dict(zip(self.axes, self.place["scale"], strict=False))
         if ndim == 3 and "T" in steps and "Z" not in steps:
@@ -139,7 +139,7 @@ class ImageSource:
         if 2 / 3 < ratio < 1.5:
             return ""
         return (
-            f"The step in z is {ratio:.3g} times the pixel size, but a 3-D model takes neighbours "
+            f"The step in z is {ratio:.3g} times the pixel size, but a 3-D model takes neighbors "
             "in z as near as those in the plane. Rendering planes (ndim=2) does not."
         )
 

@@ -66,7 +66,7 @@ def replay(
         The result: a layer that this package made.
     on : napari.layers.Image
         The image to enhance. The result's axes are taken if they fit it, and otherwise its own;
-        of a bundled model or a recipe, the form for its colours.
+        of a bundled model or a recipe, the form for its colors.
     model : str, path or model, optional
         What the result was made with. Needed if that was fitted to images, since no recipe makes
         it again; any other one is at hand, or trained again.
@@ -167,7 +167,7 @@ def recovered(made: Mapping[str, Any], known: Iterable[AnyModel] = ()) -> Settin
     """
     from napari_noiser.camera.noise_model import recalled_camera
 
-    names = ("ndim", "colours", "statistics", "output", "brightness", "contrast", "dtype")
+    names = ("ndim", "colors", "statistics", "output", "brightness", "contrast", "dtype")
     found = [each for each in known if each.fingerprint == made["fingerprint"]]
     model = found[0] if found else _made_again(made)
     same = {name: made[name] for name in (*names, *_LATER, "device", "seed")}
@@ -271,7 +271,7 @@ def _channels(source: ImageSource, settings: Settings) -> int:
     from napari_noiser.arrays.layout import Layout
 
     layout = Layout.of(tuple(source.array.shape), source.axes, settings.ndim)
-    return layout.channels(settings.colours)
+    return layout.channels(settings.colors)
 
 
 def _train(recipe: Any, source: ImageSource, settings: Settings, progress: Progress) -> Any:

@@ -28,7 +28,7 @@ def told(made: Mapping[str, Any]) -> str:
         f"{made['fingerprint']}",
         "Method": f"{made['method']}; {_FITTED[made['stage']]}" if is_fitted(made) else "",
         "Rendered": f"{_RENDERED[made['ndim']]}, on {made['device']}, as {made['dtype']}",
-        "Colours": made["colours"] if "S" in made["axes"] else "",
+        "Colors": made["colors"] if "S" in made["axes"] else "",
         "One exposure": f"{_EXPOSURE[made['statistics']]}, {told_regions(made)}",
         "Gain map": told_gain(made),
         "Camera": _camera(made),

@@ -43,7 +43,7 @@ class _Worker(GeneratorWorker):
     """Closes its generator where it ran, and before it says that it has ended.
 
     Left to the garbage collector, that would come at any time, on any thread: a file would stay
-    claimed by a run that was cancelled.
+    claimed by a run that was canceled.
     """
 
     def work(self) -> Any:
@@ -70,7 +70,7 @@ class Run:
     on_result : callable
         Gets the job's return value, if it ran to its end.
     on_end : callable
-        Called last in any case, with "finished", "cancelled", or "failed" and the reason.
+        Called last in any case, with "finished", "canceled", or "failed" and the reason.
 
     Raises
     ------
@@ -119,7 +119,7 @@ class Run:
     def cancel(self) -> None:
         """Ask the work to stop: it does within one step or tile."""
         if self._worker is not None:
-            self._outcome = "cancelled"
+            self._outcome = "canceled"
             self._worker.quit()
 
     def _handle(self, slot: Callable[[], None]) -> None:
@@ -163,11 +163,11 @@ class Run:
         self._on_event(event)
 
     def _finish(self, result: Any) -> None:
-        if self._outcome != "cancelled":
+        if self._outcome != "canceled":
             self._outcome, self._result = "finished", result
 
     def _abort(self) -> None:
-        self._outcome = "cancelled"
+        self._outcome = "canceled"
 
     def _fail(self, error: BaseException) -> None:
         self._outcome = f"failed: {error}"

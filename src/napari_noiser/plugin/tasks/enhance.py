@@ -58,7 +58,7 @@ def start_enhancing(
     Returns
     -------
     Run
-        To be cancelled: results that are finished stay.
+        To be canceled: results that are finished stay.
 
     Raises
     ------

@@ -40,7 +40,7 @@ class _Asked:
 
 
 @dataclass(frozen=True)
-class _Cancelled:
+class _Canceled:
     """What a fit was asked for that can be gone on with, and where it stood."""
 
     asked: _Asked | None = None
@@ -66,12 +66,12 @@ class FittingPanel(Container):
         self._controls, self._start = controls, start
         self.run: Run | None = None
         self._running = False
-        self._last = _Cancelled()
+        self._last = _Canceled()
         self.fit = PushButton(
             text=_FIT,
             tooltip="Fit to the image chosen above, and to the others that are selected, with its "
             "axes, planes or volumes, camera noise and repair as chosen there. The model suits "
-            "these images, and others from the same microscope. A fit that is cancelled can be "
+            "these images, and others from the same microscope. A fit that is canceled can be "
             "gone on with. In the console: napari_noiser.fit(images, recipe)",
         )
         self.state = Note()
@@ -90,7 +90,7 @@ class FittingPanel(Container):
         self.show_state()
 
     def start_fitting(self) -> None:
-        """Fit to the chosen images in the background, or go on with the fit that was cancelled."""
+        """Fit to the chosen images in the background, or go on with the fit that was canceled."""
         self.run = self._start(self._begin)
 
     def on_running(self, running: bool) -> None:
@@ -99,7 +99,7 @@ class FittingPanel(Container):
         self.show_state()
 
     def show_state(self) -> None:
-        """Say whether Fit begins, or goes on with what was cancelled."""
+        """Say whether Fit begins, or goes on with what was canceled."""
         state = self._last.state
         goes_on = state is not None and self._last.asked == self._chosen()
         self.fit.enabled = not self._running
@@ -107,10 +107,10 @@ class FittingPanel(Container):
         if state is None or self._running:
             self.state.say("")
         elif goes_on:
-            self.state.say(f"Cancelled after {state.done} of {state.total} steps.")
+            self.state.say(f"Canceled after {state.done} of {state.total} steps.")
         else:
             self.state.say(
-                "Something else is chosen than for the fit that was cancelled: choose that again "
+                "Something else is chosen than for the fit that was canceled: choose that again "
                 "to go on with it."
             )
 
@@ -148,10 +148,10 @@ class FittingPanel(Container):
             origin += f" and {others} other{'s' * (others > 1)}"
 
         def keep(state: State | None) -> None:  # called on the worker's thread
-            self._last = _Cancelled(asked, state)
+            self._last = _Canceled(asked, state)
 
         def finish(model: Fitted) -> None:
-            self._last = _Cancelled()
+            self._last = _Canceled()
             self._controls.model.add(model, origin)
 
         def job() -> Generator[Event, None, Fitted]:

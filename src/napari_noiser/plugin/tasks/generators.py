@@ -58,9 +58,9 @@ def fit_job(
     settings : FitSettings
         How.
     resume : FittingState or IRLEState, optional
-        Where an earlier fit, asked for alike, was cancelled.
+        Where an earlier fit, asked for alike, was canceled.
     keep : callable
-        Gets the state that the fit is in when it is cancelled after a step; None, if `resume`
+        Gets the state that the fit is in when it is canceled after a step; None, if `resume`
         cannot be gone on with.
     gain : sequence of array, optional
         A gain map for each of them, if the recipe takes some.
@@ -102,7 +102,7 @@ def enhance_job(
     trained : dict, optional
         Models that need not be trained again, by their channels; one trained here is added.
     """
-    channels = _checked(source, settings).channels(settings.colours)
+    channels = _checked(source, settings).channels(settings.colors)
     mask = statistics_mask(
         settings.region, settings.leave_out, source, all_planes=settings.all_planes
     )
@@ -111,7 +111,7 @@ def enhance_job(
     new, model = None, settings.model
     recipe = to_train(settings, channels)
     if recipe is not None:
-        channels = 1 if recipe.restores else channels  # it keeps colours: one by one is better
+        channels = 1 if recipe.restores else channels  # it keeps colors: one by one is better
         if channels not in trained:
             new = trained[channels] = yield from train_job(
                 recipe, channels, settings.ndim, settings.device, settings.seed

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_noiser._progress import Event
-from napari_noiser.arrays.layout import Colours, Layout, Region, Statistics
+from napari_noiser.arrays.layout import Colors, Layout, Region, Statistics
 from napari_noiser.plugin.layers.snapshot import ImageSource
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Measured:
         self,
         model: str | PathLike[str] | Method = "noiser",
         *,
-        colours: Colours = "balanced",
+        colors: Colors = "balanced",
         statistics: Statistics = "stack",
         **options: Any,
     ) -> Picture:
@@ -96,7 +96,7 @@ class Measured:
 
         Parameters
         ----------
-        model, colours, statistics : see `napari_noiser.enhance`
+        model, colors, statistics : see `napari_noiser.enhance`
             The model is for the samples and dimensions that were measured.
         **options
             brightness, contrast, device, dtype: as in `napari_noiser.enhance`.
@@ -115,9 +115,9 @@ class Measured:
         from napari_noiser.engine.plan import check_cameras, plan
 
         layout = self.stacks[0].layout
-        check_trained(model, layout, colours)
+        check_trained(model, layout, colors)
         options |= {"axes": layout.axes, "ndim": layout.ndim}
-        options |= {"colours": colours, "statistics": statistics}
+        options |= {"colors": colors, "statistics": statistics}
         options["gain"] = None if self.gain is None else np.ones(())  # only to plan with
         # A plan looks at shape and type only: nothing is read for it.
         works = [
@@ -165,7 +165,7 @@ def measure(
     model: str | PathLike[str] | Method = "noiser",
     *,
     ndim: int = 2,
-    colours: Colours = "balanced",
+    colors: Colors = "balanced",
     mask: Any = None,
     gain: Any = None,
     camera: Camera = "auto",
@@ -181,7 +181,7 @@ def measure(
         Each level of a multiscale layer is measured for itself.
     model : str, path or Method
         Any that sees the same samples and dimensions as those to be shown.
-    ndim, colours, mask, gain, camera, repair, background, device
+    ndim, colors, mask, gain, camera, repair, background, device
         As in `napari_noiser.enhance`.
 
     Yields
@@ -205,9 +205,9 @@ def measure(
     from napari_noiser.plugin.layers.gain_map import gain_for_level
     from napari_noiser.plugin.tasks.destinations import mask_for_level
 
-    check_trained(model, Layout.of(tuple(source.array.shape), source.axes, ndim), colours)
+    check_trained(model, Layout.of(tuple(source.array.shape), source.axes, ndim), colors)
     options: dict[str, Any] = {"axes": source.axes, "ndim": ndim}
-    options |= {"colours": colours, "camera": camera, "repair": repair, "device": device}
+    options |= {"colors": colors, "camera": camera, "repair": repair, "device": device}
     options["background"] = background
     each_alone = "plane" if ndim == 2 else "volume"
     works = [
@@ -246,11 +246,11 @@ def merged(moments: Moments, layout: Layout, statistics: Statistics) -> Moments:
     return exposures
 
 
-def check_trained(model: Any, layout: Layout, colours: Colours) -> None:
+def check_trained(model: Any, layout: Layout, colors: Colors) -> None:
     """Raise a `ValueError` if a model is the name of a recipe that has to be trained first."""
     from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
 
-    form = (layout.channels(colours), layout.ndim)
+    form = (layout.channels(colors), layout.ndim)
     named = isinstance(model, str) and model in RECIPES and not bundled_form(model, *form)
     if named or isinstance(model, Recipe):
         name = model if named else model.name

@@ -51,7 +51,7 @@ class CompareSection(Section):
             choices=(_ALL, *_WANTED),
             value=_ALL,
             tooltip="Source: the image chosen above. Enhanced: its preview, or its newest result. "
-            "Closed form: brightened without any network (3x3 mean, standardised, tanh), the "
+            "Closed form: brightened without any network (3x3 mean, standardized, tanh), the "
             "honest baseline. Zoom and place stay the same, and with “all layers” "
             "everything comes back as it was.",
         )
@@ -68,7 +68,7 @@ class CompareSection(Section):
     def _connect(self) -> None:
         self.choice.changed.connect(self._update)
         self.controls.image.changed.connect(self._on_image)
-        for control in (self.controls.colours, self.controls.statistics):
+        for control in (self.controls.colors, self.controls.statistics):
             control.changed.connect(self._on_exposure)
         # Last: the layer has to be on the canvas before it is reordered.
         self.viewer.layers.events.inserted.connect(self._on_inserted, position="last")
@@ -171,11 +171,11 @@ class CompareSection(Section):
     def _on_exposure(self) -> None:
         if self._closed is not None:
             exposure = self._exposure()
-            method = closed_form_method(self._closed.measured.source, exposure["colours"])
+            method = closed_form_method(self._closed.measured.source, exposure["colors"])
             self._closed.show(method, device="cpu", **exposure)
 
     def _exposure(self) -> dict[str, Any]:
-        names = ("colours", "statistics")
+        names = ("colors", "statistics")
         return {name: getattr(self.controls, name).value for name in names}
 
     def _on_image(self) -> None:

@@ -53,7 +53,7 @@ class NoiserWidget(Container):
             controls.others,
             controls.axes,
             controls.model,
-            controls.colours,
+            controls.colors,
             controls.ndim,
             controls.statistics,
             controls.region,

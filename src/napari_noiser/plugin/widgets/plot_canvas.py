@@ -1,4 +1,4 @@
-"""Figures on the screen, in napari's colours: the only file that knows pyqtgraph."""
+"""Figures on the screen, in napari's colors: the only file that knows pyqtgraph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Canvas"]
 
 _HEIGHT = 150  # pixels a panel
 _LEFT = 52  # pixels for the numbers, so that panels below each other begin at one line
-_LINE = "#d55e00"  # seen on dark and light, and by the colour-blind
+_LINE = "#d55e00"  # seen on dark and light, and by the color-blind
 _BAND = "#d55e0050"
 
 
@@ -24,7 +24,7 @@ class Canvas(pg.GraphicsLayoutWidget):
     Parameters
     ----------
     theme : napari.utils.theme.Theme
-        Whose colours to take.
+        Whose colors to take.
     """
 
     def __init__(self, theme: Theme) -> None:
@@ -35,7 +35,7 @@ class Canvas(pg.GraphicsLayoutWidget):
         self.dress(theme)
 
     def dress(self, theme: Theme) -> None:
-        """Take the colours of a theme."""
+        """Take the colors of a theme."""
         self.setBackground(theme.background.as_hex())
         self._ink = theme.text.as_hex()
         self.show_panels(self._panels)

@@ -61,7 +61,7 @@ class PreviewSection(Section):
         chosen = self.controls
         self.switch.changed.connect(self._on_switch)
         self._throttler.triggered.connect(self._update)
-        looks = (chosen.model, chosen.colours, chosen.statistics, chosen.brightness)
+        looks = (chosen.model, chosen.colors, chosen.statistics, chosen.brightness)
         for control in (*looks, chosen.contrast):
             control.changed.connect(self._on_change)
         layers = (chosen.region, chosen.leave_out, chosen.all_planes, chosen.gain)
@@ -125,7 +125,7 @@ class PreviewSection(Section):
     def _measure(self, show: Callable[[FirstLook], object]) -> None:
         source, settings = self.controls.source, self.controls.settings.taken()
         layout = Layout.of(tuple(source.array.shape), source.axes, settings.ndim)
-        check_trained(settings.model, layout, settings.colours)
+        check_trained(settings.model, layout, settings.colors)
         check_gain(settings, [source])
         self._run = Run(
             f"Measuring {source.name}",
@@ -238,10 +238,10 @@ class PreviewSection(Section):
         return (*chosen, *(noise if model.restores else ()))
 
     def _wanted(self) -> tuple[Any, ...]:
-        return (*self._choice(), self.controls.model.value, self.controls.colours.value)
+        return (*self._choice(), self.controls.model.value, self.controls.colors.value)
 
     def _options(self) -> dict[str, Any]:
-        names = ("colours", "statistics", "output", "brightness", "contrast", "device")
+        names = ("colors", "statistics", "output", "brightness", "contrast", "device")
         return {name: getattr(self.controls, name).value for name in names}
 
 

@@ -26,7 +26,7 @@ __all__ = ["Controls", "gain_choice", "keeping_controls", "offer_again", "region
 _OUTPUT = [("a display", "display"), ("light, denoised", "intensity")]
 _BACKGROUND = [("gray, as it comes", "gray"), ("dark", "dark")]
 _CAMERA = [("estimated, evened out", "auto"), ("not considered", "none")]
-_COLOURS = [("balanced (gray world)", "balanced"), ("kept", "kept")]
+_COLORS = [("balanced (gray world)", "balanced"), ("kept", "kept")]
 _RENDER = [("planes (2-D)", 2), ("volumes (3-D)", 3)]
 _EXPOSURE = [("whole series", "stack"), ("each time point", "volume"), ("each plane", "plane")]
 _NO_IMAGE = (
@@ -63,7 +63,7 @@ class Controls:
         for control in (self.image, self.region, self.leave_out):
             control.changed.connect(self.show_all_planes)
         self.others.changed.connect(self.show_selected)
-        for control in (self.image, self.colours, self.ndim):
+        for control in (self.image, self.colors, self.ndim):
             control.changed.connect(self._on_form)
 
     def _make_choices(self, preferred: Settings) -> None:
@@ -80,20 +80,20 @@ class Controls:
             label="axes",
             choices=lambda box: axes_choices(self.image.value) if self.image.value else [],
             tooltip="What each axis is: T time, C channel (a dye), Z depth, Y and X the plane, "
-            "S the red, green and blue of a colour image. Correct it if it was guessed wrong.",
+            "S the red, green and blue of a color image. Correct it if it was guessed wrong.",
         )
         self.model = ModelList(preferred.model)
-        self.colours = ComboBox(
-            label="colours",
-            choices=_COLOURS,
-            tooltip="Balanced: a colour cast is removed like a lack of light, so that the image "
+        self.colors = ComboBox(
+            label="colors",
+            choices=_COLORS,
+            tooltip="Balanced: a color cast is removed like a lack of light, so that the image "
             "is gray on average. Kept: red, green and blue are brightened alike: what is red "
             "stays red, as it should in a stained section.",
         )
         self.ndim = ComboBox(
             label="render",
             choices=_RENDER,
-            tooltip="Each plane by its own neighbours, or whole volumes. Volumes take neighbours "
+            tooltip="Each plane by its own neighbors, or whole volumes. Volumes take neighbors "
             "in z as near as those in the plane: choose planes if the step in z is large.",
         )
         self.statistics = ComboBox(
@@ -127,7 +127,7 @@ class Controls:
             text="repair hot pixels and cosmic rays",
             value=True,
             tooltip="Single pixels and thin streaks that stand out, sharper than any lens draws, "
-            "are replaced by their neighbours. Stars and spots stay. Takes the camera's noise.",
+            "are replaced by their neighbors. Stars and spots stay. Takes the camera's noise.",
         )
         self.dtype = ComboBox(
             label="number type",
@@ -205,9 +205,9 @@ class Controls:
     @property
     def samples(self) -> int:
         """How many samples a model for the chosen image sees together."""
-        colour = self.image.value is not None and self.image.value.rgb
-        alone = self.colours.value == "kept" or (self.model.restores and not self.model.fitted)
-        return 3 if colour and not alone else 1
+        color = self.image.value is not None and self.image.value.rgb
+        alone = self.colors.value == "kept" or (self.model.restores and not self.model.fitted)
+        return 3 if color and not alone else 1
 
     def refresh(self) -> None:
         """Offer the layers that the viewer has now; a choice that still stands is kept."""
@@ -243,14 +243,14 @@ class Controls:
         self.gain.visible = self.model.gain_given or self.fits_with_gain
 
     def show_selected(self) -> None:
-        """Show the other images that are selected, and the choice of colours if there are some."""
+        """Show the other images that are selected, and the choice of colors if there are some."""
         chosen = self.image.value
         self.others.show_for(chosen)
         images = [] if chosen is None else [chosen, *self.others.images]
         if self.model.fitted:
-            self.colours.value = "balanced"  # it sees colours together, or each alone
+            self.colors.value = "balanced"  # it sees colors together, or each alone
         balanced = not self.model.restores  # or else there is nothing to choose
-        self.colours.visible = balanced and any(each.rgb for each in images)
+        self.colors.visible = balanced and any(each.rgb for each in images)
 
     def on_close(self) -> None:
         """Let go of the viewer: the widget is closing."""
@@ -314,7 +314,7 @@ def gain_choice(viewer: Viewer, image: ComboBox) -> ComboBox:
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose images are offered, but for those of colours.
+        Whose images are offered, but for those of colors.
     image : ComboBox
         Chooses the image to enhance, which is not its own gain map.
     """

@@ -57,7 +57,7 @@ class TrainingSection(Section):
         self._begun: tuple[float, int] | None = None  # when a step was first seen, and which one
         self.train = PushButton(
             text="Train",
-            tooltip="Train this recipe on noise, for the colours of the chosen image. No image is "
+            tooltip="Train this recipe on noise, for the colors of the chosen image. No image is "
             "looked at. In the console: napari_noiser.train(recipe)",
         )
         self.state, self.said = Note(), Note()

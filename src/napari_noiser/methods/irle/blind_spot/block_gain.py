@@ -18,14 +18,14 @@ def low_passed_log_gain(seen: Tensor) -> Tensor:
     Parameters
     ----------
     seen : Tensor
-        (N, C, Y, X) stabilised values above black; Y and X are multiples of `BLOCK`. Electrons
+        (N, C, Y, X) stabilized values above black; Y and X are multiples of `BLOCK`. Electrons
         are told from them as if there were no read noise: where it counts, light comes out in
         units of it.
 
     Returns
     -------
     Tensor
-        (N, 1, Y, X), of the mean of all channels, bilinear between the blocks' centres.
+        (N, 1, Y, X), of the mean of all channels, bilinear between the blocks' centers.
     """
     electrons = seen.square() / 4 + seen * (3 / 8) ** 0.5
     light = functional.avg_pool2d(electrons.mean(1, keepdim=True), BLOCK)
@@ -33,5 +33,5 @@ def low_passed_log_gain(seen: Tensor) -> Tensor:
 
 
 def between_blocks(blocks: Tensor) -> Tensor:
-    """Return a map (N, 1, Y, X) of one number a block, bilinear between the blocks' centres."""
+    """Return a map (N, 1, Y, X) of one number a block, bilinear between the blocks' centers."""
     return functional.interpolate(blocks, scale_factor=BLOCK, mode="bilinear", align_corners=False)

@@ -29,7 +29,7 @@ __all__ = ["FoldedBlindSpot", "phases"]
 
 @dataclass(frozen=True)
 class FoldedBlindSpot:
-    """A fitted blind spot for stabilised images with some moments of patches.
+    """A fitted blind spot for stabilized images with some moments of patches.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class FoldedBlindSpot:
     recipe, scaling, channels
         Of the model.
     shown : Standard
-        How its light is standardised.
+        How its light is standardized.
     dark : float
-        What black was stabilised to: the network sees what lies above.
+        What black was stabilized to: the network sees what lies above.
     """
 
     network: BlindSpot
@@ -70,13 +70,13 @@ class FoldedBlindSpot:
         )
 
     @property
-    def centre(self) -> NDArray[np.float64]:
+    def center(self) -> NDArray[np.float64]:
         """To be subtracted from the input; what stands for a value that is not finite."""
-        return np.full(self.channels, self.dark + self.scaling.centre)
+        return np.full(self.channels, self.dark + self.scaling.center)
 
     @property
     def scale(self) -> float:
-        """To divide the centred input by."""
+        """To divide the centered input by."""
         return 1.0
 
     @property
@@ -86,17 +86,17 @@ class FoldedBlindSpot:
 
     @property
     def middle(self) -> float:
-        """The light whose response is 0, stabilised."""
+        """The light whose response is 0, stabilized."""
         return self.shown.middle
 
     @property
     def unit(self) -> float:
-        """The light that makes a response of 1 more, stabilised."""
+        """The light that makes a response of 1 more, stabilized."""
         return self.shown.unit
 
     @property
     def noise(self) -> float:
-        """That of stabilised values."""
+        """That of stabilized values."""
         return 1.0
 
     def to(self, device: torch.device) -> FoldedBlindSpot:
@@ -113,7 +113,7 @@ class FoldedBlindSpot:
         Parameters
         ----------
         tile : Tensor
-            (1, C, Y, X) or (1, C, Z, Y, X) in float32, stabilised and centred, with its halo; a
+            (1, C, Y, X) or (1, C, Z, Y, X) in float32, stabilized and centered, with its halo; a
             gain that is given is the logarithm in one channel more; left out, it is what it was
             on average in the images of the fit.
         halo : Halo
@@ -139,7 +139,7 @@ class FoldedBlindSpot:
         values, given = tile[:, : self.channels], tile[:, self.channels :]
         if self.recipe.gain == "given" and not given.shape[1]:
             given = torch.full_like(values[:, :1], self.scaling.log_gain)
-        tile = torch.cat([values + self.scaling.centre, given], dim=1)
+        tile = torch.cat([values + self.scaling.center, given], dim=1)
         needs = ((self.recipe.halo, self.step),) * 2
         tile, (rows, columns) = widened(tile, halo, corner, needs, phases(self.recipe.spacing))
         for part in _threes(tile, halo[0]) if tile.ndim == 5 else [tile]:
@@ -154,16 +154,16 @@ class FoldedBlindSpot:
 
 
 def _threes(volume: Tensor, halo: tuple[int, int]) -> Iterator[Tensor]:
-    """Yield planes (1, C, 3, Y, X) between their neighbours, mirrored where the image ends.
+    """Yield planes (1, C, 3, Y, X) between their neighbors, mirrored where the image ends.
 
     Raises
     ------
     ValueError
-        If there is but one plane: it would be its own neighbour, and see itself.
+        If there is but one plane: it would be its own neighbor, and see itself.
     """
     last = volume.shape[2] - 1
     if last < 1:
-        raise ValueError("a volume must have 2 planes at least for a model that sees neighbours")
+        raise ValueError("a volume must have 2 planes at least for a model that sees neighbors")
     for at in range(halo[0], last + 1 - halo[1]):
         around = (abs(at - 1), at, last - abs(last - at - 1))
         yield volume[:, :, around]

@@ -1,6 +1,6 @@
 """From a blind spot's response to light: its mean and variance, and what the pixel itself adds.
 
-All in stabilised values (`napari_noiser.camera.stabilization`) above that of black, whose noise
+All in stabilized values (`napari_noiser.camera.stabilization`) above that of black, whose noise
 has a variance of 1.
 """
 
@@ -31,7 +31,7 @@ class BlindEstimate:
     variance : Tensor
         How far the light may be from that, squared.
     noise : Tensor
-        The variance of what is read around the light; 1, but for colours.
+        The variance of what is read around the light; 1, but for colors.
     """
 
     light: Tensor
@@ -45,8 +45,8 @@ class Scaling:
 
     Attributes
     ----------
-    centre, scale : float
-        The mean and the standard deviation of stabilised values above black.
+    center, scale : float
+        The mean and the standard deviation of stabilized values above black.
     log_gain : float
         The mean of the logarithm of the gain.
     black : float
@@ -57,7 +57,7 @@ class Scaling:
         The standard deviation of the logarithm of the gain.
     """
 
-    centre: float
+    center: float
     scale: float
     log_gain: float
     black: float = 0.0
@@ -89,15 +89,15 @@ class Scaling:
         )
 
     def seen(self, values: Tensor) -> Tensor:
-        """Return what the network sees of stabilised values."""
-        return (values - self.centre) / self.scale
+        """Return what the network sees of stabilized values."""
+        return (values - self.center) / self.scale
 
     def estimate(self, response: Tensor) -> BlindEstimate:
         """Return what a network's response (N, 2 C, Y, X) says."""
         mean, log_variance = response.chunk(2, dim=1)
         noise = torch.tensor(self.noise).to(mean).view(-1, 1, 1)
         variance = noise * log_variance.clamp(*_RANGE).exp()
-        return BlindEstimate(self.centre + self.scale * mean, variance, noise)
+        return BlindEstimate(self.center + self.scale * mean, variance, noise)
 
 
 def half_deviance(estimate: BlindEstimate, read: Tensor) -> Tensor:

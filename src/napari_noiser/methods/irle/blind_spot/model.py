@@ -51,7 +51,7 @@ class BlindSpotModel:
     channels : int
         Samples that it sees together: 1 gray, 3 RGB.
     ndim : int
-        2 for planes, 3 for planes between their neighbours in z or time.
+        2 for planes, 3 for planes between their neighbors in z or time.
     seed : int
         The seed it was fitted from.
     scaling : Scaling
@@ -78,8 +78,8 @@ class BlindSpotModel:
     device: str = "cpu"
     losses: tuple[float, ...] = field(default=(), repr=False)
     restores: ClassVar[bool] = True  #: It can return the light.
-    needs_camera: ClassVar[bool] = True  #: What it weighs is the noise of stabilised values.
-    knows_counts: ClassVar[bool] = False  #: It sees none: they are stabilised before.
+    needs_camera: ClassVar[bool] = True  #: What it weighs is the noise of stabilized values.
+    knows_counts: ClassVar[bool] = False  #: It sees none: they are stabilized before.
 
     def __post_init__(self) -> None:
         for name, least in (("channels", 1), ("seed", 0)):
@@ -92,7 +92,7 @@ class BlindSpotModel:
         for name, weight in self.weights.items():
             if weight.dtype != torch.float32 or not bool(weight.isfinite().all()):
                 raise ValueError(f"weights must be finite float32 numbers, {name!r} is not")
-        for name in ("centre", "log_gain", "black"):
+        for name in ("center", "log_gain", "black"):
             real(name, getattr(self.scaling, name))
         for value in (self.scaling.scale, *self.scaling.noise):
             real("scale and noise", value, above=0.0)
@@ -154,7 +154,7 @@ class BlindSpotModel:
         device: torch.device,
         camera: CameraNoise | None = None,
     ) -> FoldedBlindSpot:
-        """Return the model for stabilised images with these patch moments."""
+        """Return the model for stabilized images with these patch moments."""
         return FoldedBlindSpot.of(self, mean, covariance, device, camera)
 
     def renamed(self, name: str) -> BlindSpotModel:

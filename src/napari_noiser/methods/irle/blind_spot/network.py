@@ -20,7 +20,7 @@ _START = {"heads": 0.0, "back": 0.3, "last": 0.3}  # of torch's default
 class BlindSpot(nn.Module):
     """Estimates of each pixel's light and of their own variance; no estimate sees its pixel.
 
-    A centre-masked convolution; pixel-unshuffle, each phase an image of its own; gain-aware
+    A center-masked convolution; pixel-unshuffle, each phase an image of its own; gain-aware
     blocks over several scales and back; a head of 1x1 convolutions; pixel-shuffle.
 
     Parameters
@@ -28,7 +28,7 @@ class BlindSpot(nn.Module):
     channels : int
         Samples that the network sees together: 1 gray, 3 RGB. All are blind at the same place.
     frames : int
-        Odd: the frame that is estimated in the middle of its neighbours, whose pixels at the
+        Odd: the frame that is estimated in the middle of its neighbors, whose pixels at the
         same place are seen.
     widths : sequence of int
         Hidden channels at the finest scale, at a half of it, a quarter, ...
@@ -49,8 +49,8 @@ class BlindSpot(nn.Module):
 
     The layers follow the public figure of arXiv 2605.28605, but for three. Pixels are masked
     before they are unshuffled and phases are images of a batch, not channels: mixed as channels,
-    a cell's pixels must all be masked together, the nearest neighbours among them. The way down
-    is a strided convolution, which here leaks nothing. Blocks have no normalisation and no
+    a cell's pixels must all be masked together, the nearest neighbors among them. The way down
+    is a strided convolution, which here leaks nothing. Blocks have no normalization and no
     second, gain-free half: they cost a third more time and gained nothing on what was measured.
     """
 

@@ -1,4 +1,4 @@
-"""What a blind spot is given of a tile: each plane, its neighbours and its gain."""
+"""What a blind spot is given of a tile: each plane, its neighbors and its gain."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from torch import Tensor
 
 from napari_noiser.methods.irle.blind_spot.block_gain import low_passed_log_gain
 from napari_noiser.methods.irle.blind_spot.recipe import GainSource
-from napari_noiser.methods.noiser.unet import between_neighbours
+from napari_noiser.methods.noiser.unet import between_neighbors
 
 __all__ = ["Planes", "planes_of"]
 
 
 @dataclass(frozen=True)
 class Planes:
-    """Planes to be estimated, in stabilised values above black.
+    """Planes to be estimated, in stabilized values above black.
 
     Attributes
     ----------
     own : Tensor
         (N, C, Y, X).
     frames : Tensor
-        The same between its neighbours, (N, C * frames, Y, X), all frames of a channel together.
+        The same between its neighbors, (N, C * frames, Y, X), all frames of a channel together.
     log_gain : Tensor
         (N, 1, Y, X).
     """
@@ -38,20 +38,20 @@ class Planes:
 
 
 def planes_of(tile: Tensor, gain: GainSource) -> Planes:
-    """Return the planes of a tile that have all neighbours they need.
+    """Return the planes of a tile that have all neighbors they need.
 
     Parameters
     ----------
     tile : Tensor
-        (N, C, Y, X), or of volumes (N, C, Z, Y, X): their outermost planes are neighbours only.
-        Stabilised values; with a gain that is given, its logarithm is the last channel.
+        (N, C, Y, X), or of volumes (N, C, Z, Y, X): their outermost planes are neighbors only.
+        Stabilized values; with a gain that is given, its logarithm is the last channel.
     gain : {"light", "given", "none"}
         Where the gain comes from.
     """
     values = tile[:, :-1] if gain == "given" else tile
     inner = tile if tile.ndim == 4 else _as_planes(tile[:, :, 1:-1])
     own = inner[:, : values.shape[1]]
-    frames = values if tile.ndim == 4 else between_neighbours(values)
+    frames = values if tile.ndim == 4 else between_neighbors(values)
     if gain == "given":
         log_gain = inner[:, -1:]
     elif gain == "light":

@@ -54,7 +54,7 @@ def fit_blind_spot_steps(
     ----------
     draw : callable
         Returns the crops of a step, a function of its number alone: (N, C, Y, X) in float32, or
-        for `ndim` 3 a plane between its neighbours, (N, C, 3, Y, X). Stabilised, less what black
+        for `ndim` 3 a plane between its neighbors, (N, C, 3, Y, X). Stabilized, less what black
         is: the noise has a variance of 1, independent from pixel to pixel. Y and X are multiples
         of the recipe's grid. If its gain is given, its logarithm is one channel more.
     recipe : BlindSpotRecipe, optional
@@ -62,7 +62,7 @@ def fit_blind_spot_steps(
     channels : int
         Samples that are seen together: 1 gray, 3 RGB.
     ndim : int
-        2 for planes, 3 for planes between their neighbours.
+        2 for planes, 3 for planes between their neighbors.
     black : float
         What counts 0 of the crops stand for, for the model to remember.
     device : str

@@ -33,14 +33,14 @@ class FoldedRetinex:
     rendering : RetinexRendering
         On the device to render on.
     camera : CameraNoise, optional
-        How the image was stabilised, if it was.
+        How the image was stabilized, if it was.
     """
 
     rendering: RetinexRendering
     camera: CameraNoise | None
 
     @property
-    def centre(self) -> NDArray[np.float64]:
+    def center(self) -> NDArray[np.float64]:
         """To be subtracted from the input; what stands for a value that is not finite."""
         black = self.rendering.black
         dark = black if self.camera is None else Counts(self.camera, black).dark
@@ -48,7 +48,7 @@ class FoldedRetinex:
 
     @property
     def scale(self) -> float:
-        """To divide the centred input by."""
+        """To divide the centered input by."""
         return 1.0
 
     @property

@@ -26,7 +26,7 @@ def log_gain_of(light: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        (N, 1, Y, X): of means over blocks, bilinear between their centres. Illumination has seen
+        (N, 1, Y, X): of means over blocks, bilinear between their centers. Illumination has seen
         the pixel that the blind spot must not see, and as smooth as it is, a network finds it
         there; one number for 256 pixels tells little of any.
     """
@@ -41,7 +41,7 @@ def guided(network: Retinex, draw: Callable[[int], Tensor]) -> Callable[[int], T
     network : Retinex
         On the CPU.
     draw : callable
-        Returns (N, 2 C, Y, X) of a step: stabilised, then levelled as the network wants it.
+        Returns (N, 2 C, Y, X) of a step: stabilized, then levelled as the network wants it.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What the fit of illumination and reflectance minimises, on two sub-images of each crop."""
+"""What the fit of illumination and reflectance minimizes, on two sub-images of each crop."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class RetinexModel:
     knows_counts: ClassVar[bool] = True  #: It was told which are black and white.
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", gray_or_colour(self.channels))
+        object.__setattr__(self, "channels", gray_or_color(self.channels))
         object.__setattr__(self, "seed", whole("seed", self.seed, 0))
         object.__setattr__(self, "black", real("black", self.black))
         object.__setattr__(self, "white", real("white", self.white, above=self.black))
@@ -148,7 +148,7 @@ class RetinexModel:
         device: torch.device,
         camera: CameraNoise | None = None,
     ) -> FoldedRetinex:
-        """Return the model for images, stabilised if their camera is considered."""
+        """Return the model for images, stabilized if their camera is considered."""
         return FoldedRetinex(self.rendering(device), camera)
 
     def renamed(self, name: str) -> RetinexModel:
@@ -234,7 +234,7 @@ class RetinexModel:
         )
 
 
-def gray_or_colour(channels: Any) -> int:
+def gray_or_color(channels: Any) -> int:
     """Return 1 or 3, or raise a `ValueError`."""
     if isinstance(channels, bool) or channels not in (1, 3):
         raise ValueError(f"channels must be 1 (gray) or 3 (RGB), got {channels!r}")

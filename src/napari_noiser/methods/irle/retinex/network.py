@@ -38,7 +38,7 @@ class Retinex(nn.Module):
 
     Notes
     -----
-    Two encoder-decoders, as IRLE (arXiv 2605.28605) draws them. No layer normalises by what it
+    Two encoder-decoders, as IRLE (arXiv 2605.28605) draws them. No layer normalizes by what it
     sees: all is local, within `retinex_radius` pixels.
 
     L = clip(blur(T0) exp(blur(2 sigmoid(f) - 1)), 0.005, 1), with T0 the local maximum: within a

@@ -14,7 +14,7 @@ __all__ = [
     "BANDS",
     "aligned",
     "band_profile",
-    "locally_normalised",
+    "locally_normalized",
     "patch_profiles",
     "perceptual_loss",
     "spectral_correlation_loss",
@@ -23,7 +23,7 @@ __all__ = [
 
 _RADIUS = 8  # of the windows in which light is taken to be even, in pixels
 _EPS = 0.01  # of the input's variance: windows that vary less count as flat
-_SIGMA = 2.0  # pixels, of the neighbourhood that contrast is relative to
+_SIGMA = 2.0  # pixels, of the neighborhood that contrast is relative to
 _OF_MEAN = 0.01  # the contrast below which there is no structure
 _SCALES = 3
 
@@ -41,7 +41,7 @@ def perceptual_loss(reflectance: Tensor, image: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        The mean absolute difference of locally normalised maps over three scales.
+        The mean absolute difference of locally normalized maps over three scales.
 
     Notes
     -----
@@ -56,20 +56,20 @@ def perceptual_loss(reflectance: Tensor, image: Tensor) -> Tensor:
         if scale:
             reflectance = functional.avg_pool2d(reflectance, 2)
             target = functional.avg_pool2d(target, 2)
-        difference = locally_normalised(reflectance) - locally_normalised(target)
+        difference = locally_normalized(reflectance) - locally_normalized(target)
         total = total + difference.abs().mean()
     return total / _SCALES
 
 
 def aligned(image: Tensor, reflectance: Tensor) -> Tensor:
     """Return the image in the light of the reflectance: what a guided filter makes of it."""
-    centre = image.mean(dim=(1, 2, 3), keepdim=True)
+    center = image.mean(dim=(1, 2, 3), keepdim=True)
     spread = image.std(dim=(1, 2, 3), keepdim=True, correction=0)
-    guide = (image - centre) / spread.clamp_min(torch.finfo(image.dtype).tiny)
+    guide = (image - center) / spread.clamp_min(torch.finfo(image.dtype).tiny)
     return guided(reflectance, guide, _RADIUS, _EPS)
 
 
-def locally_normalised(image: Tensor) -> Tensor:
+def locally_normalized(image: Tensor) -> Tensor:
     """Return local contrasts: (x - mean) / (deviation + 0.01 of the image's mean)."""
     mean = blurred(image, _SIGMA)
     residual = image - mean
@@ -112,9 +112,9 @@ def band_profile(image: Tensor) -> Tensor:
     logarithm = (amplitude + eps.clamp_min(torch.finfo(image.dtype).eps ** 2)).log()
     rings = _rings(image.shape[-2], image.shape[-1]).to(image)
     bands = logarithm.flatten(-2) @ rings
-    centred = bands - bands.mean(dim=-1, keepdim=True)
-    variance = centred.square().mean(dim=-1, keepdim=True)
-    scores: Tensor = centred / (variance + _LEAST_VARIANCE).sqrt()
+    centered = bands - bands.mean(dim=-1, keepdim=True)
+    variance = centered.square().mean(dim=-1, keepdim=True)
+    scores: Tensor = centered / (variance + _LEAST_VARIANCE).sqrt()
     return scores
 
 

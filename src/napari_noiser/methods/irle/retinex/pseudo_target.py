@@ -12,19 +12,19 @@ _WINDOW = 9  # pixels a side, of the local maximum
 _RADIUS, _EPS = 20, 1e-3  # of the guided filter that makes the target follow structure
 _LEAST_TARGET = 0.04
 _BRIGHT, _POWER, _MOST_GAIN = 0.9, 0.9, 30.0
-_SHADOW = 0.3  # targets below lose colour, which is noise there
+_SHADOW = 0.3  # targets below lose color, which is noise there
 _NORM = 6  # of Minkowski, in the white balance
 _VALID = 0.05, 0.99  # quantiles: darker pixels are noise, brighter ones may be clipped
 _MOST_BALANCE = 1.6
 
 
 def pseudo_truth(image: Tensor) -> Tensor:
-    """Return a bright image of a dark one: a reference for brightness and colour, not for detail.
+    """Return a bright image of a dark one: a reference for brightness and color, not for detail.
 
     Parameters
     ----------
     image : Tensor
-        (N, C, Y, X) in [0, 1]. C is 3, or 1: then nothing is done to colours.
+        (N, C, Y, X) in [0, 1]. C is 3, or 1: then nothing is done to colors.
 
     Returns
     -------
@@ -48,12 +48,12 @@ def pseudo_truth(image: Tensor) -> Tensor:
     bright = (balanced.minimum(background) + gain * over).clamp(0, 1)
     if image.shape[1] == 1:
         return bright
-    grey = bright.mean(dim=1, keepdim=True)
-    return grey + (target / _SHADOW).clamp_max(1).sqrt() * (bright - grey)
+    gray = bright.mean(dim=1, keepdim=True)
+    return gray + (target / _SHADOW).clamp_max(1).sqrt() * (bright - gray)
 
 
 def white_balanced(image: Tensor) -> Tensor:
-    """Return an image with half of its colour cast taken out, in the logarithm.
+    """Return an image with half of its color cast taken out, in the logarithm.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def white_balanced(image: Tensor) -> Tensor:
 
     Notes
     -----
-    Shades of grey (Finlayson and Trezzi, CIC 2004), the Minkowski norm 6 over the pixels whose
+    Shades of gray (Finlayson and Trezzi, CIC 2004), the Minkowski norm 6 over the pixels whose
     brightest sample is neither among the darkest 5 % nor the brightest 1 %.
     """
     if image.shape[1] == 1:
@@ -79,7 +79,7 @@ def white_balanced(image: Tensor) -> Tensor:
 
 
 def _background(image: Tensor) -> Tensor:
-    """Return the light that is everywhere, (N, 1, 1, 1): of colours 0, since black is in view."""
+    """Return the light that is everywhere, (N, 1, 1, 1): of colors 0, since black is in view."""
     if image.shape[1] > 1:
         return image.new_zeros((len(image), 1, 1, 1))
     return torch.quantile(image.flatten(1), _VALID[0], dim=1)[:, None, None, None]

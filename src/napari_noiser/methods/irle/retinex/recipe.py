@@ -16,17 +16,17 @@ _LEAST_CROP = 64  # its halves are whole patches of the spectral statistic
 
 @dataclass(frozen=True, kw_only=True)
 class RetinexLosses:
-    """Weights of what a fit minimises, each 0 or more.
+    """Weights of what a fit minimizes, each 0 or more.
 
     Parameters
     ----------
     reconstruction : float
         Of L R against the image, relative to the local maximum. Well below the guide: pixel by
-        pixel it would hold R to I / L, and leave brightness and colours as they are.
+        pixel it would hold R to I / L, and leave brightness and colors as they are.
     smoothness : float
         Of steps of log L where the local maximum has none.
     guide : float
-        Of R's low frequencies against those of the internal reference: brightness and colour.
+        Of R's low frequencies against those of the internal reference: brightness and color.
     structure : float
         Of local contrasts (IAP).
     spectrum : float
@@ -76,7 +76,7 @@ class RetinexRecipe:
     learning_rate : float
         The highest of one cycle that ends near 0, above 0.
     losses : RetinexLosses
-        What is minimised.
+        What is minimized.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from napari_noiser.methods.irle.checkpoint import FittingState
 from napari_noiser.methods.irle.noise_variance import smoothing_of
 from napari_noiser.methods.irle.optimization import FittingStep, fitted_steps
 from napari_noiser.methods.irle.retinex.losses import retinex_loss
-from napari_noiser.methods.irle.retinex.model import RetinexModel, blank_retinex, gray_or_colour
+from napari_noiser.methods.irle.retinex.model import RetinexModel, blank_retinex, gray_or_color
 from napari_noiser.methods.irle.retinex.network import Retinex
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
 from napari_noiser.methods.weights import copied_weights
@@ -106,7 +106,7 @@ def unfitted_light(
     recipe = RetinexRecipe() if recipe is None else recipe
     if not isinstance(recipe, RetinexRecipe):
         raise TypeError(f"recipe must be a RetinexRecipe, got {type(recipe).__name__}")
-    channels, seed = gray_or_colour(channels), whole("seed", seed, 0)
+    channels, seed = gray_or_color(channels), whole("seed", seed, 0)
     weights = copied_weights(blank_retinex(recipe, channels, seed))
     return RetinexModel(recipe, channels, seed, 0.0, 1.0, weights, device)
 

@@ -35,7 +35,7 @@ class Levels:
 
 @dataclass(frozen=True)
 class FoldedRestoration:
-    """Stage 2 guided by stage 1: its response is the denoised light, standardised.
+    """Stage 2 guided by stage 1: its response is the denoised light, standardized.
 
     Attributes
     ----------
@@ -61,9 +61,9 @@ class FoldedRestoration:
     step: int
 
     @property
-    def centre(self) -> NDArray[np.float64]:
+    def center(self) -> NDArray[np.float64]:
         """As of `FoldedBlindSpot`."""
-        return self.blind.centre
+        return self.blind.center
 
     @property
     def scale(self) -> float:
@@ -72,17 +72,17 @@ class FoldedRestoration:
 
     @property
     def middle(self) -> float:
-        """The light whose response is 0, stabilised."""
+        """The light whose response is 0, stabilized."""
         return self.blind.middle
 
     @property
     def unit(self) -> float:
-        """The light that makes a response of 1 more, stabilised."""
+        """The light that makes a response of 1 more, stabilized."""
         return self.blind.unit
 
     @property
     def noise(self) -> float:
-        """That of stabilised values."""
+        """That of stabilized values."""
         return self.blind.noise
 
     def to(self, device: torch.device) -> FoldedRestoration:
@@ -100,7 +100,7 @@ class FoldedRestoration:
         """Return what both stages make of a tile that is mirrored where the image ends."""
         needs = ((self.halo, self.step),) * 2
         wide, inner = widened(tile, halo, corner, needs, phases(self.blind.recipe.spacing))
-        seen = wide + self.blind.scaling.centre
+        seen = wide + self.blind.scaling.center
         light = self.light.illumination(self.levels.of(self.counts.read(seen)))
         guided = torch.cat([wide, log_gain_of(light)], dim=1)
         nowhere = ((0, 0), (0, 0))
@@ -117,7 +117,7 @@ class Stages:
     light : Tensor
         (1, 1, Y, X), the illumination.
     clean : Tensor
-        (1, C, Y, X), denoised, stabilised, above black.
+        (1, C, Y, X), denoised, stabilized, above black.
     inner : tuple
         The part that is right; around it is the halo.
     """
@@ -139,9 +139,9 @@ class FoldedReflectance:
     restoration: FoldedRestoration
 
     @property
-    def centre(self) -> NDArray[np.float64]:
+    def center(self) -> NDArray[np.float64]:
         """As of `FoldedRestoration`."""
-        return self.restoration.centre
+        return self.restoration.center
 
     @property
     def scale(self) -> float:

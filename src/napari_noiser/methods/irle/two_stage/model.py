@@ -56,9 +56,9 @@ class IRLEModel:
     name: str = "irle"
     ndim: ClassVar[int] = 2  #: It is of planes.
     restores: ClassVar[bool] = True  #: Stage 2 returns the light, see `restoration`.
-    needs_camera: ClassVar[bool] = True  #: Stage 2 weighs the noise of stabilised values.
+    needs_camera: ClassVar[bool] = True  #: Stage 2 weighs the noise of stabilized values.
     gain_given: ClassVar[bool] = False  #: It finds the gain itself.
-    knows_counts: ClassVar[bool] = False  #: It sees none: they are stabilised before.
+    knows_counts: ClassVar[bool] = False  #: It sees none: they are stabilized before.
 
     def __post_init__(self) -> None:
         light, denoiser = self.light, self.denoiser
@@ -133,7 +133,7 @@ class IRLEModel:
         device: torch.device,
         camera: CameraNoise | None = None,
     ) -> FoldedReflectance | FoldedRestoration:
-        """Return both stages for stabilised images of a camera with these patch moments.
+        """Return both stages for stabilized images of a camera with these patch moments.
 
         Raises
         ------
@@ -223,7 +223,7 @@ class IRLERestoration(IRLEModel):
         device: torch.device,
         camera: CameraNoise | None = None,
     ) -> FoldedRestoration:
-        """Return stage 2, guided by stage 1, for stabilised images of a camera."""
+        """Return stage 2, guided by stage 1, for stabilized images of a camera."""
         return self._folded(mean, covariance, device, camera)
 
 
