@@ -16,12 +16,12 @@ from quality import DataSet, Floats, data_sets
 from tables import Table, machine
 
 import napari_noiser as noiser
-from napari_noiser import BlindSpotRecipe, IRLEModel, IRLERecipe
-from napari_noiser.engine.calibration import calibrated
-from napari_noiser.engine.plan import plan
+from napari_noiser.engine.calibration import calibrate
+from napari_noiser.engine.plan import make_plan
 from napari_noiser.methods.irle.retinex.illumination_gain import log_gain_of
 from napari_noiser.methods.irle.retinex.perceptual_losses import band_profile
-from napari_noiser.methods.irle.two_stage.fold import FoldedRestoration
+from napari_noiser.methods.irle.two_stage.fold import FoldedTwoStageDenoiser
+from napari_noiser.recipes import BlindSpotRecipe, IRLEModel, IRLERecipe
 
 CPU = torch.device("cpu")
 _STEP = 5.0  # gray levels that a pixel becomes brighter by
@@ -97,8 +97,8 @@ def profile(photograph: Array) -> Floats:
 def leak(model: IRLEModel, data: DataSet) -> None:
     """Tell how much of a pixel comes back to its own estimate through stage 1's gain map."""
     dark = data.pairs[0].dim[:384, :384].astype(float)
-    work = calibrated(plan(data.pairs[0].dim, model, axes="YXS"))
-    folded = model.restoration().fold(np.zeros(27), np.eye(27), CPU, *work.cameras[:1])
+    plan = calibrate(make_plan(data.pairs[0].dim, model, axes="YXS"))
+    folded = model.restoration().fold(np.zeros(27), np.eye(27), CPU, *plan.cameras[:1])
     before, shares, moved = guided_estimate(folded, dark), [], []
     for at in np.random.default_rng(0).integers(100, 280, (6, 2)):
         changed = dark.copy()
@@ -117,7 +117,7 @@ def leak(model: IRLEModel, data: DataSet) -> None:
 
 @torch.no_grad()
 def guided_estimate(
-    folded: FoldedRestoration, image: Floats
+    folded: FoldedTwoStageDenoiser, image: Floats
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the gain's logarithm, what the blind spot estimates with it, and what it is told."""
     seen = torch.from_numpy(folded.counts.seen(np.moveaxis(image, -1, 0))).float()[None]

@@ -47,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as folder:
         stack = sparse_stack(Path(folder) / "raw.zarr", planes)
         start = time.perf_counter()
-        path = noiser.enhance_to_file(
+        path = noiser.io.enhance_to_file(
             stack, Path(folder) / "bright.ome.zarr", dtype="uint16", progress=_line
         )
         seconds = time.perf_counter() - start

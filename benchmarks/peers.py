@@ -57,9 +57,9 @@ def bm3d(values: Floats, channel_axis: int | None, strength: float) -> Floats:
 
 def stabilized_bm3d(values: Floats, channel_axis: int | None, strength: float) -> Floats:
     """Do so where the noise is the same everywhere: behind a generalized Anscombe transform."""
-    camera = noiser.estimate_noise(values)
-    stable = noiser.stabilize(values, camera)
-    return noiser.unstabilize(bm3d(stable, channel_axis, strength), camera)
+    camera = noiser.camera.estimate_noise(values)
+    stable = noiser.camera.stabilize(values, camera)
+    return noiser.camera.unstabilize(bm3d(stable, channel_axis, strength), camera)
 
 
 def noise(values: Floats, channel_axis: int | None) -> float:

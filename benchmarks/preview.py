@@ -17,7 +17,7 @@ import numpy as np
 from napari import Viewer
 from qtpy.QtWidgets import QApplication
 
-from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 SIDE = 1024
@@ -78,7 +78,7 @@ def measure(image: np.ndarray, rgb: bool, ndim: int) -> Iterator[tuple[str, floa
     settle(2)
     start = time.perf_counter()
     section.switch.value = True
-    wait(lambda: Run.current is None, 300)
+    wait(lambda: BackgroundTask.current is None, 300)
     ready = time.perf_counter() - start
     layer = viewer.layers[-1]
     drawn: list[float] = []

@@ -91,7 +91,7 @@ def measure() -> dict[str, tuple[list[float], list[float]]]:
     from napari.layers import Image
 
     from napari_noiser import live_layer
-    from napari_noiser.plugin.tasks.background_task import few_threads
+    from napari_noiser.plugin.tasks.background_task import limit_threads
 
     planes = stack()
     found = {}
@@ -100,7 +100,7 @@ def measure() -> dict[str, tuple[list[float], list[float]]]:
         for case in CASES:
             layer = Image(arrays[case.split(",")[0]], contrast_limits=(0, 20))
             if "live" in case:
-                with few_threads():  # as the widget's worker measures
+                with limit_threads():  # as the widget's worker measures
                     layer = live_layer(layer)
             found[case] = scroll(layer)
     return found

@@ -52,7 +52,7 @@ def plain(image: np.ndarray, axes: str, device: str) -> np.ndarray:
 
     ndim, color = 2 + ("Z" in axes), "S" in axes
     convolve = functional.conv3d if ndim == 3 else functional.conv2d
-    weights = noiser.load_model("noiser", channels=3 if color else 1, ndim=ndim).weights
+    weights = noiser.load_model("noiser", samples=3 if color else 1, ndim=ndim).weights
     weights = {name: value.to(device) for name, value in weights.items()}
 
     def padded(x: torch.Tensor) -> torch.Tensor:
@@ -83,17 +83,17 @@ def _options(axes: str, device: str) -> dict[str, object]:
     return {"axes": axes, "ndim": 2 + ("Z" in axes), "statistics": scope, "device": device}
 
 
-def timed(work: Callable[[int], object]) -> float:
+def timed(plan: Callable[[int], object]) -> float:
     """Return the median seconds of a few repetitions, numbered so that each has its own data."""
     seconds: list[float] = []
     while len(seconds) < 2 or sum(seconds) < MINIMUM_SECONDS:
-        seconds.append(_seconds(work, len(seconds)))
+        seconds.append(_seconds(plan, len(seconds)))
     return statistics.median(seconds)
 
 
-def _seconds(work: Callable[[int], object], number: int) -> float:
+def _seconds(plan: Callable[[int], object], number: int) -> float:
     start = time.perf_counter()
-    work(number)
+    plan(number)
     return time.perf_counter() - start
 
 
@@ -108,7 +108,7 @@ def measure(method: str, axes: str, shape: tuple[int, ...], device: str) -> tupl
     return timed(lambda number: function(images[number % 3], axes, device)), peak
 
 
-def measure_training(method: str, channels: int, device: str, threads: int, busy: bool) -> float:
+def measure_training(method: str, samples: int, device: str, threads: int, busy: bool) -> float:
     """Return seconds for the paper's 2000 iterations, from a tenth of them."""
     import torch
 
@@ -116,8 +116,8 @@ def measure_training(method: str, channels: int, device: str, threads: int, busy
     iterations = 200
     train = {"plain": plain_training, "ours": our_training}[method]
     with busy_process() if busy else nullcontext():
-        train(channels, device, 10)
-        return timed(lambda number: train(channels, device, iterations)) * 2000 / iterations
+        train(samples, device, 10)
+        return timed(lambda number: train(samples, device, iterations)) * 2000 / iterations
 
 
 @contextmanager
@@ -131,16 +131,16 @@ def busy_process() -> Iterator[None]:
         process.wait()
 
 
-def plain_training(channels: int, device: str, iterations: int) -> None:
+def plain_training(samples: int, device: str, iterations: int) -> None:
     """Train as anybody would write it: nn.Sequential and Adam."""
     import torch
     from torch import nn
 
-    layers = nn.Conv2d(channels, 18, 3, padding=1), nn.InstanceNorm2d(18), nn.GELU()
-    network = nn.Sequential(*layers, nn.Conv2d(18, channels, 3, padding=1), nn.Tanh()).to(device)
+    layers = nn.Conv2d(samples, 18, 3, padding=1), nn.InstanceNorm2d(18), nn.GELU()
+    network = nn.Sequential(*layers, nn.Conv2d(18, samples, 3, padding=1), nn.Tanh()).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
     for _ in range(iterations):
-        noise = torch.randn(1, channels, 104, 104, device=device)
+        noise = torch.randn(1, samples, 104, 104, device=device)
         output = network(noise)
         variation = output.diff(dim=2).square().sum() + output.diff(dim=3).square().sum()
         loss = (output - noise).abs().mean() + variation / output.numel()
@@ -150,23 +150,23 @@ def plain_training(channels: int, device: str, iterations: int) -> None:
         loss.item()
 
 
-def our_training(channels: int, device: str, iterations: int) -> None:
+def our_training(samples: int, device: str, iterations: int) -> None:
     """Train by this package, without change of the recipe."""
     from dataclasses import replace
 
     import napari_noiser as noiser
 
     recipe = replace(noiser.RECIPES["noiser"], iterations=iterations)
-    noiser.train(recipe, channels=channels, device=device)
+    noiser.train(recipe, samples=samples, device=device)
 
 
 def measure_moments(axes: str, shape: tuple[int, ...], device: str) -> float:
     """Return seconds for the statistics alone."""
-    from napari_noiser.engine.enhance import render_steps
-    from napari_noiser.engine.plan import plan
+    from napari_noiser.engine.enhance import plan_steps
+    from napari_noiser.engine.plan import make_plan
 
     def measure_only(number: int) -> None:
-        steps = render_steps(plan(images[number % 3], **_options(axes, device)))
+        steps = plan_steps(make_plan(images[number % 3], **_options(axes, device)))
         for step in steps:
             if step.done == step.total // 2:
                 steps.close()
@@ -180,16 +180,16 @@ def measure_resident(device: str) -> float:
     import torch
 
     from napari_noiser.engine.passes import measure_steps
-    from napari_noiser.engine.plan import plan
-    from napari_noiser.engine.render import folding
+    from napari_noiser.engine.plan import make_plan
+    from napari_noiser.engine.render import cached_fold
 
-    work = plan(sample("YX", (400, 600), seed=0), device=device)
-    steps = measure_steps(work)
+    plan = make_plan(sample("YX", (400, 600), seed=0), device=device)
+    steps = measure_steps(plan)
     try:
         while True:
             next(steps)
     except StopIteration as stop:
-        network = folding(work, stop.value)(work.exposure(()))
+        network = cached_fold(plan, stop.value)(plan.group(()))
     tile, halo, repeats = torch.randn(1, 1, 400, 600, device=device), ((0, 0), (0, 0)), 200
 
     @torch.inference_mode()
@@ -279,13 +279,13 @@ def print_training(device: str) -> None:
 
     every = torch.get_num_threads()
     print("\n| training, 2000 iterations | plain | ours | ratio |\n|---|--:|--:|--:|")
-    for busy, threads, channels in product((False, True), sorted({1, every}), (1, 3)):
+    for busy, threads, samples in product((False, True), sorted({1, every}), (1, 3)):
         if device != "cpu" and (threads < every or busy):
             continue
         case = device, threads, busy
-        slow = alone(measure_training, "plain", channels, *case)
-        fast = alone(measure_training, "ours", channels, *case)
-        name = f"{channels} channel{'s'[: channels > 1]}, {threads} thread{'s'[: threads > 1]}"
+        slow = alone(measure_training, "plain", samples, *case)
+        fast = alone(measure_training, "ours", samples, *case)
+        name = f"{samples} channel{'s'[: samples > 1]}, {threads} thread{'s'[: threads > 1]}"
         name += ", beside a busy process" if busy else ""
         print(f"| {name} | {slow:.2f} s | {fast:.2f} s | {slow / fast:.1f} |", flush=True)
 

@@ -48,11 +48,11 @@ class Snapshot:
     known: Quantities
 
 
-def snapshots(channels: int, seed: int) -> Iterator[Snapshot]:
+def snapshots(samples: int, seed: int) -> Iterator[Snapshot]:
     """Train with the paper's recipe, stopping to look at each of `STEPS`."""
     recipe = replace(noiser.RECIPES["noiser"], iterations=STEPS[-1])
-    network = SRM(channels, recipe.width, 2, torch.Generator().manual_seed(seed))
-    shape = recipe.training_shape(channels, 2)
+    network = SRM(samples, recipe.width, 2, torch.Generator().manual_seed(seed))
+    shape = recipe.training_shape(samples, 2)
     noise = torch.randn((8, *shape[1:]), generator=torch.Generator().manual_seed(1000 + seed))
     losses, before = [], state(network, noise)
     for step in regress(network, recipe, shape, seed):
@@ -60,9 +60,9 @@ def snapshots(channels: int, seed: int) -> Iterator[Snapshot]:
         if step.done in STEPS:
             now = state(network, noise)
             weights = {name: value.clone() for name, value in network.state_dict().items()}
-            model = Model(replace(recipe, iterations=step.done), channels, 2, seed, weights)
+            model = Model(replace(recipe, iterations=step.done), samples, 2, seed, weights)
             known = {"loss": float(np.mean(losses)), **on_noise(now[1], noise)}
-            known["step"] = edge(network, channels)
+            known["step"] = edge(network, samples)
             known["weights moved"], known["output moved"] = map(moved, now, before)
             yield Snapshot(model, known)
             losses, before = [], now
@@ -97,9 +97,9 @@ def on_noise(output: Tensor, noise: Tensor) -> Quantities:
 
 
 @torch.no_grad()
-def edge(network: SRM, channels: int) -> float:
+def edge(network: SRM, samples: int) -> float:
     """Return the response to a step from -1 to 1."""
-    image = torch.full((1, channels, 104, 104), -1.0)
+    image = torch.full((1, samples, 104, 104), -1.0)
     image[..., 52:] = 1
     row = network(image).mean(1)[0, 52]
     return float(row[80] - row[24])
@@ -175,8 +175,8 @@ class Curve:
 def curves(folder: Path) -> Iterator[Curve]:
     """Train all seeds in both forms; look at, and score, all images."""
     sources = {3: {"LOL": lol}, 1: {"W2S": w2s, "Hagen": hagen}}
-    for channels, sets in sources.items():
-        trained = [list(snapshots(channels, seed)) for seed in SEEDS]
+    for samples, sets in sources.items():
+        trained = [list(snapshots(samples, seed)) for seed in SEEDS]
         for data, read in sets.items():
             for pair in read(folder):
                 part = np.s_[:LARGEST, :LARGEST]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tables import Table, machine
 
 import napari_noiser as noiser
-from napari_noiser.methods.noiser.adjacent_planes import with_neighbors
-from napari_noiser.methods.noiser.exposure import Photons
+from napari_noiser.methods.noiser.adjacent_planes import draw_adjacent_planes
+from napari_noiser.methods.noiser.exposure import PhotonNoise
 from napari_noiser.methods.noiser.structured_noise import Structure
 
 Floats = NDArray[np.floating]
@@ -33,7 +33,7 @@ def scene(seed: int) -> Floats:
 
 def moving(seed: int) -> Floats:
     """Draw planes of one scene that moves and goes out of focus."""
-    return with_neighbors(scene(seed), scene(seed), 0.0, 3, np.random.default_rng(seed))
+    return draw_adjacent_planes(scene(seed), scene(seed), 0.0, 3, np.random.default_rng(seed))
 
 
 KINDS: Mapping[str, Callable[[int], Floats]] = {
@@ -51,7 +51,7 @@ def left(found: Floats, light: Floats, seen: Floats) -> float:
     return float(np.sqrt(np.mean((found - light) ** 2) / np.mean((seen - light) ** 2)))
 
 
-def compare(draw: Callable[[int], Floats], exposure: Photons) -> tuple[Floats, Floats]:
+def compare(draw: Callable[[int], Floats], exposure: PhotonNoise) -> tuple[Floats, Floats]:
     """Return what planes alone leave of the noise of middle planes, and what neighbors do."""
     rows = []
     for seed in range(FIRST, FIRST + SCENES):
@@ -73,7 +73,7 @@ def main() -> None:
     table.head(["neighbors", "photons", "planes alone", "between them", "ratio", "better in"])
     for span in PHOTONS:
         for name, draw in KINDS.items():
-            alone, between = compare(draw, Photons(photons=span))
+            alone, between = compare(draw, PhotonNoise(photons=span))
             table.row(
                 [
                     name,

@@ -34,13 +34,13 @@ def zero_shot(values: NDArray[np.floating], channel_axis: int | None) -> NDArray
 
 def fitted(image: Tensor) -> nn.Module:
     """Return the network that sees the noise of an image (1, C, Y, X)."""
-    channels = image.shape[1]
+    samples = image.shape[1]
     noise = nn.Sequential(
-        nn.Conv2d(channels, 48, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(samples, 48, 3, padding=1, padding_mode="reflect"),
         nn.LeakyReLU(0.2),
         nn.Conv2d(48, 48, 3, padding=1, padding_mode="reflect"),
         nn.LeakyReLU(0.2),
-        nn.Conv2d(48, channels, 1),
+        nn.Conv2d(48, samples, 1),
     )
     optimizer = torch.optim.Adam(noise.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1000, gamma=0.5)
@@ -64,11 +64,11 @@ def loss(noise: nn.Module, image: Tensor) -> Tensor:
 
 def halves(image: Tensor) -> tuple[Tensor, Tensor]:
     """Return two images of half the size: the means of both diagonals of 2x2 blocks."""
-    channels = image.shape[1]
-    diagonal = torch.eye(2).expand(channels, 1, 2, 2) / 2
+    samples = image.shape[1]
+    diagonal = torch.eye(2).expand(samples, 1, 2, 2) / 2
     return (
-        conv2d(image, diagonal.flip(-1), stride=2, groups=channels),
-        conv2d(image, diagonal, stride=2, groups=channels),
+        conv2d(image, diagonal.flip(-1), stride=2, groups=samples),
+        conv2d(image, diagonal, stride=2, groups=samples),
     )
 
 

@@ -18,7 +18,7 @@ from skimage import data
 from snippets import snippets
 
 import napari_noiser as noiser
-from napari_noiser.engine.contrast_limits import display_limits
+from napari_noiser.engine.contrast_limits import contrast_limits
 from napari_noiser.plugin.samples import hubble_photon_limited
 
 IMAGES = Path(__file__).parent / "images"
@@ -48,7 +48,7 @@ def strip(name: str, photons: float) -> list[NDArray[Any]]:
         dim = dim_gray(picture, photons)
         results = [noiser.enhance(dim), noiser.closed_form(dim)]
         return [between(dim, dim.min(), dim.max())] + [
-            between(result, *display_limits(result)) for result in results
+            between(result, *contrast_limits(result)) for result in results
         ]
     dim = dim_color(picture, photons)
     results = [
@@ -113,7 +113,7 @@ def transfer() -> Figure:
     axes = figure.add_subplot(xlabel="raw counts", ylabel="result", ylim=(0, 1))
     results = {"noiser": noiser.enhance(dim), "closed form": noiser.closed_form(dim)}
     for name, result in results.items():
-        curve = noiser.transfer_curve(dim, result, bins=256)
+        curve = noiser.analysis.transfer_curve(dim, result, bins=256)
         axes.plot(curve.raw, curve.median, label=name)
         axes.fill_between(curve.raw, curve.lower, curve.upper, alpha=0.2)
     axes.legend(loc="lower right")

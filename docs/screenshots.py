@@ -43,10 +43,10 @@ class Stage:
 
     def settle(self, seconds: float = 0.5) -> None:
         """Let work in the background end, and Qt draw."""
-        from napari_noiser.plugin.tasks.background_task import Run
+        from napari_noiser.plugin.tasks.background_task import BackgroundTask
 
         until = time.monotonic() + seconds
-        while time.monotonic() < until or Run.current is not None:
+        while time.monotonic() < until or BackgroundTask.current is not None:
             QApplication.processEvents()
             time.sleep(0.01)
 
@@ -179,12 +179,12 @@ def channels() -> None:
     stage = Stage("channels.md")
     stack = stage.viewer.layers.pop()
     names, colors = ["Haematoxylin", "DAB"], ["cyan", "bop orange"]
-    dyes = stage.viewer.add_image(stack.data, channel_axis=0, name=names, colormap=colors)
-    stage.viewer.layers.selection = dyes
-    stage.widget.controls.image.value = dyes[0]
+    n_channels = stage.viewer.add_image(stack.data, channel_axis=0, name=names, colormap=colors)
+    stage.viewer.layers.selection = n_channels
+    stage.widget.controls.image.value = n_channels[0]
     stage.settle()
     stage.apply()
-    stage.viewer.layers.selection = dyes  # both are offered
+    stage.viewer.layers.selection = n_channels  # both are offered
     stage.grid()
     stage.take("channels")
     stage.close()
@@ -210,7 +210,7 @@ def training() -> None:
 
 
 def fitting() -> None:
-    from napari_noiser import BlindSpotRecipe
+    from napari_noiser.recipes import BlindSpotRecipe
 
     stage = Stage("z_stack.md", size=TALL)
     stage.unfold("Train")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from napari_noiser import Model
+from napari_noiser.recipes import Model
 
 
 def scene(shape: tuple[int, ...], seed: int = 0, dtype: str = "float64") -> np.ndarray:

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import stabilize
 from napari_noiser.methods.irle.blind_spot.likelihood import Scaling
-from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel, blank
+from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel, make_network
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 
 NOISE = CameraNoise(3.0, 50.0, 0.5)
@@ -38,17 +38,17 @@ def crops(shape=(2, 1, 64, 64), seed=0):
     return draw
 
 
-def untrained(channels=1, ndim=2, gain="given", **changed):
+def untrained(samples=1, ndim=2, gain="given", **changed):
     """Return a model whose every weight counts, its modulation by the gain included."""
     recipe = BlindSpotRecipe(width=8, gain=gain, **changed)
-    network = blank(recipe, channels, ndim, seed=3)
+    network = make_network(recipe, samples, ndim, seed=3)
     start = torch.Generator().manual_seed(4)
     weights = {
         name: value.detach() + 0.1 * torch.randn(value.shape, generator=start)
         for name, value in network.named_parameters()
     }
-    scaling = Scaling(6.0, 2.0, 0.5, noise=(1.0,) * channels)
-    return BlindSpotModel(recipe, channels, ndim, 3, scaling, weights)
+    scaling = Scaling(6.0, 2.0, 0.5, noise=(1.0,) * samples)
+    return BlindSpotModel(recipe, samples, ndim, 3, scaling, weights)
 
 
 def drained(steps):

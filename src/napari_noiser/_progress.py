@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["Event", "PartDone", "Progress", "drain", "mapped"]
+__all__ = ["Event", "PartDone", "Progress", "map_events", "run_with_progress"]
 
 Progress = bool | Callable[[int, int], object]
 
@@ -46,7 +46,7 @@ class PartDone:
     stage: str = "done"
 
 
-def mapped(
+def map_events(
     steps: Generator[Event, None, Result], change: Callable[[Any], Other]
 ) -> Generator[Other, None, Result]:
     """Yield other events for a generator's own, and return what it returns."""
@@ -59,7 +59,9 @@ def mapped(
             yield change(event)
 
 
-def drain(steps: Generator[Event, None, Result], progress: Progress, description: str) -> Result:
+def run_with_progress(
+    steps: Generator[Event, None, Result], progress: Progress, description: str
+) -> Result:
     """Run a generator to its end and return its return value.
 
     Parameters

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["torch_remedy"]
+__all__ = ["explain_torch_import_error"]
 
 _DLL_INIT_FAILED = 1114
 
 
 @contextmanager
-def torch_remedy() -> Iterator[None]:
+def explain_torch_import_error() -> Iterator[None]:
     """Turn Windows' WinError 1114 into an `ImportError` that says how to start napari instead."""
     try:
         yield

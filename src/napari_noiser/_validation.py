@@ -10,38 +10,47 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["choice", "dimensions", "real", "same_axes", "span", "switch", "unmasked", "whole"]
+__all__ = [
+    "check_bool",
+    "check_choice",
+    "check_float",
+    "check_int",
+    "check_ndim",
+    "check_not_masked",
+    "check_range",
+    "check_same_axes",
+]
 
 
-def choice(name: str, value: Any, among: Any) -> Any:
+def check_choice(name: str, value: Any, among: Any) -> Any:
     """Return one of the strings of a `Literal`, or raise a `ValueError`."""
     if not isinstance(value, str) or value not in get_args(among):
         raise ValueError(f"{name} must be one of {get_args(among)}, got {value!r}")
     return value
 
 
-def switch(name: str, value: Any) -> bool:
+def check_bool(name: str, value: Any) -> bool:
     """Return a bool of any type, numpy's included, or raise a `TypeError`."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 
 
-def unmasked(name: str, values: ArrayLike) -> NDArray[Any]:
+def check_not_masked(name: str, values: ArrayLike) -> NDArray[Any]:
     """Return values as an array, or raise a `TypeError` if some may be masked."""
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"{name} must not be a masked array: pass its data, {name}.data")
     return np.asarray(values)
 
 
-def dimensions(ndim: Any) -> int:
+def check_ndim(ndim: Any) -> int:
     """Return 2 or 3, or raise a `ValueError`."""
     if isinstance(ndim, bool) or not isinstance(ndim, Integral) or ndim not in (2, 3):
         raise ValueError(f"ndim must be 2 (planes) or 3 (volumes), got {ndim!r}")
     return int(ndim)
 
 
-def whole(name: str, value: Any, least: int = 1, most: int = 2**63 - 1) -> int:
+def check_int(name: str, value: Any, least: int = 1, most: int = 2**63 - 1) -> int:
     """Return a whole number of any type, numpy's included, as an int.
 
     Raises
@@ -60,7 +69,7 @@ def whole(name: str, value: Any, least: int = 1, most: int = 2**63 - 1) -> int:
     return number
 
 
-def real(
+def check_float(
     name: str,
     value: Any,
     least: float | None = None,
@@ -98,7 +107,7 @@ def real(
     return number
 
 
-def same_axes(named: Iterable[tuple[str, str]]) -> str:
+def check_same_axes(named: Iterable[tuple[str, str]]) -> str:
     """Return the axes that several images have in common, each given as its name and its axes.
 
     Raises
@@ -113,7 +122,7 @@ def same_axes(named: Iterable[tuple[str, str]]) -> str:
     return images[0][1]
 
 
-def span(name: str, values: Any) -> tuple[float, float]:
+def check_range(name: str, values: Any) -> tuple[float, float]:
     """Return two numbers above 0, the smaller one first.
 
     Raises
@@ -123,7 +132,7 @@ def span(name: str, values: Any) -> tuple[float, float]:
     """
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 2:
         raise TypeError(f"{name} must be two numbers, got {values!r}")
-    low, high = (real(name, value, above=0.0) for value in values)
+    low, high = (check_float(name, value, above=0.0) for value in values)
     if low > high:
         raise ValueError(f"{name} must be a smaller and a larger number, got {values!r}")
     return low, high

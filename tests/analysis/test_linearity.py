@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from napari_noiser import closed_form
-from napari_noiser.analysis.linearity import linearity
+from napari_noiser.analysis.linearity import measure_linearity
 
 GAINS = st.floats(1e-3, 1e3)
 OFFSETS = st.floats(-1e4, 1e4)
@@ -26,7 +26,7 @@ def image(seed: int = 0, shape: tuple[int, ...] = (64, 80)) -> np.ndarray:
 @given(seed=st.integers(0, 99), gain=GAINS, offset=OFFSETS)
 def test_a_linear_result_is_linear(seed: int, gain: float, offset: float) -> None:
     raw = np.rint(image(seed))
-    found = linearity(raw.astype(np.uint16), gain * raw + offset)
+    found = measure_linearity(raw.astype(np.uint16), gain * raw + offset)
     assert found.rank_correlation == pytest.approx(1)
     assert found.slope == pytest.approx(1, abs=1e-4)
     assert found.spread == pytest.approx(0, abs=1e-6)
@@ -38,8 +38,8 @@ def test_neither_gain_nor_offset_of_either_matters(
 ) -> None:
     raw = image()
     result = np.tanh(raw / 100) + np.random.default_rng(1).normal(0, 0.05, raw.shape)
-    expected = linearity(raw, result)
-    found = linearity(gain * raw + offset, gain_after * result + offset_after)
+    expected = measure_linearity(raw, result)
+    found = measure_linearity(gain * raw + offset, gain_after * result + offset_after)
     assert found.rank_correlation == pytest.approx(expected.rank_correlation, rel=1e-6)
     assert found.slope == pytest.approx(expected.slope, rel=1e-3)
     assert found.spread == pytest.approx(expected.spread, rel=1e-3)
@@ -48,7 +48,7 @@ def test_neither_gain_nor_offset_of_either_matters(
 @pytest.mark.parametrize("power", [0.3, 0.5, 2.0])
 def test_a_power_law_has_its_exponent_as_slope(power: float) -> None:
     signal = np.random.default_rng(0).random((300, 300)) ** 3  # black is well represented
-    found = linearity(500 + 1000 * signal, signal**power)
+    found = measure_linearity(500 + 1000 * signal, signal**power)
     assert found.slope == pytest.approx(power, rel=0.05)
     assert found.rank_correlation == pytest.approx(1)
     assert found.spread == pytest.approx(0, abs=1e-3)
@@ -59,7 +59,7 @@ def test_spread_is_the_deviation_at_equal_raw_values(levels: int) -> None:
     random = np.random.default_rng(0)
     raw = random.integers(0, levels, (400, 400))
     result = raw / (levels - 1) + random.normal(0, 0.1, raw.shape)
-    found = linearity(raw, result)
+    found = measure_linearity(raw, result)
     lower, upper = np.percentile(result, (0.1, 99.9))
     assert found.spread == pytest.approx(0.1 / (upper - lower), rel=0.02)
 
@@ -67,7 +67,7 @@ def test_spread_is_the_deviation_at_equal_raw_values(levels: int) -> None:
 def test_equal_raw_values_that_lie_together_spread_too() -> None:
     raw = np.repeat([0, 10], 5000).reshape(100, 100)
     result = np.tile(np.linspace(0, 1, 100)[:, None], 100)  # smooth down the image
-    assert linearity(raw, result).spread == pytest.approx(0.5 / np.sqrt(12), rel=0.05)
+    assert measure_linearity(raw, result).spread == pytest.approx(0.5 / np.sqrt(12), rel=0.05)
 
 
 @given(st.integers(0, 99), st.integers(2, 40))
@@ -75,18 +75,18 @@ def test_rank_correlation_is_spearmans(seed: int, levels: int) -> None:
     random = np.random.default_rng(seed)
     raw, result = random.integers(0, levels, (2, 20, 30))
     expected = spearmanr(raw.ravel(), result.ravel()).statistic
-    assert linearity(raw, result).rank_correlation == pytest.approx(expected, abs=1e-12)
+    assert measure_linearity(raw, result).rank_correlation == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_negative_has_rank_correlation_minus_one_and_no_slope() -> None:
-    found = linearity(image(), -image())
+    found = measure_linearity(image(), -image())
     assert found.rank_correlation == pytest.approx(-1)
     assert found.slope is None
 
 
 def test_enhancement_keeps_ranks_roughly_and_is_not_linear() -> None:
     raw = np.random.default_rng(0).poisson(image())
-    found = linearity(raw, closed_form(raw))
+    found = measure_linearity(raw, closed_form(raw))
     assert 0.1 < found.rank_correlation < 0.9
     assert found.spread > 0.05
     assert "rank correlation" in found.remark()
@@ -97,15 +97,17 @@ def test_the_report_is_json_whatever_came() -> None:
     pairs = [(image(), image()), (flat, flat), (flat, image(0, (9, 9))), (image(0, (9, 9)), flat)]
     pairs += [(nothing, nothing), (flat[:1, :1], flat[:1, :1])]
     for raw, result in pairs:
-        found = linearity(raw, result)
+        found = measure_linearity(raw, result)
         assert json.loads(json.dumps(asdict(found), allow_nan=False)) == asdict(found)
         assert found.remark().startswith("Measure on the raw data")
-    assert asdict(linearity(flat, flat)) == dict.fromkeys(("rank_correlation", "slope", "spread"))
+    assert asdict(measure_linearity(flat, flat)) == dict.fromkeys(
+        ("rank_correlation", "slope", "spread")
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e200])
 def test_any_magnitude(scale: float) -> None:
-    found = linearity(image() * scale, image() / scale)
+    found = measure_linearity(image() * scale, image() / scale)
     assert found.slope == pytest.approx(1)
     assert found.spread == pytest.approx(0, abs=1e-9)
 
@@ -114,8 +116,8 @@ def test_any_magnitude(scale: float) -> None:
 def test_any_type(dtype: str) -> None:
     raw = np.rint(image()).clip(0, 120)
     base = 2**62 if dtype in ("u8", "i8") else 0
-    found = linearity((raw.astype(dtype) + np.array(base, dtype)), raw**2)
-    expected = linearity(raw, raw**2)
+    found = measure_linearity((raw.astype(dtype) + np.array(base, dtype)), raw**2)
+    expected = measure_linearity(raw, raw**2)
     assert found.slope == pytest.approx(expected.slope)
     assert found.rank_correlation == pytest.approx(1)
 
@@ -123,10 +125,12 @@ def test_any_type(dtype: str) -> None:
 def test_missing_values_and_alpha_do_not_count() -> None:
     raw, result = image(), image() * 3.0
     result[3:9] = np.nan
-    assert linearity(raw, result).slope == pytest.approx(1)
+    assert measure_linearity(raw, result).slope == pytest.approx(1)
     color = np.dstack([image(seed) for seed in range(3)])
     with_alpha = np.dstack([color, np.full(raw.shape, 9.0)])
-    assert linearity(with_alpha, with_alpha, axes="YXS") == linearity(color, color, axes="YXS")
+    assert measure_linearity(with_alpha, with_alpha, axes="YXS") == measure_linearity(
+        color, color, axes="YXS"
+    )
 
 
 def test_of_lazy_stacks_eight_planes_are_computed() -> None:
@@ -138,6 +142,6 @@ def test_of_lazy_stacks_eight_planes_are_computed() -> None:
 
     lazy = da.random.default_rng(0).random((200, 1024, 1024), chunks=(1, 1024, 1024))
     raw = lazy.map_blocks(noted, meta=np.zeros((0, 0, 0)))
-    found = linearity(raw, 2 * lazy)
+    found = measure_linearity(raw, 2 * lazy)
     assert len(computed) == 8
     assert found.slope == pytest.approx(1)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_noiser.arrays.chunks import Grid, chunk_grid, fitted, split
-from napari_noiser.arrays.reader import block_reader
+from napari_noiser.arrays.chunks import Grid, chunk_grid, merge_chunks, split_chunks
+from napari_noiser.arrays.reader import make_block_reader
 
 AUTO = {"chunks": ("auto", None, 7)}
 
@@ -58,7 +58,7 @@ def test_without_chunks_each_plane_is_one(chunks: dict[str, object]) -> None:
 def test_blocks_are_whole_chunks_within_what_is_wanted(
     chunks: Grid, wanted: tuple[int, int], most: int
 ) -> None:
-    blocks = fitted(chunks, wanted, most)
+    blocks = merge_chunks(chunks, wanted, most)
     for along, chunk, length in zip(blocks.cuts, chunks.cuts, wanted, strict=True):
         assert set(along) <= set(chunk)
         assert (along[0], along[-1]) == (0, chunk[-1])
@@ -66,13 +66,13 @@ def test_blocks_are_whole_chunks_within_what_is_wanted(
         longest = max(b - a for a, b in pairwise(chunk))
         for a, b in pairwise(along):
             assert b - a <= max(length, longest)
-    assert prod(blocks.largest) <= max(most, prod(chunks.largest))
+    assert prod(blocks.largest_chunk) <= max(most, prod(chunks.largest_chunk))
 
 
 @given(grids(), st.integers(1, 900))
 def test_blocks_larger_than_memory_are_split(grid: Grid, most: int) -> None:
-    parts = split(grid, most)
-    assert prod(parts.largest) <= most or max(parts.largest) <= 8
+    parts = split_chunks(grid, most)
+    assert prod(parts.largest_chunk) <= most or max(parts.largest_chunk) <= 8
     for along, before in zip(parts.cuts, grid.cuts, strict=True):
         assert set(before) <= set(along)
         assert list(along) == sorted(set(along))
@@ -101,11 +101,11 @@ def test_blocks_are_read_with_their_edges_and_cells_once(
         dtype = array.dtype
 
         def __getitem__(self, box: tuple[slice, ...]) -> np.ndarray:
-            assert len(list(cells.touching(box))) == 1
+            assert len(list(cells.intersecting(box))) == 1
             counts[box] += 1
             return array[box]
 
-    read = block_reader(Counted(), cells, blocks, reach, most)
+    read = make_block_reader(Counted(), cells, blocks, reach, most)
     for index in blocks:
         box = blocks.box(index, reach)
         np.testing.assert_array_equal(read(index), array[box])
@@ -119,7 +119,7 @@ def test_what_is_of_no_more_use_is_let_go_of() -> None:
     chunks = cuts(tuple(range(0, 101, 10)), tuple(range(0, 101, 10)))
     array = Chunked((100, 100), dtype=np.dtype("f8"))
     held = []
-    read = block_reader(array, chunks, chunks, (2, 2), 10**9)
+    read = make_block_reader(array, chunks, chunks, (2, 2), 10**9)
     for index in chunks:
         read(index)
         held.append(len(read._held))

@@ -91,7 +91,7 @@ def test_which_planes_share_an_exposure(statistics: str, sharing: str) -> None:
     layout = Layout.of((2, 3, 4, 5, 6), "TCZYX")
     groups: dict[object, set[tuple[int, ...]]] = {}
     for image in layout.images():
-        groups.setdefault(layout.exposure(image, statistics), set()).add(image)
+        groups.setdefault(layout.group(image, statistics), set()).add(image)
     counts = {"T": 2, "C": 3, "Z": 4}
     separate = [n for letter, n in counts.items() if letter not in sharing]
     assert len(groups) == np.prod(separate, initial=1)
@@ -104,8 +104,8 @@ def test_which_planes_share_an_exposure(statistics: str, sharing: str) -> None:
 def test_a_volume_is_one_image() -> None:
     layout = Layout.of((2, 4, 5, 6), "TZYX", ndim=3)
     assert list(layout.images()) == [(0,), (1,)]
-    assert layout.exposure((0,), "stack") == layout.exposure((1,), "stack")
-    assert layout.exposure((0,), "volume") != layout.exposure((1,), "volume")
+    assert layout.group((0,), "stack") == layout.group((1,), "stack")
+    assert layout.group((0,), "volume") != layout.group((1,), "volume")
 
 
 def test_time_stands_in_for_depth_where_there_is_none() -> None:

@@ -11,14 +11,14 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import Layout
 from napari_noiser.arrays.sampling import (
-    sampled_pairs,
-    sampled_planes,
-    sampled_values,
-    squares_digest,
+    content_digest,
+    sample_pairs,
+    sample_planes,
+    sample_values,
 )
-from napari_noiser.arrays.stack import Stack
 
 
 class Counted:
@@ -48,7 +48,7 @@ class Counted:
 
 def test_of_a_lazy_stack_eight_planes_are_read() -> None:
     stack = Counted((200, 1024, 1024))
-    (values,) = sampled_values(stack)
+    (values,) = sample_values(stack)
     assert stack.read == [(1, 1024, 1024)] * 8
     assert 2**19 < values.size <= 2**20
     planes = np.unique(values // 1024**2)
@@ -57,7 +57,7 @@ def test_of_a_lazy_stack_eight_planes_are_read() -> None:
 
 def test_of_a_large_chunk_a_part_is_read() -> None:
     stack = Counted((20000, 30000), chunks=(20000, 30000))
-    sampled_values(stack)
+    sample_values(stack)
     assert len(stack.read) <= 8
     assert stack.values_read <= 8 * 2**22
 
@@ -65,14 +65,14 @@ def test_of_a_large_chunk_a_part_is_read() -> None:
 def test_a_file_in_memory_is_read_like_a_lazy_array(tmp_path: Path) -> None:
     mapped = np.memmap(tmp_path / "raw", np.uint8, "w+", shape=(100, 300, 400))
     mapped[:] = np.arange(100, dtype=np.uint8)[:, None, None]
-    (values,) = sampled_values(mapped)
+    (values,) = sample_values(mapped)
     assert len(np.unique(values)) == 8
 
 
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=4), st.sampled_from([50, 1000]))
 def test_arrays_in_memory_give_evenly_spread_values(shape: list[int], most: int) -> None:
     array = np.arange(np.prod(shape)).reshape(shape)
-    (values,) = sampled_values(array, most=most)
+    (values,) = sample_values(array, most=most)
     assert 0 < values.size <= most
     if array.size <= most:
         np.testing.assert_array_equal(values, array.ravel())
@@ -81,7 +81,7 @@ def test_arrays_in_memory_give_evenly_spread_values(shape: list[int], most: int)
 def test_short_axes_are_kept_whole() -> None:
     stack = np.zeros((2, 3000, 3000), np.uint8)
     stack[1] = 1
-    (values,) = sampled_values(stack, most=2**18)
+    (values,) = sample_values(stack, most=2**18)
     assert values.mean() == 0.5
     assert values.size > 2**17
 
@@ -95,7 +95,7 @@ def test_pairs_come_from_the_same_places_whatever_the_chunks(
     shape: tuple[int, ...], chunks: tuple[int, ...], others: tuple[int, ...]
 ) -> None:
     raw, result = Counted(shape, chunks), Counted(shape, others)
-    x, y, _ = sampled_pairs(raw, result)
+    x, y, _ = sample_pairs(raw, result)
     np.testing.assert_array_equal(x, y)
     for array in raw, result:
         assert 0 < len(array.read) <= 8
@@ -107,7 +107,7 @@ def test_dask_beside_zarr_and_numpy(tmp_path: Path) -> None:
     values = np.random.default_rng(0).random((12, 50, 60)).astype(np.float32)
     stored = zarr.create_array(tmp_path / "a.zarr", data=values, chunks=(4, 32, 32))
     for pair in [(da.from_array(values, chunks=(1, 50, 60)), stored), (values, stored)]:
-        x, y, _ = sampled_pairs(*pair)
+        x, y, _ = sample_pairs(*pair)
         assert len(x) > 1000
         np.testing.assert_array_equal(x, y)
 
@@ -116,7 +116,7 @@ def test_dask_beside_zarr_and_numpy(tmp_path: Path) -> None:
 def test_colors_stay_together_and_alpha_is_left_out(lazy: bool) -> None:
     image = np.zeros((300, 400, 4), np.uint8) + np.array([10, 20, 30, 255], np.uint8)
     array = da.from_array(image, chunks=(100, 100, 1)) if lazy else image
-    (values,) = sampled_values(array, layout=Layout("YXS", image.shape), most=3000)
+    (values,) = sample_values(array, layout=Layout("YXS", image.shape), most=3000)
     found, counts = np.unique(values, return_counts=True)
     np.testing.assert_array_equal(found, [10, 20, 30])
     assert len(set(counts)) == 1
@@ -125,21 +125,21 @@ def test_colors_stay_together_and_alpha_is_left_out(lazy: bool) -> None:
 def test_pairs_that_are_not_finite_are_left_out() -> None:
     raw, result = np.arange(30.0).reshape(5, 6), np.arange(30.0).reshape(5, 6)
     raw[0, 0], result[1, 1], result[2, 2] = np.nan, np.inf, -np.inf
-    x, y, _ = sampled_pairs(raw, result)
+    x, y, _ = sample_pairs(raw, result)
     assert len(x) == 27
     np.testing.assert_array_equal(x, y)
 
 
 def test_64_bits_are_not_rounded() -> None:
     raw = np.arange(12).reshape(3, 4) + 2**62
-    x, _, zero = sampled_pairs(raw, raw.astype(np.float64))
+    x, _, zero = sample_pairs(raw, raw.astype(np.float64))
     np.testing.assert_array_equal(x, np.arange(12))
     assert zero == 2**62
 
 
 def test_planes_of_a_lazy_stack() -> None:
     stack = Counted((2, 100, 1024, 1024))
-    planes = list(sampled_planes(Stack.of(stack, "CTYX")))
+    planes = list(sample_planes(ImageArray.from_array(stack, "CTYX")))
     assert [plane.image for plane in planes] == [(at // 4, 6 + 25 * at // 2) for at in range(8)]
     assert stack.values_read == 8 * 1024**2
     for plane in planes:
@@ -149,32 +149,32 @@ def test_planes_of_a_lazy_stack() -> None:
 
 def test_planes_across_chunks_in_depth_and_in_parts() -> None:
     stack = Counted((64, 4096, 4096), chunks=(16, 512, 512))
-    planes = list(sampled_planes(Stack.of(stack)))
+    planes = list(sample_planes(ImageArray.from_array(stack)))
     assert stack.read == [(1, 512, 512)] * 8
     assert len({plane.image for plane in planes}) == 8
 
 
 def test_what_is_not_finite_is_nan_in_a_plane() -> None:
     image = np.array([[1.0, np.inf], [-np.inf, np.nan]])
-    (plane,) = sampled_planes(Stack.of(image))
+    (plane,) = sample_planes(ImageArray.from_array(image))
     np.testing.assert_array_equal(plane.values, [[[1.0, np.nan], [np.nan, np.nan]]])
 
 
 def test_errors_name_the_argument() -> None:
     image = np.zeros((4, 5))
     with pytest.raises(ValueError, match=r"result must have the shape of raw, \(4, 5\), got \(5"):
-        sampled_pairs(image, image.T)
+        sample_pairs(image, image.T)
     with pytest.raises(TypeError, match=r"^result: .* must hold integers or floats, got bool"):
-        sampled_pairs(image, image > 0)
+        sample_pairs(image, image > 0)
     with pytest.raises(ValueError, match=r"^raw: image must have 2 to 5 dimensions"):
-        sampled_pairs(image[0], image[0])
+        sample_pairs(image[0], image[0])
     with pytest.raises(ValueError, match=r"^raw: image is empty"):
-        sampled_pairs(image[:0], image[:0])
+        sample_pairs(image[:0], image[:0])
 
 
 @given(top=st.integers(0, 500), left=st.integers(0, 750))
 def test_other_values_in_an_eighth_of_each_plane_are_told(top: int, left: int) -> None:
     image = np.zeros((3, 1000, 1000), np.uint8)
-    before = squares_digest(Stack.of(image))
+    before = content_digest(ImageArray.from_array(image))
     image[:, top : top + 500, left : left + 250] = 1
-    assert squares_digest(Stack.of(image)) != before
+    assert content_digest(ImageArray.from_array(image)) != before

@@ -13,8 +13,8 @@ import zarr
 from plain_reference import scene
 
 from napari_noiser import enhance
-from napari_noiser.engine.enhance import render_steps
-from napari_noiser.engine.plan import plan
+from napari_noiser.engine.enhance import plan_steps
+from napari_noiser.engine.plan import make_plan
 
 IMAGE = scene((8, 40, 50))
 
@@ -56,20 +56,20 @@ def pairs(folder: Path) -> dict[str, tuple[Any, Any]]:
 def test_a_result_is_not_written_over_its_image(name: str, tmp_path: Path) -> None:
     image, out = pairs(tmp_path)[name]
     with pytest.raises(ValueError, match="out shares its memory with image"):
-        plan(image, out=out)
+        make_plan(image, out=out)
 
 
 def test_other_stores_are_others(tmp_path: Path) -> None:
     out = zarr.create_array(tmp_path / "b.zarr", shape=IMAGE.shape, dtype="f4")
     for image in (stored(tmp_path / "a.zarr"), da.from_zarr(tmp_path / "a.zarr"), IMAGE):
-        plan(image, out=out)
+        make_plan(image, out=out)
 
 
 @pytest.mark.parametrize("inline", [False, True])
 def test_a_store_that_vanishes_under_dask_is_no_dark_image(tmp_path: Path, inline: bool) -> None:
     lazy = da.from_array(stored(tmp_path / "a.zarr"), inline_array=inline) + 1
-    work = plan(lazy, out=np.empty(IMAGE.shape, "f4"), memory_limit=100_000)
-    steps = render_steps(work)
+    plan = make_plan(lazy, out=np.empty(IMAGE.shape, "f4"), memory_limit=100_000)
+    steps = plan_steps(plan)
     for event in steps:
         if event.stage == "render":
             break

@@ -15,8 +15,8 @@ from plain_reference import largest_difference, scene
 from zarr.storage import MemoryStore, WrapperStore
 
 from napari_noiser import enhance
-from napari_noiser.engine.enhance import render_steps
-from napari_noiser.engine.plan import plan
+from napari_noiser.engine.enhance import plan_steps
+from napari_noiser.engine.plan import make_plan
 
 IMAGE = scene((4, 90, 110), dtype="uint16")
 ENHANCED = enhance(IMAGE)
@@ -125,7 +125,7 @@ def test_a_store_that_vanishes_is_no_dark_image(tmp_path: Path) -> None:
         tmp_path / "image.zarr", name="deep/0", shape=(90, 110), chunks=(16, 16), dtype="uint16"
     )
     array[:] = IMAGE[0]
-    steps = render_steps(plan(array, tile=4))
+    steps = plan_steps(make_plan(array, tile=4))
     for event in steps:
         if event.stage == "render":
             break

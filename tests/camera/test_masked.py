@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_noiser.camera.noise_correlation import noise_correlation, residual_whiteness
+from napari_noiser.camera.correlation import noise_correlation, residual_whiteness
 from napari_noiser.camera.noise_model import CameraNoise, estimate_noise
-from napari_noiser.camera.outliers import outliers, repair
+from napari_noiser.camera.outliers import find_outliers, repair_outliers
 from napari_noiser.camera.stabilization import stabilize
 
 NOISE = CameraNoise(1.0)
 READERS: list[Callable[[Any], Any]] = [estimate_noise, noise_correlation, residual_whiteness]
-READERS += [partial(each, noise=NOISE) for each in (repair, outliers, stabilize)]
+READERS += [partial(each, noise=NOISE) for each in (repair_outliers, find_outliers, stabilize)]
 
 
 @pytest.mark.parametrize("read", READERS)

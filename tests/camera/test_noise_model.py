@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from napari_noiser.camera.noise_model import CameraNoise, estimate_noise, even_noise
+from napari_noiser.camera.noise_model import CameraNoise, constant_noise, estimate_noise
 from napari_noiser.camera.stabilization import stabilize, unstabilize
 
 TRUE = CameraNoise(gain=2.2, offset=100.0, read_noise=1.6)
@@ -89,7 +89,7 @@ def test_impossible_cameras_are_refused(values: dict[str, float]) -> None:
 
 @given(st.floats(0.01, 100), st.floats(-1e3, 1e3), st.floats(1, 1e4))
 def test_even_noise_is_the_same_at_any_light(deviation: float, low: float, span: float) -> None:
-    found = even_noise(deviation, low, low + span)
+    found = constant_noise(deviation, low, low + span)
     light = np.linspace(low, low + span, 9)
     np.testing.assert_allclose(found.variance(light), deviation**2, rtol=0.0101)
     np.testing.assert_allclose(unstabilize(stabilize(light, found), found), light, atol=deviation)

@@ -16,9 +16,10 @@ import pytest
 import tifffile
 from alike import assert_alike
 
-from napari_noiser import CameraNoise, enhance, load_model, train
+from napari_noiser import enhance, load_model, train
+from napari_noiser.camera import CameraNoise
 from napari_noiser.cli.main import main
-from napari_noiser.cli.parser import parser
+from napari_noiser.cli.parser import make_parser
 from napari_noiser.files.open_image import open_image
 
 STACK = np.random.default_rng(0).poisson(5, (3, 40, 50)).astype(np.uint16) + 100
@@ -70,14 +71,14 @@ def test_colors_are_kept(tmp_path: Path, shape: tuple[int, ...], options: tuple[
 
 
 def test_the_options_are_the_arguments_of_enhance() -> None:
-    asked = vars(parser().parse_args(["enhance", "IN", "OUT"]))
+    asked = vars(make_parser().parse_args(["enhance", "IN", "OUT"]))
     own = {"command", "source", "target", "to", "resume", "quiet", "debug"}
     options = {name: value for name, value in asked.items() if name not in own}
     assert options == defaults(enhance, "image", "out", "progress")
 
 
 def test_the_options_are_the_arguments_of_train() -> None:
-    asked = vars(parser().parse_args(["train", "noiser", "OUT"]))
+    asked = vars(make_parser().parse_args(["train", "noiser", "OUT"]))
     own = {"command", "recipe", "target", "iterations", "quiet", "debug"}
     options = {name: value for name, value in asked.items() if name not in own}
     assert options == defaults(train, "recipe", "progress")
@@ -278,7 +279,7 @@ def test_a_wrong_command_is_said_in_one_line_and_begins_nothing(
         ["enhance", "a.tif", "b.tif", "--memory-limit", "8 apples"],
         ["enhance", "a.tif", "b.tif", "--memory-limit", "3.5"],
         ["train", "unknown", "b.safetensors"],
-        ["train", "noiser", "b.safetensors", "--channels", "2"],
+        ["train", "noiser", "b.safetensors", "--samples", "2"],
         ["fit", "a.tif", "b.safetensors", "--camera", "none"],
     ],
 )
@@ -299,7 +300,7 @@ def test_what_argparse_refuses_is_2_as_well(arguments: list[str]) -> None:
     ],
 )
 def test_memory_is_given_with_its_unit(text: str, number: int) -> None:
-    asked = parser().parse_args(["enhance", "IN", "OUT", "--memory-limit", text])
+    asked = make_parser().parse_args(["enhance", "IN", "OUT", "--memory-limit", text])
     assert asked.memory_limit == number
 
 

@@ -10,7 +10,8 @@ import pytest
 from alike import assert_alike
 from scenes import counts, light, untrained
 
-from napari_noiser import CameraNoise, enhance
+from napari_noiser import enhance
+from napari_noiser.camera import CameraNoise
 from napari_noiser.cli.main import main
 from napari_noiser.files.open_image import open_image
 

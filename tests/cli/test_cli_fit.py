@@ -19,21 +19,13 @@ from alike import assert_alike
 from scenes import counts, light, untrained
 
 import napari_noiser.files.fit_checkpoint as checkpoint
-from napari_noiser import (
-    BlindSpotRecipe,
-    CameraNoise,
-    IRLEModel,
-    IRLERecipe,
-    RetinexRecipe,
-    enhance,
-    enhance_to_file,
-    fit,
-    load_fitting_state,
-    load_model,
-)
+from napari_noiser import enhance, fit, load_model
+from napari_noiser.camera import CameraNoise
 from napari_noiser.cli.main import main
-from napari_noiser.cli.parser import parser
+from napari_noiser.cli.parser import make_parser
 from napari_noiser.files.open_image import open_image
+from napari_noiser.io import enhance_to_file, load_fitting_state
+from napari_noiser.recipes import BlindSpotRecipe, IRLEModel, IRLERecipe, RetinexRecipe
 
 QUICK = ["--iterations", "3", "--width", "4", "--device", "cpu"]
 RECIPE = BlindSpotRecipe(iterations=3, width=4)
@@ -57,7 +49,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_the_options_are_the_arguments_of_fit_and_its_recipe() -> None:
-    asked = vars(parser().parse_args(["fit", "A", "B", "MODEL"]))
+    asked = vars(make_parser().parse_args(["fit", "A", "B", "MODEL"]))
     own = {"command", "images", "target", "stages", "resume", "quiet", "debug"}
     recipe = {name: asked.pop(name) for name in ("iterations", "width", "gain")}
     assert BlindSpotRecipe(**recipe) == BlindSpotRecipe()
@@ -121,7 +113,7 @@ def test_a_gain_map_of_colors_whatever_their_axis(tmp_path: Path) -> None:
     photo, gain = np.stack([DIM[:80, :90]] * 3), np.linspace(1, 3, 90) * np.ones((80, 90))
     np.save(tmp_path / "photo.npy", photo)
     np.save(tmp_path / "gain.npy", gain)
-    path = untrained(channels=3, spacing=2, scales=()).save(tmp_path / "mine")
+    path = untrained(samples=3, spacing=2, scales=()).save(tmp_path / "mine")
     words = ["--model", path, "--gain", tmp_path / "gain.npy", "--camera", "3,50,0.5"]
     places = [tmp_path / "photo.npy", tmp_path / "b.zarr"]
     assert run("enhance", *places, *words, "--axes", "SYX") == 0
@@ -186,7 +178,7 @@ def test_every_option_and_several_images_reach_the_fit(tmp_path: Path, model: Pa
     images = [tmp_path / "a.npy", folder]
     assert run("fit", *images, model, *QUICK, *words.split()) == 0
     found = load_model(model)
-    assert (found.ndim, found.seed, found.recipe.gain) == (3, 5, "none")
+    assert (found.ndim, found.seed, found.recipe.gain_map) == (3, 5, "none")
     options: dict[str, Any] = {"axes": "TYX", "ndim": 3, "camera": CameraNoise(3, 50, 0.5)}
     recipe = BlindSpotRecipe(iterations=3, width=4, gain="none")
     expected = fit(stacks, recipe, repair=False, device="cpu", seed=5, **options)

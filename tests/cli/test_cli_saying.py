@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_noiser.cli.console import report, warnings_said
+from napari_noiser.cli.console import print_error, print_warnings
 from napari_noiser.cli.main import main
 
 FULL = Path("/dev/full")
@@ -80,14 +80,14 @@ def test_a_stream_may_be_closed(
         ("for ndim=2, but ndim=3 came", "for --ndim 2, but --ndim 3 came"),
         ("use output='intensity'", "use --output intensity"),
         ("Give camera=CameraNoise(gain, offset, read_noise)", "--camera GAIN,OFFSET,READ_NOISE"),
-        ("(train('noiser', channels=3, ndim=2))", "(train noiser OUT --channels 3 --ndim 2)"),
+        ("(train('noiser', samples=3, ndim=2))", "(train noiser OUT --samples 3 --ndim 2)"),
         ("no image at data/ndim=2/axes=ZYX/a.tif", "at data/ndim=2/axes=ZYX/a.tif"),
     ],
 )
 def test_errors_name_options(python: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    report(ValueError(python), debug=False)
+    print_error(ValueError(python), debug=False)
     assert said in capsys.readouterr().err
-    with warnings_said():
+    with print_warnings():
         import warnings
 
         warnings.warn(python, stacklevel=1)

@@ -85,7 +85,7 @@ def test_types_that_hold_no_brightness(image: object, came: str) -> None:
         (IMAGE, {"ndim": "2"}, ["ndim", "'2'"]),
         (IMAGE, {"ndim": 3}, ["ndim=3", "Z", "'YX'"]),
         (COLOR, {"axes": "YXS", "model": GRAY}, ["model", "1 samples", "3", "S"]),
-        (IMAGE, {"model": load_model("noiser", channels=3)}, ["model", "3 samples", "1"]),
+        (IMAGE, {"model": load_model("noiser", samples=3)}, ["model", "3 samples", "1"]),
         (IMAGE, {"model": GRAY_3D}, ["model", "ndim=3", "ndim=2"]),
         (VOLUME, {"model": GRAY, "ndim": 3}, ["model", "ndim=2", "ndim=3"]),
         (IMAGE, {"model": "nois"}, ["model", "'nois'", "noiser-var3"]),

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from napari_noiser.arrays.layout import Layout
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.camera.outliers import repair
+from napari_noiser.camera.outliers import repair_outliers
 from napari_noiser.camera.stabilization import stabilize, unstabilize
-from napari_noiser.engine.calibration import calibrated, sampled_boxes
+from napari_noiser.engine.calibration import calibrate, sample_boxes
 from napari_noiser.engine.enhance import enhance
 from napari_noiser.engine.live import live_image
 from napari_noiser.engine.passes import measure_steps
-from napari_noiser.engine.plan import plan
-from napari_noiser.methods.noiser.exposure import Photons
+from napari_noiser.engine.plan import make_plan
+from napari_noiser.methods.noiser.exposure import PhotonNoise
 from napari_noiser.methods.noiser.model import Model
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.methods.noiser.structured_noise import Structure
@@ -31,7 +31,7 @@ CAMERA = CameraNoise(gain=2.0, offset=100.0, read_noise=1.5)
 RECIPE = Recipe(
     name="small",
     source=Structure(),
-    exposure=Photons(),
+    exposure=PhotonNoise(),
     iterations=3,
     width=4,
     scales=(6, 5),
@@ -67,7 +67,7 @@ def finished(steps: Any) -> Any:
 
 def test_counts_are_stabilized_before_the_network_and_light_is_taken_back(model: Model) -> None:
     image = counts(70, 80)
-    repaired = repair(image, CAMERA)
+    repaired = repair_outliers(image, CAMERA)
     assert (repaired != image).any()
     inside = enhance(stabilize(repaired, CAMERA), model, camera=None, **LIGHT)
     expected = unstabilize(inside, CAMERA)
@@ -84,7 +84,7 @@ def test_without_a_camera_nothing_is_done_before(model: Model) -> None:
 def test_outliers_stay_if_asked(model: Model) -> None:
     image = counts(70, 80)
     kept = enhance(image, model, camera=CAMERA, repair=False, **LIGHT)
-    repaired = enhance(repair(image, CAMERA), model, camera=CAMERA, repair=False, **LIGHT)
+    repaired = enhance(repair_outliers(image, CAMERA), model, camera=CAMERA, repair=False, **LIGHT)
     assert abs(kept - repaired).max() > 1
     found = enhance(image, model, camera=CAMERA, **LIGHT)
     assert_alike(found, repaired)
@@ -107,8 +107,8 @@ def test_chunks_and_blocks_and_views_equal_the_whole(model: Model, camera: Any) 
     np.testing.assert_allclose(out, whole, **NEAR)
     lazy = enhance(da.from_array(image, chunks=(1, 29, 27)), model, camera=camera)
     np.testing.assert_allclose(lazy.compute(scheduler="sync"), whole, **NEAR)
-    work = calibrated(plan(image, model, camera=camera))
-    view = live_image(work, finished(measure_steps(work)))
+    plan = calibrate(make_plan(image, model, camera=camera))
+    view = live_image(plan, finished(measure_steps(plan)))
     np.testing.assert_allclose(np.asarray(view[1, 30:60, 20:50]), whole[1, 30:60, 20:50], **NEAR)
 
 
@@ -124,9 +124,9 @@ def test_an_estimated_camera_scales_along(model: Model, gain: float, offset: flo
 def test_each_dye_has_its_own_camera(model: Model) -> None:
     other = CameraNoise(gain=9.0, offset=400.0)
     image = np.stack([counts(128, 128), counts(128, 128, camera=other)])
-    work = calibrated(plan(image, model, axes="CYX"))
-    assert work.cameras is not None
-    for found, true in zip(work.cameras, (CAMERA, other), strict=True):
+    plan = calibrate(make_plan(image, model, axes="CYX"))
+    assert plan.cameras is not None
+    for found, true in zip(plan.cameras, (CAMERA, other), strict=True):
         assert found is not None
         at = true.offset + 50 * true.gain
         assert found.variance(at) == pytest.approx(true.variance(at), rel=0.25)
@@ -155,10 +155,10 @@ def test_a_lazy_image_in_chunks_of_a_dye_takes_each_its_camera(
 
 def test_what_does_not_tell_is_not_stabilized(model: Model) -> None:
     for image in (np.zeros((30, 30)), np.random.default_rng(0).normal(size=(128, 128))):
-        work = calibrated(plan(image, model))
-        assert work.cameras is not None
-        assert work.camera(()) is None or work.camera(()).gain < 0.1
-        assert work.describe()["camera_estimated"]
+        plan = calibrate(make_plan(image, model))
+        assert plan.cameras is not None
+        assert plan.camera(()) is None or plan.camera(()).gain_map < 0.1
+        assert plan.describe()["camera_estimated"]
 
 
 def test_a_lazy_image_that_does_not_tell_keeps_its_shape(model: Model) -> None:
@@ -171,12 +171,12 @@ def test_a_display_of_the_papers_models_is_as_it_was() -> None:
     image = counts(70, 80)
     plain = enhance(image, "noiser", camera=None)
     np.testing.assert_array_equal(enhance(image, "noiser"), plain)
-    assert plan(image, "noiser").describe()["camera"] is None
+    assert make_plan(image, "noiser").describe()["camera"] is None
 
 
 def test_no_pixel_moves_further_than_asked(model: Model) -> None:
     image = counts(96, 96)
-    clean = stabilize(repair(image, CAMERA), CAMERA)
+    clean = stabilize(repair_outliers(image, CAMERA), CAMERA)
     free = stabilize(enhance(image, model, camera=CAMERA, **LIGHT), CAMERA) - clean
     bound = enhance(image, model, camera=CAMERA, max_change=0.5, **LIGHT)
     held = stabilize(bound, CAMERA) - clean
@@ -227,7 +227,7 @@ def test_a_display_model_has_no_light_to_hold() -> None:
     [("YX", (5, 5000), 1), ("TCZYX", (3, 2, 5, 40, 40), 4), ("ZYXS", (2, 9, 9, 3), 2)],
 )
 def test_a_few_planes_are_looked_at(axes: str, shape: tuple[int, ...], boxes: int) -> None:
-    found = sampled_boxes(Layout.of(shape, axes))
+    found = sample_boxes(Layout.of(shape, axes))
     assert [len(each) for each in found] == [boxes] * (2 if "C" in axes else 1)
     for dye, each in enumerate(found):
         assert len(set(map(str, each))) == boxes
@@ -241,7 +241,7 @@ def test_a_few_planes_are_looked_at(axes: str, shape: tuple[int, ...], boxes: in
 
 def test_light_that_is_conserved_keeps_sums(model: Model) -> None:
     image = counts(120, 130)
-    clean = repair(image, CAMERA).astype(float)
+    clean = repair_outliers(image, CAMERA).astype(float)
     free = enhance(image, model, camera=CAMERA, **LIGHT)
     kept = enhance(image, model, camera=CAMERA, conserve=2.0, **LIGHT)
     for y, x in ((20, 30), (60, 90)):  # squares much larger than the Gaussian

@@ -9,38 +9,38 @@ import numpy as np
 import pytest
 
 from napari_noiser import enhance
-from napari_noiser.engine.contrast_limits import display_limits
+from napari_noiser.engine.contrast_limits import contrast_limits
 
 
 def test_crowded_background_becomes_the_lower_limit() -> None:
     random = np.random.default_rng(0)
     image = random.normal(0.45, 0.02, (200, 200))
     image[:30, :30] = 0.95
-    lower, upper = display_limits(image.astype(np.float32))
+    lower, upper = contrast_limits(image.astype(np.float32))
     assert abs(lower - 0.45) < 0.01
     assert upper == np.float32(0.95)
 
 
 def test_an_even_photograph_loses_one_percent_only() -> None:
     image = np.random.default_rng(0).normal(0.5, 0.1, (300, 300)).astype(np.float32)
-    lower, upper = display_limits(image)
+    lower, upper = contrast_limits(image)
     assert abs(lower - np.percentile(image, 1)) < 0.01
     assert upper > 0.75
 
 
 def test_color_and_flat_images_keep_the_full_range() -> None:
     color = np.random.default_rng(0).random((20, 20, 3)).astype(np.float32)
-    assert display_limits(color, rgb=True) == (0.0, 1.0)
-    assert display_limits(np.full((9, 9), 0.5, np.float32)) == (0.0, 1.0)
-    assert display_limits(np.full((9, 9), 7, np.uint16)) == (0.0, 65535.0)
-    assert display_limits(np.full((9, 9), np.nan, np.float32)) == (0.0, 1.0)
+    assert contrast_limits(color, rgb=True) == (0.0, 1.0)
+    assert contrast_limits(np.full((9, 9), 0.5, np.float32)) == (0.0, 1.0)
+    assert contrast_limits(np.full((9, 9), 7, np.uint16)) == (0.0, 65535.0)
+    assert contrast_limits(np.full((9, 9), np.nan, np.float32)) == (0.0, 1.0)
 
 
 def test_missing_values_do_not_count() -> None:
     image = np.random.default_rng(0).random((64, 64)).astype(np.float32)
-    expected = display_limits(image)
+    expected = contrast_limits(image)
     holed = np.concatenate([image, np.full((64, 1), np.nan, np.float32)], axis=1)
-    np.testing.assert_allclose(display_limits(holed), expected, atol=0.01)
+    np.testing.assert_allclose(contrast_limits(holed), expected, atol=0.01)
 
 
 @pytest.mark.parametrize("background", ["gray", "dark"])
@@ -51,15 +51,15 @@ def test_missing_values_do_not_count_in_integers_either(dtype: str, background: 
     image[150:, 150:] += random.poisson(40, (50, 50))
     image[:120] = np.nan
     options: dict[str, Any] = {"background": background, "device": "cpu"}
-    expected = display_limits(enhance(image, **options))
+    expected = contrast_limits(enhance(image, **options))
     assert expected[0] == pytest.approx(0.05 if background == "dark" else 0.43, abs=0.03)
-    found = display_limits(enhance(image, dtype=dtype, **options))
+    found = contrast_limits(enhance(image, dtype=dtype, **options))
     np.testing.assert_allclose(np.divide(found, np.iinfo(dtype).max), expected, atol=0.01)
 
 
 def test_light_of_0_counts() -> None:
     light = np.random.default_rng(0).poisson(0.1, (100, 100)).astype(np.uint16)
-    assert display_limits(light, output="intensity")[0] < 0.1
+    assert contrast_limits(light, output="intensity")[0] < 0.1
 
 
 def test_a_large_stack_is_sampled() -> None:
@@ -73,7 +73,7 @@ def test_a_large_stack_is_sampled() -> None:
             Stack.read += int(np.prod(lengths))
             return np.arange(np.prod(lengths), dtype=np.uint16).reshape(lengths)
 
-    display_limits(Stack())
+    contrast_limits(Stack())
     assert 0 < Stack.read < 0.03 * np.prod(Stack.shape)
 
 
@@ -86,6 +86,6 @@ def test_of_chunks_a_few_are_enough() -> None:
         return block
 
     lazy = da.from_array(planes, chunks=(1, 60, 35)).map_blocks(noted, meta=planes[:0])
-    np.testing.assert_allclose(display_limits(lazy), display_limits(planes), atol=0.02)
+    np.testing.assert_allclose(contrast_limits(lazy), contrast_limits(planes), atol=0.02)
     assert len(computed) == 8
     assert len({plane for plane, *_ in computed}) == 8

@@ -11,7 +11,7 @@ import pytest
 from plain_reference import largest_difference, scene
 
 from napari_noiser import closed_form, enhance
-from napari_noiser.engine.dask_graph import plan_lazily
+from napari_noiser.engine.dask_graph import make_lazy_plan
 
 distributed = pytest.importorskip("distributed")
 
@@ -73,7 +73,7 @@ def test_an_image_that_lies_on_the_workers(client: Any) -> None:
     there = client.persist(da.from_array(image, (1, 25, 26)))
     for enhanced, expected in (
         (enhance(there), enhance(image)),
-        (plan_lazily(there).measured().result(), enhance(image)),
+        (make_lazy_plan(there).measured().result(), enhance(image)),
         (closed_form(there), closed_form(image)),
     ):
         found = client.compute(enhanced).result(timeout=PATIENCE)

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_reference import assert_same, largest_difference, scene
 
-import napari_noiser.engine.plan as work
+import napari_noiser.engine.plan as plan
 from napari_noiser import closed_form, enhance, load_model
-from napari_noiser.engine.dask_graph import plan_lazily
+from napari_noiser.engine.dask_graph import make_lazy_plan
 
 CASES = [
     ("YX", 2, "stack"),
@@ -289,13 +289,13 @@ def test_images_that_are_none_are_refused_at_once() -> None:
 
 def test_the_device_is_found_by_whoever_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
-    find = work.best_device
+    find = plan.best_device
 
     def watch(device: Any) -> Any:
         asked.append(device)
         return find(device)
 
-    monkeypatch.setattr(work, "best_device", watch)
+    monkeypatch.setattr(plan, "best_device", watch)
     lazy = enhance(da.from_array(scene((20, 21)), 10))
     assert "auto" not in asked
     asked.clear()
@@ -325,7 +325,7 @@ def test_the_closed_form_is_lazy_as_well(shape: tuple[int, ...], axes: str) -> N
 def test_once_measured_only_what_is_looked_at_is_computed() -> None:
     planes = scene((6, 20, 21), dtype="int64")
     source = Source(planes)
-    measured = plan_lazily(source.lazy).measured()
+    measured = make_lazy_plan(source.lazy).measured()
     assert set(source.counts) == set(range(6))
     source.counts.clear()
     assert largest_difference(measured.result()[4].compute(), enhance(planes)[4]) < 1e-5

@@ -12,9 +12,9 @@ from plain_reference import largest_difference, scene
 from torch import Tensor
 
 from napari_noiser import enhance, load_model
-from napari_noiser.engine.device_memory import Room
-from napari_noiser.engine.enhance import render_steps
-from napari_noiser.engine.plan import plan
+from napari_noiser.engine.device_memory import DeviceMemory
+from napari_noiser.engine.enhance import plan_steps
+from napari_noiser.engine.plan import make_plan
 from napari_noiser.engine.tiles import Tile, tiles
 from napari_noiser.methods.noiser.model import Model
 from napari_noiser.methods.patches import Halo, Scratch
@@ -27,10 +27,13 @@ class Cramped:
 
     def __init__(self, most: int, model: Model = MODEL) -> None:
         self.most, self.model = most, model
-        self.channels, self.ndim, self.halo = model.channels, model.ndim, model.halo
-        self.voxel_bytes, self.restores = model.voxel_bytes, model.restores
-        self.needs_camera, self.gain_given = model.needs_camera, model.gain_given
-        self.knows_counts = model.knows_counts
+        self.samples, self.ndim, self.halo = model.samples, model.ndim, model.halo
+        self.voxel_bytes, self.is_denoiser = model.voxel_bytes, model.is_denoiser
+        self.requires_camera_noise, self.requires_gain_map = (
+            model.requires_camera_noise,
+            model.requires_gain_map,
+        )
+        self.requires_raw_counts = model.requires_raw_counts
         self.failures = 0
 
     def describe(self) -> dict[str, object]:
@@ -43,7 +46,11 @@ class Cramped:
 class CrampedTiles:
     def __init__(self, method: Cramped, folded: object) -> None:
         self.method, self.folded = method, folded
-        self.center, self.scale, self.step = folded.center, folded.scale, folded.step
+        self.center, self.scale, self.step = (
+            folded.input_offset,
+            folded.input_scale,
+            folded.grid_period,
+        )
 
     def to(self, device: torch.device) -> CrampedTiles:
         return self
@@ -68,17 +75,17 @@ def test_tiles_are_halved_until_they_fit_and_the_result_stays(ndim: int) -> None
 
 
 def test_at_last_it_is_the_cpu() -> None:
-    room = Room(torch.device("cuda"))
+    device_memory = DeviceMemory(torch.device("cuda"))
     (tile,) = tiles((100, 90), 1000, (2, 2))
     covered = np.zeros((100, 90), int)
 
     def act(piece: Tile) -> str:
-        if room.device.type != "cpu":
+        if device_memory.device.type != "cpu":
             raise RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)")
         return "done"
 
     with pytest.warns(UserWarning, match="out of memory") as warned:
-        found = list(room.fit(tile, (2, 2), act))
+        found = list(device_memory.run_in_pieces(tile, (2, 2), act))
     for piece, result in found:
         assert result == "done"
         covered[piece.place] += 1
@@ -88,28 +95,28 @@ def test_at_last_it_is_the_cpu() -> None:
         "cuda is out of memory: going on with tiles of 25",
         "cuda is out of memory: going on on the CPU",
     ]
-    assert room.device == torch.device("cpu")
+    assert device_memory.device == torch.device("cpu")
 
 
 def test_a_device_without_room_for_the_method_leaves_it_to_the_cpu() -> None:
-    room = Room(torch.device("cuda"))
+    device_memory = DeviceMemory(torch.device("cuda"))
 
     def act() -> str:
-        if room.device.type != "cpu":
+        if device_memory.device.type != "cpu":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
         return "folded"
 
     with pytest.warns(UserWarning, match="cuda is out of memory: going on on the CPU"):
-        assert room.try_here(act) == "folded"
-    room.device = torch.device("cuda")
+        assert device_memory.run_with_cpu_fallback(act) == "folded"
+    device_memory.device = torch.device("cuda")
     with pytest.raises(ZeroDivisionError):
-        room.try_here(lambda: 1 // 0)
+        device_memory.run_with_cpu_fallback(lambda: 1 // 0)
 
 
 def test_what_the_result_says_of_its_device_is_where_it_was_computed() -> None:
-    work = plan(scene((30, 30)))
-    work.room.device = torch.device("meta")
-    assert work.describe()["device"] == "meta"
+    plan = make_plan(scene((30, 30)))
+    plan.device_memory.device = torch.device("meta")
+    assert plan.describe()["device"] == "meta"
 
 
 def test_where_nothing_fits_the_error_says_so() -> None:
@@ -133,7 +140,7 @@ def test_other_errors_pass() -> None:
 
 @pytest.mark.parametrize("ending", ["return", "close", "error"])
 def test_nothing_is_held_after_a_run(ending: str) -> None:
-    work = plan(scene((60, 70)), tile=20)
+    plan = make_plan(scene((60, 70)), tile=20)
     held = []
 
     class Noted(Scratch):
@@ -142,8 +149,8 @@ def test_nothing_is_held_after_a_run(ending: str) -> None:
             held.append(weakref.ref(tensor.untyped_storage()))
             return tensor
 
-    work.room.scratch = Noted()
-    steps = render_steps(work)
+    plan.device_memory.scratch = Noted()
+    steps = plan_steps(plan)
     if ending == "return":
         for _ in steps:
             pass

@@ -8,22 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_reference import assert_same, largest_difference, plain_srm, scene
 
-from napari_noiser import RECIPES, Recipe, closed_form, enhance, load_model, train
+from napari_noiser import RECIPES, closed_form, enhance, load_model, train
 from napari_noiser.methods.noiser.model import BUNDLED
+from napari_noiser.recipes import Recipe
 
 GRAY, RGB, VOLUME = (
-    load_model("noiser", channels=channels, ndim=ndim)
-    for channels, ndim in ((1, 2), (3, 2), (1, 3))
+    load_model("noiser", samples=samples, ndim=ndim) for samples, ndim in ((1, 2), (3, 2), (1, 3))
 )
 
 
-PAPERS = [form for form in BUNDLED if not RECIPES[form[0]].restores]
+PAPERS = [form for form in BUNDLED if not RECIPES[form[0]].is_denoiser]
 
 
-@pytest.mark.parametrize(("name", "channels", "ndim"), PAPERS)
-def test_every_bundled_model_of_the_paper(name: str, channels: int, ndim: int) -> None:
-    model = load_model(name, channels=channels, ndim=ndim)
-    image = scene((channels, *((61, 70) if ndim == 2 else (9, 20, 23))))
+@pytest.mark.parametrize(("name", "samples", "ndim"), PAPERS)
+def test_every_bundled_model_of_the_paper(name: str, samples: int, ndim: int) -> None:
+    model = load_model(name, samples=samples, ndim=ndim)
+    image = scene((samples, *((61, 70) if ndim == 2 else (9, 20, 23))))
     spatial = "YX" if ndim == 2 else "ZYX"
     found = enhance(image, model, axes="S" + spatial, ndim=ndim, device="cpu")
     assert found.dtype == np.float32
@@ -112,10 +112,10 @@ def test_the_closed_form_takes_samples_channels_and_planes_one_by_one() -> None:
     found = closed_form(color, axes="SYX")
     for sample in range(3):
         assert largest_difference(found[sample], closed_form(color[sample])) < 1e-6
-    dyes = closed_form(image, axes="CZYX")
+    n_channels = closed_form(image, axes="CZYX")
     for dye in range(3):
-        assert largest_difference(dyes[dye], closed_form(image[dye])) < 1e-6
+        assert largest_difference(n_channels[dye], closed_form(image[dye])) < 1e-6
     planes = closed_form(image[0], statistics="plane")
     for z in range(4):
         assert largest_difference(planes[z], closed_form(image[0, z])) < 1e-6
-    assert largest_difference(planes, dyes[0]) > 0.01
+    assert largest_difference(planes, n_channels[0]) > 0.01

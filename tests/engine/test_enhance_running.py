@@ -12,8 +12,8 @@ import torch
 from plain_reference import assert_same, largest_difference, scene
 
 from napari_noiser import enhance
-from napari_noiser.engine.enhance import render_steps
-from napari_noiser.engine.plan import plan
+from napari_noiser.engine.enhance import plan_steps
+from napari_noiser.engine.plan import make_plan
 
 IMAGE = scene((60, 70), dtype="uint16")
 ENHANCED = enhance(IMAGE)
@@ -168,7 +168,7 @@ def test_a_progress_bar_is_shown_only_if_asked_for(capsys: pytest.CaptureFixture
 
 
 def test_the_generator_tells_the_stages_and_returns_the_result() -> None:
-    steps = render_steps(plan(IMAGE, tile=32))
+    steps = plan_steps(make_plan(IMAGE, tile=32))
     events = []
     while True:
         try:
@@ -183,13 +183,13 @@ def test_the_generator_tells_the_stages_and_returns_the_result() -> None:
 
 def test_the_generator_checks_its_arguments_before_the_first_step() -> None:
     with pytest.raises(ValueError, match="contrast"):
-        plan(IMAGE, contrast=0)
+        make_plan(IMAGE, contrast=0)
 
 
 @pytest.mark.parametrize("events", [1, 3, 13, 17])
 def test_closing_the_generator_stops_within_one_tile(events: int) -> None:
     out = np.full((60, 72), -1.0, "f4")
-    steps = render_steps(plan(scene((60, 72)), tile=20, out=out))
+    steps = plan_steps(make_plan(scene((60, 72)), tile=20, out=out))
     for _ in range(events):
         event = next(steps)
     steps.close()

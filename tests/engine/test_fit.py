@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from scenes import NOISE, QUICK, counts, light, untrained
 from skimage.io import imread
 
-from napari_noiser import BlindSpotModel, CameraNoise, enhance, fit, fit_steps, load_model
-from napari_noiser.engine.calibration import calibrated
+from napari_noiser import enhance, fit, fit_steps, load_model
+from napari_noiser.camera import CameraNoise
+from napari_noiser.engine.calibration import calibrate
 from napari_noiser.engine.live import live_image
 from napari_noiser.engine.passes import measure_steps
-from napari_noiser.engine.plan import plan
+from napari_noiser.engine.plan import make_plan
+from napari_noiser.recipes import BlindSpotModel
 
 LIGHT: dict[str, Any] = {"output": "intensity", "device": "cpu"}
 DATA = os.environ.get("NAPARI_NOISER_DATA")
@@ -96,13 +98,13 @@ def test_chunks_and_blocks_and_views_equal_the_whole(ndim: int) -> None:
     assert_alike(out, whole)
     lazy = enhance(da.from_array(image, chunks=(2, 70, 65)), model, **options)
     assert_alike(lazy.compute(scheduler="sync"), whole)
-    work = calibrated(plan(image, model, **options))
-    steps = measure_steps(work)
+    plan = calibrate(make_plan(image, model, **options))
+    steps = measure_steps(plan)
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            view = live_image(work, end.value)
+            view = live_image(plan, end.value)
             break
     assert_alike(np.asarray(view[1, 30:60, 20:50]), whole[1, 30:60, 20:50])
 
@@ -110,7 +112,7 @@ def test_chunks_and_blocks_and_views_equal_the_whole(ndim: int) -> None:
 def test_colors_are_fitted_together() -> None:
     image = np.stack([counts(light(), seed) for seed in (1, 2, 3)], axis=-1)
     model = fit(image, QUICK, axes="YXS", device="cpu")
-    assert model.channels == 3
+    assert model.samples == 3
     assert enhance(image, model, axes="YXS", **LIGHT).shape == image.shape
     with pytest.raises(ValueError, match="model sees 3 samples"):
         enhance(image[..., 0], model)
@@ -126,7 +128,7 @@ def test_a_model_of_one_channel_takes_each_color(fitted: BlindSpotModel) -> None
 def test_dyes_and_several_stacks_are_fitted_to(image: NDArray[Any]) -> None:
     stacks = [np.stack([image[:100], 2 * image[100:200]]), np.stack([image[:90, :80]] * 2)]
     model = fit(stacks, QUICK, axes="CYX", device="cpu")
-    assert model.channels == 1
+    assert model.samples == 1
     assert enhance(stacks[0], model, axes="CYX", **LIGHT).shape == (2, 100, 256)
 
 

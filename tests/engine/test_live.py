@@ -12,24 +12,24 @@ from hypothesis import strategies as st
 from plain_reference import scene
 
 from napari_noiser import enhance
-from napari_noiser.arrays.lazy_view import Deferred
+from napari_noiser.arrays.lazy_view import LazyView
 from napari_noiser.engine.live import live_image
 from napari_noiser.engine.passes import measure_steps
-from napari_noiser.engine.plan import plan
+from napari_noiser.engine.plan import make_plan
 from napari_noiser.methods.noiser.fold import FoldedSRM
 from napari_noiser.methods.noiser.model import Model, load_model
 
 Drawn = st.DataObject
 
 
-def live(image: Any, **options: Any) -> Deferred:
-    work = plan(image, **options)
-    steps = measure_steps(work)
+def live(image: Any, **options: Any) -> LazyView:
+    plan = make_plan(image, **options)
+    steps = measure_steps(plan)
     while True:
         try:
             next(steps)
         except StopIteration as stop:
-            return live_image(work, stop.value)
+            return live_image(plan, stop.value)
 
 
 def spoilt(image: np.ndarray) -> np.ndarray:

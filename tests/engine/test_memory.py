@@ -18,7 +18,7 @@ import zarr
 from plain_reference import largest_difference, scene
 
 from napari_noiser import enhance
-from napari_noiser.engine.plan import plan
+from napari_noiser.engine.plan import make_plan
 
 
 class Chunked:
@@ -91,11 +91,11 @@ def test_lazy_masks_tell_of_themselves_without_being_read_whole() -> None:
     described = []
     for _ in range(2):
         mask = Chunked(values, (1, 64, 64))
-        described.append(plan(IMAGE, axes="TYX", mask=mask).describe()["mask"])
+        described.append(make_plan(IMAGE, axes="TYX", mask=mask).describe()["mask"])
         assert sum(mask.counts.values()) <= 3
     assert described[0] == described[1]
     assert (
-        plan(IMAGE, axes="TYX", mask=Chunked(1 - values, (1, 64, 64))).describe()["mask"]
+        make_plan(IMAGE, axes="TYX", mask=Chunked(1 - values, (1, 64, 64))).describe()["mask"]
         != (described[0])
     )
 

@@ -12,11 +12,12 @@ import torch
 from alike import assert_alike
 from scenes import NOISE, QUICK, counts, light, untrained
 
-from napari_noiser import IRLERecipe, RetinexRecipe, enhance, fit, fit_steps, load_model, train
+from napari_noiser import enhance, fit, fit_steps, load_model, train
 from napari_noiser.methods.base import Method
-from napari_noiser.methods.noiser.exposure import Photons
+from napari_noiser.methods.noiser.exposure import PhotonNoise
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.methods.noiser.structured_noise import Structure
+from napari_noiser.recipes import IRLERecipe, RetinexRecipe
 
 pytestmark = [
     pytest.mark.gpu,
@@ -29,7 +30,7 @@ FITS = {"denoise": QUICK, "light": FIRST, "both": BOTH}
 RESTORING = Recipe(
     name="small",
     source=Structure(),
-    exposure=Photons(),
+    exposure=PhotonNoise(),
     iterations=100,
     width=8,
     scales=(12,),

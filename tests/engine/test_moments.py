@@ -81,7 +81,7 @@ def test_merged_moments_equal_those_of_the_whole(data: st.DataObject) -> None:
         read[axis + 1] = slice(start - low, stop + high)
         halo = tuple((low, high) if at == axis else (0, 0) for at in range(ndim))
         parts.append(patch_moments(torch.from_numpy(image[tuple(read)].copy()), halo))
-    merged = PatchMoments.none(len(whole.mean))
+    merged = PatchMoments.empty(len(whole.mean))
     for at in data.draw(st.permutations(range(len(parts)))):
         merged = merged + parts[at]
     assert_close(merged, whole)
@@ -98,7 +98,7 @@ def test_merging_far_apart_groups_is_exact(offset: float, power: float) -> None:
 
 def test_no_patches_change_nothing() -> None:
     found = of_whole(scene((1, 9, 11)))
-    none = PatchMoments.none(9)
+    none = PatchMoments.empty(9)
     assert not none.has_signal
     for merged in (none + found, found + none):
         assert_close(merged, found, 0.0)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from plain_reference import assert_same, largest_difference, scene
 
-from napari_noiser import RECIPES, closed_form, enhance, enhance_to_file, load_model, train
-from napari_noiser.engine.plan import plan
-from napari_noiser.files.writers.ome_tiff import Tif
+from napari_noiser import RECIPES, closed_form, enhance, load_model, train
+from napari_noiser.engine.plan import make_plan
+from napari_noiser.files.writers.ome_tiff import OmeTiff
+from napari_noiser.io import enhance_to_file
 
 CAST = np.array([6, 2, 1])
 PHOTO = scene((40, 45, 3)) * CAST + 20
@@ -69,7 +70,7 @@ def test_tiles_and_chunks_do_not_matter(tmp_path) -> None:
     lazy = enhance(da.from_array(PHOTO, chunks=(17, 20, 2)), axes="YXS", colors="kept")
     assert_same(lazy.compute(), whole)
     path = enhance_to_file(PHOTO, tmp_path / "kept.tif", axes="YXS", colors="kept")
-    assert_same(Tif.open(path, "YXS").levels[0][:], whole)
+    assert_same(OmeTiff.open(path, "YXS").levels[0][:], whole)
 
 
 def test_each_dye_and_plane_has_its_own_exposure() -> None:
@@ -100,17 +101,17 @@ def test_of_a_gray_image_there_is_nothing_to_keep() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    color, gray = load_model("noiser", channels=3), load_model("noiser")
-    with pytest.raises(ValueError, match=r"colors='kept' takes a model .* channels=1.*sees 3"):
+    color, gray = load_model("noiser", samples=3), load_model("noiser")
+    with pytest.raises(ValueError, match=r"colors='kept' takes a model .* samples=1.*sees 3"):
         enhance(PHOTO, color, axes="YXS", colors="kept")
-    with pytest.raises(ValueError, match=r"channels=3, or colors='kept'"):
+    with pytest.raises(ValueError, match=r"samples=3, or colors='kept'"):
         enhance(PHOTO, gray, axes="YXS")
     with pytest.raises(ValueError, match=r"colors must be one of .*'kept'\), got 'x'"):
         enhance(PHOTO, axes="YXS", colors="x")
 
 
 def test_the_provenance_says_so() -> None:
-    kept = plan(PHOTO, axes="YXS", colors="kept").describe()
-    assert (kept["colors"], kept["channels"]) == ("kept", 1)
+    kept = make_plan(PHOTO, axes="YXS", colors="kept").describe()
+    assert (kept["colors"], kept["samples"]) == ("kept", 1)
     assert kept["fingerprint"] == load_model("noiser").fingerprint
-    assert plan(PHOTO, axes="YXS").describe()["colors"] == "balanced"
+    assert make_plan(PHOTO, axes="YXS").describe()["colors"] == "balanced"

@@ -10,10 +10,11 @@ import pytest
 import torch
 from plain_reference import largest_difference, scene
 
-from napari_noiser import Model, train
-from napari_noiser.engine.enhance import enhance, render_steps
-from napari_noiser.engine.plan import plan
+from napari_noiser import train
+from napari_noiser.engine.enhance import enhance, plan_steps
+from napari_noiser.engine.plan import make_plan
 from napari_noiser.methods.noiser.recipe import Recipe
+from napari_noiser.recipes import Model
 
 pytestmark = [
     pytest.mark.gpu,
@@ -25,7 +26,7 @@ pytestmark = [
 def models() -> dict[tuple[int, int], Model]:
     recipe = Recipe(name="short", iterations=60, size=32, size_3d=12)
     forms = [(1, 2), (3, 2), (1, 3)]
-    return {form: train(recipe, channels=form[0], ndim=form[1], device="cpu") for form in forms}
+    return {form: train(recipe, samples=form[0], ndim=form[1], device="cpu") for form in forms}
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_memory_is_given_back(models: dict[tuple[int, int], Model], ending: str)
     enhance(image, models[1, 2], device="cuda")  # what the libraries keep for good is taken by now
     gc.collect()
     before = torch.cuda.memory_allocated()
-    steps = render_steps(plan(image, models[1, 2], device="cuda", tile=200))
+    steps = plan_steps(make_plan(image, models[1, 2], device="cuda", tile=200))
     for event in steps:
         if ending == "close" and event.stage == "render":
             break

@@ -16,16 +16,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from scenes import QUICK, counts, drained, light
 
-from napari_noiser import (
-    IRLEModel,
-    IRLERecipe,
-    RetinexRecipe,
-    fit,
-    fit_steps,
-    load_fitting_state,
-    load_model,
-)
+from napari_noiser import fit, fit_steps, load_model
 from napari_noiser.engine.fit_stages import FittedRecipe, State
+from napari_noiser.io import load_fitting_state
+from napari_noiser.recipes import IRLEModel, IRLERecipe, RetinexRecipe
 
 FIRST = RetinexRecipe(iterations=3, widths=(4, 4), crop=64, batch=2)
 BOTH = IRLERecipe(light=FIRST, denoiser=replace(QUICK, gain="given"))

@@ -11,7 +11,7 @@ from plain_reference import assert_same, largest_difference, plain_srm, scene
 from napari_noiser import enhance, load_model
 
 GRAY = load_model("noiser")
-RGB = load_model("noiser", channels=3)
+RGB = load_model("noiser", samples=3)
 VOLUME = load_model("noiser", ndim=3)
 
 
@@ -65,11 +65,11 @@ def test_on_one_image_the_scopes_are_the_same(statistics: str) -> None:
 @pytest.mark.parametrize("statistics", ["stack", "volume", "plane"])
 @pytest.mark.parametrize("axes", ["CZYX", "ZCYX", "ZYXC", "YCXZ"])
 def test_channels_are_each_for_themselves(axes: str, statistics: str) -> None:
-    dyes = np.stack([fading_planes(), 100 * fading_planes()[::-1], fading_planes() + 7])
-    image = dyes.transpose(["CZYX".index(letter) for letter in axes])
+    n_channels = np.stack([fading_planes(), 100 * fading_planes()[::-1], fading_planes() + 7])
+    image = n_channels.transpose(["CZYX".index(letter) for letter in axes])
     found = enhance(image, axes=axes, statistics=statistics)
     found = found.transpose([axes.index(letter) for letter in "CZYX"])
-    for dye, each in zip(dyes, found, strict=True):
+    for dye, each in zip(n_channels, found, strict=True):
         assert largest_difference(each, enhance(dye, statistics=statistics)) < 1e-6
 
 

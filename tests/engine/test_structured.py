@@ -12,12 +12,12 @@ from alike import assert_alike
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_noiser.engine.calibration import calibrated
+from napari_noiser.engine.calibration import calibrate
 from napari_noiser.engine.enhance import enhance
 from napari_noiser.engine.live import live_image
 from napari_noiser.engine.passes import measure_steps
-from napari_noiser.engine.plan import plan
-from napari_noiser.methods.noiser.exposure import Photons
+from napari_noiser.engine.plan import make_plan
+from napari_noiser.methods.noiser.exposure import PhotonNoise
 from napari_noiser.methods.noiser.model import Model
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.methods.noiser.structured_noise import Structure
@@ -26,7 +26,7 @@ from napari_noiser.methods.noiser.training import train
 RECIPE = Recipe(
     name="small",
     source=Structure(),
-    exposure=Photons(),
+    exposure=PhotonNoise(),
     iterations=3,
     width=4,
     scales=(6, 5),
@@ -76,13 +76,13 @@ def test_dask_blocks_equal_the_whole(model: Model) -> None:
 @pytest.mark.parametrize("corner", [(0, 0), (1, 2), (33, 17), (50, 51)])
 def test_a_live_view_equals_the_whole(model: Model, corner: tuple[int, int]) -> None:
     image = counts(83, 71)
-    work = calibrated(plan(image, model))
-    steps = measure_steps(work)
+    plan = calibrate(make_plan(image, model))
+    steps = measure_steps(plan)
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            view = live_image(work, end.value)
+            view = live_image(plan, end.value)
             break
     here = tuple(slice(at, at + 15) for at in corner)
     np.testing.assert_allclose(np.asarray(view[here]), enhance(image, model)[here], **NEAR)
@@ -152,7 +152,7 @@ def test_colors_and_alpha(model: Model) -> None:
     np.testing.assert_array_equal(light[..., 3], 65535)
     alone = enhance(image[..., 0], model, output="intensity")
     assert_alike(light[..., 1], alone)
-    color = train(replace(RECIPE, iterations=1), channels=3, device="cpu")
+    color = train(replace(RECIPE, iterations=1), samples=3, device="cpu")
     assert enhance(image, color, axes="YXS").shape == image.shape
 
 
@@ -173,4 +173,4 @@ def test_colors_of_a_photograph_are_kept_by_the_bundled_model() -> None:
     np.testing.assert_array_equal(shown, enhance(photo, "structured", axes="YXS", colors="kept"))
     red, green, blue = np.median(shown, axis=(0, 1))
     assert red > green > blue
-    assert plan(photo, "structured", axes="YXS").describe()["colors"] == "kept"
+    assert make_plan(photo, "structured", axes="YXS").describe()["colors"] == "kept"

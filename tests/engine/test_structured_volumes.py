@@ -10,12 +10,12 @@ from alike import assert_alike
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_noiser.engine.calibration import calibrated
+from napari_noiser.engine.calibration import calibrate
 from napari_noiser.engine.enhance import enhance
 from napari_noiser.engine.live import live_image
 from napari_noiser.engine.passes import measure_steps
-from napari_noiser.engine.plan import plan
-from napari_noiser.methods.noiser.exposure import Photons
+from napari_noiser.engine.plan import make_plan
+from napari_noiser.methods.noiser.exposure import PhotonNoise
 from napari_noiser.methods.noiser.model import Model
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.methods.noiser.structured_noise import Structure
@@ -24,7 +24,7 @@ from napari_noiser.methods.noiser.training import train
 RECIPE = Recipe(
     name="small",
     source=Structure(),
-    exposure=Photons(),
+    exposure=PhotonNoise(),
     iterations=3,
     width=4,
     scales=(6,),
@@ -87,13 +87,13 @@ def test_a_live_plane_equals_that_of_the_whole(
     model: Model, axes: str, corner: tuple[int, ...]
 ) -> None:
     image = counts(7, 43, 37)
-    work = calibrated(plan(image, model, axes=axes, ndim=3))
-    steps = measure_steps(work)
+    plan = calibrate(make_plan(image, model, axes=axes, ndim=3))
+    steps = measure_steps(plan)
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            view = live_image(work, end.value)
+            view = live_image(plan, end.value)
             break
     here = tuple(slice(at, at + n) for at, n in zip(corner, (1, 15, 15), strict=True))
     whole = enhance(image, model, axes=axes, ndim=3)

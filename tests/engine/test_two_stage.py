@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from scenes import NOISE, QUICK, counts, light, untrained
 
 import napari_noiser as noiser
-from napari_noiser import IRLEModel, IRLERecipe, RetinexRecipe, enhance, fit, fit_steps, load_model
-from napari_noiser.methods.irle.retinex.training import unfitted_light
+from napari_noiser import enhance, fit, fit_steps, load_model
+from napari_noiser.methods.irle.retinex.training import initial_retinex
+from napari_noiser.recipes import IRLEModel, IRLERecipe, RetinexRecipe
 
 FIRST = RetinexRecipe(iterations=3, widths=(4, 4), crop=64, batch=2)
 BOTH = IRLERecipe(light=FIRST, denoiser=replace(QUICK, gain="given"))
@@ -96,7 +97,7 @@ def test_tiles_equal_the_whole(
 @pytest.mark.parametrize("output", ["display", "intensity"])
 @pytest.mark.parametrize("widths", [(4,), (4, 4)])
 def test_tiles_equal_the_whole_whatever_the_weights(widths: tuple[int, ...], output: str) -> None:
-    first = unfitted_light(replace(FIRST, widths=widths), 1, 0)
+    first = initial_retinex(replace(FIRST, widths=widths), 1, 0)
     start = torch.Generator().manual_seed(1)
     strong = {
         name: each + 2 * torch.randn(each.shape, generator=start) / each[0].numel() ** 0.5
@@ -161,7 +162,7 @@ def test_stage_1_alone_in_tiles_and_colors() -> None:
     photo = np.stack([scene(140, 150, seed=seed) for seed in range(3)], axis=-1)
     photo = np.clip(photo, 0, 255).astype("uint8")
     model = fit([photo, photo, photo, photo], FIRST, axes="YXS", **CPU)
-    assert (model.channels, model.black, model.white) == (3, 0, 255)
+    assert (model.samples, model.black, model.white) == (3, 0, 255)
     whole = enhance(photo, model, axes="YXS", **CPU)
     assert_alike(enhance(photo, model, axes="YXS", tile=50, **CPU), whole, within=2e-5)
     assert whole.mean() > photo.mean() / 255

@@ -22,15 +22,16 @@ from saved import OPTIONS, files, scene, stored
 from scenes import NOISE, untrained
 from tifffile import TiffFile
 
-from napari_noiser import IRLEModel, enhance, load_model
-from napari_noiser.engine.contrast_limits import display_limits
-from napari_noiser.files.enhance_to_file import enhance_to_file, start_saving
+from napari_noiser import enhance, load_model
+from napari_noiser.engine.contrast_limits import contrast_limits
+from napari_noiser.files.enhance_to_file import enhance_to_file, start_save
 from napari_noiser.files.open_image import open_image
 from napari_noiser.files.provenance import PROVENANCE
-from napari_noiser.files.spatial_metadata import Space
+from napari_noiser.files.spatial_metadata import SpatialMetadata
 from napari_noiser.methods.irle.blind_spot.model import read_tensors, write_tensors
-from napari_noiser.methods.irle.retinex.training import unfitted_light
+from napari_noiser.methods.irle.retinex.training import initial_retinex
 from napari_noiser.methods.registry import AnyModel
+from napari_noiser.recipes import IRLEModel
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_a_file_holds_what_memory_would(
 
 
 def test_the_file_says_where_its_voxels_lie_and_how_it_was_made(tmp_path: Path) -> None:
-    space = Space("ZYX", (2.0, 0.5, 0.5), (0.0, 0.0, 0.0), ("micrometer",) * 3)
+    space = SpatialMetadata("ZYX", (2.0, 0.5, 0.5), (0.0, 0.0, 0.0), ("micrometer",) * 3)
     path = enhance_to_file(
         scene((3, 40, 50)), tmp_path / "a.zarr", space=space, contrast=1.5, dtype="uint16"
     )
@@ -72,13 +73,13 @@ def test_a_store_is_ready_to_be_looked_at(tmp_path: Path, small_chunks: None) ->
     means = (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2]) / 4
     np.testing.assert_allclose(coarse, means, atol=0.5)
     window = group.attrs["ome"]["omero"]["channels"][0]["window"]
-    assert (window["start"], window["end"]) == display_limits(group["0"])
+    assert (window["start"], window["end"]) == contrast_limits(group["0"])
     assert (window["min"], window["max"]) == (0, 65535)
 
 
 def test_what_an_earlier_version_began_is_gone_on_with(tmp_path: Path) -> None:
     image = scene((40, 50, 3))
-    start_saving(image, tmp_path / "a.tif", axes="YXS").close()
+    start_save(image, tmp_path / "a.tif", axes="YXS").close()
     begun = tmp_path / "a.tif.partial" / "run.json"
     description = json.loads(begun.read_text())
     for name in ("colors", "output"):
@@ -87,12 +88,12 @@ def test_what_an_earlier_version_began_is_gone_on_with(tmp_path: Path) -> None:
         del description["asked"]["recipe"][name]
     begun.write_text(json.dumps(description))
     with pytest.raises(ValueError, match="was made with another channels, colors, fingerprint:"):
-        start_saving(image, tmp_path / "a.tif", axes="YXS", colors="kept", resume=True)
+        start_save(image, tmp_path / "a.tif", axes="YXS", colors="kept", resume=True)
     path = enhance_to_file(image, tmp_path / "a.tif", axes="YXS", resume=True)
     np.testing.assert_allclose(stored(path), enhance(image, axes="YXS"), atol=1e-6)
 
 
-LIGHT = unfitted_light(None, 1, 0)
+LIGHT = initial_retinex(None, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_recipes_of_fitted_models_may_have_grown_meanwhile(
             del reduce(getitem, outer, recipe)[last]
 
     image, options = scene((70, 90)), {"camera": NOISE, "device": "cpu"}
-    start_saving(image, tmp_path / "a.tif", model, **options).close()
+    start_save(image, tmp_path / "a.tif", model, **options).close()
     begun = tmp_path / "a.tif.partial" / "run.json"
     description = json.loads(begun.read_text())
     shorten(description["asked"]["recipe"])
@@ -132,7 +133,7 @@ def test_recipes_of_fitted_models_may_have_grown_meanwhile(
 
 
 def test_while_it_is_made_it_has_another_name(tmp_path: Path) -> None:
-    saving = start_saving(scene((70, 90)), tmp_path / "a.zarr", **OPTIONS)
+    saving = start_save(scene((70, 90)), tmp_path / "a.zarr", **OPTIONS)
     for _ in saving.steps():
         assert not (tmp_path / "a.zarr").exists()
         assert [each.name for each in tmp_path.iterdir()] == ["a.zarr.partial"]
@@ -158,7 +159,7 @@ def test_what_was_stopped_is_resumed_to_the_same_bytes(
 ) -> None:
     image = scene((130, 150))
     whole = enhance_to_file(image, tmp_path / f"whole.{name}", **OPTIONS)
-    steps = start_saving(image, tmp_path / name, **OPTIONS).steps()
+    steps = start_save(image, tmp_path / name, **OPTIONS).steps()
     for _ in range(events):
         total = next(steps).total
     steps.close()
@@ -178,12 +179,12 @@ def test_finished_blocks_are_neither_read_nor_computed_again(
     tmp_path: Path, small_chunks: None
 ) -> None:
     image = Counted(scene((256, 160)))
-    steps = start_saving(image, tmp_path / "a.zarr", **OPTIONS).steps()
+    steps = start_save(image, tmp_path / "a.zarr", **OPTIONS).steps()
     events = [next(steps)]
     while sum(event.stage == "render" and event.block is not None for event in events) < 7:
         events.append(next(steps))
     steps.close()
-    saving = start_saving(image, tmp_path / "a.zarr", resume=True, **OPTIONS)
+    saving = start_save(image, tmp_path / "a.zarr", resume=True, **OPTIONS)
     image.counts[:] = 0  # of what tells the image from others
     resumed = list(saving.steps())
     assert {event.stage for event in resumed} == {"render"}
@@ -196,13 +197,13 @@ def test_measuring_is_resumed_as_well(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("napari_noiser.files.enhance_to_file._KEEP_MOMENTS", 0.0)
     image = Counted(scene((128, 160)))
     whole = enhance_to_file(image, tmp_path / "whole.zarr", **OPTIONS)
-    steps = start_saving(image, tmp_path / "a.zarr", **OPTIONS).steps()
+    steps = start_save(image, tmp_path / "a.zarr", **OPTIONS).steps()
     events = [next(steps)]
     while sum(event.block is not None for event in events) < 5:
         events.append(next(steps))
     next(steps)  # what follows on a block is kept with the next
     steps.close()
-    resumed = start_saving(image, tmp_path / "a.zarr", resume=True, **OPTIONS).steps()
+    resumed = start_save(image, tmp_path / "a.zarr", resume=True, **OPTIONS).steps()
     event = next(resumed)
     assert event.stage == "measure"
     assert event.done == events[-1].done + 1
@@ -216,7 +217,7 @@ def test_measuring_advances_however_often_it_is_stopped(tmp_path: Path) -> None:
     whole = enhance_to_file(image, tmp_path / "whole.zarr", **OPTIONS)
     done = 0
     for _ in range(3):
-        steps = start_saving(image, tmp_path / "a.zarr", resume=True, **OPTIONS).steps()
+        steps = start_save(image, tmp_path / "a.zarr", resume=True, **OPTIONS).steps()
         event = next(steps)
         assert (event.stage, event.done) == ("measure", done + 1)
         while event.block is None:

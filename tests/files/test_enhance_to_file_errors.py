@@ -17,13 +17,13 @@ import tifffile
 from saved import OPTIONS, files, scene, stored
 
 from napari_noiser import enhance
-from napari_noiser.files.enhance_to_file import enhance_to_file, start_saving
+from napari_noiser.files.enhance_to_file import enhance_to_file, start_save
 from napari_noiser.files.provenance import read_provenance
 
 
 def test_what_was_begun_differently_is_not_gone_on_with(tmp_path: Path) -> None:
     image = scene((70, 90))
-    steps = start_saving(image, tmp_path / "a.zarr", contrast=2, **OPTIONS).steps()
+    steps = start_save(image, tmp_path / "a.zarr", contrast=2, **OPTIONS).steps()
     next(steps)
     steps.close()
     for others, names in [
@@ -34,9 +34,9 @@ def test_what_was_begun_differently_is_not_gone_on_with(tmp_path: Path) -> None:
         ({"contrast": 2.0, "memory_limit": 10**6}, "was begun with memory_limit=2000000"),
     ]:
         with pytest.raises(ValueError, match=names):
-            start_saving(image, tmp_path / "a.zarr", resume=True, **others)
+            start_save(image, tmp_path / "a.zarr", resume=True, **others)
     with pytest.raises(ValueError, match="another image"):
-        start_saving(image + 1, tmp_path / "a.zarr", resume=True, contrast=2)
+        start_save(image + 1, tmp_path / "a.zarr", resume=True, contrast=2)
     path = enhance_to_file(image, tmp_path / "a.zarr", resume=True, contrast=2)
     np.testing.assert_allclose(stored(path), enhance(image, contrast=2), atol=1e-6)
 
@@ -72,7 +72,7 @@ def test_what_is_no_result_is_neither_taken_for_one_nor_cleared_away(tmp_path: P
 
 def test_a_run_may_end_on_another_thread_or_never_begin(tmp_path: Path) -> None:
     image = scene((40, 50))
-    saving = start_saving(image, tmp_path / "a.zarr")
+    saving = start_save(image, tmp_path / "a.zarr")
 
     def begin_and_stop() -> None:
         steps = saving.steps()
@@ -82,7 +82,7 @@ def test_a_run_may_end_on_another_thread_or_never_begin(tmp_path: Path) -> None:
     thread = threading.Thread(target=begin_and_stop)
     thread.start()
     thread.join()
-    never = start_saving(image, tmp_path / "a.zarr", resume=True)
+    never = start_save(image, tmp_path / "a.zarr", resume=True)
     never.close()
     enhance_to_file(image, tmp_path / "a.zarr", resume=True)
 
@@ -90,7 +90,7 @@ def test_a_run_may_end_on_another_thread_or_never_begin(tmp_path: Path) -> None:
 def test_the_folder_one_is_in_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
-    steps = start_saving(scene((40, 50)), "a.zarr").steps()
+    steps = start_save(scene((40, 50)), "a.zarr").steps()
     next(steps)
     monkeypatch.chdir(tmp_path / "elsewhere")
     for _ in steps:
@@ -106,7 +106,7 @@ def test_an_image_without_anything_to_measure_leaves_nothing(tmp_path: Path) -> 
 
 def test_what_zarr_left_of_a_chunk_is_cleared_away(tmp_path: Path) -> None:
     image = scene((40, 50))
-    steps = start_saving(image, tmp_path / "a.zarr").steps()
+    steps = start_save(image, tmp_path / "a.zarr").steps()
     next(steps)
     steps.close()
     orphan = tmp_path / "a.zarr.partial" / "a.zarr" / "0" / "c" / "0" / "0.ef15.partial"
@@ -118,7 +118,7 @@ def test_what_zarr_left_of_a_chunk_is_cleared_away(tmp_path: Path) -> None:
 
 def test_another_version_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = scene((40, 50))
-    steps = start_saving(image, tmp_path / "a.zarr").steps()
+    steps = start_save(image, tmp_path / "a.zarr").steps()
     next(steps)
     steps.close()
     monkeypatch.setattr("napari_noiser.__version__", "99.0")
@@ -129,7 +129,7 @@ def test_another_version_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("name", ["run.json", "moments.npz"])
 def test_broken_notes_are_said_to_be_broken(tmp_path: Path, name: str) -> None:
     image = scene((40, 50))
-    steps = start_saving(image, tmp_path / "a.zarr").steps()
+    steps = start_save(image, tmp_path / "a.zarr").steps()
     next(steps)
     steps.close()
     (tmp_path / "a.zarr.partial" / name).write_text("")
@@ -145,7 +145,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         enhance_to_file(image, path)
     assert enhance_to_file(image, path, resume=True) == path
     assert files(path) == before
-    steps = start_saving(image, tmp_path / "b.zarr").steps()
+    steps = start_save(image, tmp_path / "b.zarr").steps()
     next(steps)
     steps.close()
     with pytest.raises(FileExistsError, match=r"b\.zarr is unfinished already"):
@@ -154,7 +154,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 def test_what_a_kill_left_after_the_end_is_cleared_up(tmp_path: Path) -> None:
     image = scene((40, 50))
-    saving = start_saving(image, tmp_path / "a.tif")
+    saving = start_save(image, tmp_path / "a.tif")
     saving.unfinished.discard = saving.unfinished.release
     for _ in saving.steps():
         pass
@@ -165,10 +165,10 @@ def test_what_a_kill_left_after_the_end_is_cleared_up(tmp_path: Path) -> None:
 
 def test_two_runs_do_not_make_the_same_file(tmp_path: Path) -> None:
     image = scene((40, 50))
-    first = start_saving(image, tmp_path / "a.zarr").steps()
+    first = start_save(image, tmp_path / "a.zarr").steps()
     next(first)
     with pytest.raises(BlockingIOError, match="made by another run"):
-        start_saving(image, tmp_path / "a.zarr", resume=True)
+        start_save(image, tmp_path / "a.zarr", resume=True)
     for _ in first:
         pass
     assert (tmp_path / "a.zarr").exists()
@@ -268,7 +268,7 @@ def test_a_tiff_takes_its_room_before_anything_is_computed(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["a.zarr", "a.tif"])
 def test_a_vanished_store_is_said_and_does_not_come_back(tmp_path: Path, name: str) -> None:
-    steps = start_saving(scene((130, 150)), tmp_path / name, **OPTIONS).steps()
+    steps = start_save(scene((130, 150)), tmp_path / name, **OPTIONS).steps()
     for event in steps:
         if event.stage == "render":
             break
@@ -280,7 +280,7 @@ def test_a_vanished_store_is_said_and_does_not_come_back(tmp_path: Path, name: s
 
 
 def test_a_result_whose_place_was_taken_meanwhile_is_kept(tmp_path: Path) -> None:
-    steps = start_saving(scene((40, 50)), tmp_path / "a.tif").steps()
+    steps = start_save(scene((40, 50)), tmp_path / "a.tif").steps()
     next(steps)
     (tmp_path / "a.tif").write_text("mine")
     with pytest.raises(FileExistsError, match="has come up meanwhile"):
@@ -291,7 +291,7 @@ def test_a_result_whose_place_was_taken_meanwhile_is_kept(tmp_path: Path) -> Non
 
 
 def test_the_run_can_be_read_by_people(tmp_path: Path) -> None:
-    steps = start_saving(scene((40, 50)), tmp_path / "a.zarr", brightness=0.5).steps()
+    steps = start_save(scene((40, 50)), tmp_path / "a.zarr", brightness=0.5).steps()
     next(steps)
     steps.close()
     text = (tmp_path / "a.zarr.partial" / "run.json").read_text()

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_noiser.files.open_image import open_image
-from napari_noiser.files.spatial_metadata import Space
-from napari_noiser.files.writers.ome_tiff import Tif
+from napari_noiser.files.spatial_metadata import SpatialMetadata
+from napari_noiser.files.writers.ome_tiff import OmeTiff
 
-SPACE = Space(
+SPACE = SpatialMetadata(
     "TZYX", (2.5, 1.5, 0.5, 0.25), (0.0,) * 4, ("millisecond", "micrometer", "nanometer", "inch")
 )
 
@@ -45,7 +45,9 @@ def test_what_is_put_in_comes_out(drawn: tuple[str, NDArray[Any]], step: int) ->
     axes, array = drawn
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.ome.tif"
-        tif = Tif.create(path, array.shape, array.dtype, Space.pixels(axes), name="a")
+        tif = OmeTiff.create(
+            path, array.shape, array.dtype, SpatialMetadata.pixels(axes), name="a"
+        )
         cuts = [[*range(0, n, step), n] for n in array.shape]
         for region in product(*([slice(*ends) for ends in pairwise(cut)] for cut in cuts)):
             tif[region] = array[region]
@@ -62,7 +64,7 @@ def test_what_is_put_in_comes_out(drawn: tuple[str, NDArray[Any]], step: int) ->
 
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     attributes = {"napari_noiser": {"recipe": {"name": 'µ "<&>"'}}}
-    Tif.create(
+    OmeTiff.create(
         tmp_path / "a.tif", (2, 3, 4, 5), "float32", SPACE, name="a & b", attributes=attributes
     )
     assert open_image(tmp_path / "a.tif").space == SPACE
@@ -78,7 +80,9 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
 def test_other_programs_open_it(tmp_path: Path) -> None:
     io = pytest.importorskip("skimage.io")
     array = np.random.default_rng(0).integers(0, 255, (4, 5, 6, 3)).astype(np.uint8)
-    tif = Tif.create(tmp_path / "a.tif", array.shape, "uint8", Space.pixels("ZYXS"), name="a")
+    tif = OmeTiff.create(
+        tmp_path / "a.tif", array.shape, "uint8", SpatialMetadata.pixels("ZYXS"), name="a"
+    )
     tif[(slice(None),) * 4] = array
     np.testing.assert_array_equal(io.imread(tmp_path / "a.tif"), array)
     assert open_image(tmp_path / "a.tif").space.axes == "ZYXS"
@@ -91,8 +95,8 @@ def test_axes_of_length_1_are_filled_but_not_named(
     tmp_path: Path, axes: str, shape: tuple[int, ...]
 ) -> None:
     array = np.random.default_rng(0).random(shape)
-    Tif.create(tmp_path / "a.tif", shape, "float64", Space.pixels(axes), name="a")
-    tif = Tif.open(tmp_path / "a.tif", axes)
+    OmeTiff.create(tmp_path / "a.tif", shape, "float64", SpatialMetadata.pixels(axes), name="a")
+    tif = OmeTiff.open(tmp_path / "a.tif", axes)
     tif[(slice(None),) * len(axes)] = array
     np.testing.assert_array_equal(tif.levels[0], array)
     assert open_image(tmp_path / "a.tif").array.size == array.size
@@ -112,7 +116,7 @@ def test_what_was_finished_is_there_after_a_kill(tmp_path: Path) -> None:
     )
     path = tmp_path / "a.tif"
     assert subprocess.run([sys.executable, "-c", script, str(path)]).returncode == 9
-    tif = Tif.open(path, "YXZ")
+    tif = OmeTiff.open(path, "YXZ")
     assert (tif.shape, tif.dtype, tif.chunks) == ((3, 4, 5), np.uint16, (1, 1, 1))
     assert tif.levels[0][:, 0, 0].tolist() == [7, 7, 0]
     tif[slice(2, 3), slice(None), slice(None)] = np.full((1, 4, 5), 8, np.uint16)
@@ -122,7 +126,9 @@ def test_what_was_finished_is_there_after_a_kill(tmp_path: Path) -> None:
 
 def test_a_file_may_be_moved_and_removed_at_any_time(tmp_path: Path) -> None:
     region = (slice(0, 4), slice(0, 5))
-    tif = Tif.create(tmp_path / "a.partial", (4, 5), "uint8", Space.pixels("YX"), name="a")
+    tif = OmeTiff.create(
+        tmp_path / "a.partial", (4, 5), "uint8", SpatialMetadata.pixels("YX"), name="a"
+    )
     tif[region] = np.ones((4, 5), np.uint8)
     tif.path.replace(tmp_path / "a.ome.tif")
     assert open_image(tmp_path / "a.ome.tif").array.all()
@@ -133,7 +139,9 @@ def test_a_file_of_more_than_4_gb_is_a_bigtiff(
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 2**40}))
     shape = (5, 1000, 1_000_000)  # holes take no room on the disk
-    tif = Tif.create(tmp_path / "a.tif", shape, "uint8", Space.pixels("ZYX"), name="a")
+    tif = OmeTiff.create(
+        tmp_path / "a.tif", shape, "uint8", SpatialMetadata.pixels("ZYX"), name="a"
+    )
     tif[slice(4, 5), slice(999, 1000), slice(0, 2)] = np.full((1, 1, 2), 3, np.uint8)
     with tifffile.TiffFile(tif.path) as file:
         assert file.is_bigtiff
@@ -146,35 +154,35 @@ def test_a_full_disk_is_told_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 19}))
     with pytest.raises(OSError, match="takes 20 bytes, but the disk has 19 left"):
-        Tif.create(tmp_path / "a.tif", (4, 5), "uint8", Space.pixels("YX"), name="a")
+        OmeTiff.create(tmp_path / "a.tif", (4, 5), "uint8", SpatialMetadata.pixels("YX"), name="a")
     assert not (tmp_path / "a.tif").exists()
 
 
 def test_what_cannot_be_stored_is_refused(tmp_path: Path) -> None:
-    path, space = tmp_path / "a.tif", Space.pixels("YX")
+    path, space = tmp_path / "a.tif", SpatialMetadata.pixels("YX")
     with pytest.raises(ValueError, match="dtype must be one of"):
-        Tif.create(path, (4, 5), "int64", space, name="a")
+        OmeTiff.create(path, (4, 5), "int64", space, name="a")
     with pytest.raises(ValueError, match="axis S holds 1 sample, RGB or RGBA"):
-        Tif.create(path, (4, 5, 2), "uint8", Space.pixels("YXS"), name="a")
+        OmeTiff.create(path, (4, 5, 2), "uint8", SpatialMetadata.pixels("YXS"), name="a")
     with pytest.raises(TypeError, match="JSON-able"):
-        Tif.create(path, (4, 5), "uint8", space, name="a", attributes={"a": space})
+        OmeTiff.create(path, (4, 5), "uint8", space, name="a", attributes={"a": space})
     assert not path.exists()
-    tif = Tif.create(path, (4, 5), "uint8", space, name="a")
+    tif = OmeTiff.create(path, (4, 5), "uint8", space, name="a")
     with pytest.raises(FileExistsError, match=r"a\.tif"):
-        Tif.create(path, (4, 5), "uint8", space, name="a")
+        OmeTiff.create(path, (4, 5), "uint8", space, name="a")
     with pytest.raises(ValueError, match=r"the region's shape \(4, 5\), got \(4, 4\)"):
         tif[slice(0, 4), slice(0, 5)] = np.zeros((4, 4), np.uint8)
 
 
 def test_only_what_was_created_so_is_opened(tmp_path: Path) -> None:
-    Tif.create(tmp_path / "a.tif", (3, 4, 5), "uint8", Space.pixels("ZYX"), name="a")
+    OmeTiff.create(tmp_path / "a.tif", (3, 4, 5), "uint8", SpatialMetadata.pixels("ZYX"), name="a")
     with pytest.raises(ValueError, match="cannot be filled as axes 'TYX'"):
-        Tif.open(tmp_path / "a.tif", "TYX")
+        OmeTiff.open(tmp_path / "a.tif", "TYX")
     tifffile.imwrite(tmp_path / "b.tif", np.zeros((4, 5), np.uint8), compression="zlib")
     with pytest.raises(ValueError, match="compressed, which cannot be filled"):
-        Tif.open(tmp_path / "b.tif", "YX")
+        OmeTiff.open(tmp_path / "b.tif", "YX")
     (tmp_path / "c.tif").write_bytes(b"II*\0")
     with pytest.raises(ValueError, match=r"c\.tif is no complete OME-TIFF file"):
-        Tif.open(tmp_path / "c.tif", "YX")
+        OmeTiff.open(tmp_path / "c.tif", "YX")
     with pytest.raises(FileNotFoundError):
-        Tif.open(tmp_path / "d.tif", "YX")
+        OmeTiff.open(tmp_path / "d.tif", "YX")

@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_noiser.files.open_image import open_image
-from napari_noiser.files.spatial_metadata import Space
-from napari_noiser.files.writers.common import Region
+from napari_noiser.files.spatial_metadata import SpatialMetadata
+from napari_noiser.files.writers.common import Slices
 from napari_noiser.files.writers.ome_zarr import OmeZarr
 from napari_noiser.files.writers.pyramid import halve
 
-SPACE = Space(
+SPACE = SpatialMetadata(
     "TZYX", (2.5, 1.5, 0.5, 0.25), (0.0, 10.0, -3.0, 7.0), ("second", *["micrometer"] * 3)
 )
 
 
-def regions(shape: tuple[int, ...], chunks: tuple[int, ...], many: int = 1) -> list[Region]:
+def regions(shape: tuple[int, ...], chunks: tuple[int, ...], many: int = 1) -> list[Slices]:
     """Return a grid of regions of `many` chunks along each axis, in raster order."""
     spans = [
         [slice(at, min(at + many * step, n)) for at in range(0, n, many * step)]
@@ -75,7 +75,7 @@ def test_what_is_put_in_comes_out_with_its_whole_pyramid(
 ) -> None:
     axes, array, chunks, many = drawn
     with TemporaryDirectory() as folder:
-        space = Space.pixels(axes)
+        space = SpatialMetadata.pixels(axes)
         image = OmeZarr.create(
             f"{folder}/a.zarr", array.shape, array.dtype, space, name="a", chunks=chunks
         )
@@ -119,12 +119,14 @@ def test_each_level_lies_where_the_first_does(tmp_path: Path) -> None:
 
 
 def test_axes_in_another_order_are_stored_in_ome_ngffs(tmp_path: Path) -> None:
-    space = Space("YXZC", (0.5, 0.25, 2.0, 1.0), (1.0, 2.0, 3.0, 0.0), ("micrometer",) * 3 + ("",))
+    space = SpatialMetadata(
+        "YXZC", (0.5, 0.25, 2.0, 1.0), (1.0, 2.0, 3.0, 0.0), ("micrometer",) * 3 + ("",)
+    )
     array = np.random.default_rng(0).integers(0, 99, (20, 30, 2, 3)).astype(np.uint16)
     image = OmeZarr.create(tmp_path / "a.zarr", array.shape, "uint16", space, name="a")
     fill(image, array)
     opened = open_image(tmp_path / "a.zarr")
-    assert replace(opened.space, channels=()) == Space(
+    assert replace(opened.space, samples=()) == SpatialMetadata(
         "CZYX", (1.0, 2.0, 0.5, 0.25), (0.0, 3.0, 1.0, 2.0), ("", *["micrometer"] * 3)
     )
     np.testing.assert_array_equal(opened.array[:], array.transpose(3, 2, 0, 1))
@@ -133,7 +135,7 @@ def test_axes_in_another_order_are_stored_in_ome_ngffs(tmp_path: Path) -> None:
 def test_colors_are_channels_that_viewers_show_as_colors(tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
     image = OmeZarr.create(
-        tmp_path / "a.zarr", array.shape, "uint8", Space.pixels("YXS"), name="a"
+        tmp_path / "a.zarr", array.shape, "uint8", SpatialMetadata.pixels("YXS"), name="a"
     )
     fill(image, array)
     np.testing.assert_array_equal(np.asarray(image.levels[0]), array)
@@ -152,7 +154,12 @@ def image_metadata(image: OmeZarr) -> Any:
 
 def test_limits_are_what_viewers_show(tmp_path: Path) -> None:
     image = OmeZarr.create(
-        tmp_path / "a.zarr", (8, 8), "float32", Space.pixels("YX"), name="a", attributes={"b": [1]}
+        tmp_path / "a.zarr",
+        (8, 8),
+        "float32",
+        SpatialMetadata.pixels("YX"),
+        name="a",
+        attributes={"b": [1]},
     )
     image.set_limits(0.25, 0.5)
     window = image_metadata(image)["omero"]["channels"][0]["window"]
@@ -196,7 +203,7 @@ def test_no_chunk_is_written_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         tmp_path / "a.zarr",
         array.shape,
         "float32",
-        Space.pixels("ZYX"),
+        SpatialMetadata.pixels("ZYX"),
         name="a",
         chunks=(2, 8, 8),
     )
@@ -218,15 +225,23 @@ def test_no_chunk_is_written_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_chunks_are_planes_of_about_2_mb(
     tmp_path: Path, axes: str, shape: tuple[int, ...], chunks: tuple[int, ...]
 ) -> None:
-    image = OmeZarr.create(tmp_path / "a.zarr", shape, "float32", Space.pixels(axes), name="a")
+    image = OmeZarr.create(
+        tmp_path / "a.zarr", shape, "float32", SpatialMetadata.pixels(axes), name="a"
+    )
     assert image.chunks == chunks
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"space": Space.pixels("CYXS"), "shape": (2, 4, 4, 3)}, "'CYXS' cannot be stored"),
-        ({"space": Space.pixels("YXS"), "shape": (4, 4, 2)}, "axis S holds 1 sample, RGB or RGBA"),
+        (
+            {"space": SpatialMetadata.pixels("CYXS"), "shape": (2, 4, 4, 3)},
+            "'CYXS' cannot be stored",
+        ),
+        (
+            {"space": SpatialMetadata.pixels("YXS"), "shape": (4, 4, 2)},
+            "axis S holds 1 sample, RGB or RGBA",
+        ),
         ({"dtype": "complex64"}, "dtype must be one of uint8, .*, got complex64"),
         ({"dtype": "int64"}, "got int64"),
         ({"shape": (4, 4, 4)}, "names the axes 'YX', but the shape has 3"),
@@ -237,7 +252,11 @@ def test_chunks_are_planes_of_about_2_mb(
 def test_what_cannot_be_stored_is_refused(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    options: dict[str, Any] = {"shape": (4, 4), "dtype": "uint8", "space": Space.pixels("YX")}
+    options: dict[str, Any] = {
+        "shape": (4, 4),
+        "dtype": "uint8",
+        "space": SpatialMetadata.pixels("YX"),
+    }
     with pytest.raises(ValueError, match=message):
         OmeZarr.create(tmp_path / "a.zarr", **{**options, "name": "a", **change})
     assert not (tmp_path / "a.zarr").exists()
@@ -246,7 +265,9 @@ def test_what_cannot_be_stored_is_refused(
 def test_attributes_that_are_no_json_leave_no_half_a_store(tmp_path: Path) -> None:
     options: Any = {"name": "a", "attributes": {"a": object()}}
     with pytest.raises(TypeError, match="attributes must be a mapping of JSON-able values"):
-        OmeZarr.create(tmp_path / "a.zarr", (4, 4), "uint8", Space.pixels("YX"), **options)
+        OmeZarr.create(
+            tmp_path / "a.zarr", (4, 4), "uint8", SpatialMetadata.pixels("YX"), **options
+        )
     assert not (tmp_path / "a.zarr").exists()
 
 
@@ -267,27 +288,36 @@ def test_a_block_must_fit(
     tmp_path: Path, region: Any, block: Any, error: type[Exception], message: str
 ) -> None:
     image = OmeZarr.create(
-        tmp_path / "a.zarr", (9, 10), "float32", Space.pixels("YX"), name="a", chunks=(4, 4)
+        tmp_path / "a.zarr",
+        (9, 10),
+        "float32",
+        SpatialMetadata.pixels("YX"),
+        name="a",
+        chunks=(4, 4),
     )
     with pytest.raises(error, match=message):
         image[region] = block
 
 
 def test_floats_are_not_cut_to_integers(tmp_path: Path) -> None:
-    image = OmeZarr.create(tmp_path / "a.zarr", (4, 4), "uint8", Space.pixels("YX"), name="a")
+    image = OmeZarr.create(
+        tmp_path / "a.zarr", (4, 4), "uint8", SpatialMetadata.pixels("YX"), name="a"
+    )
     with pytest.raises(TypeError, match="same_kind"):
         image[slice(0, 4), slice(0, 4)] = np.full((4, 4), 0.5)
 
 
 def test_a_store_is_never_overwritten(tmp_path: Path) -> None:
-    options: Any = ((4, 4), "uint8", Space.pixels("YX"))
+    options: Any = ((4, 4), "uint8", SpatialMetadata.pixels("YX"))
     OmeZarr.create(tmp_path / "a.zarr", *options, name="a")
     with pytest.raises(FileExistsError, match=r"a\.zarr"):
         OmeZarr.create(tmp_path / "a.zarr", *options, name="a")
 
 
 def test_only_what_was_created_so_is_opened(tmp_path: Path) -> None:
-    OmeZarr.create(tmp_path / "a.zarr", (2, 4, 4), "uint8", Space.pixels("ZYX"), name="a")
+    OmeZarr.create(
+        tmp_path / "a.zarr", (2, 4, 4), "uint8", SpatialMetadata.pixels("ZYX"), name="a"
+    )
     with pytest.raises(ValueError, match="holds the axes 'zyx', which axes 'TYX' do not fit"):
         OmeZarr.open(tmp_path / "a.zarr", "TYX")
     with pytest.raises(FileNotFoundError):
@@ -312,7 +342,7 @@ def test_a_further_level_is_made_of_one_chunk_at_a_time(
     monkeypatch.setattr("napari_noiser.files.writers.ome_zarr.halve", noted)
     shape, chunks = (3, 50, 70), (2, 16, 16)
     store = OmeZarr.create(
-        tmp_path / "a.zarr", shape, "f4", Space.pixels("ZYX"), name="a", chunks=chunks
+        tmp_path / "a.zarr", shape, "f4", SpatialMetadata.pixels("ZYX"), name="a", chunks=chunks
     )
     whole = tuple(slice(0, length) for length in shape)
     store[whole] = np.random.default_rng(0).random(shape, np.float32)
@@ -336,6 +366,11 @@ def test_chunks_go_with_those_of_the_source(
     tmp_path: Path, source: tuple[int, ...] | None, chunks: tuple[int, ...]
 ) -> None:
     store = OmeZarr.create(
-        tmp_path / "a.zarr", (200, 2000, 2000), "f4", Space.pixels("TYX"), name="a", source=source
+        tmp_path / "a.zarr",
+        (200, 2000, 2000),
+        "f4",
+        SpatialMetadata.pixels("TYX"),
+        name="a",
+        source=source,
     )
     assert store.chunks == chunks

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_noiser.files.open_image import image_files, open_image
-from napari_noiser.files.spatial_metadata import Space
+from napari_noiser.files.open_image import list_images, open_image
+from napari_noiser.files.spatial_metadata import SpatialMetadata
 
 STACK = np.random.default_rng(0).integers(0, 999, (2, 3, 8, 9)).astype(np.uint16)
 AXES = [
@@ -52,7 +52,7 @@ def test_an_ome_zarr_image_lies_where_both_its_transformations_put_it(
     group = zarr.create_group(tmp_path / "a.zarr", zarr_format=zarr_format)
     stored(group, {"multiscales": [multiscale(coordinateTransformations=both)]})
     opened = open_image(tmp_path / "a.zarr")
-    assert opened.space == Space(
+    assert opened.space == SpatialMetadata(
         "TZYX",
         (10.0, 2.0, 1.0, 0.5),
         (5.0, 1.0, 4.0, 5.0),
@@ -115,9 +115,9 @@ def test_a_plain_array_has_the_default_axes(tmp_path: Path, zarr_format: Any) ->
     path = tmp_path / "a.zarr"
     zarr.create_array(path, data=STACK, zarr_format=zarr_format)
     opened = open_image(path)
-    assert opened.space == Space.pixels("TZYX")
+    assert opened.space == SpatialMetadata.pixels("TZYX")
     np.testing.assert_array_equal(opened.array[0, 1], STACK[0, 1])
-    assert open_image(str(path), "ZCYX").space == Space.pixels("ZCYX")
+    assert open_image(str(path), "ZCYX").space == SpatialMetadata.pixels("ZCYX")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_npy_file_is_mapped(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", STACK)
     opened = open_image(tmp_path / "a.npy")
     assert isinstance(opened.array, np.memmap)
-    assert opened.space == Space.pixels("TZYX")
+    assert opened.space == SpatialMetadata.pixels("TZYX")
     np.testing.assert_array_equal(opened.array, STACK)
 
 
@@ -163,7 +163,7 @@ def test_a_folder_lists_what_can_be_opened(tmp_path: Path) -> None:
     for name in ("h.zarr", "i.ome.zarr", "j.zarr.partial", ".k.zarr", "l.tif", "m"):
         (tmp_path / name).mkdir()
     (tmp_path / "m" / "n.tif").touch()
-    names = [path.name for path in image_files(tmp_path)]
+    names = [path.name for path in list_images(tmp_path)]
     assert names == ["A.TIFF", "b.tif", "c.ome.tif", "d.npy", "h.zarr", "i.ome.zarr"]
     with pytest.raises(FileNotFoundError):
-        image_files(tmp_path / "nowhere")
+        list_images(tmp_path / "nowhere")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from napari_noiser.files.partial_output import Unfinished
+from napari_noiser.files.partial_output import PartialOutput
 
 
-def begun(path: Path) -> Unfinished:
-    unfinished = Unfinished(path)
+def begun(path: Path) -> PartialOutput:
+    unfinished = PartialOutput(path)
     assert unfinished.claim() is None
     unfinished.begin({"asked": 1})
     return unfinished
@@ -29,7 +29,7 @@ def test_a_folder_that_vanishes_while_it_is_measured_is_said(tmp_path: Path) -> 
 
 def test_a_file_in_its_way_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    unfinished = Unfinished(tmp_path / "file" / "a.zarr")
+    unfinished = PartialOutput(tmp_path / "file" / "a.zarr")
     with pytest.raises(NotADirectoryError, match=r"a\.zarr\.partial cannot be made \(Not a dir"):
         unfinished.claim()
 
@@ -44,5 +44,5 @@ def test_what_cannot_be_given_its_name_is_complete(tmp_path: Path, monkeypatch) 
 def test_another_run_is_told_from_a_fault(tmp_path: Path) -> None:
     unfinished = begun(tmp_path / "a.zarr")
     with pytest.raises(BlockingIOError, match="is being made by another run"):
-        Unfinished(tmp_path / "a.zarr").claim()
+        PartialOutput(tmp_path / "a.zarr").claim()
     unfinished.release()

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_noiser.files.open_image import open_image
-from napari_noiser.files.spatial_metadata import Space
+from napari_noiser.files.spatial_metadata import SpatialMetadata
 
 STACK = np.random.default_rng(0).integers(0, 999, (2, 5, 3, 20, 21)).astype(np.uint16)
 OME = {
@@ -34,7 +34,7 @@ def test_an_ome_tiff_opens_with_all_that_it_states(
     path = written(tmp_path / "a.ome.tif", STACK, metadata=metadata, **options)
     opened = open_image(path)
     assert opened.path == path
-    assert opened.space == Space(
+    assert opened.space == SpatialMetadata(
         "TZCYX",
         (30.0, 2.0, 1.0, 250.0, 0.5),
         (0.0,) * 5,
@@ -70,15 +70,15 @@ def test_an_imagej_hyperstack_opens_with_its_spacing_and_unit(tmp_path: Path) ->
 
 def test_a_resolution_without_a_unit_says_nothing(tmp_path: Path) -> None:
     path = written(tmp_path / "a.tif", STACK[0, 0, 0], imagej=True, resolution=(72, 72))
-    assert open_image(path).space == Space.pixels("YX")
+    assert open_image(path).space == SpatialMetadata.pixels("YX")
     path = written(tmp_path / "b.tif", STACK[0, 0, 0], resolution=(72, 72))
-    assert open_image(path).space == Space.pixels("YX")
+    assert open_image(path).space == SpatialMetadata.pixels("YX")
 
 
 def test_steps_that_cannot_be_meant_are_1(tmp_path: Path) -> None:
     metadata = {"axes": "TYX", "PhysicalSizeX": 0, "PhysicalSizeY": "nan", "TimeIncrement": -1}
     path = written(tmp_path / "a.ome.tif", STACK[0, 0], metadata=metadata)
-    assert open_image(path).space == Space.pixels("TYX")
+    assert open_image(path).space == SpatialMetadata.pixels("TYX")
 
 
 @pytest.mark.parametrize(("count", "axes"), [(2, "YX"), (3, "ZYX"), (4, "TZYX"), (5, "TCZYX")])
@@ -87,7 +87,7 @@ def test_axes_that_are_not_named_are_the_default_ones(
 ) -> None:
     array = STACK[(0,) * (5 - count)]
     path = written(tmp_path / "a.tif", array, photometric="minisblack")
-    assert open_image(path).space == Space.pixels(axes)
+    assert open_image(path).space == SpatialMetadata.pixels(axes)
     np.testing.assert_array_equal(open_image(path).array, array)
 
 
@@ -99,12 +99,14 @@ def test_pages_of_no_known_kind_are_a_stack(tmp_path: Path) -> None:
 def test_only_what_is_said_to_be_color_is(tmp_path: Path) -> None:
     image = STACK[0, 0].transpose(1, 2, 0).astype(np.uint8)
     color = written(tmp_path / "a.tif", image, photometric="rgb")
-    dyes = written(tmp_path / "b.tif", image, photometric="minisblack", planarconfig="contig")
+    n_channels = written(
+        tmp_path / "b.tif", image, photometric="minisblack", planarconfig="contig"
+    )
     rows = written(tmp_path / "c.tif", image, photometric="minisblack")
     planar = written(
         tmp_path / "d.tif", image.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"
     )
-    found = [open_image(path).space.axes for path in (color, dyes, rows, planar)]
+    found = [open_image(path).space.axes for path in (color, n_channels, rows, planar)]
     assert found == ["YXS", "YXC", "ZYX", "SYX"]
 
 

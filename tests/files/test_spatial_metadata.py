@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_noiser.files.spatial_metadata import Space
+from napari_noiser.files.spatial_metadata import SpatialMetadata
 from napari_noiser.files.units import unit_name, unit_symbol
 
 
 def test_a_space_in_pixels_has_steps_of_1_and_no_units() -> None:
-    space = Space("TYX", (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), ("", "", ""))
-    assert Space.pixels("TYX") == space
+    space = SpatialMetadata("TYX", (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), ("", "", ""))
+    assert SpatialMetadata.pixels("TYX") == space
 
 
 def test_numbers_of_any_type_become_floats() -> None:
     steps: Any = np.array([1, 2], np.float32)
-    space = Space("YX", steps, (0, 3), ("", ""))
+    space = SpatialMetadata("YX", steps, (0, 3), ("", ""))
     assert (space.scale, space.translate) == ((1.0, 2.0), (0.0, 3.0))
     assert {type(value) for value in space.scale + space.translate} == {float}
 
@@ -39,7 +39,7 @@ def test_numbers_of_any_type_become_floats() -> None:
 def test_what_is_no_space_is_refused(change: dict[str, Any], message: str) -> None:
     good = {"axes": "YX", "scale": (1.0, 1.0), "translate": (0.0, 0.0), "units": ("", "")}
     with pytest.raises(ValueError, match=message):
-        Space(**{**good, **change})
+        SpatialMetadata(**{**good, **change})
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_what_is_no_space_is_refused(change: dict[str, Any], message: str) -> No
 def test_what_is_of_another_type_is_refused(change: dict[str, Any]) -> None:
     good = {"axes": "YX", "scale": (1.0, 1.0), "translate": (0.0, 0.0), "units": ("", "")}
     with pytest.raises(TypeError, match=next(iter(change))):
-        Space(**{**good, **change})
+        SpatialMetadata(**{**good, **change})
 
 
 @pytest.mark.parametrize(

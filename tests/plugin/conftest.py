@@ -9,7 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 
@@ -43,11 +43,11 @@ def wait_for_run(qtbot):
     """Return a function that waits until the work in the background has ended."""
 
     def wait(timeout: int = 60_000) -> None:
-        qtbot.waitUntil(lambda: Run.current is None, timeout=timeout)
+        qtbot.waitUntil(lambda: BackgroundTask.current is None, timeout=timeout)
 
     yield wait
-    if Run.current is not None:
-        Run.current.cancel()
+    if BackgroundTask.current is not None:
+        BackgroundTask.current.cancel()
         wait()
 
 

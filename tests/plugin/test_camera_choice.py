@@ -14,12 +14,12 @@ from parts import part_of
 import napari_noiser as noiser
 from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.plugin.results.reapply import provenance_of
-from napari_noiser.plugin.results.summary import told
+from napari_noiser.plugin.results.summary import format_provenance
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 from napari_noiser.plugin.widgets.preview_section import PreviewSection
 
 HOT = ([20, 51, 77], [8, 40, 83])
-CAMERA = noiser.CameraNoise(gain=2.0, offset=100.0, read_noise=1.0)
+CAMERA = noiser.camera.CameraNoise(gain=2.0, offset=100.0, read_noise=1.0)
 
 
 def exposed() -> np.ndarray:
@@ -113,9 +113,9 @@ def test_a_dark_background_is_previewed_and_applied(
 def test_it_is_told_and_done_again(options: dict[str, Any], words: str) -> None:
     result = noiser.enhance_layer(Image(DIM, name="dim"), "structured", **LIGHT, **options)
     made = provenance_of(result)
-    assert words in told(made)
-    assert ("Camera" in told(made)) == (options.get("camera", "auto") is not None)
-    again = noiser.replay(result, Image(DIM, name="dim"))
+    assert words in format_provenance(made)
+    assert ("Camera" in format_provenance(made)) == (options.get("camera", "auto") is not None)
+    again = noiser.reapply(result, Image(DIM, name="dim"))
     assert_alike(again.data, result.data)
     assert_alike(result_of_script(result), result.data)
 
@@ -123,10 +123,10 @@ def test_it_is_told_and_done_again(options: dict[str, Any], words: str) -> None:
 def test_an_estimate_is_made_anew_for_another_image_and_a_given_camera_is_kept() -> None:
     other = (7.0 * DIM.astype("float64") + 30).astype("float32")
     estimated = noiser.enhance_layer(Image(DIM), "structured", **LIGHT)
-    again = noiser.replay(estimated, Image(other))
+    again = noiser.reapply(estimated, Image(other))
     assert_alike(again.data, noiser.enhance(other, "structured", **LIGHT))
     given = noiser.enhance_layer(Image(DIM), "structured", camera=CAMERA, **LIGHT)
-    kept = noiser.replay(given, Image(other)).metadata[PROVENANCE]["camera"]
+    kept = noiser.reapply(given, Image(other)).metadata[PROVENANCE]["camera"]
     assert kept == {"gain": 2.0, "offset": 100.0, "read_noise": 1.0}
 
 

@@ -10,12 +10,12 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 import napari_noiser as noiser
-from napari_noiser._progress import drain
+from napari_noiser._progress import run_with_progress
 from napari_noiser.plugin.commands import enhance_selected
-from napari_noiser.plugin.layers.preview_layer import closed_form_look
-from napari_noiser.plugin.layers.snapshot import ImageSource, axes_choices, guess_axes
-from napari_noiser.plugin.results.reapply import provenance_of, recovered
-from napari_noiser.plugin.results.summary import told
+from napari_noiser.plugin.layers.preview_layer import closed_form_state
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot, axes_choices, guess_axes
+from napari_noiser.plugin.results.reapply import provenance_of, settings_from_provenance
+from napari_noiser.plugin.results.summary import format_provenance
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.tasks.enhance import start_enhancing
 from napari_noiser.plugin.tasks.preview_cache import measure
@@ -27,10 +27,10 @@ SERIES = np.stack([np.stack([DYES[:2], DYES[1:]], axis=1)] * 2)  # TCZYX
 COLOR = rng.poisson([30, 10, 4], (30, 40, 3)).astype(np.uint8)
 
 
-def assert_each_dye_alone(result: np.ndarray, dyes: np.ndarray, axis: int) -> None:
+def assert_each_dye_alone(result: np.ndarray, n_channels: np.ndarray, axis: int) -> None:
     """Check that each channel is what it would be without the others."""
-    for channel in range(dyes.shape[axis]):
-        alone = noiser.enhance(dyes.take(channel, axis))
+    for channel in range(n_channels.shape[axis]):
+        alone = noiser.enhance(n_channels.take(channel, axis))
         found = np.asarray(result).take(channel, axis)
         np.testing.assert_allclose(found, alone, rtol=0, atol=1e-6)
 
@@ -77,8 +77,8 @@ def test_and_so_does_the_command(viewer: ViewerModel, wait_for_run) -> None:
 @pytest.mark.parametrize(("data", "axes", "axis"), [(DYES, "CYX", 0), (SERIES, "TCZYX", 1)])
 def test_and_live_and_the_preview(data: np.ndarray, axes: str, axis: int) -> None:
     assert_each_dye_alone(noiser.live_layer(Image(data), axes=axes).data, data, axis)
-    measured = drain(measure(ImageSource.of(Image(data), axes)), False, "")
-    assert_each_dye_alone(measured.picture().levels[0], data, axis)
+    measured = run_with_progress(measure(LayerSnapshot.from_layer(Image(data), axes)), False, "")
+    assert_each_dye_alone(measured.render().levels[0], data, axis)
 
 
 def test_the_choice_of_colors_is_there_for_color_images(
@@ -109,7 +109,7 @@ def test_colors_are_kept_as_in_the_console(
     expected = noiser.enhance(COLOR, axes="YXS", colors="kept")
     np.testing.assert_allclose(np.asarray(result.data), expected, rtol=0, atol=1e-6)
     assert result.rgb
-    assert "Colors: kept" in told(result.metadata["napari_noiser"])
+    assert "Colors: kept" in format_provenance(result.metadata["napari_noiser"])
 
 
 def test_the_preview_follows_the_choice(
@@ -127,25 +127,25 @@ def test_the_preview_follows_the_choice(
 
 
 def test_so_does_the_closed_form() -> None:
-    source = ImageSource.of(Image(COLOR, rgb=True))
+    source = LayerSnapshot.from_layer(Image(COLOR, rgb=True))
     for colors in ("balanced", "kept"):
-        look = drain(closed_form_look(source, colors, "stack"), False, "")
+        look = run_with_progress(closed_form_state(source, colors, "stack"), False, "")
         expected = noiser.closed_form(COLOR, axes="YXS", colors=colors)
         np.testing.assert_allclose(np.asarray(look.picture.levels[0]), expected, atol=1e-6)
 
 
 def test_a_recipe_for_kept_colors_learns_one_channel(viewer: ViewerModel, wait_for_run) -> None:
     recipe = replace(noiser.RECIPES["p-regression"], iterations=4)
-    sources = [ImageSource.of(Image(COLOR, rgb=True))]
+    sources = [LayerSnapshot.from_layer(Image(COLOR, rgb=True))]
     start_enhancing(viewer, sources, Settings(model=recipe, colors="kept"))
     wait_for_run()
-    assert viewer.layers[0].metadata["napari_noiser"]["channels"] == 1
+    assert viewer.layers[0].metadata["napari_noiser"]["samples"] == 1
 
 
 def test_replay_and_the_script_keep_them_too() -> None:
     photo = Image(COLOR, rgb=True, name="photo")
     result = noiser.enhance_layer(photo, colors="kept")
-    np.testing.assert_allclose(noiser.replay(result, photo).data, result.data, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(noiser.reapply(result, photo).data, result.data, rtol=0, atol=1e-6)
     namespace = {"image": COLOR}
     exec(noiser.as_python(result).replace("image = ...", "image = image"), namespace)
     np.testing.assert_allclose(namespace["result"], result.data, rtol=0, atol=1e-6)
@@ -155,7 +155,7 @@ def test_results_of_before_say_nothing_and_are_balanced() -> None:
     photo = Image(COLOR, rgb=True, name="photo")
     result = noiser.enhance_layer(photo)
     del result.metadata["napari_noiser"]["colors"]
-    assert recovered(provenance_of(result)).colors == "balanced"
+    assert settings_from_provenance(provenance_of(result)).colors == "balanced"
     assert "colors" not in noiser.as_python(result)
-    again = noiser.replay(result, photo)
+    again = noiser.reapply(result, photo)
     np.testing.assert_allclose(again.data, result.data, rtol=0, atol=1e-6)

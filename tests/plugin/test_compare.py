@@ -12,7 +12,7 @@ from napari.layers import Image
 from parts import part_of
 
 import napari_noiser as noiser
-from napari_noiser.plugin.widgets.compare_grid import Comparison
+from napari_noiser.plugin.widgets.compare_grid import CompareGrid
 from napari_noiser.plugin.widgets.compare_section import CompareSection
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
@@ -46,7 +46,7 @@ def test_layers_alone_and_beside_each_other(viewer: ViewerModel) -> None:
     one, two = viewer.add_image(PLANES, name="one"), viewer.add_image(PLANES, name="two")
     viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 11, 13), 3.5
     viewer.canvas.grid.stride = 2
-    comparison = Comparison(viewer)
+    comparison = CompareGrid(viewer)
     comparison.show([two])
     assert visible(viewer) == ["two"]
     assert not viewer.canvas.grid.enabled
@@ -69,7 +69,7 @@ def test_layers_alone_and_beside_each_other(viewer: ViewerModel) -> None:
 
 def test_a_grid_that_was_there_comes_back(viewer: ViewerModel) -> None:
     viewer.canvas.grid.enabled = True
-    comparison = Comparison(viewer)
+    comparison = CompareGrid(viewer)
     comparison.show([viewer.layers[0], viewer.add_image(PLANES)])
     comparison.end()
     assert (viewer.canvas.grid.enabled, viewer.canvas.grid.shape) == (True, (-1, -1))
@@ -277,7 +277,7 @@ def test_the_same_camera_sees_them_all_in_a_window(
     left[:, :32] = 200
     viewer.add_image(left, name="cells")
     qtbot.wait(200)
-    comparison = Comparison(viewer)
+    comparison = CompareGrid(viewer)
     camera = (viewer.scene.camera.center, viewer.scene.camera.zoom)
     other = Image(left.T, name="other")
     viewer.add_layer(other)

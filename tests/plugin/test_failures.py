@@ -18,11 +18,11 @@ from napari.utils.notifications import (
 from scenes import untrained
 
 import napari_noiser.plugin.tasks.destinations as keeping
-from napari_noiser._validation import same_axes
+from napari_noiser._validation import check_same_axes
 from napari_noiser.plugin.commands import enhance_selected
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.tasks.enhance import start_enhancing
 
 DIM = np.random.default_rng(0).poisson(4, (30, 40)).astype(np.float32)
@@ -37,7 +37,7 @@ def told(qtbot, monkeypatch) -> Callable[[], Notification]:
     monkeypatch.setattr(notification_manager, "records", [])
 
     def found() -> Notification:
-        qtbot.waitUntil(lambda: Run.current is None, timeout=60_000)
+        qtbot.waitUntil(lambda: BackgroundTask.current is None, timeout=60_000)
         qtbot.waitUntil(lambda: bool(notification_manager.records))
         (record,) = notification_manager.records
         return record
@@ -48,7 +48,7 @@ def told(qtbot, monkeypatch) -> Callable[[], Notification]:
 def enhance(images: Sequence[np.ndarray], **settings: object) -> None:
     limits = {"contrast_limits": (0, 1)}
     layers = [Image(each, name=f"image {n}", **limits) for n, each in enumerate(images, start=1)]
-    start_enhancing(ViewerModel(), [*map(ImageSource.of, layers)], Settings(**settings))
+    start_enhancing(ViewerModel(), [*map(LayerSnapshot.from_layer, layers)], Settings(**settings))
 
 
 def assert_plain(record: Notification, text: str) -> None:
@@ -130,7 +130,7 @@ def of_a_reader() -> None:
 
 
 def of_ours() -> None:
-    same_axes([1])  # type: ignore[list-item]
+    check_same_axes([1])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("fault", [of_torch, of_the_system, of_numpy, of_a_reader, of_ours])

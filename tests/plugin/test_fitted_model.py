@@ -17,13 +17,13 @@ from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 from napari_noiser.plugin.widgets.plots_section import PlotsSection
 from napari_noiser.plugin.widgets.preview_section import PreviewSection
 
-TINY = noiser.BlindSpotRecipe(iterations=3, width=4, scales=(4,), crop=64, batch=1)
+TINY = noiser.recipes.BlindSpotRecipe(iterations=3, width=4, scales=(4,), crop=64, batch=1)
 DIM = counts(light()).astype("float32")
 NO_CAMERA = np.random.default_rng(0).normal(np.arange(256.0), np.linspace(9, 1, 256), (256, 256))
 
 
 @pytest.fixture(scope="module")
-def fitted() -> noiser.BlindSpotModel:
+def fitted() -> noiser.recipes.BlindSpotModel:
     return noiser.fit(DIM, TINY, device="cpu")
 
 
@@ -36,7 +36,7 @@ def viewer(viewer: ViewerModel) -> ViewerModel:
 def test_renamed_saved_loaded_and_removed(
     widget: NoiserWidget,
     viewer: ViewerModel,
-    fitted: noiser.BlindSpotModel,
+    fitted: noiser.recipes.BlindSpotModel,
     opened,
     monkeypatch,
     tmp_path: Path,
@@ -70,7 +70,7 @@ def test_renamed_saved_loaded_and_removed(
 
 
 def test_noise_can_be_trained_on_while_a_fitted_model_is_chosen(
-    widget: NoiserWidget, viewer: ViewerModel, fitted: noiser.BlindSpotModel, wait_for_run
+    widget: NoiserWidget, viewer: ViewerModel, fitted: noiser.recipes.BlindSpotModel, wait_for_run
 ) -> None:
     chosen = widget.controls
     chosen.model.add(fitted, "fitted")
@@ -79,14 +79,14 @@ def test_noise_can_be_trained_on_while_a_fitted_model_is_chosen(
     chosen.recipe.fields["iterations"].value = "2"
     widget.training.train.native.click()
     wait_for_run()
-    assert (chosen.model.value.channels, chosen.method.value) == (3, "noise")
+    assert (chosen.model.value.samples, chosen.method.value) == (3, "noise")
 
 
 @pytest.mark.parametrize("keep", ["memory", "live", "disk"])
 def test_results_are_kept_wherever_they_are_kept(
     widget: NoiserWidget,
     viewer: ViewerModel,
-    fitted: noiser.BlindSpotModel,
+    fitted: noiser.recipes.BlindSpotModel,
     wait_for_run,
     tmp_path: Path,
     keep: str,
@@ -103,7 +103,7 @@ def test_results_are_kept_wherever_they_are_kept(
 
 
 def test_the_preview_shows_what_apply_makes(
-    widget: NoiserWidget, viewer: ViewerModel, fitted: noiser.BlindSpotModel, wait_for_run
+    widget: NoiserWidget, viewer: ViewerModel, fitted: noiser.recipes.BlindSpotModel, wait_for_run
 ) -> None:
     preview = part_of(widget, PreviewSection)
     preview.switch.value = True  # of the model before
@@ -118,7 +118,7 @@ def test_the_preview_shows_what_apply_makes(
 
 
 def test_the_preview_asks_for_a_camera_where_the_model_needs_one(
-    widget: NoiserWidget, viewer: ViewerModel, fitted: noiser.BlindSpotModel, wait_for_run
+    widget: NoiserWidget, viewer: ViewerModel, fitted: noiser.recipes.BlindSpotModel, wait_for_run
 ) -> None:
     widget.controls.image.value = viewer.add_image(NO_CAMERA, name="even")
     preview = part_of(widget, PreviewSection)

@@ -16,12 +16,12 @@ from scenes import counts, light
 import napari_noiser as noiser
 import napari_noiser.plugin.tasks.background_task as worker
 from napari_noiser.plugin.results.reapply import provenance_of
-from napari_noiser.plugin.results.summary import told
-from napari_noiser.plugin.tasks.fit import FittingPanel
+from napari_noiser.plugin.results.summary import format_provenance
+from napari_noiser.plugin.tasks.fit import FitPanel
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 from napari_noiser.plugin.widgets.plots_section import PlotsSection
 
-TINY = noiser.BlindSpotRecipe(iterations=3, width=4, scales=(4,), crop=64, batch=1)
+TINY = noiser.recipes.BlindSpotRecipe(iterations=3, width=4, scales=(4,), crop=64, batch=1)
 LONG = replace(TINY, iterations=100_000)
 DIM = counts(light()).astype("float32")
 OTHER = counts(light(seed=4), seed=5).astype("float32")
@@ -41,7 +41,7 @@ def widget(widget: NoiserWidget) -> NoiserWidget:
 
 
 @pytest.fixture
-def panel(widget: NoiserWidget) -> FittingPanel:
+def panel(widget: NoiserWidget) -> FitPanel:
     """The panel, with a recipe that is fitted in no time."""
     widget.controls.method.value = "images"
     widget.controls.fit.show_recipe(TINY)
@@ -71,15 +71,17 @@ def test_the_method_comes_first_and_shows_its_own_options(
     assert (section.noise.visible, section.fitting.visible) == (False, True)
     assert (chosen.camera.visible, chosen.repair.visible) == (True, True)
     assert not chosen.output.visible  # of the result: the chosen model makes a display
-    assert chosen.fit.recipe_for("images") == noiser.BlindSpotRecipe()
+    assert chosen.fit.recipe_for("images") == noiser.recipes.BlindSpotRecipe()
     chosen.model.value = "structured"
     assert (section.noise.visible, section.fitting.visible) == (True, False)
 
 
 def test_both_stages_are_fitted_applied_and_shown(
-    widget: NoiserWidget, panel: FittingPanel, viewer: ViewerModel, wait_for_run, monkeypatch
+    widget: NoiserWidget, panel: FitPanel, viewer: ViewerModel, wait_for_run, monkeypatch
 ) -> None:
-    quick = partial(noiser.IRLERecipe, light=noiser.RetinexRecipe(iterations=2, widths=(4, 4)))
+    quick = partial(
+        noiser.recipes.IRLERecipe, light=noiser.recipes.RetinexRecipe(iterations=2, widths=(4, 4))
+    )
     monkeypatch.setattr("napari_noiser.plugin.widgets.fit_form.IRLERecipe", quick)
     widget.controls.method.value = "both"
     assert not widget.controls.fit.fields["gain"].visible
@@ -98,12 +100,12 @@ def test_both_stages_are_fitted_applied_and_shown(
     wait_for_run()
     shown = viewer.layers["dim (irle)"]
     assert_alike(shown.data, noiser.enhance(DIM, model))
-    assert "both stages" in told(provenance_of(shown))
-    again = noiser.replay(shown, viewer.layers["dim"], model=model)
+    assert "both stages" in format_provenance(provenance_of(shown))
+    again = noiser.reapply(shown, viewer.layers["dim"], model=model)
     assert_alike(again.data, shown.data)
 
 
-def test_every_control_says_what_it_is(panel: FittingPanel, widget: NoiserWidget) -> None:
+def test_every_control_says_what_it_is(panel: FitPanel, widget: NoiserWidget) -> None:
     chosen = widget.controls
     for control in (chosen.method, chosen.seed, panel.fit, *chosen.fit.fields.values()):
         assert len(control.tooltip) > 40
@@ -117,11 +119,11 @@ def test_the_options_are_the_recipes(widget: NoiserWidget) -> None:
     form.fields["gain"].value = "none"
     assert form.recipe_for("images") == replace(TINY, iterations=7, width=9, gain="none")
     form.show_recipe(replace(TINY, gain="given"))
-    assert form.recipe_for("images").gain == "given"
+    assert form.recipe_for("images").gain_map == "given"
 
 
 def test_a_fit_is_added_to_the_list_and_applied(
-    widget: NoiserWidget, panel: FittingPanel, viewer: ViewerModel, wait_for_run
+    widget: NoiserWidget, panel: FitPanel, viewer: ViewerModel, wait_for_run
 ) -> None:
     chosen = widget.controls
     chosen.seed.value = 4
@@ -149,7 +151,7 @@ def test_a_fit_is_added_to_the_list_and_applied(
 
 
 def test_what_is_chosen_above_is_what_is_fitted_to(
-    widget: NoiserWidget, panel: FittingPanel, viewer: ViewerModel, wait_for_run
+    widget: NoiserWidget, panel: FitPanel, viewer: ViewerModel, wait_for_run
 ) -> None:
     second = viewer.add_image(np.stack([OTHER] * 3), name="stack")
     viewer.add_image(np.stack([DIM] * 4), name="more")
@@ -169,7 +171,7 @@ def test_what_is_chosen_above_is_what_is_fitted_to(
 
 
 def test_colors_are_fitted_to_together(
-    widget: NoiserWidget, panel: FittingPanel, viewer: ViewerModel, wait_for_run
+    widget: NoiserWidget, panel: FitPanel, viewer: ViewerModel, wait_for_run
 ) -> None:
     color = np.stack([counts(light(), seed) for seed in (1, 2, 3)], axis=-1)
     layer = viewer.add_image((color / 2).clip(0, 255).astype(np.uint8), rgb=True, name="rgb")
@@ -188,7 +190,7 @@ def test_colors_are_fitted_to_together(
 
 
 def test_a_canceled_fit_is_gone_on_with(
-    widget: NoiserWidget, panel: FittingPanel, qtbot, wait_for_run
+    widget: NoiserWidget, panel: FitPanel, qtbot, wait_for_run
 ) -> None:
     before = canceled(widget, qtbot, wait_for_run)
     assert 3 <= before < 100_000
@@ -206,7 +208,7 @@ def test_a_canceled_fit_is_gone_on_with(
 
 
 def test_gone_on_with_it_ends_as_if_never_stopped(
-    widget: NoiserWidget, panel: FittingPanel, qtbot, wait_for_run, monkeypatch
+    widget: NoiserWidget, panel: FitPanel, qtbot, wait_for_run, monkeypatch
 ) -> None:
     recipe = replace(TINY, iterations=40)
     widget.controls.fit.show_recipe(recipe)
@@ -237,7 +239,7 @@ def test_gone_on_with_it_ends_as_if_never_stopped(
 
 
 def test_another_choice_begins_anew(
-    widget: NoiserWidget, panel: FittingPanel, viewer: ViewerModel, qtbot, wait_for_run
+    widget: NoiserWidget, panel: FitPanel, viewer: ViewerModel, qtbot, wait_for_run
 ) -> None:
     chosen, form = widget.controls, widget.controls.fit
     viewer.add_image(OTHER, name="other")
@@ -269,7 +271,7 @@ def test_another_choice_begins_anew(
 
 
 def test_what_was_written_into_the_image_meanwhile_is_told(
-    widget: NoiserWidget, panel: FittingPanel, viewer: ViewerModel, qtbot, wait_for_run
+    widget: NoiserWidget, panel: FitPanel, viewer: ViewerModel, qtbot, wait_for_run
 ) -> None:
     viewer.layers["dim"].data = DIM.copy()
     canceled(widget, qtbot, wait_for_run)
@@ -281,7 +283,7 @@ def test_what_was_written_into_the_image_meanwhile_is_told(
 
 
 def test_an_attempt_that_never_begins_costs_nothing(
-    widget: NoiserWidget, panel: FittingPanel, viewer: ViewerModel, qtbot, wait_for_run
+    widget: NoiserWidget, panel: FitPanel, viewer: ViewerModel, qtbot, wait_for_run
 ) -> None:
     chosen = widget.controls
     small = viewer.add_image(DIM[:100, :100], name="small")
@@ -297,7 +299,7 @@ def test_an_attempt_that_never_begins_costs_nothing(
 
 
 def test_the_fit_stops_when_the_widget_leaves(
-    widget: NoiserWidget, panel: FittingPanel, qtbot, wait_for_run
+    widget: NoiserWidget, panel: FitPanel, qtbot, wait_for_run
 ) -> None:
     widget.controls.fit.show_recipe(LONG)
     panel.fit.native.click()
@@ -320,7 +322,7 @@ def test_the_fit_stops_when_the_widget_leaves(
 )
 def test_what_cannot_be_fitted_to_is_said(
     widget: NoiserWidget,
-    panel: FittingPanel,
+    panel: FitPanel,
     viewer: ViewerModel,
     wait_for_run,
     data: np.ndarray,
@@ -336,7 +338,7 @@ def test_what_cannot_be_fitted_to_is_said(
 
 
 def test_noise_that_is_not_considered_cannot_be_weighed(
-    widget: NoiserWidget, panel: FittingPanel, wait_for_run
+    widget: NoiserWidget, panel: FitPanel, wait_for_run
 ) -> None:
     widget.controls.camera.value = "none"
     panel.fit.native.click()
@@ -345,7 +347,7 @@ def test_noise_that_is_not_considered_cannot_be_weighed(
 
 
 def test_what_is_wrong_before_any_work_is_said_at_once(
-    widget: NoiserWidget, panel: FittingPanel, viewer: ViewerModel
+    widget: NoiserWidget, panel: FitPanel, viewer: ViewerModel
 ) -> None:
     viewer.add_image(np.stack([DIM] * 3), name="stack")
     viewer.layers.selection = {*viewer.layers}

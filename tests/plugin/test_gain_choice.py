@@ -14,12 +14,12 @@ from scenes import counts, light, untrained
 
 import napari_noiser as noiser
 from napari_noiser.plugin.results.reapply import provenance_of
-from napari_noiser.plugin.results.summary import told
+from napari_noiser.plugin.results.summary import format_provenance
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 from napari_noiser.plugin.widgets.preview_section import PreviewSection
-from napari_noiser.plugin.widgets.provenance_section import RepeatSection
+from napari_noiser.plugin.widgets.provenance_section import ProvenanceSection
 
-TINY = noiser.BlindSpotRecipe(
+TINY = noiser.recipes.BlindSpotRecipe(
     iterations=3, width=4, scales=(4,), crop=64, batch=1, gain="given", jitter=0.0
 )
 DIM = counts(light()).astype("float32")
@@ -28,7 +28,7 @@ OTHER = FLAT[:, ::-1].copy()
 
 
 @pytest.fixture(scope="module")
-def model() -> noiser.BlindSpotModel:
+def model() -> noiser.recipes.BlindSpotModel:
     return untrained(scales=(4,))
 
 
@@ -48,7 +48,7 @@ def widget(widget: NoiserWidget, viewer: ViewerModel) -> NoiserWidget:
 
 
 @pytest.fixture
-def guided(widget: NoiserWidget, model: noiser.BlindSpotModel, viewer) -> NoiserWidget:
+def guided(widget: NoiserWidget, model: noiser.recipes.BlindSpotModel, viewer) -> NoiserWidget:
     """The widget, with a model that takes a gain map, and that map."""
     widget.controls.model.add(model, "fitted")
     widget.controls.gain.value = viewer.layers["flat"]
@@ -82,7 +82,7 @@ def test_other_gray_images_are_offered(widget: NoiserWidget, viewer: ViewerModel
 
 
 def test_it_is_there_where_a_gain_map_is_taken(
-    widget: NoiserWidget, model: noiser.BlindSpotModel
+    widget: NoiserWidget, model: noiser.recipes.BlindSpotModel
 ) -> None:
     chosen = widget.controls
     assert not chosen.gain.visible
@@ -184,7 +184,7 @@ def test_another_map_is_another_fit(
 def test_the_result_is_that_of_the_console(
     guided: NoiserWidget,
     viewer: ViewerModel,
-    model: noiser.BlindSpotModel,
+    model: noiser.recipes.BlindSpotModel,
     wait_for_run,
     tmp_path: Path,
     keep: str,
@@ -208,7 +208,7 @@ def test_the_result_is_that_of_the_console(
 
 
 def test_a_plane_serves_a_stack_and_all_images_that_are_selected(
-    guided: NoiserWidget, viewer: ViewerModel, model: noiser.BlindSpotModel, wait_for_run
+    guided: NoiserWidget, viewer: ViewerModel, model: noiser.recipes.BlindSpotModel, wait_for_run
 ) -> None:
     stack = viewer.add_image(np.stack([DIM, DIM[::-1]]), name="stack")
     viewer.layers.selection = {stack, viewer.layers["dim"]}
@@ -225,7 +225,11 @@ def test_a_plane_serves_a_stack_and_all_images_that_are_selected(
 
 
 def test_the_preview_follows_the_map(
-    guided: NoiserWidget, viewer: ViewerModel, model: noiser.BlindSpotModel, qtbot, wait_for_run
+    guided: NoiserWidget,
+    viewer: ViewerModel,
+    model: noiser.recipes.BlindSpotModel,
+    qtbot,
+    wait_for_run,
 ) -> None:
     preview = part_of(guided, PreviewSection)
     preview.switch.value = True
@@ -258,7 +262,7 @@ def test_the_preview_follows_the_map(
 
 
 def test_the_preview_measures_anew_for_a_model_that_takes_a_map(
-    widget: NoiserWidget, viewer: ViewerModel, model: noiser.BlindSpotModel, wait_for_run
+    widget: NoiserWidget, viewer: ViewerModel, model: noiser.recipes.BlindSpotModel, wait_for_run
 ) -> None:
     preview = part_of(widget, PreviewSection)
     widget.controls.gain.value = viewer.layers["flat"]
@@ -280,7 +284,7 @@ def test_the_preview_measures_anew_for_a_model_that_takes_a_map(
 
 
 def test_without_a_map_that_fits_nothing_begins(
-    guided: NoiserWidget, viewer: ViewerModel, model: noiser.BlindSpotModel, wait_for_run
+    guided: NoiserWidget, viewer: ViewerModel, model: noiser.recipes.BlindSpotModel, wait_for_run
 ) -> None:
     chosen, preview = guided.controls, part_of(guided, PreviewSection)
     half = viewer.add_image(FLAT[:100], name="half")
@@ -310,23 +314,23 @@ def test_without_a_map_that_fits_nothing_begins(
 
 
 def test_it_is_told_and_found_again_by_its_name(
-    guided: NoiserWidget, viewer: ViewerModel, model: noiser.BlindSpotModel, wait_for_run
+    guided: NoiserWidget, viewer: ViewerModel, model: noiser.recipes.BlindSpotModel, wait_for_run
 ) -> None:
     guided.apply.native.click()
     wait_for_run()
     result = viewer.layers["dim (blind spot)"]
     made = provenance_of(result)
-    assert f"\nGain map: 'flat', {made['gain']}\n" in told(made)
+    assert f"\nGain map: 'flat', {made['gain']}\n" in format_provenance(made)
     lines = noiser.as_python(result).splitlines()
     at = lines.index(f"gain = ...  # the gain map; fingerprint {made['gain']}")
     assert lines[at + 1] == "# In napari: gain = viewer.layers['flat'].data"
     second = viewer.add_image(DIM[::-1], name="second")
     with pytest.raises(ValueError, match=rf"gain map \('flat', {made['gain']}\): pass gain="):
-        noiser.replay(result, second, model=model)
-    again = noiser.replay(result, second, model=model, gain=viewer.layers["flat"])
+        noiser.reapply(result, second, model=model)
+    again = noiser.reapply(result, second, model=model, gain=viewer.layers["flat"])
     assert_alike(again.data, noiser.enhance(DIM[::-1], model, gain=FLAT))
     assert provenance_of(again)["gain_layer"] == "flat"
-    repeat = part_of(guided, RepeatSection)
+    repeat = part_of(guided, ProvenanceSection)
     guided.controls.image.value, guided.controls.gain.value = second, None
     guided.controls.model.value = "noiser"
     viewer.layers.selection.active = result

@@ -12,7 +12,7 @@ from watched import Watched
 
 import napari_noiser as noiser
 from napari_noiser.plugin.layers.gain_map import gain_for_level
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.results.reapply import provenance_of
 
 DIM = counts(light()).astype("float32")
@@ -21,13 +21,13 @@ OTHER = FLAT[:, ::-1].copy()
 
 
 @pytest.fixture(scope="module")
-def model() -> noiser.BlindSpotModel:
+def model() -> noiser.recipes.BlindSpotModel:
     return untrained(scales=(4,))
 
 
 @pytest.mark.parametrize("what", ["numpy", "dask", "watched"])
 def test_each_level_that_is_looked_at_has_its_part_of_the_map(
-    model: noiser.BlindSpotModel, what: str
+    model: noiser.recipes.BlindSpotModel, what: str
 ) -> None:
     kinds = {"numpy": lambda each: each, "watched": Watched, "dask": da.from_array}
     levels = [np.stack([DIM[:250]] * 2), np.stack([DIM[:250:2, ::2]] * 2)]
@@ -50,7 +50,7 @@ def test_a_coarse_map_holds_the_nearest(lengths: tuple[int, int]) -> None:
     gain = np.add.outer(100.0 * np.arange(24), np.arange(25))
     fine = np.zeros((3, 24, 25))
     level = np.zeros((3, *lengths))
-    source = ImageSource.of(Image([fine, level], multiscale=True))
+    source = LayerSnapshot.from_layer(Image([fine, level], multiscale=True))
     found = gain_for_level(gain, source, level, 2)
     assert found.shape == lengths
     y, x = np.divmod(np.asarray(found), 100)
@@ -60,7 +60,7 @@ def test_a_coarse_map_holds_the_nearest(lengths: tuple[int, int]) -> None:
     assert gain_for_level(gain, source, source.array, 2) is gain
 
 
-def test_the_console_takes_layers(model: noiser.BlindSpotModel) -> None:
+def test_the_console_takes_layers(model: noiser.recipes.BlindSpotModel) -> None:
     dim = Image(DIM, name="dim")
     pyramid = Image([FLAT, FLAT[::2, ::2]], multiscale=True, name="flat")
     found = noiser.enhance_layer(dim, model, gain=pyramid)

@@ -14,7 +14,7 @@ from wrapt import ObjectProxy
 import napari_noiser as noiser
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.plugin.layers.enhance_layer import enhance_layer
-from napari_noiser.plugin.layers.snapshot import ImageSource, axes_choices, guess_axes
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot, axes_choices, guess_axes
 
 CARRIED = (
     *("scale", "translate", "rotate", "shear", "units", "axis_labels", "blending", "colormap"),
@@ -49,7 +49,7 @@ def test_provenance_is_enough_to_make_the_same_array_again(dim_stack: Image) -> 
         dim_stack, "noiser-es", statistics="plane", brightness=0.3, contrast=1.7, dtype="uint16"
     )
     made = json.loads(json.dumps(result.metadata["napari_noiser"]))
-    model = noiser.load_model(made["recipe"]["name"], channels=made["channels"], ndim=made["ndim"])
+    model = noiser.load_model(made["recipe"]["name"], samples=made["samples"], ndim=made["ndim"])
     assert model.fingerprint == made["fingerprint"]
     assert Recipe.from_dict(made["recipe"]) == model.recipe
     names = ("axes", "ndim", "statistics", "brightness", "contrast", "dtype", "device")
@@ -91,7 +91,7 @@ def test_lazy_data_are_not_loaded_when_the_work_is_prepared() -> None:
     )
     layer = Image(lazy, contrast_limits=(0, 1))
     before = len(loaded)
-    assert ImageSource.of(layer).array is layer.data
+    assert LayerSnapshot.from_layer(layer).array is layer.data
     assert len(loaded) == before
 
 
@@ -172,11 +172,11 @@ def test_result_type(dim_stack: Image, dtype: str) -> None:
 def test_anisotropic_volumes_are_warned_of(dim_stack: Image) -> None:
     with pytest.warns(UserWarning, match="step in z is 4 times"):
         enhance_layer(dim_stack, ndim=3)
-    assert ImageSource.of(dim_stack).note(2) == ""
+    assert LayerSnapshot.from_layer(dim_stack).anisotropy_warning(2) == ""
 
 
 def test_a_layer_changed_while_the_work_runs_does_not_change_the_result(dim_stack: Image) -> None:
-    source = ImageSource.of(dim_stack)
+    source = LayerSnapshot.from_layer(dim_stack)
     dim_stack.scale = (9, 9, 9)
     dim_stack.name = "renamed"
     result = source.result(np.zeros((3, 40, 50), np.float32), {"recipe": {"name": "r"}}, (0, 1))
@@ -188,7 +188,7 @@ def test_metadata_that_cannot_be_copied_are_shared(dim_stack: Image) -> None:
     import threading
 
     dim_stack.metadata = {"lock": threading.Lock()}
-    assert ImageSource.of(dim_stack).metadata["lock"] is dim_stack.metadata["lock"]
+    assert LayerSnapshot.from_layer(dim_stack).metadata["lock"] is dim_stack.metadata["lock"]
 
 
 def test_the_source_does_not_change_with_its_result(dim_stack: Image) -> None:

@@ -12,10 +12,10 @@ from napari.layers import Image
 
 import napari_noiser as noiser
 from napari_noiser.plugin.layers.enhance_layer import enhance_layer
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.tasks.destinations import Enhanced
-from napari_noiser.plugin.tasks.generators import enhance_job
+from napari_noiser.plugin.tasks.destinations import TaskResult
+from napari_noiser.plugin.tasks.generators import enhance_task
 
 PLANES = np.random.default_rng(0).poisson(4, (12, 40, 50)).astype(np.uint16) + 100
 ENHANCED = noiser.enhance(PLANES)
@@ -100,20 +100,20 @@ def test_out_is_filled_at_once(lazy_stack: Image) -> None:
 
 
 def test_the_widgets_job_computes_each_chunk_twice(lazy_stack: Image, loads: Counter[int]) -> None:
-    steps = enhance_job(ImageSource.of(lazy_stack), Settings())
+    steps = enhance_task(LayerSnapshot.from_layer(lazy_stack), Settings())
     events = []
     while True:
         try:
             events.append(next(steps))
         except StopIteration as stop:
-            enhanced: Enhanced = stop.value
+            enhanced: TaskResult = stop.value
             break
     assert [event.done for event in events] == list(range(1, 25))
     assert isinstance(enhanced.data, np.ndarray)
     np.testing.assert_allclose(enhanced.data, ENHANCED, atol=1e-5)
     assert set(loads.values()) == {2, 3}  # a sample once more, for the report
     loads.clear()
-    canceled = enhance_job(ImageSource.of(lazy_stack), Settings())
+    canceled = enhance_task(LayerSnapshot.from_layer(lazy_stack), Settings())
     next(canceled)
     canceled.close()
     assert max(loads.values()) == 1

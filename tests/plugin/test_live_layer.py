@@ -14,12 +14,12 @@ from same_metadata import assert_same_metadata
 from watched import Watched
 
 import napari_noiser as noiser
-from napari_noiser._progress import drain
+from napari_noiser._progress import run_with_progress
 from napari_noiser.methods.noiser.fold import FoldedSRM
 from napari_noiser.plugin.layers.enhance_layer import enhance_layer, live_layer
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.tasks.generators import enhance_job
+from napari_noiser.plugin.tasks.generators import enhance_task
 
 PLANES = np.random.default_rng(0).poisson(4, (12, 40, 50)).astype(np.uint16) + 100
 ENHANCED = noiser.enhance(PLANES)
@@ -113,8 +113,10 @@ def test_progress_is_of_the_measuring() -> None:
 
 
 def test_the_job_gives_what_the_console_gives(dim_stack: Image) -> None:
-    source = ImageSource.of(dim_stack)
-    enhanced = drain(enhance_job(source, Settings(keep="live", dtype="uint16")), False, "")
+    source = LayerSnapshot.from_layer(dim_stack)
+    enhanced = run_with_progress(
+        enhance_task(source, Settings(keep="live", dtype="uint16")), False, ""
+    )
     expected = live_layer(dim_stack, dtype="uint16")
     layer = source.result(enhanced.data, enhanced.provenance, enhanced.limits)
     assert_same_metadata(layer, expected)

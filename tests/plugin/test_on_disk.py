@@ -14,19 +14,19 @@ from napari.utils.notifications import notification_manager
 from parts import values
 
 import napari_noiser as noiser
-from napari_noiser._progress import drain
-from napari_noiser.arrays.lazy_view import Deferred
+from napari_noiser._progress import run_with_progress
+from napari_noiser.arrays.lazy_view import LazyView
 from napari_noiser.files.open_image import open_image
 from napari_noiser.files.writers.ome_zarr import OmeZarr
 from napari_noiser.plugin.commands import enhance_selected
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.tasks import destinations as keeping
 from napari_noiser.plugin.tasks import enhance as enhancing
-from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.tasks.destinations import file_name
 from napari_noiser.plugin.tasks.enhance import start_enhancing
-from napari_noiser.plugin.tasks.generators import enhance_job
+from napari_noiser.plugin.tasks.generators import enhance_task
 
 PLANES = np.random.default_rng(0).poisson(4, (12, 300, 300)).astype(np.uint16) + 100
 
@@ -58,8 +58,8 @@ def gate(monkeypatch) -> Iterator[threading.Event]:
     opened.set()
 
 
-def cells(**options) -> ImageSource:
-    return ImageSource.of(Image(PLANES, name="cells", **options))
+def cells(**options) -> LayerSnapshot:
+    return LayerSnapshot.from_layer(Image(PLANES, name="cells", **options))
 
 
 def test_the_store_has_what_the_layer_shows(
@@ -142,7 +142,7 @@ def test_a_plane_that_is_shown_follows_the_store(
     wait_for_run()
     assert layer in viewer.layers
     assert layer.name == "cells (noiser)"
-    assert Deferred in filled  # it did not wait for the finished store
+    assert LazyView in filled  # it did not wait for the finished store
 
 
 def test_a_pyramid_is_shown_in_levels(
@@ -156,10 +156,12 @@ def test_a_pyramid_is_shown_in_levels(
             # napari cuts out what is in view before it picks a plane: that must not read all.
             seen.add((layer.name, layer.multiscale, type(layer.data[1][:, :9, :9])))
 
-    start_enhancing(viewer, [ImageSource.of(Image(image, name="wide"))], settings, on_event=look)
+    start_enhancing(
+        viewer, [LayerSnapshot.from_layer(Image(image, name="wide"))], settings, on_event=look
+    )
     wait_for_run()
     (layer,) = viewer.layers
-    assert seen == {("wide (noiser) [unfinished]", True, Deferred)}
+    assert seen == {("wide (noiser) [unfinished]", True, LazyView)}
     assert layer.multiscale
     assert [level.shape for level in layer.data][:2] == [(2, 1200, 1100), (2, 600, 550)]
     np.testing.assert_allclose(values(layer), noiser.enhance(image), rtol=0, atol=1e-5)
@@ -172,7 +174,7 @@ def test_color_comes_out_as_color(
     unfinished = []
     start_enhancing(
         viewer,
-        [ImageSource.of(Image(data, rgb=True))],
+        [LayerSnapshot.from_layer(Image(data, rgb=True))],
         settings,
         on_event=lambda event: unfinished.extend(layer.rgb for layer in viewer.layers),
     )
@@ -242,7 +244,7 @@ def test_a_failure_takes_the_unfinished_layer_away(
     monkeypatch.setattr(OmeZarr, "__setitem__", fill_up)
     ends = []
     start_enhancing(viewer, [cells()], settings, on_end=ends.append)
-    qtbot.waitUntil(lambda: Run.current is None, timeout=60_000)
+    qtbot.waitUntil(lambda: BackgroundTask.current is None, timeout=60_000)
     qtbot.wait(50)
     assert "No space left on device" in ends[0]
     assert list(viewer.layers) == []
@@ -264,13 +266,15 @@ def test_a_layer_removed_meanwhile_comes_back_when_it_is_finished(
     assert names == ["cells (noiser)", "cells (noiser) [1]"]
 
 
-def run_job(source: ImageSource, settings: Settings) -> str:
+def run_job(source: LayerSnapshot, settings: Settings) -> str:
     """Return the name of the file that a job leaves."""
-    return Path(drain(enhance_job(source, settings), False, "").provenance["path"]).name
+    return Path(
+        run_with_progress(enhance_task(source, settings), False, "").provenance["path"]
+    ).name
 
 
 def test_results_do_not_overwrite_each_other(settings: Settings, tmp_path: Path) -> None:
-    small = ImageSource.of(Image(PLANES[:2, :40, :40], name="a/b: c"))
+    small = LayerSnapshot.from_layer(Image(PLANES[:2, :40, :40], name="a/b: c"))
     assert run_job(small, settings) == "a_b_ c (noiser).ome.zarr"
     assert run_job(small, settings) == "a_b_ c (noiser)-1.ome.zarr"
     assert run_job(small, settings) == "a_b_ c (noiser)-2.ome.zarr"
@@ -279,8 +283,8 @@ def test_results_do_not_overwrite_each_other(settings: Settings, tmp_path: Path)
 def test_what_was_begun_otherwise_or_is_being_made_is_left_alone(
     settings: Settings, tmp_path: Path
 ) -> None:
-    small = ImageSource.of(Image(PLANES[:2, :40, :40], name="small"))
-    begun = enhance_job(small, settings)
+    small = LayerSnapshot.from_layer(Image(PLANES[:2, :40, :40], name="small"))
+    begun = enhance_task(small, settings)
     next(begun)
     assert run_job(small, settings) == "small (noiser)-1.ome.zarr"  # another run makes the first
     begun.close()
@@ -306,7 +310,7 @@ def test_names_that_file_systems_take(name: str, expected: str) -> None:
 def test_a_folder_is_needed(viewer: ViewerModel, tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(ValueError, match=r"Choose a folder .* Preferences > napari-noiser$"):
         start_enhancing(viewer, [cells()], Settings(keep="disk"))
-    assert Run.current is None
+    assert BackgroundTask.current is None
     monkeypatch.setattr(Settings, "preferred", lambda: Settings(keep="disk"))
     enhance_selected(viewer, Image(PLANES))
     assert "Choose a folder" in notification_manager.records[-1].message
@@ -318,16 +322,16 @@ def test_a_folder_is_needed(viewer: ViewerModel, tmp_path: Path, monkeypatch) ->
 def test_what_cannot_be_stored_so_is_said(settings: Settings, tmp_path: Path) -> None:
     image = Image(np.ones((2, 40, 40, 3), np.uint8), rgb=True)
     with pytest.raises(ValueError, match="one axis for both channels"):
-        run_job(ImageSource.of(image, "CYXS"), settings)
+        run_job(LayerSnapshot.from_layer(image, "CYXS"), settings)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_result_larger_than_memory_is_refused_with_what_to_do(monkeypatch) -> None:
     monkeypatch.setattr(keeping, "free_memory", lambda: 10_000)
-    source = ImageSource.of(Image(PLANES[0]))
+    source = LayerSnapshot.from_layer(Image(PLANES[0]))
     with pytest.raises(MemoryError, match="keep it on disk, or live"):
-        drain(enhance_job(source, Settings()), False, "")
-    drain(enhance_job(source, Settings(keep="live")), False, "")
+        run_with_progress(enhance_task(source, Settings()), False, "")
+    run_with_progress(enhance_task(source, Settings(keep="live")), False, "")
 
 
 def test_the_widget_offers_it(viewer: ViewerModel, tmp_path: Path, wait_for_run, opened) -> None:
@@ -384,5 +388,5 @@ def test_napari_may_be_closed_while_it_fills_in(
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=60_000)
     gate.set()
     viewer.close()
-    qtbot.waitUntil(lambda: Run.current is None, timeout=60_000)
+    qtbot.waitUntil(lambda: BackgroundTask.current is None, timeout=60_000)
     assert len(list(tmp_path.iterdir())) == 1

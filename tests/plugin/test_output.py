@@ -10,7 +10,7 @@ from napari.layers import Image
 
 import napari_noiser as noiser
 from napari_noiser.plugin.results.reapply import provenance_of
-from napari_noiser.plugin.results.summary import told
+from napari_noiser.plugin.results.summary import format_provenance
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 DIM = np.random.default_rng(0).poisson(np.linspace(3, 30, 40), (3, 40, 40)).astype("uint16") + 100
@@ -30,7 +30,7 @@ def test_light_has_the_units_of_the_image() -> None:
     assert 100 < lower < upper < 140
     assert result.metadata["napari_noiser"]["output"] == "intensity"
     assert result.metadata["napari_noiser"]["linearity"]["slope"] == pytest.approx(1, abs=0.2)
-    assert "light itself" in told(provenance_of(result))
+    assert "light itself" in format_provenance(provenance_of(result))
 
 
 def test_the_widget_offers_it_for_models_that_restore(widget: NoiserWidget) -> None:
@@ -50,7 +50,7 @@ def test_applied_and_replayed(widget: NoiserWidget, viewer: ViewerModel, wait_fo
     wait_for_run()
     result = viewer.layers["dim (structured)"]
     assert_alike(result.data, noiser.enhance(DIM, "structured", output="intensity"))
-    again = noiser.replay(result, viewer.layers["dim"])
+    again = noiser.reapply(result, viewer.layers["dim"])
     assert_alike(again.data, result.data)
     namespace = {"image": DIM}
     exec(noiser.as_python(result).replace("image = ...", "image = image"), namespace)

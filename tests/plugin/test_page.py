@@ -17,17 +17,17 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_noiser.plugin.widgets.qt_helpers import Page, foldable, form, resettable
+from napari_noiser.plugin.widgets.qt_helpers import ScrollPage, foldable, form, resettable
 
 
 @pytest.fixture
-def page(qtbot) -> Page:
+def page(qtbot) -> ScrollPage:
     """A list to choose from, and two folded texts below it, the second higher than the window."""
     choice, short, long = QComboBox(), QWidget(), QWidget()
     choice.addItems(["a", "b", "c"])
     for content, lines in ((short, 5), (long, 50)):
         QVBoxLayout(content).addWidget(QLabel("\n".join("line" for _ in range(lines))))
-    page = Page(choice, foldable("short", short), foldable("long", long))
+    page = ScrollPage(choice, foldable("short", short), foldable("long", long))
     qtbot.addWidget(page)
     page.resize(300, 160)
     page.show()
@@ -35,16 +35,16 @@ def page(qtbot) -> Page:
     return page
 
 
-def box(page: Page, title: str) -> QCollapsible:
+def box(page: ScrollPage, title: str) -> QCollapsible:
     (found,) = (each for each in page.findChildren(QCollapsible) if title in each.text())
     return found
 
 
-def in_view(page: Page, widget: QWidget, at: QPoint) -> bool:
+def in_view(page: ScrollPage, widget: QWidget, at: QPoint) -> bool:
     return page.viewport().rect().contains(widget.mapTo(page.viewport(), at))
 
 
-def test_what_is_unfolded_comes_into_view(page: Page, qtbot) -> None:
+def test_what_is_unfolded_comes_into_view(page: ScrollPage, qtbot) -> None:
     short = box(page, "short")
     short.toggleButton().click()
     qtbot.waitUntil(lambda: short.content().height() > 50)
@@ -52,7 +52,7 @@ def test_what_is_unfolded_comes_into_view(page: Page, qtbot) -> None:
     assert in_view(page, short, QPoint())
 
 
-def test_of_what_is_too_high_it_is_the_title(page: Page, qtbot) -> None:
+def test_of_what_is_too_high_it_is_the_title(page: ScrollPage, qtbot) -> None:
     long = box(page, "long")
     long.toggleButton().click()
     qtbot.waitUntil(lambda: long.content().height() > 300)
@@ -60,7 +60,7 @@ def test_of_what_is_too_high_it_is_the_title(page: Page, qtbot) -> None:
     assert not in_view(page, long, long.rect().bottomLeft())
 
 
-def test_what_is_folded_takes_no_more_room_than_its_title(page: Page, qtbot) -> None:
+def test_what_is_folded_takes_no_more_room_than_its_title(page: ScrollPage, qtbot) -> None:
     short = box(page, "short")
     low = short.height()
     short.toggleButton().click()
@@ -69,7 +69,7 @@ def test_what_is_folded_takes_no_more_room_than_its_title(page: Page, qtbot) -> 
     qtbot.waitUntil(lambda: short.height() == low == short.toggleButton().height())
 
 
-def test_the_keyboard_does_not_reach_what_is_folded(page: Page, qtbot) -> None:
+def test_the_keyboard_does_not_reach_what_is_folded(page: ScrollPage, qtbot) -> None:
     inside = QPushButton("inside")
     box(page, "short").content().layout().addWidget(inside)
     assert not inside.isVisible()
@@ -82,7 +82,7 @@ def test_the_keyboard_does_not_reach_what_is_folded(page: Page, qtbot) -> None:
 def test_unfolding_does_not_widen_the_page(qtbot) -> None:
     content = QWidget()
     QVBoxLayout(content).addWidget(QLabel("wide " * 30))
-    page = Page(foldable("short", content))
+    page = ScrollPage(foldable("short", content))
     qtbot.addWidget(page)
     page.show()
     folded = page.minimumSizeHint().width()
@@ -109,7 +109,7 @@ def test_labels_and_numbers_are_as_wide_as_their_font_asks(points: int, qtbot) -
     assert number.width() >= number.fontMetrics().horizontalAdvance("-3.00")
 
 
-def test_the_wheel_is_left_to_the_page_where_nobody_chooses(page: Page) -> None:
+def test_the_wheel_is_left_to_the_page_where_nobody_chooses(page: ScrollPage) -> None:
     choice = page.findChild(QComboBox)
     assert not takes_wheel(choice)
     assert choice.currentText() == "a"

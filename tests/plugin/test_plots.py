@@ -19,7 +19,7 @@ from superqt import QCollapsible
 
 import napari_noiser as noiser
 from napari_noiser.plugin.results import statistics as report
-from napari_noiser.plugin.results.statistics import report_on
+from napari_noiser.plugin.results.statistics import result_statistics
 from napari_noiser.plugin.widgets import plot_data as figures
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 from napari_noiser.plugin.widgets.plots_section import PlotsSection
@@ -88,7 +88,7 @@ def test_a_result_is_drawn(widget, plots, viewer, dim_stack, wait_for_run) -> No
     unfold(widget)
     widget.apply.native.click()
     wait_for_run()
-    made = report_on(dim_stack.data, viewer.layers[-1].data, "ZYX")
+    made = result_statistics(dim_stack.data, viewer.layers[-1].data, "ZYX")
     assert plots.choice.value == HISTOGRAMS
     (before, _), (after, heights) = lines(plots)
     assert (before, after) == (made.before.edges.tolist(), made.after.edges.tolist())
@@ -204,17 +204,17 @@ def test_a_result_after_closing_is_no_error(viewer, qtbot, wait_for_run) -> None
 )
 def test_axes_say_what_is_on_them(raw, shown, across) -> None:
     image = np.arange(64).reshape(8, 8)
-    made = report_on(image.astype(raw), (image / 64).astype(shown), "YX")
-    assert [panel.across for panel in figures.histograms(made).panels] == across
-    assert "Of 64 values" in figures.histograms(made).caption
-    (panel,) = figures.transfer(made).panels
+    made = result_statistics(image.astype(raw), (image / 64).astype(shown), "YX")
+    assert [panel.across for panel in figures.histogram_figure(made).panels] == across
+    assert "Of 64 values" in figures.histogram_figure(made).caption
+    (panel,) = figures.transfer_figure(made).panels
     assert (panel.across, panel.up) == (across[0].removeprefix("image: "), "result")
 
 
 def test_an_image_without_a_finite_value_has_no_plots() -> None:
     """Its enhancement fails, but not that of a large image of which only the sample is empty."""
-    made = report_on(np.full((8, 8), np.nan), np.full((8, 8), np.nan), "YX")
-    for figure in (figures.histograms(made), figures.transfer(made)):
+    made = result_statistics(np.full((8, 8), np.nan), np.full((8, 8), np.nan), "YX")
+    for figure in (figures.histogram_figure(made), figures.transfer_figure(made)):
         assert (figure.caption, figure.panels) == ("None of the values sampled is finite.", ())
 
 

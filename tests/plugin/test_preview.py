@@ -17,7 +17,7 @@ from watched import Watched
 
 import napari_noiser as noiser
 from napari_noiser.plugin.layers.preview_layer import newest_result
-from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 from napari_noiser.plugin.widgets.preview_section import PreviewSection
 
@@ -360,4 +360,4 @@ def test_closing_napari_while_it_shows(make_napari_viewer_proxy, wait_for_run, q
     wait_for_run()
     viewer.close()
     qtbot.wait(100)
-    assert Run.current is None
+    assert BackgroundTask.current is None

@@ -6,25 +6,27 @@ from dataclasses import fields, replace
 
 import pytest
 
-from napari_noiser.methods.noiser.exposure import Photons
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor
-from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, mean_shifted
-from napari_noiser.plugin.widgets.recipe_fields import KINDS, entries, faults, read, written
+from napari_noiser.methods.noiser.exposure import PhotonNoise
+from napari_noiser.methods.noiser.noise_sources import GaussianNoise, Palette, PureColor
+from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, mean_shifted_recipe
+from napari_noiser.plugin.widgets.recipe_fields import KINDS, entries, from_text, to_text, validate
 
 DECIMALS = ": decimals take a point, a comma stands between numbers"
 UNUSUAL = Recipe(
     name="3, really",
-    source=Gaussian((0.1, -1e-7, 1 / 3), 2.5),
+    source=GaussianNoise((0.1, -1e-7, 1 / 3), 2.5),
     learning_rate=1e-3,
     betas=(0, 0.25),
     iterations=7,
 )
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES.values(), mean_shifted((0.3, 0.45, 0.6)), UNUSUAL])
+@pytest.mark.parametrize(
+    "recipe", [*RECIPES.values(), mean_shifted_recipe((0.3, 0.45, 0.6)), UNUSUAL]
+)
 def test_what_is_written_reads_as_the_same_recipe(recipe: Recipe) -> None:
-    assert read(written(recipe)) == recipe
-    assert faults(written(recipe)) == {}
+    assert from_text(to_text(recipe)) == recipe
+    assert validate(to_text(recipe)) == {}
 
 
 def test_every_field_has_an_entry_that_says_what_it_does() -> None:
@@ -43,7 +45,7 @@ def test_every_field_has_an_entry_that_says_what_it_does() -> None:
         assert entry.label
     labels = {each.name: each.label for each in found}
     assert len(set(labels.values())) == len(labels)
-    assert read({each.name: each.default for each in found if not each.part}).name
+    assert from_text({each.name: each.default for each in found if not each.part}).name
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_every_field_has_an_entry_that_says_what_it_does() -> None:
     ],
 )
 def test_only_the_fields_of_the_chosen_kind_stand_in_it(recipe: Recipe, standing: set) -> None:
-    texts = written(recipe)
+    texts = to_text(recipe)
     found = {each.name for each in entries() if each.stands_in(texts)}
     assert found == set(texts)
     assert {name[7:] for name in found if name.startswith("source.")} == {"kind", *standing}
@@ -85,12 +87,12 @@ def test_only_the_fields_of_the_chosen_kind_stand_in_it(recipe: Recipe, standing
     ],
 )
 def test_a_fault_is_in_its_field_and_in_the_recipes_own_words(name: str, text: str) -> None:
-    texts = {**written(RECIPES["noiser"]), name: text}
-    found = faults(texts)
+    texts = {**to_text(RECIPES["noiser"]), name: text}
+    found = validate(texts)
     assert set(found) == {name}
     assert found[name].startswith(f"{name.removeprefix('source.')} must")
     with pytest.raises((TypeError, ValueError)) as error:
-        read(texts)
+        from_text(texts)
     assert str(error.value) == found[name]
 
 
@@ -98,8 +100,8 @@ def test_a_fault_is_in_its_field_and_in_the_recipes_own_words(name: str, text: s
     "name", ["width", "betas", "tv_weight", "source.variance", "exposure.photons"]
 )
 def test_what_is_not_written_is_called_empty(name: str) -> None:
-    texts = {**written(Recipe(name="any", exposure=Photons())), name: " "}
-    assert faults(texts)[name].endswith(", but it is empty")
+    texts = {**to_text(Recipe(name="any", exposure=PhotonNoise())), name: " "}
+    assert validate(texts)[name].endswith(", but it is empty")
 
 
 @pytest.mark.parametrize(
@@ -114,30 +116,30 @@ def test_what_is_not_written_is_called_empty(name: str) -> None:
     ],
 )
 def test_a_comma_before_decimals_is_told_from_one_between_numbers(name: str, text: str) -> None:
-    texts = {**written(Recipe(name="any", exposure=Photons())), name: text}
-    assert faults(texts)[name].endswith(f"got '{text}'{DECIMALS}")
+    texts = {**to_text(Recipe(name="any", exposure=PhotonNoise())), name: text}
+    assert validate(texts)[name].endswith(f"got '{text}'{DECIMALS}")
 
 
 def test_and_so_where_a_channel_has_one_value_each() -> None:
-    fault = faults({**written(RECIPES["noiser"]), "source.mean": "0,5"}, (1, 2))["source.mean"]
+    fault = validate({**to_text(RECIPES["noiser"]), "source.mean": "0,5"}, (1, 2))["source.mean"]
     assert fault.endswith(f"got 2: (0.0, 5.0){DECIMALS}")
 
 
 def test_of_several_numbers_it_is_not_said() -> None:
-    plain = written(RECIPES["noiser"])
+    plain = to_text(RECIPES["noiser"])
     for name, text in {"scales": "16,0", "betas": "0.5, 1", "width": "1, 2"}.items():
-        assert "decimals" not in faults({**plain, name: text})[name]
-    assert faults({**plain, "name": "0,5"}) == {}
+        assert "decimals" not in validate({**plain, name: text})[name]
+    assert validate({**plain, "name": "0,5"}) == {}
 
 
 def test_every_fault_is_found() -> None:
-    texts = {**written(RECIPES["p-regression"]), "width": "0", "source.grid": "x", "betas": ""}
-    assert set(faults(texts)) == {"width", "source.grid", "betas"}
+    texts = {**to_text(RECIPES["p-regression"]), "width": "0", "source.grid": "x", "betas": ""}
+    assert set(validate(texts)) == {"width", "source.grid", "betas"}
 
 
 def test_values_a_channel_must_fit_the_image() -> None:
-    texts = written(replace(RECIPES["noiser"], source=Gaussian((0.1, 0.2, 0.3))))
-    assert faults(texts, (3, 2)) == {}
-    assert "one a channel (1), got 3" in faults(texts, (1, 2))["source.mean"]
+    texts = to_text(replace(RECIPES["noiser"], source=GaussianNoise((0.1, 0.2, 0.3))))
+    assert validate(texts, (3, 2)) == {}
+    assert "one a channel (1), got 3" in validate(texts, (1, 2))["source.mean"]
     with pytest.raises(ValueError, match="mean must hold"):
-        read(texts, (1, 2))
+        from_text(texts, (1, 2))

@@ -14,10 +14,10 @@ from napari.layers import Image, Labels, Layer, Points, Shapes
 from skimage.measure import points_in_poly
 
 import napari_noiser as noiser
-from napari_noiser.plugin.layers.region import Region, region_mask, statistics_mask
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.layers.region import RegionSnapshot, region_mask, statistics_mask
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.tasks.generators import enhance_each
+from napari_noiser.plugin.tasks.generators import enhance_all
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 SQUARE = np.array([[2.0, 3.0], [2.0, 8.0], [6.0, 8.0], [6.0, 3.0]])
@@ -190,7 +190,7 @@ def test_colors_channels_and_levels() -> None:
     assert region_mask(shapes, levels).shape == (12, 14)
     channels = Image(np.zeros((12, 14, 3)))
     on_one = Shapes([np.insert(SQUARE, 2, 1.0, axis=1)], shape_type="polygon")
-    source = ImageSource.of(channels, "YXC")
+    source = LayerSnapshot.from_layer(channels, "YXC")
     assert region_mask(on_one, source).any(axis=(0, 1)).tolist() == [False, True, False]
     assert region_mask(on_one, source, all_planes=True).all(axis=2).sum() == 30
 
@@ -200,7 +200,7 @@ def test_axes_of_equal_lengths_are_not_confused() -> None:
     painted[1:3, 2:7] = 1
     data = np.random.default_rng(0).random((8, 8))
     image = Image(data)
-    mask = region_mask(Labels(painted), ImageSource.of(image, "XY"))
+    mask = region_mask(Labels(painted), LayerSnapshot.from_layer(image, "XY"))
     transposed = noiser.enhance_layer(image, axes="XY", mask=mask)
     plain = noiser.enhance(data.T, mask=painted.T)
     np.testing.assert_allclose(transposed.data, plain.T, atol=1e-6)
@@ -255,9 +255,9 @@ def test_the_widget_gives_what_the_console_gives(
 ) -> None:
     asked = []
 
-    def job(sources: list[ImageSource], settings: Settings):
+    def job(sources: list[LayerSnapshot], settings: Settings):
         asked.append(settings)
-        return enhance_each(sources, settings)
+        return enhance_all(sources, settings)
 
     monkeypatch.setattr("napari_noiser.plugin.tasks.enhance.enhance_each", job)
     cell = viewer.add_shapes([SQUARE * 2], shape_type="rectangle", name="cell")
@@ -267,8 +267,8 @@ def test_the_widget_gives_what_the_console_gives(
     cell.data = [SQUARE]  # too late
     spots.data[:] = 1
     wait_for_run()
-    assert isinstance(asked[0].region, Region)
-    assert isinstance(asked[0].leave_out, Region)
+    assert isinstance(asked[0].region, RegionSnapshot)
+    assert isinstance(asked[0].leave_out, RegionSnapshot)
     result = viewer.layers["cells (noiser)"]
     cell.data, spots.data = [SQUARE * 2], np.eye(50, dtype=int)[:40]
     image = viewer.layers["cells"]

@@ -13,8 +13,8 @@ from napari.layers import Image
 from napari.utils.notifications import notification_manager
 
 import napari_noiser.plugin.widgets.image_diagnostics as remarks
-from napari_noiser.plugin.tasks.background_task import Run
-from napari_noiser.plugin.tasks.latest_only import Latest
+from napari_noiser.plugin.tasks.background_task import BackgroundTask
+from napari_noiser.plugin.tasks.latest_only import LatestOnly
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 from napari_noiser.plugin.widgets.image_diagnostics import MEASURE
 
@@ -70,7 +70,7 @@ def test_it_says_what_the_image_is_like(widget, viewer, qtbot, image, said) -> N
     viewer.add_image(image)
     qtbot.waitUntil(lambda: said in widget.remarks.value)
     assert widget.remarks.value.endswith(MEASURE)
-    assert Run.current is None
+    assert BackgroundTask.current is None
 
 
 def test_without_an_image_it_says_only_where_to_measure(widget, viewer, qtbot) -> None:
@@ -129,7 +129,7 @@ def test_a_layer_that_is_no_longer_chosen_is_not_followed(widget, viewer, qtbot)
 
 def test_work_can_start_meanwhile(widget, slow) -> None:
     assert widget.remarks.value == MEASURE
-    assert Run.current is None
+    assert BackgroundTask.current is None
     assert widget.apply.enabled
 
 
@@ -201,14 +201,14 @@ def test_only_the_last_of_many_questions_is_answered(qtbot) -> None:
         assert allowed.wait(30)
         return question
 
-    latest = Latest(answer, shown.append)
+    latest = LatestOnly(answer, shown.append)
     for question in range(5):
-        latest.ask(question)
+        latest.submit(question)
     allowed.set()
     qtbot.waitUntil(lambda: bool(shown))
     qtbot.wait(20)
     assert (answered, shown) == ([0, 4], [4])
-    latest.ask(5)
-    latest.forget()
+    latest.submit(5)
+    latest.cancel()
     qtbot.wait(50)
     assert shown == [4]

@@ -14,9 +14,9 @@ from qtpy.QtGui import QGuiApplication
 
 import napari_noiser as noiser
 from napari_noiser.plugin.commands import copy_as_python
-from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
-from napari_noiser.plugin.widgets.provenance_section import RepeatSection
+from napari_noiser.plugin.widgets.provenance_section import ProvenanceSection
 
 PLANES = np.random.default_rng(0).poisson(4, (3, 40, 50)).astype(np.uint16) + 100
 CELL = np.array([[5.0, 5.0], [5.0, 30.0], [25.0, 30.0], [25.0, 5.0]])
@@ -30,8 +30,8 @@ def viewer(viewer: ViewerModel) -> ViewerModel:
 
 
 @pytest.fixture
-def section(widget: NoiserWidget) -> RepeatSection:
-    return part_of(widget, RepeatSection)
+def section(widget: NoiserWidget) -> ProvenanceSection:
+    return part_of(widget, ProvenanceSection)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def clipboard() -> Iterator:
     found.clear()
 
 
-def test_it_tells_of_the_active_result(section: RepeatSection, viewer: ViewerModel) -> None:
+def test_it_tells_of_the_active_result(section: ProvenanceSection, viewer: ViewerModel) -> None:
     assert section.how.value.startswith("Choose a result")
     assert not section.copy.enabled
     assert not section.apply.enabled
@@ -57,7 +57,7 @@ def test_it_tells_of_the_active_result(section: RepeatSection, viewer: ViewerMod
     assert not section.copy.enabled
 
 
-def test_it_copies_the_script(section: RepeatSection, viewer: ViewerModel, clipboard) -> None:
+def test_it_copies_the_script(section: ProvenanceSection, viewer: ViewerModel, clipboard) -> None:
     result = viewer.add_layer(noiser.enhance_layer(viewer.layers["cells"]))
     section.copy.native.click()
     assert clipboard.text() == noiser.as_python(result)
@@ -75,7 +75,7 @@ def test_the_command_copies_the_script(viewer: ViewerModel, clipboard) -> None:
 
 
 def test_it_applies_the_same_settings_to_another_image(
-    widget: NoiserWidget, section: RepeatSection, viewer: ViewerModel, wait_for_run
+    widget: NoiserWidget, section: ProvenanceSection, viewer: ViewerModel, wait_for_run
 ) -> None:
     cells = viewer.layers["cells"]
     cell = viewer.add_shapes([CELL], shape_type="polygon", name="cell")
@@ -93,7 +93,7 @@ def test_it_applies_the_same_settings_to_another_image(
     assert section.apply.text == "Cancel"
     wait_for_run()
     again = viewer.layers["other (noiser-es)"]
-    expected = noiser.replay(result, viewer.layers["other"], mask=mask)
+    expected = noiser.reapply(result, viewer.layers["other"], mask=mask)
     np.testing.assert_allclose(again.data, expected.data, rtol=0, atol=1e-6)
     assert again.metadata["napari_noiser"]["region"] == "cell"
     assert section.note.value == "finished"
@@ -102,11 +102,11 @@ def test_it_applies_the_same_settings_to_another_image(
     viewer.layers.remove(cell)
     section.apply.native.click()
     assert section.note.value.startswith("'cell' is not among the layers")
-    assert Run.current is None
+    assert BackgroundTask.current is None
 
 
 def test_a_trained_model_is_found_or_trained_again(
-    widget: NoiserWidget, section: RepeatSection, viewer: ViewerModel, wait_for_run
+    widget: NoiserWidget, section: ProvenanceSection, viewer: ViewerModel, wait_for_run
 ) -> None:
     widget.controls.model.value = "p-regression"
     widget.controls.recipe.fields["iterations"].value = "4"
@@ -128,7 +128,7 @@ def test_a_trained_model_is_found_or_trained_again(
 
 
 def test_it_can_be_canceled(
-    section: RepeatSection, viewer: ViewerModel, wait_for_run, qtbot
+    section: ProvenanceSection, viewer: ViewerModel, wait_for_run, qtbot
 ) -> None:
     result = noiser.enhance_layer(viewer.layers["cells"])
     result.metadata["napari_noiser"]["recipe"]["iterations"] = 100_000
@@ -146,7 +146,7 @@ def test_it_can_be_canceled(
 
 
 def test_what_cannot_be_is_said(
-    widget: NoiserWidget, section: RepeatSection, viewer: ViewerModel, wait_for_run
+    widget: NoiserWidget, section: ProvenanceSection, viewer: ViewerModel, wait_for_run
 ) -> None:
     result = noiser.enhance_layer(viewer.layers["cells"])
     viewer.layers.clear()
@@ -156,11 +156,11 @@ def test_what_cannot_be_is_said(
     section.apply.native.click()
     assert section.note.value.startswith("Choose a folder")
     section.start()
-    assert Run.current is None
+    assert BackgroundTask.current is None
 
 
 def test_closing_the_widget_lets_go_of_the_viewer(
-    section: RepeatSection, viewer: ViewerModel
+    section: ProvenanceSection, viewer: ViewerModel
 ) -> None:
     section.on_close()
     section.how.say("closed")

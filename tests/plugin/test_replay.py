@@ -15,13 +15,17 @@ from npe2 import PluginManifest
 from parts import values
 
 import napari_noiser as noiser
-from napari_noiser._progress import drain
-from napari_noiser.plugin.layers.snapshot import ImageSource
-from napari_noiser.plugin.results.reapply import provenance_of, recovered, regions_again
-from napari_noiser.plugin.results.summary import told
+from napari_noiser._progress import run_with_progress
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
+from napari_noiser.plugin.results.reapply import (
+    provenance_of,
+    regions_from_provenance,
+    settings_from_provenance,
+)
+from napari_noiser.plugin.results.summary import format_provenance
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.tasks.enhance import start_enhancing
-from napari_noiser.plugin.tasks.generators import enhance_job
+from napari_noiser.plugin.tasks.generators import enhance_task
 
 PLANES = np.random.default_rng(0).poisson(4, (3, 40, 50)).astype(np.uint16) + 100
 COLOR = np.random.default_rng(0).integers(0, 20, (30, 40, 3), np.uint8)
@@ -31,8 +35,8 @@ CELL = np.array([[5.0, 5.0], [5.0, 30.0], [25.0, 30.0], [25.0, 5.0]])
 
 def made_by(layer: Image, settings: Settings) -> Image:
     """Return the result that the widget would make."""
-    source = ImageSource.of(layer, settings.axes)
-    enhanced = drain(enhance_job(source, settings), False, "")
+    source = LayerSnapshot.from_layer(layer, settings.axes)
+    enhanced = run_with_progress(enhance_task(source, settings), False, "")
     return source.result(enhanced.data, enhanced.provenance, enhanced.limits)
 
 
@@ -58,7 +62,7 @@ def executed(script: str, **fill: np.ndarray) -> np.ndarray:
         (PLANES, Settings(model=noiser.RECIPES["p-regression"], seed=3)),
         (COLOR, Settings(model="noiser-es")),
         (COLOR, Settings(model=replace(noiser.RECIPES["noiser"], iterations=3, width=5))),
-        (PLANES, Settings(model=noiser.mean_shifted(0.45), ndim=3)),
+        (PLANES, Settings(model=noiser.recipes.mean_shifted_recipe(0.45), ndim=3)),
     ],
 )
 def test_the_script_makes_the_same_array(data: np.ndarray, settings: Settings) -> None:
@@ -144,7 +148,7 @@ def test_the_same_settings_on_another_layer() -> None:
         Image(PLANES), Settings(model="noiser-es", contrast=2.0, statistics="plane", dtype="uint8")
     )
     other = PLANES[:, ::-1] * 3
-    again = noiser.replay(result, Image(other, name="other", scale=(3, 1, 1)))
+    again = noiser.reapply(result, Image(other, name="other", scale=(3, 1, 1)))
     expected = noiser.enhance(other, "noiser-es", contrast=2.0, statistics="plane", dtype="uint8")
     np.testing.assert_array_equal(again.data, expected)
     assert again.name == "other (noiser-es)"
@@ -153,21 +157,21 @@ def test_the_same_settings_on_another_layer() -> None:
 
 def test_axes_are_taken_over_where_they_fit() -> None:
     result = noiser.enhance_layer(Image(PLANES), axes="CYX")
-    assert provenance_of(noiser.replay(result, Image(PLANES)))["axes"] == "CYX"
-    assert provenance_of(noiser.replay(result, Image(PLANES[0])))["axes"] == "YX"
-    assert provenance_of(noiser.replay(result, Image(COLOR, rgb=True)))["axes"] == "YXS"
+    assert provenance_of(noiser.reapply(result, Image(PLANES)))["axes"] == "CYX"
+    assert provenance_of(noiser.reapply(result, Image(PLANES[0])))["axes"] == "YX"
+    assert provenance_of(noiser.reapply(result, Image(COLOR, rgb=True)))["axes"] == "YXS"
 
 
 def test_a_trained_model_is_trained_again() -> None:
     recipe = replace(noiser.RECIPES["noiser"], iterations=3)
     result = made_by(Image(PLANES), Settings(model=recipe, seed=5))
-    again = noiser.replay(result, Image(PLANES))
+    again = noiser.reapply(result, Image(PLANES))
     np.testing.assert_allclose(again.data, result.data, rtol=0, atol=1e-6)
-    color = provenance_of(noiser.replay(result, Image(COLOR, rgb=True)))
-    assert (color["channels"], color["recipe"]["iterations"], color["seed"]) == (3, 3, 5)
+    color = provenance_of(noiser.reapply(result, Image(COLOR, rgb=True)))
+    assert (color["samples"], color["recipe"]["iterations"], color["seed"]) == (3, 3, 5)
     result.metadata["napari_noiser"]["fingerprint"] = "000000000000"
     with pytest.warns(UserWarning, match="became another one"):
-        noiser.replay(result, Image(PLANES))
+        noiser.reapply(result, Image(PLANES))
 
 
 def test_a_mask_must_be_given_again() -> None:
@@ -175,27 +179,32 @@ def test_a_mask_must_be_given_again() -> None:
     layer = Image(PLANES, name="cells")
     result = made_by(layer, Settings(region=cell))
     with pytest.raises(ValueError, match=r"made with a mask \(from 'cell' mask .*pass mask="):
-        noiser.replay(result, layer)
-    again = noiser.replay(result, layer, mask=noiser.region_mask(cell, layer))
+        noiser.reapply(result, layer)
+    again = noiser.reapply(result, layer, mask=noiser.region_mask(cell, layer))
     np.testing.assert_allclose(again.data, result.data, rtol=0, atol=1e-6)
 
 
 def test_regions_are_found_by_their_names() -> None:
     cell = Shapes([CELL], shape_type="polygon", name="cell")
     made = provenance_of(made_by(Image(PLANES), Settings(region=cell, all_planes=True)))
-    assert regions_again(made, [Points(name="cell"), cell]) == {"region": cell, "all_planes": True}
+    assert regions_from_provenance(made, [Points(name="cell"), cell]) == {
+        "region": cell,
+        "all_planes": True,
+    }
     with pytest.raises(ValueError, match="'cell' is not among the layers"):
-        regions_again(made, [Points(name="cell")])
+        regions_from_provenance(made, [Points(name="cell")])
     by_hand = noiser.enhance_layer(Image(PLANES), mask=np.ones((40, 50), bool))
     with pytest.raises(ValueError, match="mask it was made with is not among the layers"):
-        regions_again(provenance_of(by_hand), [cell])
-    assert regions_again(provenance_of(noiser.enhance_layer(Image(PLANES))), [cell]) == {}
+        regions_from_provenance(provenance_of(by_hand), [cell])
+    assert (
+        regions_from_provenance(provenance_of(noiser.enhance_layer(Image(PLANES))), [cell]) == {}
+    )
 
 
 def test_settings_survive() -> None:
     settings = Settings(model="noiser-es", statistics="plane", brightness=0.5, device="cpu")
     made = provenance_of(made_by(Image(PLANES), settings))
-    assert recovered(made) == settings
+    assert settings_from_provenance(made) == settings
 
 
 def test_what_is_no_result_is_said() -> None:
@@ -203,26 +212,26 @@ def test_what_is_no_result_is_said() -> None:
         with pytest.raises(ValueError, match="must be a result of napari-noiser"):
             noiser.as_python(layer)
         with pytest.raises(ValueError, match=f"got {layer.name!r}"):
-            noiser.replay(layer, layer)
+            noiser.reapply(layer, layer)
     result = noiser.enhance_layer(Image(PLANES))
     with pytest.raises(TypeError, match="must be an Image layer"):
-        noiser.replay(result, Labels(PLANES))
+        noiser.reapply(result, Labels(PLANES))
     for given in ("raw", PLANES):
         with pytest.raises(TypeError, match=f"an Image layer, got {type(given).__name__}$"):
             noiser.as_python(given)
     with pytest.raises(TypeError, match=r"model must be .* got 3"):
-        noiser.replay(result, Image(PLANES), model=3)
+        noiser.reapply(result, Image(PLANES), model=3)
     with pytest.raises(ValueError, match="needs an axis Z"):
-        noiser.replay(noiser.enhance_layer(Image(PLANES), ndim=3), Image(PLANES[0]))
+        noiser.reapply(noiser.enhance_layer(Image(PLANES), ndim=3), Image(PLANES[0]))
 
 
 def test_it_is_told_in_words(qapp, tmp_path: Path, wait_for_run) -> None:
     viewer = ViewerModel()
     cell = viewer.add_shapes([CELL], shape_type="polygon", name="cell")
     settings = Settings(region=cell, contrast=2.0, keep="disk", results_folder=tmp_path)
-    start_enhancing(viewer, [ImageSource.of(Image(PLANES, name="cells"))], settings)
+    start_enhancing(viewer, [LayerSnapshot.from_layer(Image(PLANES, name="cells"))], settings)
     wait_for_run()
-    text = told(provenance_of(viewer.layers["cells (noiser)"]))
+    text = format_provenance(provenance_of(viewer.layers["cells (noiser)"]))
     for line in (
         "Image: cells, axes ZYX",
         "Model: noiser, 2000 steps, seed 0, ",

@@ -16,8 +16,8 @@ from scenes import QUICK, counts, light
 
 import napari_noiser as noiser
 from napari_noiser.plugin.results.reapply import provenance_of
-from napari_noiser.plugin.results.summary import told
-from napari_noiser.plugin.widgets.provenance_section import RepeatSection
+from napari_noiser.plugin.results.summary import format_provenance
+from napari_noiser.plugin.widgets.provenance_section import ProvenanceSection
 
 DIM = counts(light()).astype("float32")
 OTHER = counts(light(seed=4), seed=5).astype("float32")
@@ -25,12 +25,12 @@ OPEN = "noiser.load_model(...)  # the file of the fitted model 'blind spot'"
 
 
 @pytest.fixture(scope="module")
-def fitted() -> noiser.BlindSpotModel:
+def fitted() -> noiser.recipes.BlindSpotModel:
     return noiser.fit(DIM, QUICK, device="cpu", seed=2)
 
 
 @pytest.fixture
-def result(fitted: noiser.BlindSpotModel) -> Image:
+def result(fitted: noiser.recipes.BlindSpotModel) -> Image:
     layer = Image(DIM, name="dim")
     return noiser.enhance_layer(layer, fitted, output="intensity", device="cpu")
 
@@ -47,42 +47,44 @@ def made_of(script: str, model: Path, **fill: np.ndarray) -> np.ndarray:
     return np.asarray(names["result"])
 
 
-def test_it_is_told_in_words(result: Image, fitted: noiser.BlindSpotModel) -> None:
-    text = told(provenance_of(result))
+def test_it_is_told_in_words(result: Image, fitted: noiser.recipes.BlindSpotModel) -> None:
+    text = format_provenance(provenance_of(result))
     assert f"Model: blind spot, 3 steps, seed 2, {fitted.fingerprint}\n" in text
     assert "Method: IRLE, reconstructed from public figures; fitted to noisy images" in text
-    assert "Method" not in told(provenance_of(noiser.enhance_layer(Image(DIM))))
+    assert "Method" not in format_provenance(provenance_of(noiser.enhance_layer(Image(DIM))))
 
 
 @pytest.mark.parametrize("as_file", [True, False])
 def test_the_same_on_another_image(
-    result: Image, fitted: noiser.BlindSpotModel, tmp_path: Path, as_file: bool
+    result: Image, fitted: noiser.recipes.BlindSpotModel, tmp_path: Path, as_file: bool
 ) -> None:
     model = fitted.save(tmp_path / "mine") if as_file else fitted
-    again = noiser.replay(result, Image(OTHER, name="other"), model=model)
+    again = noiser.reapply(result, Image(OTHER, name="other"), model=model)
     assert again.name == "other (blind spot)"
     assert_alike(again.data, noiser.enhance(OTHER, fitted, output="intensity", device="cpu"))
 
 
-def test_without_the_model_it_is_named(result: Image, fitted: noiser.BlindSpotModel) -> None:
+def test_without_the_model_it_is_named(
+    result: Image, fitted: noiser.recipes.BlindSpotModel
+) -> None:
     with pytest.raises(ValueError, match=f"fingerprint {fitted.fingerprint} was fitted.*model="):
-        noiser.replay(result, Image(OTHER))
+        noiser.reapply(result, Image(OTHER))
     another = noiser.fit(DIM, QUICK, device="cpu", seed=3)
     with pytest.raises(ValueError, match=f"{fitted.fingerprint}; got .*{another.fingerprint}"):
-        noiser.replay(result, Image(OTHER), model=another)
+        noiser.reapply(result, Image(OTHER), model=another)
     with pytest.raises(ValueError, match="got 'noiser' of"):
-        noiser.replay(result, Image(OTHER), model="noiser")
+        noiser.reapply(result, Image(OTHER), model="noiser")
 
 
 def test_a_trained_model_that_is_given_is_taken() -> None:
-    model = noiser.train(noiser.Recipe(name="small", iterations=2, size=8, width=3))
+    model = noiser.train(noiser.recipes.Recipe(name="small", iterations=2, size=8, width=3))
     first = noiser.enhance_layer(Image(DIM), model)
-    again = noiser.replay(first, Image(DIM), model=model)
+    again = noiser.reapply(first, Image(DIM), model=model)
     np.testing.assert_array_equal(again.data, first.data)
 
 
 def test_the_script_has_a_line_for_the_file(
-    result: Image, fitted: noiser.BlindSpotModel, tmp_path: Path
+    result: Image, fitted: noiser.recipes.BlindSpotModel, tmp_path: Path
 ) -> None:
     script = noiser.as_python(result)
     assert OPEN in script
@@ -100,20 +102,20 @@ def test_a_gain_map_must_be_given_again(tmp_path: Path) -> None:
     model = noiser.fit(DIM, recipe, gain=gain, device="cpu")
     result = noiser.enhance_layer(Image(DIM, name="dim"), model, gain=gain)
     with pytest.raises(ValueError, match=r"was made with a gain map \(\w+\): pass gain="):
-        noiser.replay(result, Image(DIM), model=model)
-    again = noiser.replay(result, Image(DIM), model=model, gain=gain)
+        noiser.reapply(result, Image(DIM), model=model)
+    again = noiser.reapply(result, Image(DIM), model=model, gain=gain)
     assert_alike(again.data, result.data)
     script = noiser.as_python(result)
     assert made_of(script, model.save(tmp_path / "mine"), gain=gain) == pytest.approx(result.data)
 
 
 def test_the_widget_finds_the_model_or_says_that_it_is_missing(
-    fitted: noiser.BlindSpotModel, result: Image, viewer: ViewerModel, opened, wait_for_run
+    fitted: noiser.recipes.BlindSpotModel, result: Image, viewer: ViewerModel, opened, wait_for_run
 ) -> None:
     other = viewer.add_image(OTHER, name="other")
     widget = opened()
     viewer.add_layer(result)
-    section = part_of(widget, RepeatSection)
+    section = part_of(widget, ProvenanceSection)
     assert "Method: IRLE" in section.how.value
     widget.controls.image.value = other
     section.apply.native.click()

@@ -11,22 +11,24 @@ import pytest
 from napari.layers import Image
 
 import napari_noiser as noiser
-from napari_noiser._progress import drain
-from napari_noiser.plugin.layers.snapshot import ImageSource
-from napari_noiser.plugin.results.statistics import report_on
+from napari_noiser._progress import run_with_progress
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
+from napari_noiser.plugin.results.statistics import result_statistics
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.tasks.destinations import Enhanced
-from napari_noiser.plugin.tasks.generators import enhance_job
+from napari_noiser.plugin.tasks.destinations import TaskResult
+from napari_noiser.plugin.tasks.generators import enhance_task
 
 
-def enhanced(layer: Image, **settings) -> Enhanced:
-    return drain(enhance_job(ImageSource.of(layer), Settings(**settings)), False, "")
+def enhanced(layer: Image, **settings) -> TaskResult:
+    return run_with_progress(
+        enhance_task(LayerSnapshot.from_layer(layer), Settings(**settings)), False, ""
+    )
 
 
 @pytest.mark.parametrize("keep", ["memory", "live", "disk"])
 def test_every_result_says_how_linear_it_is(dim_stack: Image, keep: str, tmp_path) -> None:
     found = enhanced(dim_stack, keep=keep, results_folder=tmp_path)
-    expected = noiser.linearity(dim_stack.data, noiser.enhance(dim_stack.data))
+    expected = noiser.analysis.measure_linearity(dim_stack.data, noiser.enhance(dim_stack.data))
     said = json.loads(json.dumps(found.provenance))["linearity"]
     assert said == asdict(found.report.linearity)
     assert said == pytest.approx(asdict(expected), abs=1e-4)
@@ -35,7 +37,7 @@ def test_every_result_says_how_linear_it_is(dim_stack: Image, keep: str, tmp_pat
 
 def test_the_console_says_it_too(dim_stack: Image) -> None:
     result = noiser.enhance_layer(dim_stack)
-    expected = asdict(noiser.linearity(dim_stack.data, result.data))
+    expected = asdict(noiser.analysis.measure_linearity(dim_stack.data, result.data))
     assert result.metadata["napari_noiser"]["linearity"] == expected
     live = noiser.live_layer(dim_stack).metadata["napari_noiser"]["linearity"]
     assert live == pytest.approx(expected, abs=1e-4)
@@ -56,7 +58,7 @@ def test_the_report_is_of_the_finest_level(tmp_path) -> None:
 
 def test_histograms_are_in_each_ones_own_units() -> None:
     image = np.arange(60, dtype=np.uint16).reshape(6, 10) + 500
-    report = report_on(image, (image / 1000).astype(np.float32), "YX")
+    report = result_statistics(image, (image / 1000).astype(np.float32), "YX")
     assert (report.before.dtype, report.after.dtype) == (np.uint16, np.float32)
     assert report.before.edges[[0, -1]].tolist() == [499.5, 559.5]
     assert report.after.edges[[0, -1]] == pytest.approx([0.5, 0.559])
@@ -66,7 +68,7 @@ def test_histograms_are_in_each_ones_own_units() -> None:
 
 def test_alpha_is_left_out() -> None:
     color = np.random.default_rng(0).integers(0, 100, (8, 9, 4), np.uint8)
-    assert report_on(color, color, "YXS").before.counts.sum() == 8 * 9 * 3
+    assert result_statistics(color, color, "YXS").before.counts.sum() == 8 * 9 * 3
 
 
 def test_lazy_parts_are_read_once() -> None:
@@ -80,5 +82,5 @@ def test_lazy_parts_are_read_once() -> None:
     chunks = ((1,) * 9, (20,), (20,))
     meta = np.empty((0, 0, 0), image.dtype)
     lazy = da.map_blocks(load, chunks=chunks, dtype=image.dtype, meta=meta)
-    report_on(lazy, image, "ZYX")
+    result_statistics(lazy, image, "ZYX")
     assert len(computed) == len(set(computed)) == 8

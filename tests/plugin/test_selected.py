@@ -14,9 +14,9 @@ from parts import part_of
 
 import napari_noiser as noiser
 from napari_noiser.plugin.commands import enhance_selected
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import KEEPS, Settings
-from napari_noiser.plugin.tasks.destinations import Enhanced
+from napari_noiser.plugin.tasks.destinations import TaskResult
 from napari_noiser.plugin.tasks.enhance import start_enhancing
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 from napari_noiser.plugin.widgets.preview_section import PreviewSection
@@ -117,10 +117,10 @@ def test_of_a_run_that_is_canceled_what_there_is(
 def test_what_is_selected_while_it_runs_stays_so(
     viewer: ViewerModel, images: list[Image], wait_for_run
 ) -> None:
-    def go_elsewhere(enhanced: Enhanced) -> None:
+    def go_elsewhere(enhanced: TaskResult) -> None:
         viewer.layers.selection.active = images[1]
 
-    start_enhancing(viewer, [*map(ImageSource.of, images)], Settings(), go_elsewhere)
+    start_enhancing(viewer, [*map(LayerSnapshot.from_layer, images)], Settings(), go_elsewhere)
     wait_for_run()
     assert set(viewer.layers.selection) == {images[1]}
 
@@ -203,7 +203,7 @@ def test_a_region_is_found_in_each_by_its_place(
 
 def test_a_recipe_is_trained_once_for_all(viewer: ViewerModel, wait_for_run) -> None:
     recipe = replace(noiser.RECIPES["noiser"], iterations=4)
-    sources = [ImageSource.of(Image(dim((20, 20), 5), name=name)) for name in "ab"]
+    sources = [LayerSnapshot.from_layer(Image(dim((20, 20), 5), name=name)) for name in "ab"]
     trained = []
     start_enhancing(
         viewer, sources, Settings(model=recipe), lambda enhanced: trained.append(enhanced.trained)
@@ -219,7 +219,7 @@ def test_a_recipe_is_trained_once_for_all(viewer: ViewerModel, wait_for_run) -> 
 def test_wherever_results_are_kept(
     keep: str, viewer: ViewerModel, images: list[Image], tmp_path: Path, wait_for_run
 ) -> None:
-    sources = [ImageSource.of(each) for each in images]
+    sources = [LayerSnapshot.from_layer(each) for each in images]
     start_enhancing(viewer, sources, Settings(keep=keep, results_folder=tmp_path))
     wait_for_run()
     assert results(viewer) == ["plane (noiser)", "color (noiser)", "stack (noiser)"]
@@ -246,15 +246,15 @@ def test_without_any_image_the_command_says_so(viewer: ViewerModel, wait_for_run
 def test_channels_that_napari_split_are_enhanced_together(
     widget: NoiserWidget, viewer: ViewerModel, wait_for_run
 ) -> None:
-    dyes = np.stack([dim((3, 20, 30), light) for light in (4, 400)], axis=1)
-    split = viewer.add_image(dyes, channel_axis=1, name=["nuclei", "membranes"])
+    n_channels = np.stack([dim((3, 20, 30), light) for light in (4, 400)], axis=1)
+    split = viewer.add_image(n_channels, channel_axis=1, name=["nuclei", "membranes"])
     viewer.layers.selection = set(split)
     widget.apply.native.click()
     wait_for_run()
     for channel, layer in enumerate(split):
         assert_like(viewer, layer)
         result = viewer.layers[f"{layer.name} (noiser)"]
-        together = noiser.enhance(dyes, axes="ZCYX")[:, channel]
+        together = noiser.enhance(n_channels, axes="ZCYX")[:, channel]
         np.testing.assert_allclose(result.data, together, rtol=0, atol=1e-6)
         assert result.colormap.name == layer.colormap.name
 

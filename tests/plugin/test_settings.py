@@ -15,14 +15,16 @@ def test_preferences_are_read(plugin_settings, npe2pm) -> None:
 
     path = Path(str(resources.files("napari_noiser") / "napari.yaml"))
     npe2pm.register(PluginManifest.from_file(path))
-    assert Settings.preferred() == Settings()
+    assert Settings.from_preferences() == Settings()
     chosen = get_plugin_settings("napari-noiser").defaults
     chosen.model, chosen.statistics, chosen.dtype = "noiser-es", "plane", "uint16"
-    assert Settings.preferred() == Settings(model="noiser-es", statistics="plane", dtype="uint16")
+    assert Settings.from_preferences() == Settings(
+        model="noiser-es", statistics="plane", dtype="uint16"
+    )
     chosen.keep, chosen.results_folder = "disk", "/results"
-    assert Settings.preferred().keep == "disk"
-    assert Settings.preferred().results_folder == "/results"
+    assert Settings.from_preferences().keep == "disk"
+    assert Settings.from_preferences().results_folder == "/results"
 
 
 def test_defaults_stand_in_without_the_registry(plugin_settings, npe2pm) -> None:
-    assert Settings.preferred() == Settings()
+    assert Settings.from_preferences() == Settings()

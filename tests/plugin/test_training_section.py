@@ -18,7 +18,7 @@ from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 from napari_noiser.plugin.widgets.model_combobox import offered
 from napari_noiser.plugin.widgets.training_section import TrainingSection
 
-SMALL = noiser.Recipe(name="small", iterations=2, size=8, size_3d=5, width=3)
+SMALL = noiser.recipes.Recipe(name="small", iterations=2, size=8, size_3d=5, width=3)
 
 
 @pytest.fixture
@@ -95,10 +95,10 @@ def test_another_source_has_other_fields(widget: NoiserWidget) -> None:
     edit(widget, source_kind="palette")
     edit(widget, source_grid="3")
     assert "source.mean" not in recipes.fields
-    assert recipes.recipe == replace(noiser.RECIPES["noiser"], source=noiser.Palette(3))
+    assert recipes.recipe == replace(noiser.RECIPES["noiser"], source=noiser.recipes.Palette(3))
     edit(widget, source_grid="x")
     edit(widget, source_kind="pure-color")
-    assert recipes.recipe.source == noiser.PureColor()
+    assert recipes.recipe.source == noiser.recipes.PureColor()
 
 
 def test_an_edited_recipe_trains_into_the_list_and_is_applied(
@@ -112,8 +112,8 @@ def test_an_edited_recipe_trains_into_the_list_and_is_applied(
     wait_for_run()
     assert section.train.enabled
     trained = widget.controls.model.value
-    source = noiser.Gaussian(0.1)
-    expected = noiser.Recipe(name="mine", iterations=3, width=5, size=9, source=source)
+    source = noiser.recipes.GaussianNoise(0.1)
+    expected = noiser.recipes.Recipe(name="mine", iterations=3, width=5, size=9, source=source)
     assert (trained.recipe, trained.seed) == (expected, 4)
     again = noiser.train(expected, device="cpu", seed=4)  # on another number of threads
     assert trained.losses == pytest.approx(again.losses, rel=1e-4)

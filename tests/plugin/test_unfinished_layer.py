@@ -12,7 +12,7 @@ from scenes import untrained
 
 import napari_noiser.plugin.tasks.enhance as enhancing
 from napari_noiser.files.open_image import open_image
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.tasks.enhance import start_enhancing
 
@@ -21,7 +21,7 @@ PLANES = np.random.default_rng(0).poisson(4, (3, 40, 50)).astype(np.uint16) + 10
 
 @pytest.mark.parametrize("dtype", ["float32", "uint16"])
 def test_light_fills_in_between_the_sources_black_and_white(dtype: str) -> None:
-    source = ImageSource.of(Image(PLANES, name="cells", contrast_limits=(100, 150)))
+    source = LayerSnapshot.from_layer(Image(PLANES, name="cells", contrast_limits=(100, 150)))
     data = np.zeros_like(PLANES, dtype)
     assert source.unfinished(data, "light", "intensity").contrast_limits == [100, 150]
     whole = [0, 1] if dtype == "float32" else [0, 65535]
@@ -36,7 +36,7 @@ def test_light_is_added_with_those_limits(
         keep="disk", results_folder=tmp_path, model=untrained(gain="none"), output="intensity"
     )
     seen = []
-    source = ImageSource.of(Image(PLANES, name="cells", contrast_limits=(100, 150)))
+    source = LayerSnapshot.from_layer(Image(PLANES, name="cells", contrast_limits=(100, 150)))
     viewer.layers.events.inserted.connect(lambda event: seen.append(event.value.contrast_limits))
     start_enhancing(viewer, [source], settings)
     wait_for_run()
@@ -46,7 +46,7 @@ def test_light_is_added_with_those_limits(
 def test_a_flipped_image_is_kept_with_the_steps_that_files_know(
     viewer: ViewerModel, tmp_path: Path, wait_for_run
 ) -> None:
-    source = ImageSource.of(Image(PLANES[0], name="flipped", scale=(-0.5, 2)))
+    source = LayerSnapshot.from_layer(Image(PLANES[0], name="flipped", scale=(-0.5, 2)))
     settings = Settings(keep="disk", results_folder=tmp_path)
     start_enhancing(viewer, [source], settings)
     wait_for_run()

@@ -7,7 +7,7 @@ import pytest
 from napari import Viewer
 from napari.layers import Image
 
-from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 pytestmark = pytest.mark.viewer
@@ -110,7 +110,7 @@ def test_the_command_enhances_without_a_dialog(viewer: Viewer, wait_for_run) -> 
     assert isinstance(viewer.layers["dim (noiser)"], Image)
     viewer.add_points(np.zeros((2, 2)))
     get_app_model().commands.execute_command(ENHANCE).result()
-    assert Run.current is None
+    assert BackgroundTask.current is None
 
 
 def test_the_other_command_opens_the_widget(viewer: Viewer) -> None:
@@ -137,7 +137,7 @@ def test_closing_napari_while_it_trains(viewer: Viewer, widget: NoiserWidget, qt
     widget.training.train.native.click()
     qtbot.waitUntil(lambda: "train" in widget.status.value, timeout=60_000)
     viewer.close()
-    qtbot.waitUntil(lambda: Run.current is None, timeout=60_000)
+    qtbot.waitUntil(lambda: BackgroundTask.current is None, timeout=60_000)
 
 
 def _enabled(viewer: Viewer) -> list[bool]:

@@ -13,7 +13,7 @@ from napari.utils.notifications import notification_manager
 from same_metadata import assert_same_metadata
 
 import napari_noiser as noiser
-from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 
@@ -23,7 +23,7 @@ def test_without_an_image_it_says_what_to_do(widget: NoiserWidget, viewer: Viewe
     assert widget.controls.image.value is None
     widget.apply.native.click()
     assert "Open an image first" in widget.status.value
-    assert Run.current is None
+    assert BackgroundTask.current is None
 
 
 def test_layers_come_and_go(widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image) -> None:
@@ -150,7 +150,7 @@ def test_train_save_load_apply(
     widget.training.train.native.click()
     wait_for_run()
     trained = widget.controls.model.value
-    assert (trained.seed, trained.recipe.iterations, trained.channels) == (7, 4, 1)
+    assert (trained.seed, trained.recipe.iterations, trained.samples) == (7, 4, 1)
     assert "loss" in widget.status.value
     widget.training.save_model(tmp_path / "mine")
     widget.controls.model.value = "noiser"
@@ -168,7 +168,7 @@ def test_saving_a_bundled_model_takes_the_form_for_the_image(
 ) -> None:
     viewer.add_image(np.zeros((8, 8, 3), np.uint8), rgb=True)
     widget.training.save_model(tmp_path / "color.safetensors")
-    assert noiser.load_model(tmp_path / "color.safetensors").channels == 3
+    assert noiser.load_model(tmp_path / "color.safetensors").samples == 3
 
 
 def test_cancel_leaves_nothing(
@@ -224,7 +224,7 @@ def test_an_error_in_the_worker_is_shown_and_the_widget_goes_on(
 ) -> None:
     viewer.add_image(np.full((8, 8), np.nan), contrast_limits=(0, 1))
     widget.apply.native.click()
-    qtbot.waitUntil(lambda: Run.current is None, timeout=60_000)
+    qtbot.waitUntil(lambda: BackgroundTask.current is None, timeout=60_000)
     qtbot.wait(50)
     assert "no patch to measure" in notification_manager.records[-1].message
     assert widget.apply.enabled

@@ -13,7 +13,7 @@ from napari.utils import progress
 from napari.utils.notifications import notification_manager
 
 from napari_noiser._progress import PartDone
-from napari_noiser.plugin.tasks.background_task import Busy, Run
+from napari_noiser.plugin.tasks.background_task import BackgroundTask, TaskRunning
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Record:
     def __init__(self) -> None:
         self.events, self.results, self.ends = [], [], []
 
-    def start(self, job) -> Run:
-        return Run("A test", job, self._result, self.events.append, self.ends.append)
+    def start(self, job) -> BackgroundTask:
+        return BackgroundTask("A test", job, self._result, self.events.append, self.ends.append)
 
     def _result(self, result: object) -> None:
         assert threading.current_thread() is threading.main_thread()
@@ -83,7 +83,7 @@ def test_parts_that_are_done_move_the_outer_bar(qapp, wait_for_run) -> None:
         yield Step(1, 1)
         return "part 3"
 
-    Run("A test", job, results.append, look)
+    BackgroundTask("A test", job, results.append, look)
     wait_for_run()
     assert seen == [("part 1", 1, 3), ("part 2", 2, 3)]
     assert results == ["part 3"]
@@ -123,11 +123,13 @@ def test_a_canceled_job_is_closed_where_it_ran_before_the_run_ends(qapp, qtbot) 
         finally:
             closed.append(threading.current_thread())
 
-    run = Run("A test", job, lambda result: None, on_end=lambda outcome: ended.append([*closed]))
+    run = BackgroundTask(
+        "A test", job, lambda result: None, on_end=lambda outcome: ended.append([*closed])
+    )
     held = run._worker  # as Qt may hold it, so that nothing is collected
     qtbot.waitUntil(lambda: bool(ran))
     run.cancel()
-    qtbot.waitUntil(lambda: Run.current is None)
+    qtbot.waitUntil(lambda: BackgroundTask.current is None)
     assert held is not None
     assert ended == [closed] == [ran]
 
@@ -163,7 +165,7 @@ def test_a_bar_follows_a_new_total(qapp, wait_for_run) -> None:
     def look(event: Step) -> None:
         totals.append([(bar.n, bar.total) for bar in progress._all_instances if bar.total])
 
-    Run("A test", job, lambda result: None, look)
+    BackgroundTask("A test", job, lambda result: None, look)
     wait_for_run()
     assert totals == [[(40, 40)], [(10, 10)]]
 
@@ -175,7 +177,7 @@ def test_an_error_is_reported_and_frees_the_way(record: Record, qtbot, error) ->
         raise error("out of memory")
 
     record.start(job)
-    qtbot.waitUntil(lambda: Run.current is None)
+    qtbot.waitUntil(lambda: BackgroundTask.current is None)
     qtbot.wait(50)
     assert record.ends == ["failed: out of memory"]
     assert record.results == []
@@ -184,7 +186,7 @@ def test_an_error_is_reported_and_frees_the_way(record: Record, qtbot, error) ->
 
 def test_only_one_run_at_a_time(record: Record, wait_for_run) -> None:
     run = record.start(endless)
-    with pytest.raises(Busy, match="A test is still running"):
+    with pytest.raises(TaskRunning, match="A test is still running"):
         record.start(endless)
     run.cancel()
     wait_for_run()
@@ -225,7 +227,7 @@ def test_an_error_does_not_keep_what_its_frames_held(record: Record, qtbot) -> N
         raise RuntimeError("CUDA out of memory")
 
     record.start(job)
-    qtbot.waitUntil(lambda: Run.current is None)
+    qtbot.waitUntil(lambda: BackgroundTask.current is None)
     qtbot.wait(50)
     gc.collect()
     assert "out of memory" in notification_manager.records[-1].message

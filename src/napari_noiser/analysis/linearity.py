@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_noiser.arrays.sampling import sampled_pairs
+from napari_noiser.arrays.sampling import sample_pairs
 
-__all__ = ["Linearity", "linearity"]
+__all__ = ["Linearity", "measure_linearity"]
 
 _DARKEST = 0.02  # of the values: their median is the background
 _FAINTEST = 0.05  # of the range above it: where the slope begins, out of the background's noise
@@ -32,7 +32,7 @@ class Linearity:
     slope : float or None
         The exponent of the power law that comes closest: 1 if twice the signal is twice as
         bright, below 1 if bright values are compressed. Signal is counted from the background on
-        both sides (see `linearity`). None if fewer than 3 levels stand out.
+        both sides (see `measure_linearity`). None if fewer than 3 levels stand out.
     spread : float or None
         The standard deviation of the results at equal raw values, as a fraction of the result's
         range, 0 or above: 0 if each raw value has one result. None if the result is constant.
@@ -55,7 +55,7 @@ class Linearity:
         return f"Measure on the raw data: the result is a display{found}."
 
 
-def linearity(raw: ArrayLike, result: ArrayLike, *, axes: str | None = None) -> Linearity:
+def measure_linearity(raw: ArrayLike, result: ArrayLike, *, axes: str | None = None) -> Linearity:
     """Report how far a result is from being proportional to its raw data.
 
     One report for all planes, channels and samples together: where they were enhanced
@@ -101,14 +101,14 @@ def linearity(raw: ArrayLike, result: ArrayLike, *, axes: str | None = None) -> 
     >>> linearity(100 + image, np.sqrt(image)).rank_correlation
     1.0
     """
-    x, y, _ = sampled_pairs(raw, result, axes)
+    x, y, _ = sample_pairs(raw, result, axes)
     order = np.random.default_rng(0).permutation(len(x))  # neighbors are alike: not side by side
     order = order[np.argsort(x[order])]
-    x, y = _scaled(x[order]), _scaled(y[order])
+    x, y = _rescale(x[order]), _rescale(y[order])
     return Linearity(_rank_correlation(x, y), _slope(x, y), _spread(x, y))
 
 
-def _scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rescale(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return values from 0 to 1, so that squares neither vanish nor overflow; 0 if constant."""
     if not len(values):
         return values

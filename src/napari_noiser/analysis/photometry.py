@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_noiser.analysis.linearity import linearity
-from napari_noiser.arrays.layout import Region
-from napari_noiser.arrays.stack import Stack, named_stack
-from napari_noiser.camera.noise_correlation import residual_whiteness
-from napari_noiser.camera.noise_model import Camera, CameraNoise, each_camera
-from napari_noiser.camera.outliers import repair
-from napari_noiser.engine.calibration import plane_of, sampled_boxes
+from napari_noiser.analysis.linearity import measure_linearity
+from napari_noiser.arrays.image_array import ImageArray, check_image
+from napari_noiser.arrays.layout import Slices
+from napari_noiser.camera.correlation import residual_whiteness
+from napari_noiser.camera.noise_model import Camera, CameraNoise, broadcast_cameras
+from napari_noiser.camera.outliers import repair_outliers
+from napari_noiser.engine.calibration import sample_boxes, single_plane
 
 __all__ = ["LightReport", "report"]
 
@@ -36,7 +36,8 @@ class LightReport:
         All light of the result over that of the raw data, 1 if none came or went. Light is counted
         from the darkest 2 % of the raw data. None if there is none above.
     slope : float or None
-        As of `linearity`, by the means of 8 x 8 pixels: 1 if twice the signal is twice as bright.
+        As of `measure_linearity`, by the means of 8 x 8 pixels: 1 if twice the signal is twice as
+        bright.
     correlation : float or None
         Of what was taken away, with itself a pixel or two off, the strongest, in [-1, 1]: 0 if it
         was white noise, positive if structure went with it, negative if noise was left in. None
@@ -114,15 +115,17 @@ def report(
     >>> round(found.flux, 1), round(found.taken, 1)
     (1.0, 1.0)
     """
-    before, after = named_stack("raw", raw, axes), named_stack("result", result, axes)
+    before, after = check_image("raw", raw, axes), check_image("result", result, axes)
     if before.layout.shape != after.layout.shape:
         raise ValueError(
             f"result must have the shape of raw, {before.layout.shape}, got {after.layout.shape}"
         )
-    cameras = each_camera(camera, dyes := before.layout.dyes) or (None,) * dyes
+    cameras = (
+        broadcast_cameras(camera, n_channels := before.layout.n_channels) or (None,) * n_channels
+    )
     channels = [
         _Channel.of(before, after, *each)
-        for each in zip(sampled_boxes(before.layout), cameras, strict=True)
+        for each in zip(sample_boxes(before.layout), cameras, strict=True)
     ]
     taken = [plane for channel in channels for plane in channel.taken]
     return LightReport(
@@ -143,12 +146,16 @@ class _Channel:
 
     @classmethod
     def of(
-        cls, raw: Stack, result: Stack, boxes: Sequence[Region], camera: CameraNoise | None
+        cls,
+        raw: ImageArray,
+        result: ImageArray,
+        boxes: Sequence[Slices],
+        camera: CameraNoise | None,
     ) -> _Channel:
         before = [plane for box in boxes for plane in _planes(raw, box)]
         after = [plane for box in boxes for plane in _planes(result, box)]
         if camera is not None:
-            before = [repair(plane, camera) for plane in before]
+            before = [repair_outliers(plane, camera) for plane in before]
         return cls(before, after, camera)
 
     @property
@@ -171,9 +178,9 @@ class _Channel:
             yield np.where(np.isfinite(residual), residual, np.nan)
 
 
-def _planes(stack: Stack, box: Region) -> Floats:
+def _planes(stack: ImageArray, box: Slices) -> Floats:
     """Return the samples of a plane."""
-    return plane_of(Stack.of(np.asarray(stack.array[box]), stack.layout.axes))
+    return single_plane(ImageArray.from_array(np.asarray(stack.array[box]), stack.layout.axes))
 
 
 def _flux(channels: Sequence[_Channel]) -> float | None:
@@ -189,7 +196,7 @@ def _slope(channels: Sequence[_Channel]) -> float | None:
             np.concatenate([_square_means(plane) for plane in planes])[None]
             for planes in (channel.before, channel.after)
         )
-        found.append(linearity(before, after).slope)
+        found.append(measure_linearity(before, after).slope)
     known = [slope for slope in found if slope is not None]
     return float(np.median(known)) if known else None
 

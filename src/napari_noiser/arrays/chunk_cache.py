@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.arrays.chunks import BlockIndex, chunk_grid, overlap, within
-from napari_noiser.arrays.layout import Region
-from napari_noiser.arrays.reader import reader
+from napari_noiser.arrays.chunks import BlockIndex, chunk_grid, overlap, relative_to
+from napari_noiser.arrays.layout import Slices
+from napari_noiser.arrays.reader import make_reader
 
-__all__ = ["HeldChunks", "holding"]
+__all__ = ["ChunkCache", "with_chunk_cache"]
 
 _FEW = 8  # chunks that there must be room for: of fewer, none would be held long
 
 
-def holding(array: Any, most: int) -> Any:
+def with_chunk_cache(array: Any, most: int) -> Any:
     """Return an array that holds chunks that were read, if it is not in memory already.
 
     Parameters
@@ -28,11 +28,13 @@ def holding(array: Any, most: int) -> Any:
     """
     if isinstance(array, np.ndarray):
         return array
-    largest = np.prod(chunk_grid(array).largest, dtype=float) * np.dtype(array.dtype).itemsize
-    return HeldChunks(array, most) if _FEW * largest <= most else array
+    largest = (
+        np.prod(chunk_grid(array).largest_chunk, dtype=float) * np.dtype(array.dtype).itemsize
+    )
+    return ChunkCache(array, most) if _FEW * largest <= most else array
 
 
-class HeldChunks:
+class ChunkCache:
     """An array that slices like another one, and reads its chunks as a whole.
 
     Parameters
@@ -51,7 +53,7 @@ class HeldChunks:
     def __init__(self, array: Any, most: int) -> None:
         self.shape, self.dtype = tuple(array.shape), np.dtype(array.dtype)
         self.ndim = len(self.shape)
-        self._read, self._grid = reader(array), chunk_grid(array)
+        self._read, self._grid = make_reader(array), chunk_grid(array)
         self._most, self.nbytes = most, 0
         self._held: dict[BlockIndex, NDArray[Any]] = {}  # the latest used last
 
@@ -60,13 +62,15 @@ class HeldChunks:
         numbers without a step."""
         box = tuple(each if isinstance(each, slice) else slice(each, each + 1) for each in key)
         values = np.empty([part.stop - part.start for part in box], self.dtype)
-        for index in self._grid.touching(box):
+        for index in self._grid.intersecting(box):
             place = self._grid.box(index)
             shared = overlap(box, place)
-            values[within(shared, box)] = self._chunk(index, place)[within(shared, place)]
+            values[relative_to(shared, box)] = self._chunk(index, place)[
+                relative_to(shared, place)
+            ]
         return values[tuple(slice(None) if isinstance(each, slice) else 0 for each in key)]
 
-    def _chunk(self, index: BlockIndex, place: Region) -> NDArray[Any]:
+    def _chunk(self, index: BlockIndex, place: Slices) -> NDArray[Any]:
         chunk = self._held.pop(index, None)
         if chunk is None:
             chunk = self._read(place)

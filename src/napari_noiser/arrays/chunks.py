@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from napari_noiser.arrays.layout import Region
+from napari_noiser.arrays.layout import Slices
 
 __all__ = [
     "LEAST_SIDE",
     "BlockIndex",
     "Grid",
     "chunk_grid",
-    "fitted",
+    "merge_chunks",
     "overlap",
-    "split",
-    "within",
+    "relative_to",
+    "split_chunks",
 ]
 
 LEAST_SIDE = 8
@@ -50,7 +50,7 @@ class Grid:
         return cls(tuple((0, length) for length in shape))
 
     @property
-    def largest(self) -> tuple[int, ...]:
+    def largest_chunk(self) -> tuple[int, ...]:
         """The length of the longest block along each axis."""
         return tuple(max(b - a for a, b in pairwise(along)) for along in self.cuts)
 
@@ -61,7 +61,7 @@ class Grid:
         """Iterate over all blocks, the last axis fastest."""
         return product(*(range(len(along) - 1) for along in self.cuts))
 
-    def box(self, index: BlockIndex, reach: Sequence[int] | None = None) -> Region:
+    def box(self, index: BlockIndex, reach: Sequence[int] | None = None) -> Slices:
         """Return a block's place, widened by a reach along each axis as far as there is more."""
         reach = (0,) * len(index) if reach is None else reach
         return tuple(
@@ -69,7 +69,7 @@ class Grid:
             for along, at, far in zip(self.cuts, index, reach, strict=True)
         )
 
-    def touching(self, box: Region) -> Iterator[BlockIndex]:
+    def intersecting(self, box: Slices) -> Iterator[BlockIndex]:
         """Iterate over the blocks that a box has a part of."""
         return product(
             *(
@@ -110,7 +110,7 @@ def _borders(length: int, chunk: int | Sequence[int]) -> tuple[int, ...]:
     return (*range(0, length, chunk), length)
 
 
-def fitted(
+def merge_chunks(
     chunks: Grid, wanted: Sequence[int], most: int, near: Sequence[int] | None = None
 ) -> Grid:
     """Return blocks of whole chunks.
@@ -126,10 +126,10 @@ def fitted(
     near : sequence of int, optional
         Lengths that blocks are made shorter than only after all that are longer.
     """
-    own = chunks.largest
+    own = chunks.largest_chunk
     cuts = [_merged(*each) for each in zip(chunks.cuts, wanted, strict=True)]
     for least in (tuple(map(max, near or own, own)), own):
-        while prod(largest := Grid(tuple(cuts)).largest) > most:
+        while prod(largest := Grid(tuple(cuts)).largest_chunk) > most:
             excess = [now / length for now, length in zip(largest, least, strict=True)]
             axis = int(np.argmax(excess))
             if excess[axis] <= 1:
@@ -138,13 +138,13 @@ def fitted(
     return Grid(tuple(cuts))
 
 
-def split(grid: Grid, most: int) -> Grid:
+def split_chunks(grid: Grid, most: int) -> Grid:
     """Return blocks that hold no more than so many values, halved where they are longest.
 
     For storage whose chunks are larger than memory: each is then read several times.
     """
-    while prod(grid.largest) > most and max(grid.largest) > LEAST_SIDE:
-        axis = int(np.argmax(grid.largest))
+    while prod(grid.largest_chunk) > most and max(grid.largest_chunk) > LEAST_SIDE:
+        axis = int(np.argmax(grid.largest_chunk))
         halves = [(a, (a + b) // 2) if b - a > 1 else (a,) for a, b in pairwise(grid.cuts[axis])]
         along = (*(cut for pair in halves for cut in pair), grid.cuts[axis][-1])
         grid = Grid((*grid.cuts[:axis], along, *grid.cuts[axis + 1 :]))
@@ -160,14 +160,14 @@ def _merged(cuts: tuple[int, ...], length: int) -> tuple[int, ...]:
     return (*kept, cuts[-1])
 
 
-def overlap(one: Region, other: Region) -> Region:
+def overlap(one: Slices, other: Slices) -> Slices:
     """Return the region that two have in common."""
     return tuple(
         slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
     )
 
 
-def within(region: Region, whole: Region) -> Region:
+def relative_to(region: Slices, whole: Slices) -> Slices:
     """Return where a region lies in an array that holds the whole one."""
     return tuple(
         slice(part.start - each.start, part.stop - each.start)

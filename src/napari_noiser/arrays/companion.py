@@ -12,18 +12,26 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.arrays.chunks import chunk_grid, split
-from napari_noiser.arrays.layout import Layout, Region
-from napari_noiser.arrays.reader import reader
+from napari_noiser.arrays.chunks import chunk_grid, split_chunks
+from napari_noiser.arrays.layout import Layout, Slices
+from napari_noiser.arrays.reader import make_reader
 
-__all__ = ["Beside", "GainMap", "Mask", "axes_beside", "log_gain", "place_mask", "placed_beside"]
+__all__ = [
+    "CompanionArray",
+    "GainMap",
+    "Mask",
+    "expand_mask",
+    "expand_to_axes",
+    "infer_axes",
+    "log_gain",
+]
 
 
 _PIECE = 2**20
 
 
 @dataclass(frozen=True)
-class Beside:
+class CompanionArray:
     """An array beside an image.
 
     Attributes
@@ -45,11 +53,11 @@ class Beside:
         """Whether reading costs nothing."""
         return isinstance(self.array, np.ndarray)
 
-    def read(self, region: Region) -> NDArray[Any]:
+    def read(self, region: Slices) -> NDArray[Any]:
         """Return the values in a region of the image without S, repeated where they are."""
         here = dict(zip(self.layout.axes, region, strict=True))
         values = self._reader(tuple(here[letter] for letter in self.axes))
-        placed = placed_beside(values, self.axes, self.layout)
+        placed = expand_to_axes(values, self.axes, self.layout)
         return np.broadcast_to(placed, [part.stop - part.start for part in region])
 
     def digest(self, said: Callable[[NDArray[Any]], NDArray[Any]]) -> str:
@@ -65,30 +73,30 @@ class Beside:
 
     def _telling_parts(self) -> Iterator[NDArray[Any]]:
         if self.in_memory:
-            placed = placed_beside(self.array, self.axes, self.layout)
+            placed = expand_to_axes(self.array, self.axes, self.layout)
             array = placed[tuple(slice(None) if step else slice(0, 1) for step in placed.strides)]
             rows = max(1, _PIECE // prod(array.shape[1:]))
             for first in range(0, len(array), rows):
                 yield array[first : first + rows]
         else:
-            grid = split(chunk_grid(self.array), _PIECE)
+            grid = split_chunks(chunk_grid(self.array), _PIECE)
             counts = [len(along) - 1 for along in grid.cuts]
             for part in (tuple(at * (n - 1) // 2 for n in counts) for at in range(3)):
                 yield self._reader(grid.box(part))
 
     @cached_property
-    def _reader(self) -> Callable[[Region], NDArray[Any]]:
-        return reader(self.array)
+    def _reader(self) -> Callable[[Slices], NDArray[Any]]:
+        return make_reader(self.array)
 
 
-class Shaped(Protocol):
+class HasShape(Protocol):
     """Anything with a shape."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
 
 
-def axes_beside(name: str, array: Shaped, layout: Layout) -> str:
+def infer_axes(name: str, array: HasShape, layout: Layout) -> str:
     """Return which of an image's axes an array beside it has.
 
     An array of the image's shape has its axes, whichever lengths are equal; one of fewer axes is
@@ -115,14 +123,14 @@ def axes_beside(name: str, array: Shaped, layout: Layout) -> str:
     )
 
 
-def placed_beside(array: Any, axes: str, whole: Layout) -> Any:
+def expand_to_axes(array: Any, axes: str, whole: Layout) -> Any:
     """Return an array with all axes of the whole, in their order, of length 1 where repeated."""
     order = [axes.index(letter) for letter in whole.axes if letter in axes]
     turned = array.transpose(order)
     return turned[tuple(slice(None) if letter in axes else None for letter in whole.axes)]
 
 
-class Mask(Beside):
+class Mask(CompanionArray):
     """Which pixels of an image set its exposure: those that are not 0."""
 
     @classmethod
@@ -132,18 +140,18 @@ class Mask(Beside):
         Raises
         ------
         TypeError, ValueError
-            As in `place_mask`.
+            As in `expand_mask`.
         """
         lazy = isinstance(getattr(mask, "dtype", None), np.dtype) and hasattr(mask, "shape")
         array = mask if lazy else np.asarray(mask)
         return cls(array, _axes_of(array, layout), layout.without_samples)
 
     def fingerprint(self) -> str:
-        """Return twelve hexadecimal digits that tell masks apart; see `Beside.digest`."""
+        """Return twelve hexadecimal digits that tell masks apart; see `CompanionArray.digest`."""
         return self.digest(lambda values: values != 0)
 
 
-def place_mask(mask: Any, layout: Layout) -> Any:
+def expand_mask(mask: Any, layout: Layout) -> Any:
     """Return a mask with the layout's axes without S, of length 1 where it is to be repeated.
 
     Parameters
@@ -165,7 +173,7 @@ def place_mask(mask: Any, layout: Layout) -> Any:
     ValueError
         If its shape is not the image's without S, its trailing axes, or one plane's or volume's.
     """
-    return placed_beside(mask, _axes_of(mask, layout), layout.without_samples)
+    return expand_to_axes(mask, _axes_of(mask, layout), layout.without_samples)
 
 
 def _axes_of(mask: Any, layout: Layout) -> str:
@@ -174,10 +182,10 @@ def _axes_of(mask: Any, layout: Layout) -> str:
         raise TypeError(
             f"mask must hold bool or integers (of a layer, pass its data), got {mask.dtype}"
         )
-    return axes_beside("mask", mask, layout)
+    return infer_axes("mask", mask, layout)
 
 
-class GainMap(Beside):
+class GainMap(CompanionArray):
     """How much each pixel of an image would be amplified: above 0."""
 
     @classmethod
@@ -196,14 +204,14 @@ class GainMap(Beside):
         array = gain if lazy else np.asarray(gain)
         if array.dtype.kind not in "uif":
             raise TypeError(f"gain must hold integers or floats, got {array.dtype}")
-        axes = axes_beside("gain", array, layout) if array.shape else ""  # one number for all
+        axes = infer_axes("gain", array, layout) if array.shape else ""  # one number for all
         return cls(array, axes, layout.without_samples)
 
     def fingerprint(self) -> str:
-        """Return twelve hexadecimal digits that tell gain maps apart; see `Beside.digest`."""
+        """Return twelve hexadecimal digits that tell gain maps apart; see `digest`."""
         return self.digest(lambda values: values.astype(np.float32))
 
-    def in_image(self, image: tuple[int, ...], region: Region) -> NDArray[np.float32]:
+    def in_image(self, image: tuple[int, ...], region: Slices) -> NDArray[np.float32]:
         """Return the logarithms in a region of one of the images: (1, *spatial)."""
         places = dict(zip(self.layout.spatial, region, strict=True))
         places |= {
@@ -221,5 +229,5 @@ def log_gain(gain: NDArray[Any]) -> NDArray[np.float32]:
     return np.log(gain.astype(np.float64)).astype(np.float32)
 
 
-def _all(region: Region) -> Region:
+def _all(region: Slices) -> Slices:
     return tuple(slice(None) for _ in region)

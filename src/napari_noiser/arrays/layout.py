@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser._validation import choice, dimensions
+from napari_noiser._validation import check_choice, check_ndim
 
-__all__ = ["DEFAULT_AXES", "Colors", "ImageIndex", "Layout", "Region", "Statistics"]
+__all__ = ["DEFAULT_AXES", "Colors", "ImageIndex", "Layout", "Slices", "Statistics"]
 
 Statistics = Literal["stack", "volume", "plane"]
 """Which images share one exposure: a whole series, each time point, or each image for itself."""
@@ -23,7 +23,7 @@ Colors = Literal["balanced", "kept"]
 ImageIndex = tuple[int, ...]
 """Which plane or volume of an array: an index along each of the layout's outer axes."""
 
-Region = tuple[slice, ...]
+Slices = tuple[slice, ...]
 """A part of an array or of an image: a slice along each of its axes."""
 
 DEFAULT_AXES: Mapping[int, str] = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
@@ -57,7 +57,7 @@ class Layout:
     ndim: int = 2
 
     def __post_init__(self) -> None:
-        dimensions(self.ndim)
+        check_ndim(self.ndim)
         if not isinstance(self.axes, str):
             raise TypeError(f"axes must be a string such as 'TZYX', got {self.axes!r}")
         letters = set(self.axes)
@@ -116,7 +116,7 @@ class Layout:
         """How many samples are enhanced: 1 gray, 3 RGB; alpha is not among them."""
         return min(self._length("S"), 3) if "S" in self.axes else 1
 
-    def channels(self, colors: Colors) -> int:
+    def model_samples(self, colors: Colors) -> int:
         """Return how many samples a model sees together: all, or each alone if they are kept."""
         return 1 if colors == "kept" else self.samples
 
@@ -130,7 +130,7 @@ class Layout:
         """Iterate over all planes or volumes, in the array's order."""
         return product(*(range(self._length(letter)) for letter in self.outer))
 
-    def exposure(self, image: ImageIndex, statistics: Statistics) -> ImageIndex:
+    def group(self, image: ImageIndex, statistics: Statistics) -> ImageIndex:
         """Return a key that is equal for the images that share one exposure.
 
         Channels (C) are dyes and never share.
@@ -141,19 +141,19 @@ class Layout:
         )
 
     @property
-    def dyes(self) -> int:
+    def n_channels(self) -> int:
         """How many channels (C) there are."""
         return self._length("C") if "C" in self.axes else 1
 
-    def dye(self, image: ImageIndex) -> int:
+    def channel(self, image: ImageIndex) -> int:
         """Return which channel an image is of."""
         return image[self.outer.index("C")] if "C" in self.axes else 0
 
-    def dye_of_exposure(self, exposure: ImageIndex, statistics: Statistics) -> int:
+    def channel_of_group(self, group: ImageIndex, statistics: Statistics) -> int:
         """Return which channel the images are of that share an exposure."""
         shared = self.shared(statistics)
         kept = [letter for letter in self.outer if letter not in shared]
-        return exposure[kept.index("C")] if "C" in kept else 0
+        return group[kept.index("C")] if "C" in kept else 0
 
     def shared(self, statistics: Statistics) -> str:
         """Return the outer axes along which all images share one exposure."""
@@ -162,7 +162,7 @@ class Layout:
 
     def check_statistics(self, statistics: str) -> Statistics:
         """Return the scope, or raise a `ValueError` if it is unknown or does not fit."""
-        found: Statistics = choice("statistics", statistics, Statistics)
+        found: Statistics = check_choice("statistics", statistics, Statistics)
         if found == "plane" and self.ndim == 3:
             raise ValueError(
                 "statistics='plane' does not go with ndim=3, whose images are volumes; "
@@ -173,10 +173,10 @@ class Layout:
     @staticmethod
     def check_colors(colors: str) -> Colors:
         """Return what becomes of a cast, or raise a `ValueError` if it is unknown."""
-        found: Colors = choice("colors", colors, Colors)
+        found: Colors = check_choice("colors", colors, Colors)
         return found
 
-    def read(self, array: Any, image: ImageIndex, region: Region) -> NDArray[Any]:
+    def read(self, array: Any, image: ImageIndex, region: Slices) -> NDArray[Any]:
         """Return a region of one image as a new view or array of shape (S, *spatial).
 
         The array is sliced once, so it may be anything that slices: numpy, memmap, zarr, dask.
@@ -187,7 +187,7 @@ class Layout:
             block, letters = block[..., None], [*letters, "S"]
         return block.transpose([letters.index(letter) for letter in "S" + self.spatial])
 
-    def write(self, array: Any, image: ImageIndex, region: Region, block: NDArray[Any]) -> None:
+    def write(self, array: Any, image: ImageIndex, region: Slices, block: NDArray[Any]) -> None:
         """Put a block of shape (S, *spatial) where `read` would have read it."""
         index = self._index(image, region)
         letters = [letter for letter in self.axes if letter in self.spatial + "S"]
@@ -201,7 +201,7 @@ class Layout:
             sample[...] = values
         array[index] = ordered
 
-    def _index(self, image: ImageIndex, region: Region) -> tuple[int | slice, ...]:
+    def _index(self, image: ImageIndex, region: Slices) -> tuple[int | slice, ...]:
         place: dict[str, int | slice] = {"S": slice(None)}
         place.update(zip(self.outer, image, strict=True))
         place.update(zip(self.spatial, region, strict=True))

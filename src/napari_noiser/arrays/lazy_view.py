@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_noiser.arrays.layout import Region
+from napari_noiser.arrays.layout import Slices
 
-__all__ = ["Deferred"]
+__all__ = ["LazyView"]
 
 
 @dataclass(frozen=True, eq=False)
-class Deferred:
+class LazyView:
     """An array that is sliced without being read; ``numpy.asarray(view)`` reads what it shows.
 
     Viewers slice in several steps (the part in view of all planes, then one plane of it): only
@@ -37,7 +37,7 @@ class Deferred:
         What a view shows of each axis of the whole array: an axis with one index is gone.
     """
 
-    read: Callable[[Region], NDArray[Any]]
+    read: Callable[[Slices], NDArray[Any]]
     dtype: np.dtype[Any]
     lengths: tuple[int, ...]
     picked: tuple[int | range, ...]
@@ -45,11 +45,11 @@ class Deferred:
     @classmethod
     def whole(
         cls,
-        read: Callable[[Region], NDArray[Any]],
+        read: Callable[[Slices], NDArray[Any]],
         shape: tuple[int, ...],
         dtype: DTypeLike,
         chunks: tuple[int, ...],
-    ) -> Deferred:
+    ) -> LazyView:
         """Return a view of all there is.
 
         Parameters
@@ -97,7 +97,7 @@ class Deferred:
             raise TypeError("len() of a 0-d array")
         return self.shape[0]
 
-    def __getitem__(self, key: Any) -> Deferred:
+    def __getitem__(self, key: Any) -> LazyView:
         """Return a view of a part; integers, slices and ``...`` are understood."""
         keys = iter(_for_each_axis(key, self.ndim))
         picked = (
@@ -131,7 +131,7 @@ class Deferred:
             return np.empty([len(part) for part in parts], self.dtype)
         return self.read(tuple(map(_spanned, parts)))[tuple(map(_stepped, parts))]
 
-    def _portions(self) -> Iterator[tuple[Region, tuple[range, ...]]]:
+    def _portions(self) -> Iterator[tuple[Slices, tuple[range, ...]]]:
         """Yield what is read at a time: where it goes, and the range along each axis.
 
         All at once; but where a step leaps over whole chunks, one index at a time.

@@ -7,30 +7,25 @@ from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
-import dask
 import numpy as np
-from dask.base import get_scheduler
-from dask.optimization import cull
 from numpy.typing import NDArray
 
-from napari_noiser.arrays.chunks import BlockIndex, Grid, chunk_grid, overlap, within
-from napari_noiser.arrays.layout import Region
-from napari_noiser.arrays.stack import is_dask
+from napari_noiser.arrays.chunks import BlockIndex, Grid, chunk_grid, overlap, relative_to
+from napari_noiser.arrays.image_array import is_dask
+from napari_noiser.arrays.layout import Slices
 from napari_noiser.arrays.storage import arrays_in, check_store
 
-__all__ = ["Computed", "block_reader", "reader"]
+__all__ = ["ComputedArray", "make_block_reader", "make_reader"]
 
 
-def reader(array: Any) -> Callable[[Region], NDArray[Any]]:
+def make_reader(array: Any) -> Callable[[Slices], NDArray[Any]]:
     """Return a function that reads regions of an array of any kind, one after the other."""
     if isinstance(array, np.ndarray):
         return array.__getitem__
     if is_dask(array):
-        from napari_noiser.arrays.reader import Computed  # brings dask in
+        return ComputedArray(array)
 
-        return Computed(array)
-
-    def read(region: Region) -> NDArray[Any]:
+    def read(region: Slices) -> NDArray[Any]:
         values = np.asarray(array[region])
         check_store(array)
         return values
@@ -38,7 +33,7 @@ def reader(array: Any) -> Callable[[Region], NDArray[Any]]:
     return read
 
 
-def block_reader(
+def make_block_reader(
     array: Any, cells: Grid, blocks: Grid, reach: tuple[int, ...], most: int
 ) -> Callable[[BlockIndex], NDArray[Any]]:
     """Return a function that reads blocks with their neighbors' edges.
@@ -66,16 +61,16 @@ def block_reader(
     """
     if isinstance(array, np.ndarray):
         return lambda index: array[blocks.box(index, reach)]
-    return _CellReader(array, cells, blocks, reach, most)
+    return _GridReader(array, cells, blocks, reach, most)
 
 
-class _CellReader:
+class _GridReader:
     """Keeps the cells that a later block reaches into, as far as there is room."""
 
     def __init__(
         self, array: Any, cells: Grid, blocks: Grid, reach: tuple[int, ...], most: int
     ) -> None:
-        self._read, self._dtype = reader(array), np.dtype(array.dtype)
+        self._read, self._dtype = make_reader(array), np.dtype(array.dtype)
         self._cells, self._blocks = cells, blocks
         self._reach, self._most = reach, most
         self._held: dict[BlockIndex, NDArray[Any]] = {}
@@ -89,23 +84,23 @@ class _CellReader:
 
     def __call__(self, index: BlockIndex) -> NDArray[Any]:
         box = self._blocks.box(index, self._reach)
-        touched = list(self._cells.touching(box))
+        touched = list(self._cells.intersecting(box))
         kept = self._make_room(index, touched)
         if len(touched) == 1:
             return self._part(touched[0], box, kept)
         block = np.empty([part.stop - part.start for part in box], self._dtype)
         for number in touched:
             shared = overlap(box, self._cells.box(number))
-            block[within(shared, box)] = self._part(number, shared, kept)
+            block[relative_to(shared, box)] = self._part(number, shared, kept)
         return block
 
-    def _part(self, number: BlockIndex, region: Region, kept: set[BlockIndex]) -> NDArray[Any]:
+    def _part(self, number: BlockIndex, region: Slices, kept: set[BlockIndex]) -> NDArray[Any]:
         """Return a region of a cell, which is read as a whole only if it will be kept."""
         place = self._cells.box(number)
         if number in kept and number not in self._held:
             self._held[number] = self._read(place)
         if number in self._held:
-            return self._held[number][within(region, place)]
+            return self._held[number][relative_to(region, place)]
         return self._read(region)
 
     def _make_room(self, index: BlockIndex, touched: Sequence[BlockIndex]) -> set[BlockIndex]:
@@ -129,7 +124,7 @@ class _CellReader:
         return int(prod(lengths) * self._dtype.itemsize)
 
 
-class Computed:
+class ComputedArray:
     """Computes regions of a dask array, whole chunks at a time.
 
     Slices of a dask array have dask look through the graph of all of it, for each. Here that is
@@ -142,6 +137,9 @@ class Computed:
     """
 
     def __init__(self, array: Any) -> None:
+        import dask
+        from dask.base import get_scheduler
+
         (array,) = dask.optimize(array)
         self._graph: Mapping[Any, Any] = dict(array.__dask_graph__())
         self._name, self._dtype = array.name, array.dtype
@@ -150,8 +148,10 @@ class Computed:
         # Along each axis, which of dask's chunks are not empty.
         self._filled = [[at for at, n in enumerate(each) if n] for each in array.chunks]
 
-    def __call__(self, region: Region) -> NDArray[Any]:
-        numbers = list(self._grid.touching(region))
+    def __call__(self, region: Slices) -> NDArray[Any]:
+        from dask.optimization import cull
+
+        numbers = list(self._grid.intersecting(region))
         keys = [
             (self._name, *(chunks[at] for chunks, at in zip(self._filled, number, strict=True)))
             for number in numbers
@@ -161,10 +161,10 @@ class Computed:
         for array in {id(each): each for each in arrays_in(needed.values())}.values():
             check_store(array)
         if len(numbers) == 1:
-            return np.asarray(chunks[0])[within(region, self._grid.box(numbers[0]))]
+            return np.asarray(chunks[0])[relative_to(region, self._grid.box(numbers[0]))]
         values = np.empty([part.stop - part.start for part in region], self._dtype)
         for number, chunk in zip(numbers, chunks, strict=True):
             place = self._grid.box(number)
             shared = overlap(region, place)
-            values[within(shared, region)] = np.asarray(chunk)[within(shared, place)]
+            values[relative_to(shared, region)] = np.asarray(chunk)[relative_to(shared, place)]
         return values

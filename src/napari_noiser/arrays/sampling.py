@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.arrays.chunks import Grid, chunk_grid, split
-from napari_noiser.arrays.layout import ImageIndex, Layout, Region
-from napari_noiser.arrays.stack import Stack, named_stack
+from napari_noiser.arrays.chunks import Grid, chunk_grid, split_chunks
+from napari_noiser.arrays.image_array import ImageArray, check_image
+from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
 
 __all__ = [
     "PAIRS",
     "SampledPlane",
-    "sampled_pairs",
-    "sampled_planes",
-    "sampled_values",
-    "squares_digest",
+    "content_digest",
+    "sample_pairs",
+    "sample_planes",
+    "sample_values",
 ]
 
 _VALUES = 2**20  # histograms and limits need no more, and lazy arrays stay lazy
@@ -53,7 +53,7 @@ class SampledPlane:
     step: int
 
 
-def sampled_values(
+def sample_values(
     *arrays: Any, layout: Layout | None = None, most: int = _VALUES
 ) -> list[NDArray[Any]]:
     """Return values at the same places of arrays of one shape, flat and in their own types.
@@ -84,12 +84,12 @@ def sampled_values(
     boxes = _spread(_common_chunks(arrays, layout))
     share = most // len(boxes)
     return [
-        np.concatenate([_thinned(np.asarray(array[box]), color, share) for box in boxes])
+        np.concatenate([_thin(np.asarray(array[box]), color, share) for box in boxes])
         for array in arrays
     ]
 
 
-def sampled_pairs(
+def sample_pairs(
     raw: Any, result: Any, axes: str | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """Return values of an image and of what became of it, where both are finite.
@@ -115,20 +115,21 @@ def sampled_pairs(
     ValueError
         If they are not of one shape, or the axes do not fit.
     """
-    before, after = named_stack("raw", raw, axes), named_stack("result", result, axes)
+    before, after = check_image("raw", raw, axes), check_image("result", result, axes)
     if before.layout.shape != after.layout.shape:
         raise ValueError(
             f"result must have the shape of raw, {before.layout.shape}, got {after.layout.shape}"
         )
-    pair = sampled_values(before.array, after.array, layout=before.layout, most=PAIRS)
+    pair = sample_values(before.array, after.array, layout=before.layout, most=PAIRS)
     x, y = (
-        stack.exact(values[None])[0] for stack, values in zip((before, after), pair, strict=True)
+        stack.to_float64(values[None])[0]
+        for stack, values in zip((before, after), pair, strict=True)
     )
     finite = np.isfinite(x) & np.isfinite(y)
-    return x[finite], y[finite], before.zero
+    return x[finite], y[finite], before.integer_offset
 
 
-def sampled_planes(stack: Stack) -> Iterator[SampledPlane]:
+def sample_planes(stack: ImageArray) -> Iterator[SampledPlane]:
     """Iterate over a few planes spread through a stack, or parts of them.
 
     Of a plane in several chunks, a chunk is read; no more than 2**22 values at a time.
@@ -158,12 +159,12 @@ def sampled_planes(stack: Stack) -> Iterator[SampledPlane]:
         at = dict(zip(layout.axes, box, strict=True))
         image = tuple(at[letter].start for letter in layout.outer)
         region = tuple(at[letter] for letter in layout.spatial)
-        values = stack.exact(stack.read(image, region))
+        values = stack.to_float64(stack.read(image, region))
         values[~np.isfinite(values)] = np.nan
         yield SampledPlane(image, values, step)
 
 
-def squares_digest(stack: Stack) -> str:
+def content_digest(stack: ImageArray) -> str:
     """Return twelve hexadecimal digits that tell some values, all over a stack.
 
     Small squares of single planes, of which no two lie at the same height along any axis: the
@@ -210,9 +211,9 @@ def _common_chunks(arrays: Sequence[Any], layout: Layout | None) -> Grid:
     return Grid(tuple(cuts))
 
 
-def _spread(grid: Grid) -> list[Region]:
+def _spread(grid: Grid) -> list[Slices]:
     """Return up to 8 cells along a grid's diagonal, each from the middle of its eighth."""
-    grid = split(grid, _BOX)
+    grid = split_chunks(grid, _BOX)
     cells = [len(along) - 1 for along in grid.cuts]
     chosen = {tuple((2 * at + 1) * n // (2 * _BOXES) for n in cells) for at in range(_BOXES)}
     return [grid.box(index) for index in sorted(chosen)]
@@ -223,7 +224,7 @@ def _samples(block: NDArray[Any], color: int) -> NDArray[Any]:
     return block[..., None] if color < 0 else np.moveaxis(block, color, -1)[..., :3]
 
 
-def _thinned(block: NDArray[Any], color: int, most: int) -> NDArray[Any]:
+def _thin(block: NDArray[Any], color: int, most: int) -> NDArray[Any]:
     samples = _samples(block, color)
     voxels = samples.reshape(-1, samples.shape[-1])
     return voxels[:: voxels.size // most | 1].ravel()  # an odd step apart: not of a few columns

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_noiser.arrays.stack import is_dask
+from napari_noiser.arrays.image_array import is_dask
 
-__all__ = ["arrays_in", "check_store", "share_values"]
+__all__ = ["arrays_in", "check_store", "shares_memory"]
 
 
 def check_store(array: Any) -> None:
@@ -21,7 +21,7 @@ def check_store(array: Any) -> None:
         raise FileNotFoundError(f"image has vanished while it was read: {place} is not there")
 
 
-def share_values(one: Any, other: Any) -> bool:
+def shares_memory(one: Any, other: Any) -> bool:
     """Return whether to write to one array may change another: same memory, file or store."""
     return any(_same(a, b) for a in _sources(one) for b in _sources(other))
 

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_noiser._validation import real, unmasked
+from napari_noiser._validation import check_float, check_not_masked
 
 __all__ = [
     "Camera",
     "CameraNoise",
     "Cameras",
-    "checked_noise",
-    "each_camera",
+    "broadcast_cameras",
+    "camera_from_json",
+    "cameras_to_json",
+    "check_camera",
+    "constant_noise",
     "estimate_noise",
-    "even_noise",
-    "pooled_noise",
-    "recalled_camera",
-    "told_cameras",
+    "estimate_pooled_noise",
 ]
 
 
@@ -66,9 +66,11 @@ class CameraNoise:
     read_noise: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "gain", real("gain", self.gain, above=0.0))
-        object.__setattr__(self, "offset", real("offset", self.offset))
-        object.__setattr__(self, "read_noise", real("read_noise", self.read_noise, least=0.0))
+        object.__setattr__(self, "gain", check_float("gain", self.gain, above=0.0))
+        object.__setattr__(self, "offset", check_float("offset", self.offset))
+        object.__setattr__(
+            self, "read_noise", check_float("read_noise", self.read_noise, least=0.0)
+        )
 
     def variance(self, mean: ArrayLike) -> Floats:
         """Return the variance of counts around a mean; without light, that of the read noise."""
@@ -76,14 +78,14 @@ class CameraNoise:
         return np.asarray(self.gain * light + (self.gain * self.read_noise) ** 2)
 
 
-def checked_noise(noise: Any) -> CameraNoise:
+def check_camera(noise: Any) -> CameraNoise:
     """Return a camera's noise, or raise a `TypeError` if it is none."""
     if not isinstance(noise, CameraNoise):
         raise TypeError(f"noise must be a CameraNoise, got {noise!r}")
     return noise
 
 
-def even_noise(deviation: float, low: float, high: float) -> CameraNoise:
+def constant_noise(deviation: float, low: float, high: float) -> CameraNoise:
     """Return a camera whose noise is the same at any light, to half a percent.
 
     Many electrons a count, and read noise that drowns theirs.
@@ -131,7 +133,7 @@ def estimate_noise(image: ArrayLike, *, offset: float | None = None) -> CameraNo
     brightness; a line through those, robust against blocks full of structure. A single image's
     noise is what its second differences hold (Immerkaer, CVIU 64(2), 1996).
     """
-    frames = unmasked("image", image)
+    frames = check_not_masked("image", image)
     if frames.ndim not in (2, 3) or min(frames.shape[-2:]) < _LEAST_SIDE:
         raise ValueError(
             f"image must be a plane or a few frames of it, of {_LEAST_SIDE} pixels a side or "
@@ -142,7 +144,7 @@ def estimate_noise(image: ArrayLike, *, offset: float | None = None) -> CameraNo
     return _fitted(*_blocks(frames.astype(np.float64)), offset)
 
 
-def pooled_noise(planes: Iterable[ArrayLike]) -> CameraNoise:
+def estimate_pooled_noise(planes: Iterable[ArrayLike]) -> CameraNoise:
     """Estimate a camera's noise from planes of different scenes, each for itself.
 
     Parameters
@@ -177,7 +179,7 @@ def _fitted(means: Floats, variances: Floats, offset: float | None = None) -> Ca
     slope, intercept = _line(*_levels(means, variances))
     if not slope > 0:
         raise ValueError("image has a variance that does not grow with its mean: give the noise")
-    dark = -intercept / slope if offset is None else real("offset", offset)
+    dark = -intercept / slope if offset is None else check_float("offset", offset)
     read = max(intercept + slope * dark, 0.0) ** 0.5 / slope
     return CameraNoise(slope, dark, read)
 
@@ -232,7 +234,7 @@ Camera = CameraNoise | Sequence[CameraNoise | None] | str | None
 """What can be asked for: the camera's noise, for all channels or each; "auto"; or nothing."""
 
 
-def each_camera(camera: Camera, channels: int) -> Cameras | None:
+def broadcast_cameras(camera: Camera, channels: int) -> Cameras | None:
     """Return the noise of each channel's camera, None if it is to be estimated.
 
     Raises
@@ -254,7 +256,7 @@ def each_camera(camera: Camera, channels: int) -> Cameras | None:
     return given
 
 
-def told_cameras(cameras: Cameras | None) -> Any:
+def cameras_to_json(cameras: Cameras | None) -> Any:
     """Return cameras as JSON-able values: one for all, if they are equal; "auto" for None."""
     if cameras is None:
         return "auto"
@@ -262,8 +264,8 @@ def told_cameras(cameras: Cameras | None) -> Any:
     return each[0] if all(one == each[0] for one in each) else each
 
 
-def recalled_camera(told: Any) -> Camera:
-    """Return what to ask for, from what `told_cameras` returned."""
+def camera_from_json(told: Any) -> Camera:
+    """Return what to ask for, from what `cameras_to_json` returned."""
     if isinstance(told, list):
-        return [recalled_camera(each) for each in told]  # type: ignore[misc]
+        return [camera_from_json(each) for each in told]  # type: ignore[misc]
     return CameraNoise(**told) if isinstance(told, dict) else told

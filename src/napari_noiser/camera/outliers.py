@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_noiser._validation import real, unmasked
-from napari_noiser.camera.noise_model import CameraNoise, checked_noise
+from napari_noiser._validation import check_float, check_not_masked
+from napari_noiser.camera.noise_model import CameraNoise, check_camera
 from napari_noiser.camera.stabilization import stabilize
 
-__all__ = ["REACH", "outliers", "repair"]
+__all__ = ["REACH", "find_outliers", "repair_outliers"]
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -27,7 +27,7 @@ _POINT = 0.25
 _SHARPER = 2.0  # standard deviations by which an outlier's neighbors are below that
 
 
-def repair(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0) -> Array:
+def repair_outliers(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0) -> Array:
     """Replace outliers by the median of their neighbors that are none.
 
     Parameters
@@ -37,7 +37,7 @@ def repair(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0) -> Arra
     noise : CameraNoise
         Of the camera that took it.
     sigmas : float, optional
-        As in `outliers`.
+        As in `find_outliers`.
 
     Returns
     -------
@@ -48,14 +48,14 @@ def repair(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0) -> Arra
     Raises
     ------
     TypeError, ValueError
-        As `outliers` does.
+        As `find_outliers` does.
 
     Notes
     -----
     The repair of a region depends on `REACH` pixels around it, and on no others.
     """
-    given = unmasked("image", image)
-    found = outliers(given, noise, sigmas)
+    given = check_not_masked("image", image)
+    found = find_outliers(given, noise, sigmas)
     if not found.any():
         return given
     repaired = given.copy()
@@ -72,7 +72,7 @@ def repair(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0) -> Arra
     return repaired
 
 
-def outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> Bools:
+def find_outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> Bools:
     """Find pixels that stand out from their neighbors, and more sharply than a lens draws.
 
     Parameters
@@ -113,17 +113,17 @@ def outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> Bools
     A local form of what tells cosmic rays from stars in van Dokkum, "Cosmic-ray rejection by
     Laplacian edge detection", PASP 113, 2001.
     """
-    given = unmasked("image", image)
+    given = check_not_masked("image", image)
     if given.dtype.kind not in "iuf":
         raise TypeError(f"image must hold integers or floats, got {given.dtype}")
     if given.ndim < 2:
         raise ValueError(f"image must have 2 dimensions or more, got shape {given.shape}")
-    noise, sigmas = checked_noise(noise), real("sigmas", sigmas, above=0.0)
+    noise, sigmas = check_camera(noise), check_float("sigmas", sigmas, above=0.0)
     found = np.zeros(given.shape, bool)
     for plane in np.ndindex(given.shape[:-2]):
         values = _padded(given[plane], _AROUND)
         places = np.nonzero(_suspects(values, noise, (1 - _POINT) * sigmas))
-        sure = _judged(_windows(values, places, _AROUND), noise, sigmas)
+        sure = _is_outlier(_windows(values, places, _AROUND), noise, sigmas)
         found[plane][tuple(index[sure] for index in places)] = True
     return found
 
@@ -138,7 +138,7 @@ def _suspects(values: Floats, noise: CameraNoise, sigmas: float) -> Bools:
     return np.asarray(bright | (np.fmax(row, column) - middle > sigmas))
 
 
-def _judged(windows: Floats, noise: CameraNoise, sigmas: float) -> Bools:
+def _is_outlier(windows: Floats, noise: CameraNoise, sigmas: float) -> Bools:
     """Return which windows, of shape (pixels, 25), have an outlier in their middle."""
     center, around = windows[:, 12], np.sort(np.delete(windows, 12, axis=1), axis=1)
     level = _quantile(around, 2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_noiser._validation import unmasked
-from napari_noiser.camera.noise_model import CameraNoise, checked_noise
+from napari_noiser._validation import check_not_masked
+from napari_noiser.camera.noise_model import CameraNoise, check_camera
 
 __all__ = ["stabilize", "stabilized_mean", "unstabilize"]
 
@@ -39,8 +39,10 @@ def stabilize(image: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
     Starck, Murtagh, Bijaoui, "Image Processing and Data Analysis", 1998. Not invariant to gain
     and offset, unless the camera's parameters are scaled along.
     """
-    noise = checked_noise(noise)
-    electrons = (np.asarray(unmasked("image", image), np.float64) - noise.offset) / noise.gain
+    noise = check_camera(noise)
+    electrons = (
+        np.asarray(check_not_masked("image", image), np.float64) - noise.offset
+    ) / noise.gain
     return np.asarray(2 * np.sqrt(np.maximum(electrons + 3 / 8 + noise.read_noise**2, 0)))
 
 
@@ -66,8 +68,8 @@ def unstabilize(values: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
     The closed form of the exact unbiased inverse: Makitalo, Foi, "Optimal inversion of the
     generalized Anscombe transformation for Poisson-Gaussian noise", IEEE TIP 22(1), 2013.
     """
-    noise = checked_noise(noise)
-    electrons = _counted(np.asarray(values, np.float64)) - noise.read_noise**2
+    noise = check_camera(noise)
+    electrons = _to_electrons(np.asarray(values, np.float64)) - noise.read_noise**2
     return np.asarray(noise.gain * electrons + noise.offset)
 
 
@@ -89,10 +91,10 @@ def stabilized_mean(mean: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
     electrons = (np.asarray(mean, np.float64) - noise.offset) / noise.gain + noise.read_noise**2
     brightest = 2 * (max(float(electrons.max(initial=0.0)), 0.0) + 1) ** 0.5 + 1
     values = np.geomspace(_LEAST, brightest, _STEPS)
-    return np.asarray(np.interp(electrons, _counted(values), values))
+    return np.asarray(np.interp(electrons, _to_electrons(values), values))
 
 
-def _counted(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _to_electrons(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean electrons, the square of the read noise included."""
     d = np.maximum(values, _LEAST)
     root = (3 / 2) ** 0.5

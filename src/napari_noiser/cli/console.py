@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Terminated",
-    "between_steps",
-    "escaped",
-    "report",
-    "say",
-    "say_done",
-    "shown_progress",
-    "terminated_by_signal",
-    "warnings_said",
+    "defer_signals",
+    "escape_unencodable",
+    "print_error",
+    "print_message",
+    "print_path",
+    "print_warnings",
+    "progress_display",
+    "raise_on_sigterm",
 ]
 
 
 _LOG_EVERY = 30.0  # seconds
 
 _IN_PYTHON = (
-    (r"train\('([^']+)', channels=(\d), ndim=(\d)\)", r"train \1 OUT --channels \2 --ndim \3"),
+    (r"train\('([^']+)', samples=(\d), ndim=(\d)\)", r"train \1 OUT --samples \2 --ndim \3"),
     (r"camera=CameraNoise\(gain, offset, read_noise\)", "--camera GAIN,OFFSET,READ_NOISE"),
     (r"(?<![\w./\\-])(axes|channels|colors|ndim|output|statistics)=(?![/\\])", r"--\1 "),
     (r"(--(?:colors|output|statistics)) '(\w+)'", r"\1 \2"),
@@ -43,45 +43,45 @@ _IN_PYTHON = (
 """How errors name arguments, and what that is on the command line."""
 
 
-def escaped() -> None:
+def escape_unencodable() -> None:
     """Let stdout and stderr escape the letters that they cannot encode."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def say(text: str, name: str = "") -> None:
+def print_message(text: str, name: str = "") -> None:
     """Write one line to stderr, if there is one, above a bar."""
     from tqdm import tqdm
 
     start = f"napari-noiser: {name}: " if name else "napari-noiser: "
     if sys.stderr is not None:
-        with suppress(OSError, ValueError), _let_go_if_full(sys.stderr):
+        with suppress(OSError, ValueError), _detach_if_full(sys.stderr):
             tqdm.write(start + " ".join(text.split()), file=sys.stderr)
 
 
-def say_done(path: Path) -> None:
+def print_path(path: Path) -> None:
     """Write the path of a result to stdout; it is done, whether that can be written or not."""
     if sys.stdout is None:
         return
     try:
-        with _let_go_if_full(sys.stdout):
+        with _detach_if_full(sys.stdout):
             sys.stdout.write(f"{path}\n")
             sys.stdout.flush()
     except (OSError, ValueError) as error:  # it may be closed as well
-        say(f"{path} is done, but stdout cannot be written: {error}")
+        print_message(f"{path} is done, but stdout cannot be written: {error}")
 
 
-def report(error: Exception, debug: bool, name: str = "") -> None:
+def print_error(error: Exception, debug: bool, name: str = "") -> None:
     """Say what went wrong, in the command line's own words."""
     if debug and sys.stderr is not None:
         traceback.print_exception(error)
     expected = isinstance(error, (OSError, TypeError, ValueError)) and str(error)
-    say(_in_options(str(error)) if expected else f"{type(error).__name__} {error}", name)
+    print_message(_in_options(str(error)) if expected else f"{type(error).__name__} {error}", name)
 
 
 @contextmanager
-def warnings_said(name: str = "") -> Iterator[None]:
+def print_warnings(name: str = "") -> Iterator[None]:
     """Say each warning in a line of its own, for every image anew."""
 
     def show(
@@ -92,7 +92,7 @@ def warnings_said(name: str = "") -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        say(f"warning: {_in_options(str(message))}", name)
+        print_message(f"warning: {_in_options(str(message))}", name)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
@@ -100,7 +100,7 @@ def warnings_said(name: str = "") -> Iterator[None]:
         yield
 
 
-def shown_progress(name: str, quiet: bool) -> Progress:
+def progress_display(name: str, quiet: bool) -> Progress:
     """Return a bar for a terminal; for a log, which a bar would fill, a line now and then."""
     if quiet or sys.stderr is None:
         return False
@@ -111,14 +111,14 @@ def shown_progress(name: str, quiet: bool) -> Progress:
     def show(done: int, total: int) -> None:
         nonlocal next_line
         if monotonic() > next_line:
-            say(f"{done} of {total} steps", name)
+            print_message(f"{done} of {total} steps", name)
             next_line = monotonic() + _LOG_EVERY
 
     return show
 
 
 @contextmanager
-def _let_go_if_full(stream: TextIO) -> Iterator[None]:
+def _detach_if_full(stream: TextIO) -> Iterator[None]:
     """Lead a stream nowhere if it cannot be written.
 
     What it holds back would fail once more when Python ends, and change the exit code.
@@ -149,7 +149,7 @@ _RAISED: dict[signal.Signals, type[KeyboardInterrupt]] = {
 
 
 @contextmanager
-def terminated_by_signal() -> Iterator[None]:
+def raise_on_sigterm() -> Iterator[None]:
     """Raise `Terminated` when SIGTERM comes, as Python raises `KeyboardInterrupt` at Ctrl-C."""
 
     def terminate(number: int, frame: object) -> None:
@@ -163,7 +163,7 @@ def terminated_by_signal() -> Iterator[None]:
 
 
 @contextmanager
-def between_steps() -> Iterator[Callable[[], None]]:
+def defer_signals() -> Iterator[Callable[[], None]]:
     """Take note of a signal, and give a function that raises it; a second one is raised at once.
 
     Yields

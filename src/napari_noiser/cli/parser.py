@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import get_args
 
 from napari_noiser import __version__
+from napari_noiser.arrays.image_array import Background, Output
 from napari_noiser.arrays.layout import Colors, Statistics
-from napari_noiser.arrays.stack import Background, Output
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.noiser.recipe import RECIPES
 
-__all__ = ["parser"]
+__all__ = ["make_parser"]
 
 _EXIT_CODES = """\
 exit codes:
@@ -42,7 +42,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _UNITS |= {f"{unit}I": 1024**power for power, unit in enumerate("KMGT", start=1)}
 
 
-def parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     """Return what understands the arguments.
 
     Returns
@@ -114,7 +114,7 @@ def _add_enhance(command: argparse.ArgumentParser) -> None:
     add("--mask", type=Path, help=f"which pixels (not 0) set the exposure: {each}")
     add("--gain", type=Path, help=f"gain maps, of a model that was fitted with such: {each}")
     others = "none; or auto: estimated for models such as structured"
-    _add_camera(command, _camera_or_none, others)
+    _add_camera(command, _parse_camera_or_none, others)
     add(
         "--max-change",
         type=float,
@@ -147,7 +147,7 @@ def _add_enhance(command: argparse.ArgumentParser) -> None:
     add("--tile", type=int, metavar="PIXELS", help="side of the tiles; never changes the result")
     add(
         "--memory-limit",
-        type=_bytes,
+        type=_parse_bytes,
         metavar="SIZE",
         help="such as 8GB, to hold at a time (default: a quarter of what is free)",
     )
@@ -165,7 +165,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     add("recipe", choices=list(RECIPES), metavar="RECIPE", help=f"one of {', '.join(RECIPES)}")
     add("target", type=Path, metavar="OUT", help="NAME.safetensors")
     add(
-        "--channels",
+        "--samples",
         type=int,
         choices=(1, 3),
         default=1,
@@ -223,7 +223,7 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
         "images, or a folder of one for each, of its name, or in their order if no name is the "
         "same; or none (default: %(default)s)",
     )
-    _add_camera(command, _camera, "or auto: estimated")
+    _add_camera(command, _parse_camera, "or auto: estimated")
     _add_device(command)
     add("--seed", type=int, default=0, help="the same seed, the same model (default: %(default)s)")
     add("--resume", action="store_true", help="go on with a fit that was stopped")
@@ -254,12 +254,12 @@ def _add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", help=text)
 
 
-def _camera_or_none(text: str) -> CameraNoise | str | None:
+def _parse_camera_or_none(text: str) -> CameraNoise | str | None:
     """Return a camera's noise, "auto" or None, which "none" says."""
-    return None if text == "none" else _camera(text)
+    return None if text == "none" else _parse_camera(text)
 
 
-def _camera(text: str) -> CameraNoise | str:
+def _parse_camera(text: str) -> CameraNoise | str:
     """Return a camera's noise, which "2.2,100,1.6" says, or "auto"."""
     if text == "auto":
         return text
@@ -273,7 +273,7 @@ def _camera(text: str) -> CameraNoise | str:
         ) from error
 
 
-def _bytes(text: str) -> int:
+def _parse_bytes(text: str) -> int:
     """Return a number of bytes: "8GB", "500 MiB", "1.5G" or "8000000000"."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", text.strip().upper())
     if not found or found[2] not in _UNITS or ("." in found[1] and not found[2]):

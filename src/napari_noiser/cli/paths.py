@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-__all__ = ["Maps", "files_named", "files_of", "make_room", "maps_of", "paired", "pairs_of"]
+__all__ = [
+    "Maps",
+    "files_named",
+    "find_images",
+    "input_output_pairs",
+    "make_parent_folder",
+    "maps_for_images",
+    "pair_maps",
+]
 
 Maps = dict[str, Path]
 """Of an image, by the argument that each is for."""
@@ -16,26 +24,26 @@ Maps = dict[str, Path]
 _STORES = ("zarr.json", ".zgroup", ".zarray")
 
 
-def files_of(paths: Sequence[Path]) -> list[Path]:
+def find_images(paths: Sequence[Path]) -> list[Path]:
     """Return images, and all that are in folders."""
-    from napari_noiser.files.open_image import image_files
+    from napari_noiser.files.open_image import list_images
 
     files: list[Path] = []
     for path in paths:
-        within = image_files(path) if path.is_dir() and not _is_store(path) else [path]
+        within = list_images(path) if path.is_dir() and not _is_store(path) else [path]
         if not within:
             raise ValueError(f"no images in {path}: neither TIFF nor zarr (*.zarr) nor .npy")
         files += within
     return files
 
 
-def maps_of(images: Sequence[Path], **given: Path | None) -> dict[Path, Maps]:
+def maps_for_images(images: Sequence[Path], **given: Path | None) -> dict[Path, Maps]:
     """Return for each image its map of each kind that is given, a file or a folder of them.
 
     Raises
     ------
     OSError, ValueError
-        If a map cannot be opened, or as in `paired`.
+        If a map cannot be opened, or as in `pair_maps`.
     """
     from napari_noiser.files.open_image import open_image
 
@@ -43,15 +51,15 @@ def maps_of(images: Sequence[Path], **given: Path | None) -> dict[Path, Maps]:
     for kind, place in given.items():
         if place is None:
             continue
-        files = files_of([place])
+        files = find_images([place])
         for path in files:
             open_image(path)
-        for image, path in zip(images, paired(images, files, kind), strict=True):
+        for image, path in zip(images, pair_maps(images, files, kind), strict=True):
             found[image][kind] = path
     return found
 
 
-def paired(images: Sequence[Path], maps: Sequence[Path], kind: str) -> Sequence[Path]:
+def pair_maps(images: Sequence[Path], maps: Sequence[Path], kind: str) -> Sequence[Path]:
     """Return a map for each image: of its name, or in their order if no name is the same.
 
     A single map serves all images.
@@ -94,7 +102,7 @@ def files_named(files: Sequence[Path]) -> Iterator[None]:
         raise ValueError(text) from error
 
 
-def make_room(target: Path) -> None:
+def make_parent_folder(target: Path) -> None:
     """Make the folder of a file, and raise an `OSError` if nothing can be written there."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +114,7 @@ def make_room(target: Path) -> None:
         ) from error
 
 
-def pairs_of(source: Path, target: Path, to: str | None) -> list[tuple[Path, Path]]:
+def input_output_pairs(source: Path, target: Path, to: str | None) -> list[tuple[Path, Path]]:
     """Return the images, each with where its result goes.
 
     Raises
@@ -121,7 +129,7 @@ def pairs_of(source: Path, target: Path, to: str | None) -> list[tuple[Path, Pat
     from napari_noiser.files.enhance_to_file import ENDINGS
 
     if source.is_dir() and not _is_store(source):
-        return _pairs_in(source, target, to)
+        return _pairs_in_folder(source, target, to)
     if to is not None:
         raise ValueError(f"--to is for folders: the ending of OUT says it, got {target}")
     if target.suffix.lower() not in ENDINGS:
@@ -129,14 +137,14 @@ def pairs_of(source: Path, target: Path, to: str | None) -> list[tuple[Path, Pat
     return [(source, target)]
 
 
-def _pairs_in(folder: Path, target: Path, to: str | None) -> list[tuple[Path, Path]]:
+def _pairs_in_folder(folder: Path, target: Path, to: str | None) -> list[tuple[Path, Path]]:
     """Return the images in a folder, each with where its result goes."""
     from napari_noiser.files.enhance_to_file import ENDINGS
-    from napari_noiser.files.open_image import image_files
+    from napari_noiser.files.open_image import list_images
 
     if target.suffix.lower() in ENDINGS or target.is_file():
         raise ValueError(f"IN is a folder of images, so OUT must be a folder, got {target}")
-    pairs = [(image, target / _result_name(image, to)) for image in image_files(folder)]
+    pairs = [(image, target / _result_name(image, to)) for image in list_images(folder)]
     if not pairs:
         raise ValueError(f"no images in {folder}: neither TIFF nor zarr (*.zarr) nor .npy")
     images: dict[Path, Path] = {}

@@ -11,7 +11,7 @@ from scipy.stats import sigmaclip
 
 from napari_noiser.camera.noise_variance import noise_variance
 
-__all__ = ["Ground", "background_level", "found_ground"]
+__all__ = ["BackgroundLevel", "background_level", "estimate_background"]
 
 _MESH = 64  # pixels a side, as Source Extractor has it
 _CLIP = 3.0  # standard deviations
@@ -20,7 +20,7 @@ _CROWDED = 0.3  # of a standard deviation between mean and median: stars fill th
 
 
 @dataclass(frozen=True)
-class Ground:
+class BackgroundLevel:
     """What a display starts from, where its background is to be dark.
 
     Attributes
@@ -35,7 +35,7 @@ class Ground:
     noise: float
 
 
-def found_ground(planes: Sequence[NDArray[np.float64]]) -> Ground | None:
+def estimate_background(planes: Sequence[NDArray[np.float64]]) -> BackgroundLevel | None:
     """Return the background and the noise of a channel, from a few of its planes.
 
     Parameters
@@ -54,7 +54,7 @@ def found_ground(planes: Sequence[NDArray[np.float64]]) -> Ground | None:
     known = [noise for noise in noises if not np.isnan(noise)]
     if not np.isfinite(levels).all():
         return None
-    return Ground(tuple(levels), float(np.mean(known or 0) ** 0.5))
+    return BackgroundLevel(tuple(levels), float(np.mean(known or 0) ** 0.5))
 
 
 def background_level(planes: Iterable[NDArray[np.float64]]) -> float:

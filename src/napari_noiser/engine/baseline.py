@@ -10,12 +10,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from napari_noiser._progress import drain
+from napari_noiser._progress import run_with_progress
+from napari_noiser.arrays.image_array import ImageArray, is_dask
 from napari_noiser.arrays.layout import Colors, Layout, Statistics
-from napari_noiser.arrays.stack import Stack, is_dask
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.engine.enhance import render_steps
-from napari_noiser.engine.plan import plan
+from napari_noiser.engine.enhance import plan_steps
+from napari_noiser.engine.plan import make_plan
 from napari_noiser.methods.noiser.network import convolution
 from napari_noiser.methods.patches import Halo, Scratch, pad_missing
 
@@ -66,13 +66,13 @@ def closed_form(
         "device": "cpu",
     }
     if is_dask(image):
-        from napari_noiser.engine.dask_graph import plan_lazily  # brings dask in
+        from napari_noiser.engine.dask_graph import make_lazy_plan  # brings dask in
 
-        method = BoxMean(Layout.of(np.shape(image), axes).channels(colors))
-        return plan_lazily(image, method, **options).result()
-    method = BoxMean(Stack.of(image, axes).layout.channels(colors))
-    work = plan(image, method, **options)
-    return drain(render_steps(work), False, "closed form")
+        method = BoxMean(Layout.of(np.shape(image), axes).model_samples(colors))
+        return make_lazy_plan(image, method, **options).result()
+    method = BoxMean(ImageArray.from_array(image, axes).layout.model_samples(colors))
+    plan = make_plan(image, method, **options)
+    return run_with_progress(plan_steps(plan), False, "closed form")
 
 
 @dataclass(frozen=True)
@@ -81,24 +81,24 @@ class BoxMean:
 
     Parameters
     ----------
-    channels : int
+    samples : int
         Samples, each of which is standardized for itself.
     ndim, halo, voxel_bytes, restores, needs_camera, gain_given, knows_counts
         As of any `napari_noiser.methods.base.Method`.
     """
 
-    channels: int
+    samples: int
     ndim: int = 2
     halo: tuple[int, ...] = (1, 1)
     voxel_bytes: int = 0
-    restores: bool = False
-    needs_camera: bool = False
-    gain_given: bool = False
-    knows_counts: bool = False
+    is_denoiser: bool = False
+    requires_camera_noise: bool = False
+    requires_gain_map: bool = False
+    requires_raw_counts: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Return what it takes to make a result again."""
-        return {"recipe": "closed form", "channels": self.channels, "ndim": self.ndim}
+        return {"recipe": "closed form", "samples": self.samples, "ndim": self.ndim}
 
     def fold(
         self,
@@ -109,8 +109,8 @@ class BoxMean:
     ) -> _FoldedBox:
         """Return the plain map for an image whose patches have these moments."""
         size = 3**self.ndim
-        blocks = covariance.reshape(self.channels, size, self.channels, size)
-        center = mean.reshape(self.channels, size).mean(axis=1)
+        blocks = covariance.reshape(self.samples, size, self.samples, size)
+        center = mean.reshape(self.samples, size).mean(axis=1)
         scale = float(np.sqrt(np.trace(covariance) / len(mean)))
         deviation = np.sqrt(np.einsum("cicj->c", blocks) / scale**2) / size
         weight = np.repeat(_GAIN / size / np.maximum(deviation, 1e-6), size).reshape(
@@ -121,10 +121,10 @@ class BoxMean:
 
 @dataclass(frozen=True)
 class _FoldedBox:
-    center: NDArray[np.float64]
-    scale: float
+    input_offset: NDArray[np.float64]
+    input_scale: float
     weight: Tensor
-    step: int = 1
+    grid_period: int = 1
 
     def to(self, device: torch.device) -> _FoldedBox:
         return replace(self, weight=self.weight.to(device))

@@ -8,31 +8,31 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_noiser.arrays.layout import Layout, Region
-from napari_noiser.arrays.stack import Background, Stack
+from napari_noiser.arrays.image_array import Background, ImageArray
+from napari_noiser.arrays.layout import Layout, Slices
 from napari_noiser.arrays.storage import check_store
-from napari_noiser.camera.noise_model import CameraNoise, even_noise, pooled_noise
+from napari_noiser.camera.noise_model import CameraNoise, constant_noise, estimate_pooled_noise
 from napari_noiser.camera.noise_variance import noise_variance
-from napari_noiser.engine.background import Ground, found_ground
-from napari_noiser.engine.plan import Work, check_cameras
+from napari_noiser.engine.background import BackgroundLevel, estimate_background
+from napari_noiser.engine.plan import Plan, check_cameras
 
 __all__ = [
-    "Found",
-    "asked_cameras",
-    "calibrated",
-    "found_in",
-    "plane_of",
-    "sampled_boxes",
-    "with_found",
+    "ChannelCalibration",
+    "calibrate",
+    "calibrate_channel",
+    "requested_cameras",
+    "sample_boxes",
+    "single_plane",
+    "with_calibration",
 ]
 
 _PLANES = 4  # of each channel
 _SIDE = 1024
-_FOUND = ("camera", "ground")
+_FOUND = ("camera", "background_level")
 
 
 @dataclass(frozen=True)
-class Found:
+class ChannelCalibration:
     """What was found of a channel.
 
     Attributes
@@ -45,78 +45,85 @@ class Found:
     """
 
     camera: CameraNoise | None
-    ground: Ground | None
+    background_level: BackgroundLevel | None
 
 
-def calibrated(work: Work) -> Work:
+def calibrate(plan: Plan) -> Plan:
     """Return the same work with all of it known that only its array can tell.
 
     Of each channel the middles of up to 4 planes are read, if there is something to be found.
     """
-    if work.cameras is not None and (work.background == "gray" or work.grounds is not None):
-        return work
-    array, layout = work.stack.array, work.stack.layout
-    parts = [[np.asarray(array[box]) for box in each] for each in sampled_boxes(layout)]
+    if plan.cameras is not None and (
+        plan.background == "gray" or plan.background_levels is not None
+    ):
+        return plan
+    array, layout = plan.image.array, plan.image.layout
+    parts = [[np.asarray(array[box]) for box in each] for each in sample_boxes(layout)]
     check_store(array)
-    asked = asked_cameras(work)
-    found = [found_in(*each, layout, work.background) for each in zip(parts, asked, strict=True)]
-    return with_found(work, found)
+    asked = requested_cameras(plan)
+    found = [
+        calibrate_channel(*each, layout, plan.background)
+        for each in zip(parts, asked, strict=True)
+    ]
+    return with_calibration(plan, found)
 
 
-def asked_cameras(work: Work) -> tuple[CameraNoise | str | None, ...]:
+def requested_cameras(plan: Plan) -> tuple[CameraNoise | str | None, ...]:
     """Return what was asked for of each channel's camera: its noise, nothing, "auto" or "any".
 
     "any" where a method needs one: noise that does not grow with the light is one, too.
     """
-    unknown = "any" if work.method.needs_camera else "auto"
-    return (unknown,) * work.stack.layout.dyes if work.cameras is None else work.cameras
+    unknown = "any" if plan.method.requires_camera_noise else "auto"
+    return (unknown,) * plan.image.layout.n_channels if plan.cameras is None else plan.cameras
 
 
-def with_found(work: Work, found: Sequence[Found]) -> Work:
+def with_calibration(plan: Plan, found: Sequence[ChannelCalibration]) -> Plan:
     """Return the same work with what was found of each channel."""
-    cameras, grounds = (tuple(getattr(each, name) for each in found) for name in _FOUND)
-    check_cameras(work.method, cameras)
-    return replace(work, cameras=cameras, grounds=grounds)
+    cameras, background_levels = (tuple(getattr(each, name) for each in found) for name in _FOUND)
+    check_cameras(plan.method, cameras)
+    return replace(plan, cameras=cameras, background_levels=background_levels)
 
 
-def found_in(
+def calibrate_channel(
     parts: Sequence[ArrayLike],
     asked: CameraNoise | str | None,
     layout: Layout,
     background: Background,
-) -> Found:
+) -> ChannelCalibration:
     """Return what some parts of a channel tell.
 
     Parameters
     ----------
     parts : sequence of array
-        What boxes of `sampled_boxes` hold.
+        What boxes of `sample_boxes` hold.
     asked : CameraNoise, "auto", "any" or None
-        What the channel's camera is to be, as of `asked_cameras`.
+        What the channel's camera is to be, as of `requested_cameras`.
     layout : Layout
         Of the whole.
     background : {"gray", "dark"}
         Whether it has to be found.
     """
-    stacks = [Stack.of(part, layout.axes, layout.ndim) for part in parts]
+    stacks = [ImageArray.from_array(part, layout.axes, layout.ndim) for part in parts]
     if isinstance(asked, str):
-        planes = [plane for each in stacks for plane in plane_of(each)]
+        planes = [plane for each in stacks for plane in single_plane(each)]
         camera = _estimated_camera(planes)
         if camera is None and asked == "any":
             camera = _camera_of_even_noise(planes)
     else:
         camera = asked
     if background == "gray":
-        return Found(camera, None)
-    return Found(camera, found_ground([plane_of(each, camera) for each in stacks]))
+        return ChannelCalibration(camera, None)
+    return ChannelCalibration(
+        camera, estimate_background([single_plane(each, camera) for each in stacks])
+    )
 
 
-def sampled_boxes(layout: Layout) -> list[list[Region]]:
+def sample_boxes(layout: Layout) -> list[list[Slices]]:
     """Return the boxes to look at: for each channel, the middles of a few planes."""
-    return [_sampled_boxes(layout, dye) for dye in range(layout.dyes)]
+    return [_sampled_boxes(layout, channel) for channel in range(layout.n_channels)]
 
 
-def _sampled_boxes(layout: Layout, dye: int) -> list[Region]:
+def _sampled_boxes(layout: Layout, channel: int) -> list[Slices]:
     lengths = dict(zip(layout.axes, layout.shape, strict=True))
     stacked = [letter for letter in layout.axes if letter in "TZ"]
     total = int(np.prod([lengths[letter] for letter in stacked]))
@@ -128,22 +135,24 @@ def _sampled_boxes(layout: Layout, dye: int) -> list[Region]:
         )
         place = {letter: _one(int(i)) for letter, i in zip(stacked, index, strict=True)}
         place |= {letter: _middle(lengths[letter]) for letter in "YX"}
-        place |= {"C": _one(dye), "S": slice(None)}
+        place |= {"C": _one(channel), "S": slice(None)}
         boxes.append(tuple(place[letter] for letter in layout.axes))
     return boxes
 
 
-def plane_of(stack: Stack, camera: CameraNoise | None = None) -> NDArray[np.float64]:
+def single_plane(stack: ImageArray, camera: CameraNoise | None = None) -> NDArray[np.float64]:
     """Return the samples of a stack of one plane, stabilized if its camera is known."""
     (image,) = stack.layout.images()
     raw = stack.read(image, tuple(slice(0, length) for length in stack.layout.image_shape))
-    values = stack.exact(raw, camera)
-    return values.reshape(len(values), *values.shape[-2:]) + (0 if camera else stack.zero)
+    values = stack.to_float64(raw, camera)
+    return values.reshape(len(values), *values.shape[-2:]) + (
+        0 if camera else stack.integer_offset
+    )
 
 
 def _estimated_camera(planes: Sequence[NDArray[np.float64]]) -> CameraNoise | None:
     try:
-        return pooled_noise(planes)
+        return estimate_pooled_noise(planes)
     except ValueError:
         return None
 
@@ -155,7 +164,7 @@ def _camera_of_even_noise(planes: Sequence[NDArray[np.float64]]) -> CameraNoise 
     values = np.concatenate([plane[np.isfinite(plane)] for plane in planes])
     if not known:
         return None
-    return even_noise(float(np.mean(known)) ** 0.5, float(values.min()), float(values.max()))
+    return constant_noise(float(np.mean(known)) ** 0.5, float(values.min()), float(values.max()))
 
 
 def _one(at: int) -> slice:

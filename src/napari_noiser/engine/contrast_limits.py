@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.arrays.sampling import sampled_values
-from napari_noiser.arrays.stack import Output
+from napari_noiser.arrays.image_array import Output
+from napari_noiser.arrays.sampling import sample_values
 
-__all__ = ["display_limits"]
+__all__ = ["contrast_limits"]
 
 _BINS = 256
 
 
-def display_limits(
+def contrast_limits(
     result: Any, rgb: bool = False, output: Output = "display"
 ) -> tuple[float, float]:
     """Return contrast limits for an enhanced image.
@@ -44,7 +44,7 @@ def display_limits(
     full = 1.0 if result.dtype.kind == "f" else float(np.iinfo(result.dtype).max)
     if rgb and output == "display":
         return 0.0, full
-    values = sampled_values(result)[0]
+    values = sample_values(result)[0]
     nan_is_zero = output == "display" and result.dtype.kind in "ui"
     sample = values[values > 0 if nan_is_zero else np.isfinite(values)].astype(np.float64)
     if rgb and sample.size and sample.max() > 0:

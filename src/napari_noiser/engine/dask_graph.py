@@ -22,26 +22,31 @@ from dask.graph_manipulation import clone
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from numpy.typing import NDArray
 
-from napari_noiser.arrays.companion import GainMap, place_mask, placed_beside
+from napari_noiser.arrays.companion import GainMap, expand_mask, expand_to_axes
+from napari_noiser.arrays.image_array import Background, check_shape, is_dask
 from napari_noiser.arrays.layout import ImageIndex, Layout
-from napari_noiser.arrays.stack import Background, check_shape, is_dask
-from napari_noiser.engine.calibration import asked_cameras, found_in, sampled_boxes, with_found
+from napari_noiser.engine.calibration import (
+    calibrate_channel,
+    requested_cameras,
+    sample_boxes,
+    with_calibration,
+)
 from napari_noiser.engine.moments import PatchMoments
 from napari_noiser.engine.passes import check_signal
-from napari_noiser.engine.plan import Work, plan
-from napari_noiser.engine.render import Block, folding
+from napari_noiser.engine.plan import Plan, make_plan
+from napari_noiser.engine.render import Block, cached_fold
 from napari_noiser.methods.base import Method
 from napari_noiser.methods.device import best_device
 from napari_noiser.methods.patches import Halo
 
 __all__ = [
-    "LazyWork",
-    "computed_again",
+    "LazyPlan",
+    "clone_graph",
     "gain_blocks",
     "inner_shape",
+    "make_lazy_plan",
     "mask_blocks",
     "mask_of_block",
-    "plan_lazily",
 ]
 
 
@@ -50,7 +55,7 @@ Starts = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
-class LazyWork:
+class LazyPlan:
     """An enhancement of a dask array, checked, of which nothing is computed.
 
     Attributes
@@ -75,49 +80,51 @@ class LazyWork:
         Masks and gain maps that are dask arrays, by their keyword.
     """
 
-    work: Work
+    plan: Plan
     image: Any
-    zero: Any
+    integer_offset: Any
     found: Any
     moments: Any
     method: Any
     options: Mapping[str, Any]
     gain: Any = None
-    beside: Mapping[str, Any] = field(default_factory=dict)
+    companion: Mapping[str, Any] = field(default_factory=dict)
 
-    def measured(self) -> LazyWork:
+    def measured(self) -> LazyPlan:
         """Measure the image now, so that what is computed later is rendering alone."""
-        moments, found, zero = dask.persist(self.moments, self.found, self.zero)
-        return replace(self, moments=moments, found=found, zero=zero)
+        moments, found, integer_offset = dask.persist(
+            self.moments, self.found, self.integer_offset
+        )
+        return replace(self, moments=moments, found=found, integer_offset=integer_offset)
 
     def result(self) -> Any:
         """Return the enhanced image, a lazy dask array."""
-        reach = self.work.reach(self.work.halo)
+        reach = self.plan.reach(self.plan.halo)
         return da.map_blocks(
             _render_block,
-            _with_edges(computed_again(self.image), reach),
+            _with_edges(clone_graph(self.image), reach),
             self.moments,
             self.found,
-            self.zero,
+            self.integer_offset,
             None if self.gain is None else _with_edges(self.gain, reach),
             method=self.method,
             starts=_starts(self.image),
             options=self.options,
             chunks=self.image.chunks,
-            dtype=self.work.dtype,
-            meta=np.empty((0,) * self.image.ndim, self.work.dtype),
+            dtype=self.plan.dtype,
+            meta=np.empty((0,) * self.image.ndim, self.plan.dtype),
         )
 
     def describe(self) -> dict[str, Any]:
-        """Return what `Work.describe` does, but for what only computing would show.
+        """Return what `Plan.describe` does, but for what only computing would show.
 
         The device is the one asked for, which may be "auto", and a dask mask its name.
         """
-        found = {**self.work.describe(), "device": str(self.options["device"])}
-        return {**found, **{name: array.name for name, array in self.beside.items()}}
+        found = {**self.plan.describe(), "device": str(self.options["device"])}
+        return {**found, **{name: array.name for name, array in self.companion.items()}}
 
 
-def plan_lazily(
+def make_lazy_plan(
     image: Any,
     model: str | PathLike[str] | Method = "noiser",
     *,
@@ -127,7 +134,7 @@ def plan_lazily(
     device: Any = "auto",
     progress: Any = False,
     **options: Any,
-) -> LazyWork:
+) -> LazyPlan:
     """Check what `napari_noiser.enhance` was asked for of a dask array; nothing is computed.
 
     Parameters
@@ -155,28 +162,34 @@ def plan_lazily(
     # plan() looks at shape and dtype only, but for the zero of 64-bit integers: here it is 0.
     nothing = np.broadcast_to(np.zeros((), image.dtype), image.shape)
     masked = None if is_dask(mask) else mask
-    work = plan(nothing, model, colors=colors, mask=masked, gain=gain, device="cpu", **options)
-    layout = work.stack.layout
-    image = image.rechunk(_chunks(image, layout, work.reach(work.halo)))
-    zero = None
-    if image.dtype.kind in "ui" and image.dtype.itemsize == 8 and not work.method.knows_counts:
-        zero = image[(slice(0, 1),) * image.ndim]
+    plan = make_plan(
+        nothing, model, colors=colors, mask=masked, gain=gain, device="cpu", **options
+    )
+    layout = plan.image.layout
+    image = image.rechunk(_chunks(image, layout, plan.reach(plan.halo)))
+    integer_offset = None
+    if (
+        image.dtype.kind in "ui"
+        and image.dtype.itemsize == 8
+        and not plan.method.requires_raw_counts
+    ):
+        integer_offset = image[(slice(0, 1),) * image.ndim]
     blocks = None if mask is None else mask_blocks(mask, image, layout)
     options = {**options, "device": device}
-    if work.gain is not None:
+    if plan.gain_map is not None:
         options["gain"] = np.ones(())  # for planning a block: its part of the map comes with it
-    method = dask.delayed(work.method, pure=True, traverse=False)
-    if work.cameras is not None:  # for planning a block: those of its channels come with it
-        options["camera"] = next(filter(None, work.cameras), None)
+    method = dask.delayed(plan.method, pure=True, traverse=False)
+    if plan.cameras is not None:  # for planning a block: those of its channels come with it
+        options["camera"] = next(filter(None, plan.cameras), None)
     found = None
-    if work.cameras is None or len(set(work.cameras)) > 1 or work.background == "dark":
-        found = _found(work, image)
-    moments = _moments(work, image, blocks, found, zero, method, options)
-    gains = None if work.gain is None else gain_blocks(work.gain, image, layout)
-    beside = {n: each for n, each in (("mask", mask), ("gain", gain)) if is_dask(each)}
-    if "gain" in beside:
-        work = replace(work, gain=None)  # whose values nobody is to look at here
-    return LazyWork(work, image, zero, found, moments, method, options, gains, beside)
+    if plan.cameras is None or len(set(plan.cameras)) > 1 or plan.background == "dark":
+        found = _calibrations(plan, image)
+    moments = _moments(plan, image, blocks, found, integer_offset, method, options)
+    gains = None if plan.gain_map is None else gain_blocks(plan.gain_map, image, layout)
+    companion = {n: each for n, each in (("mask", mask), ("gain", gain)) if is_dask(each)}
+    if "gain" in companion:
+        plan = replace(plan, gain_map=None)  # whose values nobody is to look at here
+    return LazyPlan(plan, image, integer_offset, found, moments, method, options, gains, companion)
 
 
 def _check(image: Any, device: Any, progress: Any) -> None:
@@ -193,22 +206,24 @@ def _check(image: Any, device: Any, progress: Any) -> None:
             best_device(device)  # the error that names what there is
 
 
-def _found(work: Work, image: Any) -> Any:
+def _calibrations(plan: Plan, image: Any) -> Any:
     """Return what a few planes of each channel tell, when it is computed."""
-    layout = work.stack.layout
-    parts = [[image[box] for box in boxes] for boxes in sampled_boxes(layout)]
-    if work.cameras is not None and work.background == "gray":
+    layout = plan.image.layout
+    parts = [[image[box] for box in boxes] for boxes in sample_boxes(layout)]
+    if plan.cameras is not None and plan.background == "gray":
         parts = [[] for _ in parts]  # nothing is to be looked for
     shape = [n if letter == "C" else 1 for letter, n in _lengths(layout)]
-    asked = asked_cameras(work)
-    found = dask.delayed(_found_in, pure=True)(parts, asked, layout, work.background, shape)
+    asked = requested_cameras(plan)
+    found = dask.delayed(_calibrate_channels, pure=True)(
+        parts, asked, layout, plan.background, shape
+    )
     chunks = zip(layout.axes, image.chunks, strict=True)
     return da.from_delayed(found, shape, object).rechunk(
         tuple(each if letter == "C" else (1,) for letter, each in chunks)
     )
 
 
-def _found_in(
+def _calibrate_channels(
     parts: list[Any],
     asked: Sequence[Any],
     layout: Layout,
@@ -217,7 +232,7 @@ def _found_in(
 ) -> NDArray[Any]:
     found = np.empty(shape, object)
     for at, each in enumerate(zip(parts, asked, strict=True)):
-        found.flat[at] = found_in(*each, layout, background)
+        found.flat[at] = calibrate_channel(*each, layout, background)
     return found
 
 
@@ -228,12 +243,12 @@ def _chunks(image: Any, layout: Layout, reach: tuple[int, ...]) -> tuple[Any, ..
         if letter == "S":
             return -1
         filled = tuple(length for length in chunks if length)
-        return _thick(filled, far) if far else filled
+        return _merge_thin_chunks(filled, far) if far else filled
 
     return tuple(map(along, layout.axes, image.chunks, reach))
 
 
-def _thick(chunks: tuple[int, ...], least: int) -> Any:
+def _merge_thin_chunks(chunks: tuple[int, ...], least: int) -> Any:
     """Return chunks of at least a length, and regular where they change, as zarr wants them."""
     if min(chunks) >= least:
         return chunks
@@ -251,23 +266,23 @@ def _with_edges(image: Any, reach: tuple[int, ...]) -> Any:
 
 
 def _moments(
-    work: Work,
+    plan: Plan,
     image: Any,
     mask: Any,
     found: Any,
-    zero: Any,
+    integer_offset: Any,
     method: Any,
     options: Mapping[str, Any],
 ) -> Any:
     """Return the moments of each exposure: those of all images in all blocks, summed as a tree."""
-    layout = work.stack.layout
+    layout = plan.image.layout
     nothing = np.empty((0,) * image.ndim, object)
     measured = da.map_blocks(
         _measure_block,
-        _with_edges(image, work.reach((1,) * layout.ndim)),
+        _with_edges(image, plan.reach((1,) * layout.ndim)),
         mask,
         found,
-        zero,
+        integer_offset,
         method=method,
         starts=_starts(image),
         options=options,
@@ -278,10 +293,10 @@ def _moments(
         dtype=object,
         meta=nothing,
     )
-    shared = layout.spatial + "S" + layout.shared(work.statistics)
+    shared = layout.spatial + "S" + layout.shared(plan.statistics)
     axes = tuple(axis for axis, letter in enumerate(layout.axes) if letter in shared)
-    exposures = measured.sum(axis=axes, dtype=object, keepdims=True)
-    return exposures.map_blocks(_checked, count=exposures.size, dtype=object, meta=nothing)
+    groups = measured.sum(axis=axes, dtype=object, keepdims=True)
+    return groups.map_blocks(_checked, count=groups.size, dtype=object, meta=nothing)
 
 
 def _checked(moments: NDArray[Any], count: int) -> NDArray[Any]:
@@ -294,7 +309,7 @@ def _measure_block(
     block: NDArray[Any],
     mask: NDArray[np.bool_] | None,
     found: NDArray[Any] | None,
-    zero: NDArray[Any] | None,
+    integer_offset: NDArray[Any] | None,
     *,
     block_id: tuple[int, ...],
     method: Method,
@@ -302,14 +317,14 @@ def _measure_block(
     options: Mapping[str, Any],
 ) -> NDArray[Any]:
     """Return the moments of each image in a block: its outer axes, the others of length 1."""
-    work = _part_of_work(block, found, zero, method, options)
-    part = _part(work, (1,) * work.stack.layout.ndim, block_id, starts)
-    layout = part.work.stack.layout
+    plan = _plan_block(block, found, integer_offset, method, options)
+    part = _make_block(plan, (1,) * plan.image.layout.ndim, block_id, starts)
+    layout = part.plan.image.layout
     if mask is not None:
         mask = mask_of_block(mask, layout, part.margin)
     # Each image for itself: what is shared is summed as a tree.
-    alone = replace(part, work=replace(part.work, statistics="plane"), beside=mask)
-    total = dict.fromkeys(layout.images(), part.work.no_moments)
+    alone = replace(part, plan=replace(part.plan, statistics="plane"), companion=mask)
+    total = dict.fromkeys(layout.images(), part.plan.empty_moments)
     for image, moments in alone.measure():
         total[image] += moments
     measured = np.empty([n if a in layout.outer else 1 for a, n in _lengths(layout)], object)
@@ -321,7 +336,7 @@ def _render_block(
     block: NDArray[Any],
     moments: NDArray[Any],
     found: NDArray[Any] | None,
-    zero: NDArray[Any] | None,
+    integer_offset: NDArray[Any] | None,
     gain: NDArray[Any] | None,
     *,
     block_id: tuple[int, ...],
@@ -330,48 +345,49 @@ def _render_block(
     options: Mapping[str, Any],
 ) -> NDArray[Any]:
     """Return a block enhanced, without its edges."""
-    work = _part_of_work(block, found, zero, method, options)
-    part, layout = _part(work, work.halo, block_id, starts), work.stack.layout
+    plan = _plan_block(block, found, integer_offset, method, options)
+    part, layout = _make_block(plan, plan.halo, block_id, starts), plan.image.layout
     if gain is not None:
         samples = layout.axes.index("S") if "S" in layout.axes else None
-        part = replace(part, beside=gain if samples is None else gain.squeeze(samples))
+        part = replace(part, companion=gain if samples is None else gain.squeeze(samples))
     each = np.broadcast_to(moments, [n if a in layout.outer else 1 for a, n in _lengths(layout)])
-    exposures: dict[ImageIndex, PatchMoments] = {
-        work.exposure(image): found
-        for image, found in zip(layout.images(), each.flat, strict=True)
+    groups: dict[ImageIndex, PatchMoments] = {
+        plan.group(image): found for image, found in zip(layout.images(), each.flat, strict=True)
     }
-    result = np.empty(inner_shape(layout, part.margin), work.dtype)
-    for _ in part.render(folding(work, exposures), result):
+    result = np.empty(inner_shape(layout, part.margin), plan.dtype)
+    for _ in part.render(cached_fold(plan, groups), result):
         pass
     return result
 
 
-def _part_of_work(
+def _plan_block(
     block: NDArray[Any],
     found: NDArray[Any] | None,
-    zero: NDArray[Any] | None,
+    integer_offset: NDArray[Any] | None,
     method: Method,
     options: Mapping[str, Any],
-) -> Work:
+) -> Plan:
     """Plan a block, by itself."""
-    work = plan(block, method, **options)
+    plan = make_plan(block, method, **options)
     if found is not None:
-        work = with_found(work, found.ravel().tolist())
-    if zero is None:
-        return work
-    return replace(work, stack=replace(work.stack, zero=int(zero.item())))
+        plan = with_calibration(plan, found.ravel().tolist())
+    if integer_offset is None:
+        return plan
+    return replace(plan, image=replace(plan.image, integer_offset=int(integer_offset.item())))
 
 
-def _part(work: Work, halo: tuple[int, ...], block_id: tuple[int, ...], starts: Starts) -> Block:
+def _make_block(
+    plan: Plan, halo: tuple[int, ...], block_id: tuple[int, ...], starts: Starts
+) -> Block:
     """Return a block between its neighbors' edges."""
-    layout = work.stack.layout
+    layout = plan.image.layout
     where = dict(
-        zip(layout.axes, zip(block_id, starts, work.reach(halo), strict=True), strict=True)
+        zip(layout.axes, zip(block_id, starts, plan.reach(halo), strict=True), strict=True)
     )
     places = [where[letter] for letter in layout.spatial]
     margin = tuple((far * (i > 0), far * (i < len(along) - 1)) for i, along, far in places)
     corner = tuple(along[i] - low for (i, along, _), (low, _) in zip(places, margin, strict=True))
-    return Block(work, margin, (0,) * len(layout.outer), corner)
+    return Block(plan, margin, (0,) * len(layout.outer), corner)
 
 
 def _starts(image: Any) -> Starts:
@@ -386,7 +402,7 @@ def _lengths(layout: Layout) -> Iterator[tuple[str, int]]:
 _SEED = "napari-noiser renders"
 
 
-def computed_again(image: Any) -> Any:
+def clone_graph(image: Any) -> Any:
     """Return an image under other names, so that dask computes it a second time.
 
     Otherwise it would hold each block from its measuring to its rendering: all of them at once.
@@ -415,7 +431,7 @@ def mask_blocks(mask: Any, image: Any, layout: Layout) -> Any:
     """Return a mask with the image's axes and blocks, of length 1 where it is to be repeated."""
     # Another lazy array stays where it is as well, and is read in its own chunks.
     array = mask if is_dask(mask) else da.asarray(mask)
-    placed = place_mask(array, layout) != 0
+    placed = expand_mask(array, layout) != 0
     whole = placed[tuple(None if letter == "S" else slice(None) for letter in layout.axes)]
     return whole.rechunk(
         tuple(
@@ -428,7 +444,7 @@ def mask_blocks(mask: Any, image: Any, layout: Layout) -> Any:
 def gain_blocks(gain: GainMap, image: Any, layout: Layout) -> Any:
     """Return a gain map with the image's axes but S, whole, and the image's blocks."""
     array = gain.array if is_dask(gain.array) else da.asarray(gain.array)
-    placed = placed_beside(array, gain.axes, gain.layout)
+    placed = expand_to_axes(array, gain.axes, gain.layout)
     whole = da.broadcast_to(placed, gain.layout.shape)
     whole = whole[tuple(None if letter == "S" else slice(None) for letter in layout.axes)]
     return whole.rechunk(
@@ -440,7 +456,7 @@ def gain_blocks(gain: GainMap, image: Any, layout: Layout) -> Any:
 
 
 def mask_of_block(mask: NDArray[np.bool_], layout: Layout, margin: Halo) -> NDArray[np.bool_]:
-    """Return a mask as `Work` takes it, repeated and with room for the neighbors' edges."""
+    """Return a mask as `Plan` takes it, repeated and with room for the neighbors' edges."""
     sides = dict(zip(layout.spatial, margin, strict=True))
     whole = layout.without_samples
     if "S" in layout.axes:

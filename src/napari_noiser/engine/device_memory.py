@@ -16,7 +16,7 @@ from napari_noiser.arrays.chunks import LEAST_SIDE
 from napari_noiser.engine.tiles import Tile, pieces
 from napari_noiser.methods.patches import Scratch
 
-__all__ = ["Room", "default_memory", "free_memory"]
+__all__ = ["DeviceMemory", "default_memory_limit", "free_memory"]
 
 
 _SMALLEST = 2 * LEAST_SIDE  # sooner than such tiles, another device
@@ -25,12 +25,12 @@ _ENDLESS = 2**62
 Result = TypeVar("Result")
 
 
-def default_memory() -> int:
+def default_memory_limit() -> int:
     """Return a quarter of the memory that this process may still take, in bytes."""
     return free_memory() // 4
 
 
-class Room:
+class DeviceMemory:
     """Where tiles are computed, and how large they may be there.
 
     Parameters
@@ -51,7 +51,7 @@ class Room:
         self.scratch = Scratch()
         self._side = _ENDLESS
 
-    def fit(
+    def run_in_pieces(
         self, tile: Tile, halo: tuple[int, ...], act: Callable[[Tile], Result]
     ) -> Iterator[tuple[Tile, Result]]:
         """Compute a tile, in as few pieces as there is room for.
@@ -93,14 +93,14 @@ class Room:
                 yield piece, result
                 continue
             # Beyond the except clause: the error's frames no longer hold the piece's memory.
-            self._yield_ground(piece, reason)
+            self._shrink_tiles(piece, reason)
             waiting = [
                 smaller
                 for larger in (piece, *waiting)
                 for smaller in pieces(larger, self._side, halo)
             ]
 
-    def try_here(self, act: Callable[[], Result]) -> Result:
+    def run_with_cpu_fallback(self, act: Callable[[], Result]) -> Result:
         """Compute what cannot be cut: on `device`, or else on the CPU, with a warning."""
         try:
             return act()
@@ -116,7 +116,7 @@ class Room:
         """Give the memory back that was held for further tiles."""
         self.scratch = Scratch()
 
-    def _yield_ground(self, piece: Tile, reason: str) -> None:
+    def _shrink_tiles(self, piece: Tile, reason: str) -> None:
         """Halve the pieces to come, or take them to the CPU."""
         self._free()
         side = max(part.stop - part.start for part in piece.place) // 2

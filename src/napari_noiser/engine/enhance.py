@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from napari_noiser._progress import Progress, drain
+from napari_noiser._progress import Progress, run_with_progress
+from napari_noiser.arrays.image_array import Background, Output, is_dask
 from napari_noiser.arrays.layout import Colors, Statistics
-from napari_noiser.arrays.stack import Background, Output, is_dask
 from napari_noiser.camera.noise_model import Camera
-from napari_noiser.engine.calibration import calibrated
-from napari_noiser.engine.passes import TileDone, fill_steps, measure_steps
-from napari_noiser.engine.plan import Work, plan
+from napari_noiser.engine.calibration import calibrate
+from napari_noiser.engine.passes import TileDone, measure_steps, render_steps
+from napari_noiser.engine.plan import Plan, make_plan
 from napari_noiser.methods.noiser.model import Model
 
-__all__ = ["enhance", "render_steps"]
+__all__ = ["enhance", "plan_steps"]
 
 
 def enhance(
@@ -212,14 +212,14 @@ def enhance(
         "dtype": dtype,
     }
     if is_dask(image) and out is None:
-        from napari_noiser.engine.dask_graph import plan_lazily  # brings dask in
+        from napari_noiser.engine.dask_graph import make_lazy_plan  # brings dask in
 
-        return plan_lazily(image, model, progress=progress, **options).result()
-    work = calibrated(plan(image, model, out=out, **options))
-    return drain(render_steps(work), progress, "enhancing")
+        return make_lazy_plan(image, model, progress=progress, **options).result()
+    plan = calibrate(make_plan(image, model, out=out, **options))
+    return run_with_progress(plan_steps(plan), progress, "enhancing")
 
 
-def render_steps(work: Work) -> Generator[TileDone, None, Any]:
+def plan_steps(plan: Plan) -> Generator[TileDone, None, Any]:
     """Carry out a plan: measure all tiles, fold the method for each exposure, render all tiles.
 
     Closing the generator stops the work within one tile.
@@ -227,7 +227,7 @@ def render_steps(work: Work) -> Generator[TileDone, None, Any]:
     Parameters
     ----------
     work : Work
-        From `napari_noiser.engine.plan.plan`.
+        From `napari_noiser.engine.plan.make_plan`.
 
     Yields
     ------
@@ -239,10 +239,10 @@ def render_steps(work: Work) -> Generator[TileDone, None, Any]:
     array
         The result, complete.
     """
-    out = np.empty(work.stack.layout.shape, work.dtype) if work.out is None else work.out
+    out = np.empty(plan.image.layout.shape, plan.dtype) if plan.out is None else plan.out
     try:
-        moments = yield from measure_steps(work, out)
-        yield from fill_steps(work, out, moments)
+        moments = yield from measure_steps(plan, out)
+        yield from render_steps(plan, out, moments)
     finally:
-        work.room.release()
+        plan.device_memory.release()
     return out

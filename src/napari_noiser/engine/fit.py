@@ -6,11 +6,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from napari_noiser._progress import Progress, drain
+from napari_noiser._progress import Progress, run_with_progress
+from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import Layout
-from napari_noiser.arrays.stack import Stack
 from napari_noiser.camera.noise_model import Camera
-from napari_noiser.engine.calibration import calibrated
+from napari_noiser.engine.calibration import calibrate
 from napari_noiser.engine.fit_stages import (
     Fitted,
     FittedRecipe,
@@ -19,15 +19,15 @@ from napari_noiser.engine.fit_stages import (
     fit_denoiser_steps,
     fit_light_steps,
 )
-from napari_noiser.engine.plan import plan
+from napari_noiser.engine.plan import make_plan
 from napari_noiser.engine.training_crops import check_sizes, check_values
 from napari_noiser.methods.base import Method
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
-from napari_noiser.methods.irle.blind_spot.training import unfitted
+from napari_noiser.methods.irle.blind_spot.training import initial_model
 from napari_noiser.methods.irle.checkpoint import FittingState, IRLEState
 from napari_noiser.methods.irle.optimization import FittingStep
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
-from napari_noiser.methods.irle.retinex.training import unfitted_light
+from napari_noiser.methods.irle.retinex.training import initial_retinex
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 
 __all__ = ["fit", "fit_steps"]
@@ -112,7 +112,7 @@ def fit(
     >>> import numpy as np
     >>> dim = np.random.default_rng(0).poisson(np.linspace(2, 90, 256), (256, 256))
     >>> model = fit(dim, BlindSpotRecipe(iterations=2, width=4, scales=(4,)))
-    >>> model.channels, model.ndim
+    >>> model.samples, model.ndim
     (1, 2)
     """
     steps = fit_steps(
@@ -127,7 +127,7 @@ def fit(
         seed=seed,
         resume=resume,
     )
-    return drain(steps, progress, "fitting")
+    return run_with_progress(steps, progress, "fitting")
 
 
 def fit_steps(
@@ -172,24 +172,24 @@ def fit_steps(
     gains = [None] * len(stacks) if gain is None else _as_sequence("gain", gain)
     if len(gains) != len(stacks):
         raise ValueError(f"gain must be one map an image, {len(stacks)}; got {len(gains)}")
-    opened = [Stack.of(each, axes, ndim) for each in stacks]
+    opened = [ImageArray.from_array(each, axes, ndim) for each in stacks]
     layouts = [stack.layout for stack in opened]
     check_sizes(layouts)
-    channels = _channels(layouts)
+    samples = _samples(layouts)
     recipe = BlindSpotRecipe() if recipe is None else recipe
-    blank = _blank(recipe, channels, ndim, seed)
+    blank = _blank(recipe, samples, ndim, seed)
     options: dict[str, Any] = {"axes": axes, "ndim": ndim, "camera": camera, "repair": repair}
     check_values(opened)
-    works = [
-        calibrated(plan(image, blank, gain=each, device="cpu", **options))
+    plans = [
+        calibrate(make_plan(image, blank, gain=each, device="cpu", **options))
         for image, each in zip(stacks, gains, strict=True)
     ]
     if isinstance(recipe, IRLERecipe):
-        return fit_both_steps(works, recipe, device, seed, _checked(resume, IRLEState))
+        return fit_both_steps(plans, recipe, device, seed, _checked(resume, IRLEState))
     state = _checked(resume, FittingState)
     if isinstance(recipe, RetinexRecipe):
-        return fit_light_steps(works, recipe, device, seed, state)
-    return fit_denoiser_steps(works, recipe, device, seed, state)
+        return fit_light_steps(plans, recipe, device, seed, state)
+    return fit_denoiser_steps(plans, recipe, device, seed, state)
 
 
 def _checked(state: Any, kind: type[AnyState]) -> AnyState | None:
@@ -200,7 +200,7 @@ def _checked(state: Any, kind: type[AnyState]) -> AnyState | None:
     return state
 
 
-def _blank(recipe: FittedRecipe, channels: int, ndim: int, seed: int) -> Method:
+def _blank(recipe: FittedRecipe, samples: int, ndim: int, seed: int) -> Method:
     """Return a method of random weights that reads images as the one to be fitted will.
 
     Raises
@@ -209,7 +209,7 @@ def _blank(recipe: FittedRecipe, channels: int, ndim: int, seed: int) -> Method:
         If the recipe is none of those that are fitted, or they are of planes and `ndim` is 3.
     """
     if isinstance(recipe, BlindSpotRecipe):
-        return unfitted(recipe, channels, ndim, seed)
+        return initial_model(recipe, samples, ndim, seed)
     if not isinstance(recipe, FittedRecipe):
         raise TypeError(
             "recipe must be a BlindSpotRecipe, RetinexRecipe or IRLERecipe, "
@@ -218,8 +218,8 @@ def _blank(recipe: FittedRecipe, channels: int, ndim: int, seed: int) -> Method:
     if ndim != 2:
         raise ValueError("ndim must be 2 for stage 1 of IRLE, which is of planes")
     if isinstance(recipe, RetinexRecipe):
-        return unfitted_light(recipe, channels, seed)
-    return unfitted(replace(recipe.denoiser, gain="none"), channels, 2, seed)
+        return initial_retinex(recipe, samples, seed)
+    return initial_model(replace(recipe.denoiser, gain="none"), samples, 2, seed)
 
 
 def _as_sequence(name: str, arrays: Any) -> list[Any]:
@@ -230,7 +230,7 @@ def _as_sequence(name: str, arrays: Any) -> list[Any]:
     return list(arrays)
 
 
-def _channels(layouts: Sequence[Layout]) -> int:
+def _samples(layouts: Sequence[Layout]) -> int:
     found = {layout.samples for layout in layouts}
     if len(found) > 1:
         raise ValueError(f"images must all have as many samples along S, got {sorted(found)}")

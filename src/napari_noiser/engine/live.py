@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.arrays.layout import ImageIndex, Region
-from napari_noiser.arrays.lazy_view import Deferred
+from napari_noiser.arrays.layout import ImageIndex, Slices
+from napari_noiser.arrays.lazy_view import LazyView
 from napari_noiser.engine.moments import PatchMoments
-from napari_noiser.engine.plan import Work
-from napari_noiser.engine.render import Response, cut_out, folding
+from napari_noiser.engine.plan import Plan
+from napari_noiser.engine.render import Response, cached_fold, extract_block
 
-__all__ = ["Responses", "live_image", "toned_image"]
+__all__ = ["Responses", "live_image", "live_view"]
 
 _SIDE = 1024
 
 
-def live_image(work: Work, moments: Mapping[ImageIndex, PatchMoments]) -> Deferred:
+def live_image(plan: Plan, moments: Mapping[ImageIndex, PatchMoments]) -> LazyView:
     """Return an enhanced image of which nothing is rendered before it is read.
 
     Parameters
@@ -39,10 +39,10 @@ def live_image(work: Work, moments: Mapping[ImageIndex, PatchMoments]) -> Deferr
         read, by ``numpy.asarray(view)``, from the part of the image that it shows and the halo
         around it. It may be read on several threads.
     """
-    return toned_image(work, Responses(work, moments))
+    return live_view(plan, Responses(plan, moments))
 
 
-def toned_image(work: Work, respond: Callable[[Region], Iterable[Response]]) -> Deferred:
+def live_view(plan: Plan, respond: Callable[[Slices], Iterable[Response]]) -> LazyView:
     """Return an image of which only the responses have to be rendered; see `live_image`.
 
     Parameters
@@ -52,12 +52,12 @@ def toned_image(work: Work, respond: Callable[[Region], Iterable[Response]]) -> 
     respond : callable
         `Responses`, or what remembers some.
     """
-    layout = work.stack.layout
+    layout = plan.image.layout
     chunks = tuple(
         length if letter == "S" else min(length, _SIDE) if letter in "YX" else 1
         for letter, length in zip(layout.axes, layout.shape, strict=True)
     )
-    return Deferred.whole(partial(_toned, work, respond), layout.shape, work.dtype, chunks)
+    return LazyView.whole(partial(_toned, plan, respond), layout.shape, plan.dtype, chunks)
 
 
 class Responses:
@@ -69,54 +69,56 @@ class Responses:
         As of `live_image`; brightness, contrast and dtype do not matter.
     """
 
-    def __init__(self, work: Work, moments: Mapping[ImageIndex, PatchMoments]) -> None:
-        self._work = work
-        self._folded = folding(work, moments)
+    def __init__(self, plan: Plan, moments: Mapping[ImageIndex, PatchMoments]) -> None:
+        self._work = plan
+        self._folded = cached_fold(plan, moments)
         self._lock = Lock()
 
-    def __call__(self, place: Region) -> Iterator[Response]:
+    def __call__(self, place: Slices) -> Iterator[Response]:
         """Yield the responses to a box, which holds all samples."""
         reach = self._work.reach(self._work.halo)
-        read = _widened(place, reach, self._work.stack.layout.shape)
-        work = replace(self._work, side=_flat_side(self._work, place))
+        read = _widened(place, reach, self._work.image.layout.shape)
+        plan = replace(self._work, tile_side=_flat_side(self._work, place))
         with self._lock:
-            values = np.asarray(work.stack.array[read])
-            for responses in cut_out(work, values, read, place, work.gain).respond(self._folded):
+            values = np.asarray(plan.image.array[read])
+            for responses in extract_block(plan, values, read, place, plan.gain_map).respond(
+                self._folded
+            ):
                 yield from responses
 
 
 def _toned(
-    work: Work, respond: Callable[[Region], Iterable[Response]], box: Region
+    plan: Plan, respond: Callable[[Slices], Iterable[Response]], box: Slices
 ) -> NDArray[Any]:
     """Return a box of the image."""
-    layout = work.stack.layout
+    layout = plan.image.layout
     place = tuple(  # a model sees all color samples together
         slice(0, length) if letter == "S" else part
         for letter, length, part in zip(layout.axes, layout.shape, box, strict=True)
     )
-    toned = np.empty([part.stop - part.start for part in place], work.dtype)
+    toned = np.empty([part.stop - part.start for part in place], plan.dtype)
     for each in respond(place):
-        layout.write(toned, each.image, each.place, each.result(work))
+        layout.write(toned, each.image, each.place, each.to_array(plan))
     if "S" in layout.axes:
         samples = layout.axes.index("S")
         return toned[(slice(None),) * samples + (box[samples],)]
     return toned
 
 
-def _flat_side(work: Work, place: Region) -> int:
+def _flat_side(plan: Plan, place: Slices) -> int:
     """Return the side of the tiles of a box, which hold as many voxels as ever if it is flat.
 
     Half the halo is counted: what lies between two convolutions takes the time. With the tiles of
     a volume, a single plane of it takes four times as long.
     """
-    layout, edges = work.stack.layout, max(work.halo)
+    layout, edges = plan.image.layout, max(plan.halo)
     lengths = (place[layout.axes.index(letter)] for letter in layout.spatial)
-    flat = min(work.side, *(part.stop - part.start for part in lengths))
-    spread = (work.side + edges) ** layout.ndim / (flat + edges)
+    flat = min(plan.tile_side, *(part.stop - part.start for part in lengths))
+    spread = (plan.tile_side + edges) ** layout.ndim / (flat + edges)
     return int(spread ** (1 / (layout.ndim - 1)) + 0.5) - edges
 
 
-def _widened(place: Region, reach: tuple[int, ...], shape: tuple[int, ...]) -> Region:
+def _widened(place: Slices, reach: tuple[int, ...], shape: tuple[int, ...]) -> Slices:
     """Return a box with its neighbors' edges, as far as there are neighbors."""
     return tuple(
         slice(max(0, part.start - far), min(length, part.stop + far))

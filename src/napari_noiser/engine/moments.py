@@ -37,7 +37,7 @@ class PatchMoments:
     covariance: NDArray[np.float64]
 
     @classmethod
-    def none(cls, size: int) -> PatchMoments:
+    def empty(cls, size: int) -> PatchMoments:
         """Return the moments of no patch at all."""
         return cls(0, np.zeros(size), np.zeros((size, size)))
 
@@ -91,18 +91,20 @@ def patch_moments(
     """
     padded = pad_missing(tile[None], halo, 1)[0]
     scratch = scratch or Scratch()
-    room = scratch.take("columns of moments", patches_shape(padded), padded)
+    device_memory = scratch.take("columns of moments", patches_shape(padded), padded)
     if inside is None and bool(padded.isfinite().all()):
         origin = _origin(padded.flatten(1))
-        columns = patches((padded.flatten(1) - origin).view(padded.shape), room).flatten(2)
+        columns = patches((padded.flatten(1) - origin).view(padded.shape), device_memory).flatten(
+            2
+        )
         return _moments(columns.flatten(0, 1), origin.repeat_interleave(columns.shape[1], dim=0))
-    columns = patches(padded, room).flatten(2).flatten(0, 1)
+    columns = patches(padded, device_memory).flatten(2).flatten(0, 1)
     counted = columns.isfinite().all(dim=0)
     if inside is not None:
         counted &= inside.reshape(-1)
     columns = columns[:, counted]
     if columns.shape[1] == 0:
-        return PatchMoments.none(len(columns))
+        return PatchMoments.empty(len(columns))
     origin = _origin(columns)
     return _moments(columns - origin, origin)
 

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from napari_noiser.arrays.chunks import Grid, chunk_grid, fitted, split
-from napari_noiser.arrays.companion import Beside
-from napari_noiser.arrays.layout import ImageIndex, Region
-from napari_noiser.arrays.reader import block_reader
-from napari_noiser.arrays.stack import is_dask
+from napari_noiser.arrays.chunks import Grid, chunk_grid, merge_chunks, split_chunks
+from napari_noiser.arrays.companion import CompanionArray
+from napari_noiser.arrays.image_array import is_dask
+from napari_noiser.arrays.layout import ImageIndex, Slices
+from napari_noiser.arrays.reader import make_block_reader
 from napari_noiser.engine.moments import PatchMoments
-from napari_noiser.engine.plan import Work
-from napari_noiser.engine.render import Block, cut_out, folding
+from napari_noiser.engine.plan import Plan
+from napari_noiser.engine.render import Block, cached_fold, extract_block
 
-__all__ = ["Moments", "TileDone", "check_signal", "fill_steps", "measure_steps"]
+__all__ = ["Moments", "TileDone", "check_signal", "measure_steps", "render_steps"]
 
 _TOGETHER = 2**24  # voxels of a dask array that are computed at a time: seconds at most
 
@@ -45,11 +45,11 @@ class TileDone:
     done: int
     total: int
     stage: str
-    block: Region | None = None
+    block: Slices | None = None
 
 
 def measure_steps(
-    work: Work, out: Any = None, moments: Moments | None = None, skip: int = 0
+    plan: Plan, out: Any = None, moments: Moments | None = None, skip: int = 0
 ) -> Generator[TileDone, None, Moments]:
     """Measure all tiles: the first half of `render_steps`.
 
@@ -75,22 +75,22 @@ def measure_steps(
         The moments of each exposure.
     """
     moments = {} if moments is None else moments
-    cells = _reading_grid(work)
-    done, total = _tile_count(work, cells, skip), _tile_count(work, cells)
+    cells = _reading_grid(plan)
+    done, total = _tile_count(plan, cells, skip), _tile_count(plan, cells)
     if out is not None:
-        total += _tile_count(work, _writing_grid(work, out, cells))
-    halo = (1,) * work.stack.layout.ndim
-    for place, block in _blocks(work, cells, cells, halo, skip, work.mask):
+        total += _tile_count(plan, _writing_grid(plan, out, cells))
+    halo = (1,) * plan.image.layout.ndim
+    for place, block in _blocks(plan, cells, cells, halo, skip, plan.mask):
         first, last = done, done + block.tile_count
-        for done, (exposure, found) in enumerate(block.measure(), start=first + 1):
-            moments[exposure] = moments.get(exposure, work.no_moments) + found
+        for done, (group, found) in enumerate(block.measure(), start=first + 1):
+            moments[group] = moments.get(group, plan.empty_moments) + found
             yield TileDone(done, total, "measure", place if done == last else None)
     check_signal(moments.values())
     return moments
 
 
-def fill_steps(
-    work: Work, out: Any, moments: Moments, skip: int = 0
+def render_steps(
+    plan: Plan, out: Any, moments: Moments, skip: int = 0
 ) -> Generator[TileDone, None, None]:
     """Render all tiles: the second half of `render_steps`.
 
@@ -110,15 +110,15 @@ def fill_steps(
     TileDone
         Once a tile.
     """
-    folded = folding(work, moments)
-    cells = _reading_grid(work)
-    grid = _writing_grid(work, out, cells)
-    measured = _tile_count(work, cells)
-    done, total = measured + _tile_count(work, grid, skip), measured + _tile_count(work, grid)
-    for place, block in _blocks(work, cells, grid, work.halo, skip, work.gain):
+    folded = cached_fold(plan, moments)
+    cells = _reading_grid(plan)
+    grid = _writing_grid(plan, out, cells)
+    measured = _tile_count(plan, cells)
+    done, total = measured + _tile_count(plan, grid, skip), measured + _tile_count(plan, grid)
+    for place, block in _blocks(plan, cells, grid, plan.halo, skip, plan.gain_map):
         here = isinstance(out, np.ndarray)
         shape = [part.stop - part.start for part in place]
-        result = out[place] if here else np.empty(shape, work.dtype)
+        result = out[place] if here else np.empty(shape, plan.dtype)
         first, last = done, done + block.tile_count
         for done, _ in enumerate(block.render(folded, result), start=first + 1):
             if done == last and not here:
@@ -127,28 +127,28 @@ def fill_steps(
 
 
 def _blocks(
-    work: Work,
+    plan: Plan,
     cells: Grid,
     grid: Grid,
     halo: tuple[int, ...],
     skip: int,
-    beside: Beside | None = None,
-) -> Iterator[tuple[Region, Block]]:
+    companion: CompanionArray | None = None,
+) -> Iterator[tuple[Slices, Block]]:
     """Read the blocks of a grid with their neighbors' edges, each where it stands."""
-    reach = work.reach(halo)
-    read = block_reader(work.stack.array, cells, grid, reach, work.memory // 2)
+    reach = plan.reach(halo)
+    read = make_block_reader(plan.image.array, cells, grid, reach, plan.memory_limit // 2)
     for index in islice(grid, skip, None):
         place = grid.box(index)
-        yield place, cut_out(work, read(index), grid.box(index, reach), place, beside)
+        yield place, extract_block(plan, read(index), grid.box(index, reach), place, companion)
 
 
-def _reading_grid(work: Work) -> Grid:
+def _reading_grid(plan: Plan) -> Grid:
     """Return the blocks to read an array in: whole chunks, but for ones larger than memory."""
-    array, layout = work.stack.array, work.stack.layout
-    besides = (work.mask, work.gain)
+    array, layout = plan.image.array, plan.image.layout
+    besides = (plan.mask, plan.gain_map)
     if isinstance(array, np.ndarray) and all(each is None or each.in_memory for each in besides):
         return Grid.whole(array.shape)
-    lengths, most = _wanted_lengths(work), _most_voxels(work)
+    lengths, most = _wanted_lengths(plan), _most_voxels(plan)
     if is_dask(array):
         # What its chunks are computed from may span several of them: images are read together.
         lengths = tuple(
@@ -156,35 +156,35 @@ def _reading_grid(work: Work) -> Grid:
             for letter, whole, length in zip(layout.axes, layout.shape, lengths, strict=True)
         )
         most = min(most, _TOGETHER)
-    return split(fitted(_chunks(work, array), lengths, most), most)
+    return split_chunks(merge_chunks(_chunks(plan, array), lengths, most), most)
 
 
-def _writing_grid(work: Work, out: Any, cells: Grid) -> Grid:
+def _writing_grid(plan: Plan, out: Any, cells: Grid) -> Grid:
     """Return the blocks to fill an array in: whole chunks, if possible the ones that are read.
 
     A function of the arrays' chunks, the tiles and the memory alone, so that a run can be
     resumed.
     """
-    array, layout = work.stack.array, work.stack.layout
+    array, layout = plan.image.array, plan.image.layout
     if isinstance(out, np.ndarray):
         return cells
-    chunks, lengths = _chunks(work, out), _wanted_lengths(work)
+    chunks, lengths = _chunks(plan, out), _wanted_lengths(plan)
     if isinstance(array, np.ndarray):
-        return fitted(chunks, lengths, _most_voxels(work))
-    if all(n == 1 for a, n in zip(layout.axes, chunks.largest, strict=True) if a != "S"):
+        return merge_chunks(chunks, lengths, _most_voxels(plan))
+    if all(n == 1 for a, n in zip(layout.axes, chunks.largest_chunk, strict=True) if a != "S"):
         return cells  # it can be cut anywhere
     # As many images at a time as a chunk of the array holds: else it is read again for each.
     together = tuple(
         read if letter in layout.outer else 1
-        for letter, read in zip(layout.axes, cells.largest, strict=True)
+        for letter, read in zip(layout.axes, cells.largest_chunk, strict=True)
     )
     lengths = tuple(map(max, lengths, together))
-    return fitted(chunks, lengths, _most_voxels(work), cells.largest)
+    return merge_chunks(chunks, lengths, _most_voxels(plan), cells.largest_chunk)
 
 
-def _chunks(work: Work, array: Any) -> Grid:
+def _chunks(plan: Plan, array: Any) -> Grid:
     """Return an array's chunks, color samples together."""
-    axes = work.stack.layout.axes
+    axes = plan.image.layout.axes
     cuts = chunk_grid(array, [axes.index(letter) for letter in "YXS" if letter in axes]).cuts
     return Grid(
         tuple(
@@ -194,30 +194,32 @@ def _chunks(work: Work, array: Any) -> Grid:
     )
 
 
-def _wanted_lengths(work: Work) -> tuple[int, ...]:
+def _wanted_lengths(plan: Plan) -> tuple[int, ...]:
     """Return how long a block should be along each axis: some tiles, of one image."""
-    layout = work.stack.layout
+    layout = plan.image.layout
     return tuple(
-        4 * work.side if letter in layout.spatial else 1 if letter in layout.outer else length
+        4 * plan.tile_side if letter in layout.spatial else 1 if letter in layout.outer else length
         for letter, length in zip(layout.axes, layout.shape, strict=True)
     )
 
 
-def _most_voxels(work: Work) -> int:
+def _most_voxels(plan: Plan) -> int:
     """Return how many voxels a block may hold, in a quarter of the memory."""
-    besides = [each for each in (work.mask, work.gain) if each is not None and not each.in_memory]
-    types = [work.stack.array.dtype, work.dtype, *(each.array.dtype for each in besides)]
-    return int(work.memory // 4 // sum(np.dtype(each).itemsize for each in types))
+    besides = [
+        each for each in (plan.mask, plan.gain_map) if each is not None and not each.in_memory
+    ]
+    types = [plan.image.array.dtype, plan.dtype, *(each.array.dtype for each in besides)]
+    return int(plan.memory_limit // 4 // sum(np.dtype(each).itemsize for each in types))
 
 
-def _tile_count(work: Work, grid: Grid, blocks: int | None = None) -> int:
+def _tile_count(plan: Plan, grid: Grid, blocks: int | None = None) -> int:
     """Return how many tiles there are in the first blocks, or in all."""
-    axes = work.stack.layout.axes
+    axes = plan.image.layout.axes
 
     def along(letter: str, parts: Iterable[tuple[int, int]]) -> int:
         if letter == "S":
             return 1
-        side = work.side if letter in work.stack.layout.spatial else 1
+        side = plan.tile_side if letter in plan.image.layout.spatial else 1
         return sum(-(-(stop - start) // side) for start, stop in parts)
 
     if blocks is None:

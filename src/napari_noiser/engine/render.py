@@ -14,19 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_noiser.arrays.companion import Beside, log_gain
-from napari_noiser.arrays.layout import ImageIndex, Layout, Region
-from napari_noiser.arrays.stack import to_display, to_intensity
+from napari_noiser.arrays.companion import CompanionArray, log_gain
+from napari_noiser.arrays.image_array import to_display, to_intensity
+from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import unstabilize
 from napari_noiser.engine.moments import PatchMoments, patch_moments
-from napari_noiser.engine.plan import Work
+from napari_noiser.engine.plan import Plan
 from napari_noiser.engine.tiles import Tile, tile_count, tiles
-from napari_noiser.engine.tone import DARK, Tone, given_back, without_edge
-from napari_noiser.methods.base import Folded, Restoring
+from napari_noiser.engine.tone import DARK, Tone, crop_edge, smoothed_residual
+from napari_noiser.methods.base import Folded, FoldedDenoiser
 from napari_noiser.methods.patches import Halo
 
-__all__ = ["Block", "Fold", "Response", "cut_out", "folding"]
+__all__ = ["Block", "Fold", "Response", "cached_fold", "extract_block"]
 
 
 _NO_HALO: Halo = ((0, 0),) * 3
@@ -45,7 +45,7 @@ class Response:
         Which image of the block.
     place : Region
         Where in the image, the block's margin taken off.
-    network : Folded, optional
+    folded : Folded, optional
         What responded; None without a signal.
     values : Tensor, optional
         Before tanh, of shape (1, samples, *spatial); None without a signal.
@@ -60,47 +60,47 @@ class Response:
     """
 
     image: ImageIndex
-    place: Region
-    network: Folded | None
+    place: Slices
+    folded: Folded | None
     values: Tensor | None
     raw: NDArray[Any]
     camera: CameraNoise | None = None
     tone: Tone | None = None
     edge: Halo = ()
 
-    def result(self, work: Work) -> NDArray[Any]:
+    def to_array(self, plan: Plan) -> NDArray[Any]:
         """Return (S, *spatial) in the result's type."""
-        return self._light(work) if work.output == "intensity" else self._toned(work)
+        return self._light(plan) if plan.output == "intensity" else self._toned(plan)
 
     @torch.inference_mode()
-    def _toned(self, work: Work) -> NDArray[Any]:
+    def _toned(self, plan: Plan) -> NDArray[Any]:
         """Return what is to be looked at: flat without a signal."""
         if self.values is None:
-            shape = (work.stack.layout.samples, *self.raw.shape[1:])
-            flat = 0.5 if work.background == "gray" else DARK
-            return to_display(np.full(shape, flat, np.float32), self.raw, work.dtype)
+            shape = (plan.image.layout.samples, *self.raw.shape[1:])
+            flat = 0.5 if plan.background == "gray" else DARK
+            return to_display(np.full(shape, flat, np.float32), self.raw, plan.dtype)
         if self.tone is None:
-            response = self.values[0] * work.contrast
+            response = self.values[0] * plan.contrast
         else:
-            response = self.tone.shown(self.values[0], work.contrast)
+            response = self.tone.shown(self.values[0], plan.contrast)
         # (tanh(z) + 1) / 2 is the logistic function of 2 z
-        toned = response.add_(work.brightness).mul_(2).sigmoid_()
-        return to_display(toned.cpu().numpy(), self.raw, work.dtype)
+        toned = response.add_(plan.brightness).mul_(2).sigmoid_()
+        return to_display(toned.cpu().numpy(), self.raw, plan.dtype)
 
-    def _light(self, work: Work) -> NDArray[Any]:
+    def _light(self, plan: Plan) -> NDArray[Any]:
         """Return the light: what was read without a signal, as there is nothing to restore."""
-        if self.values is None or not isinstance(self.network, Restoring):
-            light = self.raw[: work.stack.layout.samples].astype(np.float64)
+        if self.values is None or not isinstance(self.folded, FoldedDenoiser):
+            light = self.raw[: plan.image.layout.samples].astype(np.float64)
         else:
             response = self.values[0].cpu().numpy().astype(np.float64)
-            light = self.network.middle + self.network.unit * response
-            camera, zero = self.camera, work.stack.zero
-            light = light + zero if camera is None else unstabilize(light, camera)
-        if work.conserve is None:
-            return to_intensity(light, self.raw, work.dtype)
-        inner = without_edge(self.edge)
-        given = given_back(self.raw[: len(light)], light, work.conserve)
-        return to_intensity((light + given)[inner], self.raw[inner], work.dtype)
+            light = self.folded.output_offset + self.folded.output_scale * response
+            camera, integer_offset = self.camera, plan.image.integer_offset
+            light = light + integer_offset if camera is None else unstabilize(light, camera)
+        if plan.conserve is None:
+            return to_intensity(light, self.raw, plan.dtype)
+        inner = crop_edge(self.edge)
+        given = smoothed_residual(self.raw[: len(light)], light, plan.conserve)
+        return to_intensity((light + given)[inner], self.raw[inner], plan.dtype)
 
 
 @dataclass(frozen=True)
@@ -122,30 +122,33 @@ class Block:
         to be; when it is rendered the gain map, if there is one.
     """
 
-    work: Work
+    plan: Plan
     margin: Halo
     first: ImageIndex
     corner: tuple[int, ...]
-    beside: NDArray[Any] | None = None
+    companion: NDArray[Any] | None = None
 
     @property
     def tile_count(self) -> int:
         """How many tiles there are in all its images."""
-        layout = self.work.stack.layout
+        layout = self.plan.image.layout
         lengths = (
             length - sum(edges)
             for length, edges in zip(layout.image_shape, self.margin, strict=True)
         )
         images = prod(layout.shape[layout.axes.index(letter)] for letter in layout.outer)
-        return images * tile_count(tuple(lengths), self.work.side)
+        return images * tile_count(tuple(lengths), self.plan.tile_side)
 
     def measure(self) -> Iterator[tuple[ImageIndex, PatchMoments]]:
         """Yield for each tile its exposure and the moments of the patches centered in it."""
-        halo = (1,) * self.work.stack.layout.ndim
+        halo = (1,) * self.plan.image.layout.ndim
         for image, tile in self._tiles(halo):
             measure = partial(_measure_tile, self, image)
-            found = (moments for _, moments in self.work.room.fit(tile, halo, measure))
-            yield self._exposure(image), sum(found, self.work.no_moments)
+            found = (
+                moments
+                for _, moments in self.plan.device_memory.run_in_pieces(tile, halo, measure)
+            )
+            yield self._group(image), sum(found, self.plan.empty_moments)
 
     def render(self, folded: Fold, out: Any) -> Iterator[None]:
         """Fill an array of the block's shape, margin taken off; yield after each tile.
@@ -159,51 +162,57 @@ class Block:
         """
         for responses in self.respond(folded):
             for each in responses:
-                self.work.stack.layout.write(out, each.image, each.place, each.result(self.work))
+                self.plan.image.layout.write(out, each.image, each.place, each.to_array(self.plan))
             yield
 
     def respond(self, folded: Fold) -> Iterator[list[Response]]:
         """Yield for each tile the response to it, in one or more pieces; see `render`."""
-        low, halo = [before for before, _ in self.margin], self.work.halo
+        low, halo = [before for before, _ in self.margin], self.plan.halo
         for image, tile in self._tiles(halo):
-            network, camera = folded(self._exposure(image)), self.camera(image)
+            network, camera = folded(self._group(image)), self.camera(image)
             tone = self._tone(image, network)
             respond = partial(_respond, self, network, image)
             for_tile = []
-            for piece, (values, raw, edge) in self.work.room.fit(tile, halo, respond):
+            for piece, (values, raw, edge) in self.plan.device_memory.run_in_pieces(
+                tile, halo, respond
+            ):
                 place = _moved_back(piece.place, low)
                 for_tile.append(Response(image, place, network, values, raw, camera, tone, edge))
             yield for_tile
 
     def camera(self, image: ImageIndex) -> CameraNoise | None:
         """Return the noise of the camera that took one of the block's images, if it counts."""
-        return self.work.camera(self._whole(image))
+        return self.plan.camera(self._whole(image))
 
     def _tone(self, image: ImageIndex, network: Folded | None) -> Tone | None:
         """Return what becomes of responses where the background is to be dark."""
-        ground = self.work.ground(self._whole(image))
-        if network is None or ground is None or self.work.output == "intensity":
+        background_level = self.plan.background_level(self._whole(image))
+        if network is None or background_level is None or self.plan.output == "intensity":
             return None
-        stack, device = self.work.stack, self.work.room.device
-        zero = 0 if self.camera(image) else stack.zero
-        return Tone.of(network, ground, zero, stack.layout.ndim, device)
+        stack, device = self.plan.image, self.plan.device_memory.device
+        integer_offset = 0 if self.camera(image) else stack.integer_offset
+        return Tone.of(network, background_level, integer_offset, stack.layout.ndim, device)
 
     def _tiles(self, halo: tuple[int, ...]) -> Iterator[tuple[ImageIndex, Tile]]:
-        layout = self.work.stack.layout
+        layout = self.plan.image.layout
         for image in layout.images():
-            for tile in tiles(layout.image_shape, self.work.side, halo, self.margin):
+            for tile in tiles(layout.image_shape, self.plan.tile_side, halo, self.margin):
                 yield image, tile
 
-    def _exposure(self, image: ImageIndex) -> ImageIndex:
-        return self.work.exposure(self._whole(image))
+    def _group(self, image: ImageIndex) -> ImageIndex:
+        return self.plan.group(self._whole(image))
 
     def _whole(self, image: ImageIndex) -> ImageIndex:
         """Return which of the larger array's images one of the block is."""
         return tuple(map(sum, zip(image, self.first, strict=True)))
 
 
-def cut_out(
-    work: Work, values: NDArray[Any], box: Region, place: Region, beside: Beside | None = None
+def extract_block(
+    plan: Plan,
+    values: NDArray[Any],
+    box: Slices,
+    place: Slices,
+    companion: CompanionArray | None = None,
 ) -> Block:
     """Return a block of the stack that some work is about.
 
@@ -220,31 +229,35 @@ def cut_out(
     beside : Beside, optional
         The mask to measure with, or the gain map to render with: it is read here.
     """
-    layout = work.stack.layout
+    layout = plan.image.layout
     here = dict(zip(layout.axes, zip(box, place, strict=True), strict=True))
     part = Layout(layout.axes, values.shape, layout.ndim)
     return Block(
-        replace(work, stack=replace(work.stack, array=values, layout=part)),
+        replace(plan, image=replace(plan.image, array=values, layout=part)),
         tuple(
             (inner.start - outer.start, outer.stop - inner.stop)
             for outer, inner in (here[letter] for letter in layout.spatial)
         ),
         tuple(here[letter][1].start for letter in layout.outer),
         tuple(here[letter][0].start for letter in layout.spatial),
-        None if beside is None else beside.read(tuple(here[a][0] for a in beside.layout.axes)),
+        None
+        if companion is None
+        else companion.read(tuple(here[a][0] for a in companion.layout.axes)),
     )
 
 
-def folding(work: Work, moments: Mapping[ImageIndex, PatchMoments]) -> Fold:
+def cached_fold(plan: Plan, moments: Mapping[ImageIndex, PatchMoments]) -> Fold:
     """Return what folds the method for an exposure: once, and not before it is asked for."""
 
     @cache
-    def folded(exposure: ImageIndex) -> Folded | None:
-        found, camera = moments.get(exposure), work.exposure_camera(exposure)
+    def folded(group: ImageIndex) -> Folded | None:
+        found, camera = moments.get(group), plan.camera_of_group(group)
         if found is None or not found.has_signal:
             return None
-        return work.room.try_here(
-            lambda: work.method.fold(found.mean, found.covariance, work.room.device, camera)
+        return plan.device_memory.run_with_cpu_fallback(
+            lambda: plan.method.fold(
+                found.mean, found.covariance, plan.device_memory.device, camera
+            )
         )
 
     return folded
@@ -252,21 +265,27 @@ def folding(work: Work, moments: Mapping[ImageIndex, PatchMoments]) -> Fold:
 
 def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
     """Return the moments of the patches centered in a tile, read with a halo of 1."""
-    work, mask, camera = block.work, block.beside, block.camera(image)
+    plan, mask, camera = block.plan, block.companion, block.camera(image)
     # torch has no float64 on Apple's GPUs; the moments need it.
-    device = torch.device("cpu") if work.room.device.type == "mps" else work.room.device
-    raw = work.read(image, tile.read, camera)
+    device = (
+        torch.device("cpu")
+        if plan.device_memory.device.type == "mps"
+        else plan.device_memory.device
+    )
+    raw = plan.read(image, tile.read, camera)
     if mask is None and _constant(raw):
-        one = torch.from_numpy(work.stack.exact(_one_voxel(raw), camera))
+        one = torch.from_numpy(plan.image.to_float64(_one_voxel(raw), camera))
         count = prod(part.stop - part.start for part in tile.place)
-        found = patch_moments(one, _NO_HALO[: work.stack.layout.ndim])
+        found = patch_moments(one, _NO_HALO[: plan.image.layout.ndim])
         return replace(found, count=found.count * count)
-    values = work.stack.exact(raw, camera)
+    values = plan.image.to_float64(raw, camera)
     inside = None
     if mask is not None:
-        here = work.stack.layout.without_samples.read(mask, image, tile.place)[0]
+        here = plan.image.layout.without_samples.read(mask, image, tile.place)[0]
         inside = torch.from_numpy(here != 0).to(device)
-    return patch_moments(torch.from_numpy(values).to(device), tile.halo, inside, work.room.scratch)
+    return patch_moments(
+        torch.from_numpy(values).to(device), tile.halo, inside, plan.device_memory.scratch
+    )
 
 
 def _respond(
@@ -276,29 +295,29 @@ def _respond(
 
     Both with an edge around the place, as far as light is to be conserved.
     """
-    work, camera = block.work, block.camera(image)
-    raw = work.read(image, tile.read, camera)
+    plan, camera = block.plan, block.camera(image)
+    raw = plan.read(image, tile.read, camera)
     edge = tuple(
         (min(far, low), min(far, high))
-        for far, (low, high) in zip(work.conserved, tile.halo, strict=True)
+        for far, (low, high) in zip(plan.conserved, tile.halo, strict=True)
     )
     halo = tuple(
         (low - before, high - after)
         for (low, high), (before, after) in zip(tile.halo, edge, strict=True)
     )
-    kept = raw[without_edge(halo)]
+    kept = raw[crop_edge(halo)]
     if network is None:
         return None, kept, edge
     corner = tuple(at + part.start for at, part in zip(block.corner, tile.read, strict=True))
-    if network.step == 1 and _constant(raw):
+    if network.grid_period == 1 and _constant(raw):
         one = _response(
-            network, _one_voxel(raw), None, _NO_HALO[: len(corner)], corner, work, camera
+            network, _one_voxel(raw), None, _NO_HALO[: len(corner)], corner, plan, camera
         )
         return one.expand(-1, -1, *kept.shape[1:]), kept, edge
     gain = None
-    if block.beside is not None:
-        gain = log_gain(work.stack.layout.without_samples.read(block.beside, image, tile.read))
-    return _response(network, raw, gain, halo, corner, work, camera), kept, edge
+    if block.companion is not None:
+        gain = log_gain(plan.image.layout.without_samples.read(block.companion, image, tile.read))
+    return _response(network, raw, gain, halo, corner, plan, camera), kept, edge
 
 
 @torch.inference_mode()
@@ -308,32 +327,32 @@ def _response(
     gain: NDArray[np.float32] | None,
     halo: Halo,
     corner: tuple[int, ...],
-    work: Work,
+    plan: Plan,
     camera: CameraNoise | None,
 ) -> Tensor:
     """Return (1, samples, *spatial) before tanh for a tile as it was read, halo taken off."""
-    values = work.stack.normalized(raw, network.center, network.scale, camera)
-    device = work.room.device
+    values = plan.image.normalize(raw, network.input_offset, network.input_scale, camera)
+    device = plan.device_memory.device
     tile = torch.from_numpy(values)[None].to(device)
     seen = tile
     if gain is not None:
         seen = torch.cat([tile, torch.from_numpy(gain)[None].to(device)], dim=1)
     with _full_precision(device):
-        response = network.to(device)(seen, halo, work.room.scratch, corner)
-    if work.max_change is None or not isinstance(network, Restoring):
+        response = network.to(device)(seen, halo, plan.device_memory.scratch, corner)
+    if plan.max_change is None or not isinstance(network, FoldedDenoiser):
         return response
-    return _guarded(response, tile, halo, network, work.max_change)
+    return _limit_change(response, tile, halo, network, plan.max_change)
 
 
-def _guarded(
-    response: Tensor, tile: Tensor, halo: Halo, network: Restoring, most: float
+def _limit_change(
+    response: Tensor, tile: Tensor, halo: Halo, network: FoldedDenoiser, most: float
 ) -> Tensor:
     """Keep the light within so many standard deviations of the noise from what was read."""
     for axis, (low, high) in enumerate(halo, start=2):
         tile = tile.narrow(axis, low, tile.shape[axis] - low - high)
-    center = torch.from_numpy(network.center - network.middle).to(tile)
-    read = (tile * network.scale + center.view(-1, *(1,) * len(halo))) / network.unit
-    most *= network.noise / network.unit
+    center = torch.from_numpy(network.input_offset - network.output_offset).to(tile)
+    read = (tile * network.input_scale + center.view(-1, *(1,) * len(halo))) / network.output_scale
+    most *= network.noise_std / network.output_scale
     return torch.minimum(torch.maximum(response, read - most), read + most)
 
 
@@ -354,7 +373,7 @@ def _one_voxel(raw: NDArray[Any]) -> NDArray[Any]:
     return raw[(slice(None), *(slice(1),) * (raw.ndim - 1))]
 
 
-def _moved_back(region: Region, by: list[int]) -> Region:
+def _moved_back(region: Slices, by: list[int]) -> Slices:
     return tuple(
         slice(part.start - far, part.stop - far) for part, far in zip(region, by, strict=True)
     )

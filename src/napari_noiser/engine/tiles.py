@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from napari_noiser._validation import whole
+from napari_noiser._validation import check_int
 from napari_noiser.arrays.chunks import LEAST_SIDE
-from napari_noiser.arrays.layout import Region
+from napari_noiser.arrays.layout import Slices
 from napari_noiser.methods.patches import Halo
 
 __all__ = ["Tile", "default_side", "pieces", "tile_count", "tile_side", "tiles"]
@@ -31,8 +31,8 @@ class Tile:
         How much of the halo there was on each side.
     """
 
-    place: Region
-    read: Region
+    place: Slices
+    read: Slices
     halo: Halo
 
 
@@ -96,7 +96,7 @@ def _divided(first: int, last: int, side: int) -> list[int]:
     return [first + (last - first) * part // count for part in range(count + 1)]
 
 
-def _moved(region: Region, origin: Region) -> Region:
+def _moved(region: Slices, origin: Slices) -> Slices:
     return tuple(
         slice(part.start + start.start, part.stop + start.start)
         for part, start in zip(region, origin, strict=True)
@@ -138,8 +138,8 @@ def tile_side(ndim: int, voxel_bytes: int, tile: Any, memory_limit: Any = None) 
     TypeError, ValueError
         If `tile` or `memory_limit` is not a whole number of at least 1.
     """
-    side = whole("tile", tile)
+    side = check_int("tile", tile)
     if memory_limit is None:
         return side
-    voxels = whole("memory_limit", memory_limit) / voxel_bytes
+    voxels = check_int("memory_limit", memory_limit) / voxel_bytes
     return min(side, max(LEAST_SIDE, int(voxels ** (1 / ndim)) - 4))

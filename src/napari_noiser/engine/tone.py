@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from napari_noiser.engine.background import Ground
+from napari_noiser.engine.background import BackgroundLevel
 from napari_noiser.methods.base import Folded
 from napari_noiser.methods.patches import Halo, Scratch
 
-__all__ = ["DARK", "Tone", "given_back", "reach_of", "without_edge"]
+__all__ = ["DARK", "Tone", "conservation_reach", "crop_edge", "smoothed_residual"]
 
 DARK = 0.05
 """What a background is shown as, from 0 to 1."""
@@ -41,7 +41,12 @@ class Tone:
 
     @classmethod
     def of(
-        cls, network: Folded, ground: Ground, zero: float, ndim: int, device: torch.device
+        cls,
+        network: Folded,
+        background_level: BackgroundLevel,
+        integer_offset: float,
+        ndim: int,
+        device: torch.device,
     ) -> Tone:
         """Let a network respond to an image of nothing but background, and to one a bit brighter.
 
@@ -58,9 +63,10 @@ class Tone:
         device : torch.device
             To respond on.
         """
-        levels = np.resize(ground.levels, len(network.center)) - zero
+        levels = np.resize(background_level.levels, len(network.input_offset)) - integer_offset
         black, brighter = (
-            _to_flat(network, levels + step, ndim, device) for step in (0.0, ground.noise)
+            _to_flat(network, levels + step, ndim, device)
+            for step in (0.0, background_level.noise)
         )
         slope = float((brighter - black).mean())
         return cls(black, min(1.0, _STEEPEST / slope) if slope > 0 else 1.0)
@@ -75,7 +81,7 @@ def _to_flat(
     network: Folded, levels: NDArray[np.float64], ndim: int, device: torch.device
 ) -> Tensor:
     """Return the response (samples, 1, ...) to an image that is the same everywhere."""
-    values = (levels - network.center) / network.scale
+    values = (levels - network.input_offset) / network.input_scale
     voxel = torch.from_numpy(values).to(device, torch.float32).reshape(1, -1, *(1,) * ndim)
     tile = voxel.repeat(1, 1, *(2,) * (ndim - 2), 1, 1)  # a blind spot looks at another plane
     here = network.to(device)
@@ -85,19 +91,19 @@ def _to_flat(
 Floats = NDArray[np.float64]
 
 
-def reach_of(deviation: float) -> int:
+def conservation_reach(deviation: float) -> int:
     """Return how far a Gaussian of this standard deviation gives back, in pixels."""
     return int(3 * deviation + 0.5)
 
 
-def given_back(raw: NDArray[Any], light: Floats, deviation: float) -> Floats:
+def smoothed_residual(raw: NDArray[Any], light: Floats, deviation: float) -> Floats:
     """Return what was taken from raw data, behind a Gaussian along y and x.
 
     Parameters
     ----------
     raw, light : array, shape (S, ..., Y, X)
-        Within `reach_of` pixels of their ends, the result holds only where the image ends, too:
-        there it is mirrored. What is not finite gives nothing.
+        Within `conservation_reach` pixels of their ends, the result holds only where the image
+        ends, too: there it is mirrored. What is not finite gives nothing.
     deviation : float
         Of the Gaussian, in pixels.
     """
@@ -108,11 +114,11 @@ def given_back(raw: NDArray[Any], light: Floats, deviation: float) -> Floats:
             taken,
             (0.0,) * flat + (deviation,) * 2,
             mode="reflect",
-            radius=(0,) * flat + (reach_of(deviation),) * 2,
+            radius=(0,) * flat + (conservation_reach(deviation),) * 2,
         )
     )
 
 
-def without_edge(edge: Halo) -> tuple[slice, ...]:
+def crop_edge(edge: Halo) -> tuple[slice, ...]:
     """Return what takes an edge off an array (S, *spatial)."""
     return (slice(None), *(slice(low, -high or None) for low, high in edge))

@@ -11,17 +11,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_noiser.arrays.chunk_cache import holding
-from napari_noiser.arrays.layout import ImageIndex, Layout, Region
-from napari_noiser.arrays.sampling import sampled_values
-from napari_noiser.arrays.stack import Stack
-from napari_noiser.engine.device_memory import default_memory
-from napari_noiser.engine.plan import Work
-from napari_noiser.methods.irle.stabilized_counts import Counts
+from napari_noiser.arrays.chunk_cache import with_chunk_cache
+from napari_noiser.arrays.image_array import ImageArray
+from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
+from napari_noiser.arrays.sampling import sample_values
+from napari_noiser.engine.device_memory import default_memory_limit
+from napari_noiser.engine.plan import Plan
+from napari_noiser.methods.irle.stabilized_counts import StabilizedCounts
 
-__all__ = ["Crops", "Reading", "both", "check_sizes", "check_values", "levelled", "stabilized"]
+__all__ = [
+    "Crops",
+    "Reading",
+    "check_sizes",
+    "check_values",
+    "scale_levels",
+    "stabilized",
+    "stack_pairs",
+]
 
-Reading = Callable[[Work, ImageIndex, Region], NDArray[np.float64]]
+Reading = Callable[[Plan, ImageIndex, Slices], NDArray[np.float64]]
 """Reads a region of one of a stack's images: (C, *spatial)."""
 
 _LEAST_SIDE = 64
@@ -43,10 +51,10 @@ class Crops:
     seed : int
         0 or more.
     read : callable
-        How a region of a stack is read: `stabilized`, `levelled`, `both`.
+        How a region of a stack is read: `stabilized`, `scale_levels`, `stack_pairs`.
     """
 
-    works: Sequence[Work]
+    plans: Sequence[Plan]
     side: int
     count: int
     seed: int
@@ -55,7 +63,7 @@ class Crops:
     @classmethod
     def of(
         cls,
-        works: Sequence[Work],
+        plans: Sequence[Plan],
         wanted: int,
         grid: int,
         count: int,
@@ -66,11 +74,13 @@ class Crops:
 
         What is read of arrays that are not in memory is held, as far as a quarter of it allows.
         """
-        lengths = [length for work in works for length in work.stack.layout.image_shape[-2:]]
-        most = default_memory() // len(works)
+        lengths = [length for plan in plans for length in plan.image.layout.image_shape[-2:]]
+        most = default_memory_limit() // len(plans)
         held = [
-            replace(work, stack=replace(work.stack, array=holding(work.stack.array, most)))
-            for work in works
+            replace(
+                plan, image=replace(plan.image, array=with_chunk_cache(plan.image.array, most))
+            )
+            for plan in plans
         ]
         return cls(held, min(wanted, *lengths) // grid * grid, count, seed, read)
 
@@ -81,14 +91,14 @@ class Crops:
         return torch.from_numpy(np.stack(crops))
 
     def _crop(self, random: np.random.Generator) -> NDArray[np.float32]:
-        sizes = np.array([float(np.prod(work.stack.layout.shape)) for work in self.works])
-        at = int(random.choice(len(self.works), p=sizes / sizes.sum()))
-        work = self.works[at]
-        layout = work.stack.layout
+        sizes = np.array([float(np.prod(plan.image.layout.shape)) for plan in self.plans])
+        at = int(random.choice(len(self.plans), p=sizes / sizes.sum()))
+        plan = self.plans[at]
+        layout = plan.image.layout
         outer = [layout.shape[layout.axes.index(letter)] for letter in layout.outer]
         image = tuple(int(random.integers(length)) for length in outer)
         box = tuple(self._box(layout.image_shape, random))
-        values = self.read(work, image, box)
+        values = self.read(plan, image, box)
         if not np.isfinite(values).all():
             raise ValueError(f"images[{at}] must be finite throughout")
         turned = np.rot90(values, int(random.integers(4)), (-2, -1))
@@ -127,10 +137,10 @@ def check_sizes(layouts: Sequence[Layout]) -> None:
         )
 
 
-def check_values(stacks: Sequence[Stack]) -> None:
+def check_values(stacks: Sequence[ImageArray]) -> None:
     """Raise a `ValueError` if nothing can be learned from images, as a few values of each tell."""
     for at, stack in enumerate(stacks):
-        (values,) = sampled_values(stack.array, layout=stack.layout)
+        (values,) = sample_values(stack.array, layout=stack.layout)
         known = values[np.isfinite(values)]
         if not known.size:
             raise ValueError(f"images[{at}] must be finite throughout")
@@ -144,29 +154,34 @@ def stabilized(black: float) -> Reading:
     With a gain map, its logarithm is one channel more.
     """
 
-    def read(work: Work, image: ImageIndex, region: Region) -> NDArray[np.float64]:
-        camera = work.camera(image)
+    def read(plan: Plan, image: ImageIndex, region: Slices) -> NDArray[np.float64]:
+        camera = plan.camera(image)
         if camera is None:
             raise ValueError("camera must be known to even the noise out")
-        counts = work.stack.exact(work.read(image, region, camera)) + work.stack.zero
-        values = Counts(camera, black).seen(counts)
-        if work.gain is None:
+        counts = (
+            plan.image.to_float64(plan.read(image, region, camera)) + plan.image.integer_offset
+        )
+        values = StabilizedCounts(camera, black).seen(counts)
+        if plan.gain_map is None:
             return values
-        return np.concatenate([values, work.gain.in_image(image, region)])
+        return np.concatenate([values, plan.gain_map.in_image(image, region)])
 
     return read
 
 
-def levelled(black: float, white: float) -> Reading:
+def scale_levels(black: float, white: float) -> Reading:
     """Return what reads (C, *spatial) so that these counts become 0 and 1."""
 
-    def read(work: Work, image: ImageIndex, region: Region) -> NDArray[np.float64]:
-        counts = work.stack.exact(work.read(image, region, work.camera(image))) + work.stack.zero
+    def read(plan: Plan, image: ImageIndex, region: Slices) -> NDArray[np.float64]:
+        counts = (
+            plan.image.to_float64(plan.read(image, region, plan.camera(image)))
+            + plan.image.integer_offset
+        )
         return np.asarray((counts - black) / (white - black))
 
     return read
 
 
-def both(first: Reading, second: Reading) -> Reading:
+def stack_pairs(first: Reading, second: Reading) -> Reading:
     """Return what reads the channels of one way of reading, then of another."""
     return lambda *place: np.concatenate([first(*place), second(*place)])

@@ -19,19 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import napari_noiser
-from napari_noiser._progress import Progress, drain
-from napari_noiser._validation import switch
+from napari_noiser._progress import Progress, run_with_progress
+from napari_noiser._validation import check_bool
 from napari_noiser.arrays.chunks import chunk_grid
-from napari_noiser.arrays.layout import Region
-from napari_noiser.arrays.sampling import squares_digest
-from napari_noiser.engine.calibration import calibrated
-from napari_noiser.engine.contrast_limits import display_limits
-from napari_noiser.engine.passes import TileDone, fill_steps, measure_steps
-from napari_noiser.engine.plan import Work, plan
-from napari_noiser.files.partial_output import Unfinished
+from napari_noiser.arrays.layout import Slices
+from napari_noiser.arrays.sampling import content_digest
+from napari_noiser.engine.calibration import calibrate
+from napari_noiser.engine.contrast_limits import contrast_limits
+from napari_noiser.engine.passes import TileDone, measure_steps, render_steps
+from napari_noiser.engine.plan import Plan, make_plan
+from napari_noiser.files.partial_output import PartialOutput
 from napari_noiser.files.provenance import EARLIER, PROVENANCE, read_provenance
-from napari_noiser.files.spatial_metadata import Space
-from napari_noiser.files.writers.ome_tiff import Tif
+from napari_noiser.files.spatial_metadata import SpatialMetadata
+from napari_noiser.files.writers.ome_tiff import OmeTiff
 from napari_noiser.files.writers.ome_zarr import OmeZarr
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
@@ -39,9 +39,9 @@ from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 from napari_noiser.methods.noiser.model import Model
 from napari_noiser.methods.noiser.recipe import Recipe
 
-__all__ = ["ENDINGS", "Saving", "enhance_to_file", "start_saving"]
+__all__ = ["ENDINGS", "SaveTask", "enhance_to_file", "start_save"]
 
-Kind = OmeZarr | Tif
+Kind = OmeZarr | OmeTiff
 
 ENDINGS = (".zarr", ".tif", ".tiff")
 """Of the files that can be made: OME-Zarr and OME-TIFF."""
@@ -56,7 +56,7 @@ def enhance_to_file(
     path: str | PathLike[str],
     model: str | PathLike[str] | Model = "noiser",
     *,
-    space: Space | None = None,
+    space: SpatialMetadata | None = None,
     resume: bool = False,
     progress: Progress = False,
     **options: Any,
@@ -97,13 +97,13 @@ def enhance_to_file(
     TypeError, ValueError
         As in `enhance`, or if the unfinished file was made of something else.
     """
-    saving = start_saving(image, path, model, space=space, resume=resume, **options)
-    return drain(saving.steps(), progress, "enhancing")
+    saving = start_save(image, path, model, space=space, resume=resume, **options)
+    return run_with_progress(saving.steps(), progress, "enhancing")
 
 
 @dataclass(frozen=True)
-class Saving:
-    """A result on its way into a file; `start_saving` makes one.
+class SaveTask:
+    """A result on its way into a file; `start_save` makes one.
 
     Attributes
     ----------
@@ -115,10 +115,10 @@ class Saving:
         The file as it is being made, to be looked at; None if it was finished before.
     """
 
-    work: Work
+    plan: Plan
     path: Path
     target: Kind | None
-    unfinished: Unfinished
+    unfinished: PartialOutput
 
     def close(self) -> None:
         """Let go of the unfinished file without a step; `steps` does so when it ends."""
@@ -141,18 +141,18 @@ class Saving:
             return self.path
         try:
             moments = yield from self._measure()
-            out = _Recorded(self.target, self.unfinished)
-            yield from fill_steps(self.work, out, moments, self.unfinished.finished)
-            color = "S" in self.work.stack.layout.axes
-            finest, output = self.target.levels[0], self.work.output
-            self.target.set_limits(*display_limits(finest, color, output))
+            out = _RecordingTarget(self.target, self.unfinished)
+            yield from render_steps(self.plan, out, moments, self.unfinished.finished)
+            color = "S" in self.plan.image.layout.axes
+            finest, output = self.target.levels[0], self.plan.output
+            self.target.set_limits(*contrast_limits(finest, color, output))
             self.unfinished.complete()
         except ValueError:
             if not self.unfinished.finished:  # the image itself cannot be enhanced
                 self.unfinished.discard()
             raise
         finally:
-            self.work.room.release()
+            self.plan.device_memory.release()
             self.unfinished.release()
         return self.path
 
@@ -160,7 +160,7 @@ class Saving:
         moments, begun = self.unfinished.load_moments()
         whole, kept = (dict(moments), begun), monotonic()  # of whole blocks
         try:
-            for event in measure_steps(self.work, self.target, moments, begun):
+            for event in measure_steps(self.plan, self.target, moments, begun):
                 if event.block is not None:
                     whole = dict(moments), whole[1] + 1
                     if monotonic() - kept > _KEEP_MOMENTS:
@@ -176,15 +176,15 @@ class Saving:
         return moments
 
 
-def start_saving(
+def start_save(
     image: Any,
     path: str | PathLike[str],
     model: str | PathLike[str] | Model = "noiser",
     *,
-    space: Space | None = None,
+    space: SpatialMetadata | None = None,
     resume: bool = False,
     **options: Any,
-) -> Saving:
+) -> SaveTask:
     """Check what `enhance_to_file` was asked for, and make the unfinished file, or find it.
 
     Parameters
@@ -205,29 +205,29 @@ def start_saving(
         As in `enhance_to_file`.
     """
     path = Path(path).absolute()
-    kind, resume = _kind(path), switch("resume", resume)
-    unknown = set(options) - (set(signature(plan).parameters) - {"out"})
+    kind, resume = _writer_class(path), check_bool("resume", resume)
+    unknown = set(options) - (set(signature(make_plan).parameters) - {"out"})
     if unknown:
         raise TypeError(f"enhance_to_file takes no argument {sorted(unknown)}; see enhance")
     if space is not None:
-        if not isinstance(space, Space):
+        if not isinstance(space, SpatialMetadata):
             raise TypeError(f"space must be a Space, got {space!r}")
         options["axes"] = space.axes
-    work = calibrated(plan(image, model, **options))
-    space = space or Space.pixels(work.stack.layout.axes)
-    unfinished = Unfinished(path)
+    plan = calibrate(make_plan(image, model, **options))
+    space = space or SpatialMetadata.pixels(plan.image.layout.axes)
+    unfinished = PartialOutput(path)
     if not resume:
         _check_free(path, unfinished)
     elif lexists(path):
-        return _finished(work, space, unfinished)
+        return _finished(plan, space, unfinished)
     found = unfinished.claim()
     try:
         if lexists(path):  # another run has just finished it
             raise FileExistsError(f"{path} has come up meanwhile")
         if found is None:
-            return _begin(work, space, kind, unfinished, options)
+            return _begin(plan, space, kind, unfinished, options)
         _check_limits(unfinished, found, options)
-        return _go_on(work, space, kind, unfinished, found)
+        return _resume(plan, space, kind, unfinished, found)
     except BaseException:
         if found is None:
             unfinished.discard()
@@ -235,7 +235,7 @@ def start_saving(
         raise
 
 
-def _check_free(path: Path, unfinished: Unfinished) -> None:
+def _check_free(path: Path, unfinished: PartialOutput) -> None:
     """Raise a `FileExistsError` if there is a file, finished or not."""
     if lexists(path) or unfinished.exists:
         which = "exists" if lexists(path) else "is unfinished"
@@ -243,7 +243,7 @@ def _check_free(path: Path, unfinished: Unfinished) -> None:
 
 
 def _check_limits(
-    unfinished: Unfinished, found: Mapping[str, Any], options: Mapping[str, Any]
+    unfinished: PartialOutput, found: Mapping[str, Any], options: Mapping[str, Any]
 ) -> None:
     """Raise a `ValueError` if tiles or memory are asked for that are not those of the file."""
     for option, name in (("tile", "side"), ("memory_limit", "memory")):
@@ -255,41 +255,49 @@ def _check_limits(
             )
 
 
-def _finished(work: Work, space: Space, unfinished: Unfinished) -> Saving:
+def _finished(plan: Plan, space: SpatialMetadata, unfinished: PartialOutput) -> SaveTask:
     """Return what has nothing left to do, if the file is what is asked for."""
     path = unfinished.path
     provenance = read_provenance(path)
     if provenance is None or "asked" not in provenance:
         raise FileExistsError(f"{path} exists, and is no result of enhance_to_file")
-    _compare(str(path), provenance["asked"], _asked(work, space))
+    _compare(str(path), provenance["asked"], _request(plan, space))
     unfinished.clear_up()
-    return Saving(work, path, None, unfinished)
+    return SaveTask(plan, path, None, unfinished)
 
 
 def _begin(
-    work: Work, space: Space, kind: type[Kind], unfinished: Unfinished, options: Mapping[str, Any]
-) -> Saving:
-    asked = _asked(work, space)
+    plan: Plan,
+    space: SpatialMetadata,
+    kind: type[Kind],
+    unfinished: PartialOutput,
+    options: Mapping[str, Any],
+) -> SaveTask:
+    asked = _request(plan, space)
     target = kind.create(
         unfinished.result,
-        work.stack.layout.shape,
-        work.dtype,
+        plan.image.layout.shape,
+        plan.dtype,
         space,
         name=_ENDING.sub("", unfinished.path.name),
-        attributes={PROVENANCE: {**work.describe(), "asked": asked}},
-        source=chunk_grid(work.stack.array).largest,
+        attributes={PROVENANCE: {**plan.describe(), "asked": asked}},
+        source=chunk_grid(plan.image.array).largest_chunk,
     )
     given = {name: options.get(name) for name in ("tile", "memory_limit")}
     version = napari_noiser.__version__
-    grid = {"side": work.side, "memory": work.memory}
+    grid = {"side": plan.tile_side, "memory": plan.memory_limit}
     unfinished.begin({"asked": asked, "given": given, **grid, "version": version})
-    return Saving(work, unfinished.path, target, unfinished)
+    return SaveTask(plan, unfinished.path, target, unfinished)
 
 
-def _go_on(
-    work: Work, space: Space, kind: type[Kind], unfinished: Unfinished, found: Mapping[str, Any]
-) -> Saving:
-    _compare(str(unfinished.folder), found["asked"], _asked(work, space))
+def _resume(
+    plan: Plan,
+    space: SpatialMetadata,
+    kind: type[Kind],
+    unfinished: PartialOutput,
+    found: Mapping[str, Any],
+) -> SaveTask:
+    _compare(str(unfinished.folder), found["asked"], _request(plan, space))
     if found["version"] != napari_noiser.__version__:
         warnings.warn(
             f"{unfinished.path} was begun by napari-noiser {found['version']}, and is gone on "
@@ -297,9 +305,9 @@ def _go_on(
             stacklevel=4,
         )
     # The same tiles in the same blocks: the same result, to the last bit.
-    work = replace(work, side=found["side"], memory=found["memory"])
+    plan = replace(plan, tile_side=found["side"], memory_limit=found["memory"])
     target = kind.open(unfinished.result, space.axes)
-    return Saving(work, unfinished.path, target, unfinished)
+    return SaveTask(plan, unfinished.path, target, unfinished)
 
 
 def _compare(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -314,46 +322,46 @@ def _compare(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> N
         )
 
 
-def _with_whole_recipe(made: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_whole_recipe(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
     """Fill in the fields that a recipe got later: they had what is now their default."""
-    if "recipe" not in made:
-        return made
-    kind: Any = _FITTED.get(made.get("stage", ""), Recipe)
-    recipe = kind.from_dict(made["recipe"]).to_dict()
-    return {**made, "recipe": json.loads(json.dumps(recipe))}
+    if "recipe" not in provenance:
+        return provenance
+    kind: Any = _FITTED.get(provenance.get("stage", ""), Recipe)
+    recipe = kind.from_dict(provenance["recipe"]).to_dict()
+    return {**provenance, "recipe": json.loads(json.dumps(recipe))}
 
 
-def _kind(path: Path) -> type[Kind]:
+def _writer_class(path: Path) -> type[Kind]:
     ending = path.suffix.lower()
     if ending in ENDINGS:
-        return OmeZarr if ending == ".zarr" else Tif
+        return OmeZarr if ending == ".zarr" else OmeTiff
     raise ValueError(f"path must end in {', '.join(ENDINGS)}, got {path}")
 
 
-def _asked(work: Work, space: Space) -> dict[str, Any]:
+def _request(plan: Plan, space: SpatialMetadata) -> dict[str, Any]:
     """Return what decides the result, as JSON gives it back."""
     described = {
-        key: value for key, value in work.describe().items() if key not in ("versions", "device")
+        key: value for key, value in plan.describe().items() if key not in ("versions", "device")
     }
     image = {
-        "shape": work.stack.layout.shape,
-        "dtype": str(np.dtype(work.stack.array.dtype)),
-        "chunks": chunk_grid(work.stack.array).largest,  # which the blocks depend on
-        "values": squares_digest(work.stack),
+        "shape": plan.image.layout.shape,
+        "dtype": str(np.dtype(plan.image.array.dtype)),
+        "chunks": chunk_grid(plan.image.array).largest_chunk,  # which the blocks depend on
+        "values": content_digest(plan.image),
     }
     whole = {**described, "image": image, "space": asdict(space)}
     found: dict[str, Any] = json.loads(json.dumps(whole))
     return found
 
 
-class _Recorded:
+class _RecordingTarget:
     """A file to be filled that takes note of every block, and says what is kept if it cannot."""
 
-    def __init__(self, target: Kind, unfinished: Unfinished) -> None:
+    def __init__(self, target: Kind, unfinished: PartialOutput) -> None:
         self.target, self.unfinished = target, unfinished
         self.shape, self.chunks = target.shape, target.chunks
 
-    def __setitem__(self, region: Region, block: NDArray[Any]) -> None:
+    def __setitem__(self, region: Slices, block: NDArray[Any]) -> None:
         self.unfinished.check()
         try:
             self.target[region] = block

@@ -11,12 +11,12 @@ from napari_noiser.engine.fit_stages import Fitted, State
 from napari_noiser.methods.irle.checkpoint import load_fitting_state
 from napari_noiser.methods.irle.optimization import FittingStep
 
-__all__ = ["checkpoint_of", "kept", "load_checkpoint"]
+__all__ = ["checkpoint_path", "load_checkpoint", "run_with_checkpoints"]
 
 _EVERY = 60.0  # seconds
 
 
-def checkpoint_of(model: Path) -> Path:
+def checkpoint_path(model: Path) -> Path:
     """Return where a fit is kept until its model is finished: NAME.partial.safetensors."""
     return model.with_suffix(".partial.safetensors")
 
@@ -29,11 +29,11 @@ def load_checkpoint(model: Path) -> State | None:
     ValueError
         If what there is cannot be read.
     """
-    path = checkpoint_of(model)
+    path = checkpoint_path(model)
     return load_fitting_state(path) if path.exists() else None
 
 
-def kept(
+def run_with_checkpoints(
     steps: Generator[FittingStep, None, Fitted],
     model: Path,
     check: Callable[[], object] = lambda: None,
@@ -71,7 +71,7 @@ def kept(
                 step = next(steps)
             except StopIteration as stop:
                 path: Path = stop.value.save(model)
-                checkpoint_of(model).unlink(missing_ok=True)
+                checkpoint_path(model).unlink(missing_ok=True)
                 return path
             try:
                 check()
@@ -87,4 +87,4 @@ def kept(
 def _write(state: State, model: Path) -> None:
     """Write a state in the place of the last one, which is there until the new one is whole."""
     new = state.save(model.with_suffix(".partial.new.safetensors"))
-    new.replace(checkpoint_of(model))
+    new.replace(checkpoint_path(model))

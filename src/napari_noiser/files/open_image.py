@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from napari_noiser.files.readers.parsed import UNNAMED, Contents
+from napari_noiser.files.readers.parsed import UNNAMED, ParsedFile
 from napari_noiser.files.readers.tiff import read_tiff
 from napari_noiser.files.readers.zarr import read_zarr
-from napari_noiser.files.spatial_metadata import Space
+from napari_noiser.files.spatial_metadata import SpatialMetadata
 
-__all__ = ["ImageFile", "image_files", "open_image"]
+__all__ = ["ImageFile", "list_images", "open_image"]
 
 
-def _read_npy(path: Path) -> Contents:
+def _read_npy(path: Path) -> ParsedFile:
     array = np.lib.format.open_memmap(path, mode="r")
-    return Contents(array, (UNNAMED,) * array.ndim)
+    return ParsedFile(array, (UNNAMED,) * array.ndim)
 
 
 _READERS = {**dict.fromkeys((".tif", ".tiff", ".btf", ".tf8"), read_tiff), ".npy": _read_npy}
@@ -42,7 +42,7 @@ class ImageFile:
 
     path: Path
     array: Any
-    space: Space
+    space: SpatialMetadata
 
 
 def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
@@ -95,7 +95,7 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
         raise ValueError(f"{path} cannot be opened, it is broken: {kind} {error}") from error
 
 
-def image_files(folder: str | PathLike[str]) -> list[Path]:
+def list_images(folder: str | PathLike[str]) -> list[Path]:
     """Return the images in a folder that `open_image` takes, by their names.
 
     Parameters

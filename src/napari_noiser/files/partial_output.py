@@ -18,12 +18,12 @@ from filelock import FileLock, Timeout
 from napari_noiser.engine.moments import PatchMoments
 from napari_noiser.engine.passes import Moments
 
-__all__ = ["Unfinished"]
+__all__ = ["PartialOutput"]
 
 _MARK = "made by napari-noiser"
 
 
-class Unfinished:
+class PartialOutput:
     """The folder ``NAME.partial`` in which the result ``NAME`` is made.
 
     The result has its own name only once it is complete. A run that is killed leaves a folder
@@ -52,7 +52,7 @@ class Unfinished:
     @property
     def exists(self) -> bool:
         """Whether an earlier run left something to go on with."""
-        with _in_words(f"{self.folder.parent} cannot be looked into"):
+        with wrap_os_error(f"{self.folder.parent} cannot be looked into"):
             return self._description.exists()
 
     def claim(self) -> dict[str, Any] | None:
@@ -163,7 +163,7 @@ class Unfinished:
         """
         if lexists(self.path):
             raise FileExistsError(f"{self.path} has come up meanwhile; {self.result} is complete")
-        with _in_words(f"{self.path} cannot be given its name; {self.result} is complete"):
+        with wrap_os_error(f"{self.path} cannot be given its name; {self.result} is complete"):
             self.result.rename(self.path)
         self.discard()
 
@@ -191,7 +191,7 @@ class Unfinished:
     def _make_folder(self) -> None:
         """Make the folder, marked as ours: what we have not made we must not clear."""
         mark = self.folder / _MARK
-        with _in_words(f"{self.folder} cannot be made"):
+        with wrap_os_error(f"{self.folder} cannot be made"):
             self.folder.mkdir(parents=True, exist_ok=True)
         with self._written:
             foreign = not mark.exists() and any(self.folder.iterdir())
@@ -205,7 +205,7 @@ class Unfinished:
 
     @property
     def _written(self) -> AbstractContextManager[None]:
-        return _in_words(f"{self.folder} cannot be written in")
+        return wrap_os_error(f"{self.folder} cannot be written in")
 
     @property
     def _description(self) -> Path:
@@ -228,7 +228,7 @@ class Unfinished:
 
 
 @contextmanager
-def _in_words(what: str) -> Iterator[None]:
+def wrap_os_error(what: str) -> Iterator[None]:
     """Say of a failure of the file system what could not be done, and where."""
     try:
         yield

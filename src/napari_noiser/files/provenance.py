@@ -28,12 +28,12 @@ EARLIER = {
 """What held for results that say nothing of it, since they are older than the choice."""
 
 
-def is_fitted(made: Mapping[str, Any]) -> bool:
+def is_fitted(provenance: Mapping[str, Any]) -> bool:
     """Return whether a result's model was fitted to someone's images: no recipe makes it again.
 
     Its provenance names the method; that of a network that learned from noise has no such entry.
     """
-    return "method" in made
+    return "method" in provenance
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:

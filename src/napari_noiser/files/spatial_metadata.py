@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from napari_noiser._validation import real
+from napari_noiser._validation import check_float
 
-__all__ = ["Channel", "Space"]
+__all__ = ["Channel", "SpatialMetadata"]
 
 
 class Channel(NamedTuple):
@@ -18,7 +18,7 @@ class Channel(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Space:
+class SpatialMetadata:
     """Where the voxels of an array lie.
 
     Parameters
@@ -65,21 +65,21 @@ class Space:
                 )
         if not all(isinstance(unit, str) for unit in self.units):
             raise TypeError(f"units must be strings, got {self.units!r}")
-        steps = tuple(real("scale", step, above=0.0) for step in self.scale)
-        starts = tuple(real("translate", start) for start in self.translate)
+        steps = tuple(check_float("scale", step, above=0.0) for step in self.scale)
+        starts = tuple(check_float("translate", start) for start in self.translate)
         object.__setattr__(self, "scale", steps)  # of any type of number, numpy's included
         object.__setattr__(self, "translate", starts)
         object.__setattr__(self, "units", tuple(self.units))
         object.__setattr__(self, "channels", tuple(Channel(*each) for each in self.channels))
 
     @classmethod
-    def pixels(cls, axes: str) -> Space:
+    def pixels(cls, axes: str) -> SpatialMetadata:
         """Return a space in pixels: steps of 1 from 0, and no units.
 
         Parameters
         ----------
         axes : str
-            As in `Space`.
+            As in `SpatialMetadata`.
 
         Returns
         -------

@@ -43,7 +43,7 @@ def best_device(device: str | torch.device = "auto") -> torch.device:
         return _automatic()
     try:
         chosen = torch.device(device)
-        _try(chosen)
+        _check_device(chosen)
     except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError
         others = [repr(name) for name in _NAMES if name.partition(":")[0] != str(device)]
         raise ValueError(
@@ -68,7 +68,7 @@ def _automatic() -> torch.device:
         if not accelerator.is_available():
             continue
         try:
-            _try(torch.device(name))
+            _check_device(torch.device(name))
         except Exception as error:  # whatever a half-working driver raises
             warnings.warn(
                 f"{name} is there but does not compute ({_in_short(error)}); "
@@ -80,7 +80,7 @@ def _automatic() -> torch.device:
     return torch.device("cpu")
 
 
-def _try(device: torch.device) -> None:
+def _check_device(device: torch.device) -> None:
     image = torch.ones(1, 1, 4, 4, device=device)
     result = torch.nn.functional.conv2d(image, torch.ones(1, 1, 3, 3, device=device))
     if not bool((result.cpu() == 9).all()):

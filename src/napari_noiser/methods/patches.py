@@ -83,8 +83,8 @@ def patches(image: Tensor, out: Tensor | None = None) -> Tensor:
 
 def patches_shape(image: Tensor) -> tuple[int, ...]:
     """Return the shape of an image's `patches`."""
-    channels, *spatial = image.shape
-    return (channels, 3 ** len(spatial), *(length - 2 for length in spatial))
+    samples, *spatial = image.shape
+    return (samples, 3 ** len(spatial), *(length - 2 for length in spatial))
 
 
 def gather_taps(taps: Tensor) -> Tensor:

@@ -21,23 +21,23 @@ from napari_noiser.methods.patches import Halo, Scratch
 if TYPE_CHECKING:
     from napari_noiser.methods.base import Folded, Method
 
-__all__ = ["SharedColors"]
+__all__ = ["PerSampleMethod"]
 
 
 @dataclass(frozen=True)
-class SharedColors:
+class PerSampleMethod:
     """A method of one channel as one for several samples, which share one exposure.
 
     Parameters
     ----------
     method : Method
         Of one channel.
-    channels : int
+    samples : int
         Samples that it renders, one after the other.
     """
 
     method: Method
-    channels: int
+    samples: int
 
     @property
     def ndim(self) -> int:
@@ -55,24 +55,24 @@ class SharedColors:
         return self.method.voxel_bytes
 
     @property
-    def restores(self) -> bool:
+    def is_denoiser(self) -> bool:
         """The method's own."""
-        return self.method.restores
+        return self.method.is_denoiser
 
     @property
-    def needs_camera(self) -> bool:
+    def requires_camera_noise(self) -> bool:
         """The method's own."""
-        return self.method.needs_camera
+        return self.method.requires_camera_noise
 
     @property
-    def gain_given(self) -> bool:
+    def requires_gain_map(self) -> bool:
         """The method's own."""
-        return self.method.gain_given
+        return self.method.requires_gain_map
 
     @property
-    def knows_counts(self) -> bool:
+    def requires_raw_counts(self) -> bool:
         """The method's own."""
-        return self.method.knows_counts
+        return self.method.requires_raw_counts
 
     def describe(self) -> dict[str, Any]:
         """Return what the method says of itself; `Work.describe` says what becomes of colors."""
@@ -84,60 +84,60 @@ class SharedColors:
         covariance: NDArray[np.float64],
         device: torch.device,
         camera: CameraNoise | None = None,
-    ) -> FoldedColors:
+    ) -> FoldedPerSample:
         """Fold the method for the patches of all samples, taken for those of one.
 
         Their covariance is what it is within the samples, on average, and that of their means.
         """
-        means = mean.reshape(self.channels, -1)
+        means = mean.reshape(self.samples, -1)
         size = means.shape[1]
-        blocks = covariance.reshape(self.channels, size, self.channels, size)
+        blocks = covariance.reshape(self.samples, size, self.samples, size)
         joint = means.mean(axis=0)
         steps = means - joint
         within = np.einsum("sisj->ij", blocks)
-        shared = (within + steps.T @ steps) / self.channels
+        shared = (within + steps.T @ steps) / self.samples
         folded = self.method.fold(joint, shared, device, camera)
-        return FoldedColors(folded, self.channels)
+        return FoldedPerSample(folded, self.samples)
 
 
 @dataclass(frozen=True)
-class FoldedColors:
+class FoldedPerSample:
     """A folded method of one channel, for each sample of a tile."""
 
     method: Folded
-    channels: int
+    samples: int
 
     @property
-    def center(self) -> NDArray[np.float64]:
+    def input_offset(self) -> NDArray[np.float64]:
         """The method's own, for each sample."""
-        return np.repeat(self.method.center, self.channels)
+        return np.repeat(self.method.input_offset, self.samples)
 
     @property
-    def scale(self) -> float:
+    def input_scale(self) -> float:
         """The method's own."""
-        return self.method.scale
+        return self.method.input_scale
 
     @property
-    def step(self) -> int:
+    def grid_period(self) -> int:
         """The method's own."""
-        return self.method.step
+        return self.method.grid_period
 
     @property
-    def middle(self) -> float:
+    def output_offset(self) -> float:
         """The method's own, if it restores."""
         return self.method.middle  # type: ignore[attr-defined, no-any-return]
 
     @property
-    def unit(self) -> float:
+    def output_scale(self) -> float:
         """The method's own, if it restores."""
         return self.method.unit  # type: ignore[attr-defined, no-any-return]
 
     @property
-    def noise(self) -> float:
+    def noise_std(self) -> float:
         """The method's own, if it restores."""
         return self.method.noise  # type: ignore[attr-defined, no-any-return]
 
-    def to(self, device: torch.device) -> FoldedColors:
+    def to(self, device: torch.device) -> FoldedPerSample:
         """Return the same on a device."""
         return replace(self, method=self.method.to(device))
 
@@ -145,7 +145,7 @@ class FoldedColors:
         self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]
     ) -> Tensor:
         """Return the response before tanh of each sample of a tile, its halo taken off."""
-        gain = tile[:, self.channels :]
-        samples = (tile[:, at : at + 1] for at in range(self.channels))
+        gain = tile[:, self.samples :]
+        samples = (tile[:, at : at + 1] for at in range(self.samples))
         tiles = (torch.cat([each, gain], dim=1) if gain.numel() else each for each in samples)
         return torch.cat([self.method(each, halo, scratch, corner) for each in tiles], dim=1)

@@ -23,7 +23,7 @@ _FITTED: dict[str | None, Callable[[str | PathLike[str]], AnyModel]] = {
 }
 
 
-def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: int = 2) -> AnyModel:
+def load_model(name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int = 2) -> AnyModel:
     """Load a bundled model by name, or a model file of any method.
 
     Parameters
@@ -31,7 +31,7 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
     name_or_path : str or path
         "noiser", "noiser-es", "noiser-var3", "structured" or "structured-tiny", or a .safetensors
         file that a model's `save` wrote.
-    channels, ndim : int
+    samples, ndim : int
         Which of the bundled forms to take: 1 or 3 channels in 2-D, 1 channel in 3-D; of
         the last two 1 channel, for colors as well, of "structured-tiny" in 2-D only. A file says
         so itself.
@@ -51,7 +51,7 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
 
     Examples
     --------
-    >>> load_model("noiser", channels=3).recipe.iterations
+    >>> load_model("noiser", samples=3).recipe.iterations
     2000
     """
     if isinstance(name_or_path, (str, PathLike)):
@@ -60,4 +60,4 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
             raise ValueError(f"{fspath(name_or_path)} is an unfinished fit: go on with it first")
         if stage in _FITTED:
             return _FITTED[stage](name_or_path)
-    return load_srm(name_or_path, channels=channels, ndim=ndim)
+    return load_srm(name_or_path, samples=samples, ndim=ndim)

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-__all__ = ["copied_weights", "fingerprint_of", "thinned"]
+__all__ = ["copy_weights", "downsample_losses", "fingerprint"]
 
 _STRETCHES = 200  # of the losses that a model remembers
 
 
-def copied_weights(network: nn.Module) -> dict[str, Tensor]:
+def copy_weights(network: nn.Module) -> dict[str, Tensor]:
     """Return a network's weights as they are now, on the CPU."""
     return {
         name: value.detach().to("cpu", copy=True).contiguous()
@@ -21,7 +21,7 @@ def copied_weights(network: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def fingerprint_of(weights: Mapping[str, Tensor]) -> str:
+def fingerprint(weights: Mapping[str, Tensor]) -> str:
     """Return twelve hexadecimal digits that tell weights from any others."""
     digest = hashlib.sha256()
     for name in sorted(weights):
@@ -29,7 +29,7 @@ def fingerprint_of(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:12]
 
 
-def thinned(losses: Sequence[float]) -> tuple[float, ...]:
+def downsample_losses(losses: Sequence[float]) -> tuple[float, ...]:
     """Return the means of up to 200 equal stretches, in five digits."""
     stretches = np.array_split(losses, min(len(losses), _STRETCHES))
     return tuple(float(f"{np.mean(stretch):.5g}") for stretch in stretches)

@@ -9,10 +9,10 @@ from qtpy.QtGui import QGuiApplication
 
 from napari_noiser.plugin.layers.preview_layer import is_preview
 from napari_noiser.plugin.layers.selection import selected_images
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.results.python_script import as_python
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.tasks.background_task import Busy
+from napari_noiser.plugin.tasks.background_task import TaskRunning
 from napari_noiser.plugin.tasks.enhance import start_enhancing
 
 __all__ = ["copy_as_python", "enhance_selected", "open_widget"]
@@ -32,8 +32,8 @@ def enhance_selected(viewer: Viewer, layer: Layer | None = None) -> None:
     images = selected_images(viewer.layers) if layer is None else [layer]
     try:
         sources = [*map(_source_of, images or [*viewer.layers.selection] or [None])]
-        start_enhancing(viewer, sources, Settings.preferred())
-    except (TypeError, ValueError, Busy) as error:
+        start_enhancing(viewer, sources, Settings.from_preferences())
+    except (TypeError, ValueError, TaskRunning) as error:
         show_error(str(error))
 
 
@@ -65,7 +65,7 @@ def open_widget(viewer: Viewer) -> None:
     viewer.window.add_plugin_dock_widget("napari-noiser", "Noise self-regression")
 
 
-def _source_of(layer: Layer | None) -> ImageSource:
+def _source_of(layer: Layer | None) -> LayerSnapshot:
     if layer is not None and is_preview(layer):
         raise ValueError(f"{layer.name} is only there to be looked at: select the image itself")
-    return ImageSource.of(layer)
+    return LayerSnapshot.from_layer(layer)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
 
+    from napari_noiser.arrays.image_array import Background, Output
     from napari_noiser.arrays.layout import Colors
-    from napari_noiser.arrays.stack import Background, Output
     from napari_noiser.camera.noise_model import Camera
     from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
     from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
     from napari_noiser.methods.noiser.recipe import Recipe
     from napari_noiser.methods.registry import AnyModel
-    from napari_noiser.plugin.layers.gain_map import GainLayer
-    from napari_noiser.plugin.layers.region import Region
+    from napari_noiser.plugin.layers.gain_map import GainMapLayer
+    from napari_noiser.plugin.layers.region import RegionSnapshot
 
 __all__ = ["DEVICES", "DTYPES", "KEEPS", "FitSettings", "Settings"]
 
@@ -46,7 +46,7 @@ class Settings:
         `napari_noiser.plugin.layers.region.statistics_mask`.
     all_planes : bool
         Whether what was painted or drawn on one plane holds on every plane.
-    gain : Image, optional
+    gain_map : Image, optional
         The layer that holds the gain map, for a model that takes one; see
         `napari_noiser.plugin.layers.gain_map`.
     seed : int
@@ -73,16 +73,16 @@ class Settings:
     contrast: float = 1.0
     device: str = "auto"
     dtype: str = "float32"
-    region: Labels | Shapes | Region | None = None
-    leave_out: Labels | Shapes | Region | None = None
+    region: Labels | Shapes | RegionSnapshot | None = None
+    leave_out: Labels | Shapes | RegionSnapshot | None = None
     all_planes: bool = False
-    gain: Image | GainLayer | None = None
+    gain_map: Image | GainMapLayer | None = None
     seed: int = 0
     keep: str = "memory"
     results_folder: str | PathLike[str] | None = None
 
     @classmethod
-    def preferred(cls) -> Settings:
+    def from_preferences(cls) -> Settings:
         """Return the defaults, as set in napari's preferences where there are any."""
         try:
             from napari.settings import get_plugin_settings
@@ -94,15 +94,15 @@ class Settings:
         folder = chosen.results_folder or None  # preferences know no other way to say none
         return cls(results_folder=folder, **{name: getattr(chosen, name) for name in names})
 
-    def taken(self) -> Settings:
+    def snapshot_layers(self) -> Settings:
         """Return the settings with their layers as they are now: they may change meanwhile."""
-        from napari_noiser.plugin.layers.gain_map import GainLayer
-        from napari_noiser.plugin.layers.region import Region
+        from napari_noiser.plugin.layers.gain_map import GainMapLayer
+        from napari_noiser.plugin.layers.region import RegionSnapshot
 
         names = [name for name in ("region", "leave_out") if getattr(self, name) is not None]
-        regions = {name: Region.of(getattr(self, name)) for name in names}
-        gain = None if self.gain is None else GainLayer.of(self.gain)
-        return replace(self, gain=gain, **regions)
+        regions = {name: RegionSnapshot.from_layer(getattr(self, name)) for name in names}
+        gain = None if self.gain_map is None else GainMapLayer.from_layer(self.gain_map)
+        return replace(self, gain_map=gain, **regions)
 
     @property
     def layers(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Settings:
         found: dict[str, Any] = {key: each.name for key, each in named.items() if each is not None}
         if found and self.all_planes:
             found["all_planes"] = True
-        return found if self.gain is None else {**found, "gain_layer": self.gain.name}
+        return found if self.gain_map is None else {**found, "gain_layer": self.gain_map.name}
 
     @property
     def options(self) -> dict[str, Any]:

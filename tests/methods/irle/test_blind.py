@@ -6,7 +6,7 @@ import torch
 from scenes import untrained
 
 from napari_noiser.methods.irle.blind_spot.block_gain import low_passed_log_gain
-from napari_noiser.methods.irle.blind_spot.likelihood import BlindEstimate, with_own_pixel
+from napari_noiser.methods.irle.blind_spot.likelihood import BlindEstimate, posterior_mean
 from napari_noiser.methods.irle.blind_spot.network import BlindSpot
 
 FORMS = [
@@ -61,7 +61,7 @@ def test_a_pixel_leaves_its_own_estimate_as_it_is(form):
 
 
 def test_all_samples_of_a_pixel_are_blind_to_it():
-    model = untrained(channels=3, spacing=2, scales=())
+    model = untrained(samples=3, spacing=2, scales=())
     values, gain = scene(3, 66, 70)
     before = blind(model, values, gain).light
     for place in places(2):
@@ -73,9 +73,9 @@ def test_all_samples_of_a_pixel_are_blind_to_it():
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("spacing", [2, 4])
-def test_of_a_volume_only_the_own_plane_is_unseen(spacing, channels):
-    model = untrained(channels, ndim=3, spacing=spacing, scales=(8,))
-    values, gain = scene(channels, 4, 66, 70)
+def test_of_a_volume_only_the_own_plane_is_unseen(spacing, samples):
+    model = untrained(samples, ndim=3, spacing=spacing, scales=(8,))
+    values, gain = scene(samples, 4, 66, 70)
     before = blind(model, values, gain, plane=2).light
     for place in places(spacing):
         for plane in range(4):
@@ -144,7 +144,7 @@ def test_gain_is_the_logarithm_of_the_inverse_of_light():
 def test_own_pixel_is_weighed_by_what_the_surroundings_leave_open():
     around, read, noise = torch.tensor(4.0), torch.tensor(8.0), torch.tensor(2.0)
     open_, half, closed = (
-        float(with_own_pixel(BlindEstimate(around, torch.tensor(variance), noise), read))
+        float(posterior_mean(BlindEstimate(around, torch.tensor(variance), noise), read))
         for variance in (1e9, 2.0, 0.0)
     )
     assert (open_, half, closed) == pytest.approx((8, 6, 4))

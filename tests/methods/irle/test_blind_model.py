@@ -17,7 +17,7 @@ from napari_noiser.methods.registry import load_model
 
 @pytest.fixture
 def model():
-    return replace(untrained(channels=2, ndim=3, scales=(8,)), losses=(0.5, 0.25))
+    return replace(untrained(samples=2, ndim=3, scales=(8,)), losses=(0.5, 0.25))
 
 
 def test_all_survives(tmp_path, model):

@@ -8,7 +8,7 @@ from scenes import QUICK, crops, drained
 
 from napari_noiser.methods.irle.blind_spot.block_gain import low_passed_log_gain
 from napari_noiser.methods.irle.blind_spot.network import BlindSpot
-from napari_noiser.methods.irle.blind_spot.network_input import planes_of
+from napari_noiser.methods.irle.blind_spot.network_input import make_network_input
 from napari_noiser.methods.irle.blind_spot.training import fit_blind_spot_steps
 from napari_noiser.methods.irle.checkpoint import load_fitting_state
 from napari_noiser.methods.registry import load_model
@@ -94,9 +94,9 @@ def test_what_cannot_be_fitted_is_refused_at_once(given, error, message):
 
 def test_where_the_gain_comes_from():
     tile = crops((2, 3, 64, 64))(1)
-    assert torch.equal(planes_of(tile, "light").log_gain, low_passed_log_gain(tile))
-    assert not planes_of(tile, "none").log_gain.any()
-    given = planes_of(tile, "given")
+    assert torch.equal(make_network_input(tile, "light").log_gain, low_passed_log_gain(tile))
+    assert not make_network_input(tile, "none").log_gain.any()
+    given = make_network_input(tile, "given")
     assert torch.equal(given.log_gain[:, 0], tile[:, 2])
     assert torch.equal(given.own, tile[:, :2])
 
@@ -121,7 +121,7 @@ def test_colors_that_are_noisier_are_weighed_so():
         )
         return torch.cat([first, second], dim=1)
 
-    low, high = fit(draw=noisier, channels=2)[1].scaling.noise
+    low, high = fit(draw=noisier, samples=2)[1].scaling.noise
     assert low + high == pytest.approx(2)
     assert high / low == pytest.approx(5, rel=0.1)
 

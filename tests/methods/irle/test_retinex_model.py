@@ -14,7 +14,7 @@ from test_retinex_statistics import scene
 from napari_noiser.methods.irle.blind_spot.model import METHOD
 from napari_noiser.methods.irle.checkpoint import load_fitting_state
 from napari_noiser.methods.irle.retinex.losses import retinex_losses
-from napari_noiser.methods.irle.retinex.model import RetinexModel, blank_retinex, load_retinex
+from napari_noiser.methods.irle.retinex.model import RetinexModel, load_retinex, make_retinex
 from napari_noiser.methods.irle.retinex.network import retinex_radius
 from napari_noiser.methods.irle.retinex.recipe import RetinexLosses, RetinexRecipe
 from napari_noiser.methods.irle.retinex.training import fit_retinex_steps
@@ -24,15 +24,15 @@ QUICK = RetinexRecipe(iterations=4, widths=(4, 6, 8), crop=64, batch=2)
 CPU = torch.device("cpu")
 
 
-def untrained(channels=1, black=0.0, white=1.0, **changed):
+def untrained(samples=1, black=0.0, white=1.0, **changed):
     """Return a model whose every weight counts."""
     recipe = replace(QUICK, **changed)
     start = torch.Generator().manual_seed(4)
     weights = {
         name: value.detach() + 0.1 * torch.randn(value.shape, generator=start)
-        for name, value in blank_retinex(recipe, channels, seed=3).named_parameters()
+        for name, value in make_retinex(recipe, samples, seed=3).named_parameters()
     }
-    return RetinexModel(recipe, channels, 3, black, white, weights)
+    return RetinexModel(recipe, samples, 3, black, white, weights)
 
 
 def crops_of(image, recipe):
@@ -49,19 +49,19 @@ def crops_of(image, recipe):
     return draw
 
 
-def fit(image, recipe=QUICK, channels=None, **given):
+def fit(image, recipe=QUICK, samples=None, **given):
     """Return the events and the model of a fit on the CPU."""
-    channels = channels or image.shape[1]
+    samples = samples or image.shape[1]
     steps = fit_retinex_steps(
-        crops_of(image, recipe), recipe=recipe, channels=channels, device="cpu", **given
+        crops_of(image, recipe), recipe=recipe, samples=samples, device="cpu", **given
     )
     return drained(steps)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_illumination_and_reflectance_are_in_range(channels):
-    image = scene(channels, 70, noise=0.02)
-    light, reflectance = untrained(channels).decomposed(image)
+def test_illumination_and_reflectance_are_in_range(samples):
+    image = scene(samples, 70, noise=0.02)
+    light, reflectance = untrained(samples).decomposed(image)
     assert light.shape == (1, 1, 70, 70)
     assert reflectance.shape == image.shape
     assert light.min() >= 0.005
@@ -108,7 +108,7 @@ def test_tiles_equal_the_whole(shape, tile, scales, smoothing):
 
 @pytest.mark.parametrize(("scales", "smoothing"), [((4,), 1.4), ((4, 6), 0.0), ((4, 6, 8), 0.0)])
 def test_nothing_beyond_the_radius_is_seen(scales, smoothing):
-    network = blank_retinex(replace(QUICK, widths=scales), 1, 0, smoothing)
+    network = make_retinex(replace(QUICK, widths=scales), 1, 0, smoothing)
     radius, step = retinex_radius(len(scales), smoothing), 2 ** (len(scales) - 1)
     side = (2 * radius // step + 4) * step
     for middle in range(side // 2, side // 2 + step):
@@ -137,9 +137,9 @@ def test_the_reflectance_is_that_of_the_clean_image_in_the_dark_one_s_light():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_all_losses_are_finite_and_move_all_weights(channels):
-    network = blank_retinex(QUICK, channels, seed=0)
-    losses = retinex_losses(network, scene(channels, 64, noise=0.01))
+def test_all_losses_are_finite_and_move_all_weights(samples):
+    network = make_retinex(QUICK, samples, seed=0)
+    losses = retinex_losses(network, scene(samples, 64, noise=0.01))
     assert set(losses) == set(RetinexLosses.__dataclass_fields__)
     for name, loss in losses.items():
         network.zero_grad()
@@ -152,8 +152,8 @@ def test_all_losses_are_finite_and_move_all_weights(channels):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_fit_learns_and_brightens(channels):
-    image = scene(channels, 160, noise=0.01)
+def test_a_fit_learns_and_brightens(samples):
+    image = scene(samples, 160, noise=0.01)
     events, model = fit(image, replace(QUICK, iterations=40))
     losses = [each.loss for each in events]
     assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:10])
@@ -165,8 +165,8 @@ def test_a_fit_learns_and_brightens(channels):
 
 def test_a_denoised_image_can_be_given_too():
     dark, clean = scene(1, 80, noise=0.02), scene(1, 80)
-    events, model = fit(torch.cat([dark, clean], dim=1), channels=1)
-    alone, same = fit(dark)[1], fit(torch.cat([dark, dark], dim=1), channels=1)[1]
+    events, model = fit(torch.cat([dark, clean], dim=1), samples=1)
+    alone, same = fit(dark)[1], fit(torch.cat([dark, dark], dim=1), samples=1)[1]
     assert len(events) == 4
     assert same.fingerprint == alone.fingerprint != model.fingerprint
 

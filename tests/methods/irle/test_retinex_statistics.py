@@ -15,19 +15,19 @@ from napari_noiser.methods.irle.retinex.perceptual_losses import (
     spectral_correlation_loss,
 )
 from napari_noiser.methods.irle.retinex.pseudo_target import (
-    blurred,
-    guided,
+    gaussian_blur,
+    guided_filter,
     local_maximum,
-    mean_filtered,
-    pseudo_truth,
-    white_balanced,
+    mean_filter,
+    pseudo_target,
+    white_balance,
 )
 
 
-def scene(channels=3, side=96, light=0.15, noise=0.0, seed=0):
+def scene(samples=3, side=96, light=0.15, noise=0.0, seed=0):
     """Return a dark image, (1, C, Y, X): structure under light that falls off to one side."""
     random = np.random.default_rng(seed)
-    rough = gaussian_filter(random.standard_normal((channels, side, side)), (0, 3, 3))
+    rough = gaussian_filter(random.standard_normal((samples, side, side)), (0, 3, 3))
     structure = np.clip(0.5 + 0.2 * rough / rough.std(), 0, 1)
     image = structure * light * np.linspace(0.2, 1, side)
     image = np.clip(image + random.normal(0, noise, image.shape), 0, 1)
@@ -35,9 +35,9 @@ def scene(channels=3, side=96, light=0.15, noise=0.0, seed=0):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_reference_is_bright_and_in_range(channels):
-    image = scene(channels)
-    found = pseudo_truth(image)
+def test_the_reference_is_bright_and_in_range(samples):
+    image = scene(samples)
+    found = pseudo_target(image)
     assert found.shape == image.shape
     assert found.min() >= 0
     assert found.max() <= 1
@@ -47,12 +47,12 @@ def test_the_reference_is_bright_and_in_range(channels):
 @given(seed=st.integers(0, 100), light=st.floats(0.01, 1))
 def test_no_pixel_of_one_channel_is_darkened(seed, light):
     image = scene(1, 32, light, noise=0.01, seed=seed)
-    assert (pseudo_truth(image) >= image - 1e-6).all()
+    assert (pseudo_target(image) >= image - 1e-6).all()
 
 
 def test_light_that_falls_off_is_evened_out():
     image = scene(1, 128, 0.9)
-    found = pseudo_truth(image)
+    found = pseudo_target(image)
     before, after = (
         float(each[..., -32:].mean() / each[..., :32].mean()) for each in (image, found)
     )
@@ -62,7 +62,7 @@ def test_light_that_falls_off_is_evened_out():
 
 def test_of_one_channel_the_background_is_not_taken_for_light():
     signal = scene(1) * torch.linspace(0, 1, 96)[:, None].clamp_min(0.3).sub(0.3)
-    found, over = pseudo_truth(signal + 0.3), pseudo_truth(signal)
+    found, over = pseudo_target(signal + 0.3), pseudo_target(signal)
     assert torch.allclose(found - 0.3, over, atol=1e-3) or (found == 1).any()
     assert found.min() == pytest.approx(0.3, abs=0.01)
 
@@ -70,20 +70,20 @@ def test_of_one_channel_the_background_is_not_taken_for_light():
 def test_a_color_cast_is_half_taken_out():
     image = scene(3).mean(dim=1, keepdim=True).repeat(1, 3, 1, 1)
     cast = torch.tensor([1.3, 1.0, 0.8])[None, :, None, None]
-    means = white_balanced(image * cast).mean(dim=(0, 2, 3))
+    means = white_balance(image * cast).mean(dim=(0, 2, 3))
     assert torch.allclose(means / means[1], cast.flatten().sqrt(), atol=1e-3)
 
 
 def test_one_channel_is_not_balanced():
     image = scene(1)
-    assert torch.equal(white_balanced(image), image)
+    assert torch.equal(white_balance(image), image)
 
 
 def test_dark_shadows_lose_color():
     random = torch.Generator().manual_seed(0)
     for light, kept in ((0.02, False), (0.9, True)):
         image = light * torch.rand((1, 3, 64, 64), generator=random)
-        found = pseudo_truth(image)
+        found = pseudo_target(image)
         relative = (
             found.std(dim=1).mean() / found.mean() / (image.std(dim=1) / image.mean()).mean()
         )
@@ -93,7 +93,7 @@ def test_dark_shadows_lose_color():
 def test_white_images_and_black_ones_stay():
     for level in (0.0, 1.0):
         image = torch.full((1, 3, 40, 40), level)
-        assert torch.allclose(pseudo_truth(image), image, atol=1e-5)
+        assert torch.allclose(pseudo_target(image), image, atol=1e-5)
 
 
 def test_a_local_maximum_spreads_four_pixels():
@@ -106,7 +106,7 @@ def test_a_local_maximum_spreads_four_pixels():
 
 def test_means_at_the_border_are_of_the_pixels_that_there_are():
     image = torch.arange(30.0).reshape(1, 1, 5, 6)
-    found = mean_filtered(image, 2)
+    found = mean_filter(image, 2)
     assert found[0, 0, 0, 0] == pytest.approx(float(image[0, 0, :3, :3].mean()))
     assert found[0, 0, 2, 3] == pytest.approx(float(image[0, 0, :5, 1:6].mean()))
 
@@ -115,16 +115,16 @@ def test_a_guided_filter_keeps_the_edges_of_its_guide():
     guide = torch.zeros(1, 1, 40, 40)
     guide[..., 20:] = 1
     rough = guide + 0.1 * torch.randn(guide.shape, generator=torch.Generator().manual_seed(0))
-    found = guided(rough, guide, 5, 1e-3)
+    found = guided_filter(rough, guide, 5, 1e-3)
     assert (found - guide).abs().max() < 0.06
-    assert torch.allclose(guided(2 * guide + 1, guide, 5, 1e-9), 2 * guide + 1, atol=1e-4)
+    assert torch.allclose(guided_filter(2 * guide + 1, guide, 5, 1e-9), 2 * guide + 1, atol=1e-4)
 
 
 def test_a_blur_keeps_constants_and_reaches_three_sigma():
-    assert torch.allclose(blurred(torch.full((1, 2, 9, 9), 3.0), 2), torch.tensor(3.0))
+    assert torch.allclose(gaussian_blur(torch.full((1, 2, 9, 9), 3.0), 2), torch.tensor(3.0))
     point = torch.zeros(1, 1, 41, 41)
     point[..., 20, 20] = 1
-    rows = blurred(point, 4)[0, 0].sum(dim=1).nonzero().flatten()
+    rows = gaussian_blur(point, 4)[0, 0].sum(dim=1).nonzero().flatten()
     assert (rows.min(), rows.max()) == (8, 32)
 
 
@@ -181,7 +181,7 @@ def test_the_perceptual_loss_does_not_see_the_input_s_gain_or_offset(gain, offse
 
 def test_the_perceptual_loss_sees_structure_that_is_gone():
     image = scene(1, 64, 0.5)
-    kept, blurry = 0.2 + 0.7 * image, blurred(0.2 + 0.7 * image, 4)
+    kept, blurry = 0.2 + 0.7 * image, gaussian_blur(0.2 + 0.7 * image, 4)
     assert perceptual_loss(kept, image) < 0.1 * perceptual_loss(blurry, image)
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from test_retinex_model import QUICK, fit, untrained
 from test_retinex_statistics import scene
 
-from napari_noiser.methods.irle.noise_variance import noise_variance, smoothing_of
+from napari_noiser.methods.irle.noise_variance import noise_variance, smoothing_sigma
 from napari_noiser.methods.irle.retinex.model import RetinexModel, load_retinex
-from napari_noiser.methods.irle.retinex.pseudo_target import blurred
+from napari_noiser.methods.irle.retinex.pseudo_target import gaussian_blur
 
 
 def noisy(light, sd, seed=0):
@@ -28,16 +28,16 @@ def test_noise_is_told_from_light(sd):
 @settings(max_examples=15)
 @given(st.floats(0.04, 0.2))
 def test_two_per_cent_of_noise_are_left(sd):
-    calm = blurred(
+    calm = gaussian_blur(
         noisy(torch.zeros(1, 1, 512, 512), sd),
-        smoothing_of(noisy(torch.zeros(1, 1, 256, 256), sd)),
+        smoothing_sigma(noisy(torch.zeros(1, 1, 256, 256), sd)),
     )
     assert float(calm.std()) == pytest.approx(0.02, rel=0.1)
 
 
 def test_a_calm_image_is_left_alone_and_no_image_is_smeared():
-    assert smoothing_of(scene(1, 256, noise=0.01)) == 0
-    assert smoothing_of(noisy(torch.zeros(1, 1, 128, 128), 10.0)) == 3
+    assert smoothing_sigma(scene(1, 256, noise=0.01)) == 0
+    assert smoothing_sigma(noisy(torch.zeros(1, 1, 128, 128), 10.0)) == 3
 
 
 def test_illumination_is_the_light_and_not_the_brightest_noise():
@@ -46,7 +46,7 @@ def test_illumination_is_the_light_and_not_the_brightest_noise():
     neutral = {name: torch.zeros_like(each) for name, each in plain.weights.items()}
     models = [
         RetinexModel(QUICK, 1, 0, 0.0, 1.0, neutral, smoothing=each)
-        for each in (0.0, smoothing_of(seen))
+        for each in (0.0, smoothing_sigma(seen))
     ]
     misled, calm = (float(model.decomposed(seen)[0].mean()) for model in models)
     assert misled > 0.5

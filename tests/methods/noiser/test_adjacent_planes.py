@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from napari_noiser.methods.noiser.adjacent_planes import with_neighbors
+from napari_noiser.methods.noiser.adjacent_planes import draw_adjacent_planes
 from napari_noiser.methods.noiser.structured_noise import Structure
 
 
-def scene(seed, side=48, channels=1):
-    return Structure().light((side, side), channels, np.random.default_rng(seed))
+def scene(seed, side=48, samples=1):
+    return Structure().light((side, side), samples, np.random.default_rng(seed))
 
 
 def likeness(one, other):
@@ -16,13 +16,14 @@ def likeness(one, other):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 6])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_planes_are_light_from_0_and_come_from_the_generator(depth, channels):
-    one, other = scene(0, channels=channels), scene(1, channels=channels)
+@pytest.mark.parametrize("samples", [1, 3])
+def test_planes_are_light_from_0_and_come_from_the_generator(depth, samples):
+    one, other = scene(0, samples=samples), scene(1, samples=samples)
     first, again, otherwise = (
-        with_neighbors(one, other, 0.4, depth, np.random.default_rng(seed)) for seed in (2, 2, 3)
+        draw_adjacent_planes(one, other, 0.4, depth, np.random.default_rng(seed))
+        for seed in (2, 2, 3)
     )
-    assert first.shape == (channels, depth, 48, 48)
+    assert first.shape == (samples, depth, 48, 48)
     assert first.dtype == np.float32
     assert first.min() >= 0
     np.testing.assert_array_equal(first, again)
@@ -32,7 +33,7 @@ def test_planes_are_light_from_0_and_come_from_the_generator(depth, channels):
 def test_the_middle_plane_is_the_scene():
     one = scene(0)
     for seed in range(10):
-        planes = with_neighbors(one, scene(1), 1.0, 3, np.random.default_rng(seed))
+        planes = draw_adjacent_planes(one, scene(1), 1.0, 3, np.random.default_rng(seed))
         assert likeness(planes[:, 1], one) > 0.9
 
 
@@ -40,7 +41,9 @@ def test_neighbors_show_most_of_the_scene_in_most_images():
     one = scene(0)
     alike = []
     for seed in range(20):
-        before, middle, behind = with_neighbors(one, one, 0.0, 3, np.random.default_rng(seed))[0]
+        before, middle, behind = draw_adjacent_planes(
+            one, one, 0.0, 3, np.random.default_rng(seed)
+        )[0]
         alike += [likeness(before, middle), likeness(behind, middle)]
     assert np.median(alike) > 0.8
     assert min(alike) < 0.9, "some moved far"
@@ -52,7 +55,7 @@ def test_what_is_replaced_is_of_the_other_scene(replaced):
     one, other = np.ones((1, 48, 48), np.float32), np.full((1, 48, 48), 9, np.float32)
     sides = set()
     for seed in range(12):
-        before, middle, behind = with_neighbors(
+        before, middle, behind = draw_adjacent_planes(
             one, other, replaced, 3, np.random.default_rng(seed)
         )[0]
         assert np.median(middle) < 3

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from napari_noiser.methods.noiser.cpu_training_step import WrittenOut
+from napari_noiser.methods.noiser.cpu_training_step import ManualBackward
 from napari_noiser.methods.noiser.network import SRM
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor
+from napari_noiser.methods.noiser.noise_sources import GaussianNoise, Palette, PureColor
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.methods.noiser.training import regress, total_variation
 
@@ -19,8 +19,8 @@ TRAINED = ("first_weight", "second_weight", "second_bias")  # the first bias can
 SHORT = Recipe(name="short", iterations=50, size=20, size_3d=8, width=5)
 
 
-def srm(channels, width, ndim, seed=0):
-    return SRM(channels, width, ndim, torch.Generator().manual_seed(seed))
+def srm(samples, width, ndim, seed=0):
+    return SRM(samples, width, ndim, torch.Generator().manual_seed(seed))
 
 
 def autograd(network, signal, tv_weight):
@@ -54,7 +54,7 @@ def test_loss_and_gradient_are_those_of_autograd(shape, width, tv_weight, seed):
     network = srm(shape[1], width, len(shape) - 2, seed).double()
     generator = torch.Generator().manual_seed(seed)
     signal = torch.empty(shape, dtype=torch.float64)
-    step = WrittenOut(network, signal, tv_weight)
+    step = ManualBackward(network, signal, tv_weight)
     for _ in range(2):  # the second finds what the first left in memory
         signal.normal_(generator=generator)
         expected = autograd(network, signal, tv_weight), gradients(network)
@@ -67,7 +67,7 @@ def test_first_bias_has_no_gradient():
     autograd(network, signal, 1.0)
     assert float(network.first_bias.grad.abs().max()) < 1e-12
     network.zero_grad()
-    WrittenOut(network, signal, 1.0)()
+    ManualBackward(network, signal, 1.0)()
     assert network.first_bias.grad is None
 
 
@@ -85,22 +85,22 @@ def plain_loop(network, recipe, shape, seed):
 
 
 @pytest.mark.parametrize(
-    ("channels", "ndim", "changes"),
+    ("samples", "ndim", "changes"),
     [
         (1, 2, {}),
         (3, 2, {}),
         (1, 3, {}),
         (2, 3, {"width": 1}),
-        (3, 2, {"source": Gaussian((0.1, 0.2, -0.3), 3.0)}),
+        (3, 2, {"source": GaussianNoise((0.1, 0.2, -0.3), 3.0)}),
         (1, 2, {"source": Palette()}),
         (1, 2, {"tv_weight": 0.0}),
         (3, 2, {"learning_rate": 1e-3, "betas": (0.9, 0.99)}),
     ],
 )
-def test_trained_weights_are_those_of_a_plain_loop(channels, ndim, changes):
+def test_trained_weights_are_those_of_a_plain_loop(samples, ndim, changes):
     recipe = replace(SHORT, **changes)
-    shape = recipe.training_shape(channels, ndim)
-    start = srm(channels, recipe.width, ndim)
+    shape = recipe.training_shape(samples, ndim)
+    start = srm(samples, recipe.width, ndim)
     written_out, plain = deepcopy(start), deepcopy(start)
     losses = [event.loss for event in regress(written_out, recipe, shape, 4)]
     assert losses == pytest.approx(plain_loop(plain, recipe, shape, 4), abs=1e-5)

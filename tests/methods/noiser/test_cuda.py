@@ -37,17 +37,17 @@ def plain_loop(network, recipe, shape, seed):
     return losses
 
 
-def network(channels, ndim):
-    return SRM(channels, RECIPE.width, ndim, torch.Generator().manual_seed(0)).to("cuda")
+def network(samples, ndim):
+    return SRM(samples, RECIPE.width, ndim, torch.Generator().manual_seed(0)).to("cuda")
 
 
-@pytest.mark.parametrize(("channels", "ndim"), [(1, 2), (3, 2), (1, 3)])
-def test_captured_graph_equals_a_plain_loop(channels, ndim):
-    shape = RECIPE.training_shape(channels, ndim)
-    captured, plain = network(channels, ndim), network(channels, ndim)
+@pytest.mark.parametrize(("samples", "ndim"), [(1, 2), (3, 2), (1, 3)])
+def test_captured_graph_equals_a_plain_loop(samples, ndim):
+    shape = RECIPE.training_shape(samples, ndim)
+    captured, plain = network(samples, ndim), network(samples, ndim)
     losses = [step.loss for step in regress(captured, RECIPE, shape, 4)]
     assert losses == pytest.approx(plain_loop(plain, RECIPE, shape, 4), abs=2e-3)
-    start = network(channels, ndim)
+    start = network(samples, ndim)
     for name in ("first_weight", "second_weight", "second_bias"):  # first_bias cancels: it drifts
         found, wanted, first = (net.state_dict()[name] for net in (captured, plain, start))
         assert float((found - wanted).norm()) < 0.05 * float((wanted - first).norm())
@@ -57,7 +57,7 @@ def test_cuda_trains_to_the_same_loss_as_the_cpu():
     recipe = Recipe(name="longer", iterations=300, size=48)
     losses = {}
     for device in ("cpu", "cuda"):
-        events = list(train_steps(recipe, channels=3, device=device))
+        events = list(train_steps(recipe, samples=3, device=device))
         losses[device] = sum(event.loss for event in events[-50:]) / 50
     assert losses["cuda"] == pytest.approx(losses["cpu"], abs=0.03)
 

@@ -19,7 +19,7 @@ def broken(monkeypatch):
     """Make "cuda" seen but unable to compute, and the other accelerators absent."""
     accelerators = {"cuda": PRESENT, "xpu": ABSENT, "mps": ABSENT}
     monkeypatch.setattr(device_module, "_ACCELERATORS", accelerators)
-    compute = device_module._try
+    compute = device_module._check_device
 
     def fail(device):
         if device.type == "cuda":

@@ -12,16 +12,16 @@ FORMS = [(1, 2), (3, 2), (1, 3), (3, 3)]
 CPU = torch.device("cpu")
 
 
-def random_weights(channels, ndim, width=6, seed=0):
-    network = SRM(channels, width, ndim, torch.Generator().manual_seed(seed))
+def random_weights(samples, ndim, width=6, seed=0):
+    network = SRM(samples, width, ndim, torch.Generator().manual_seed(seed))
     return {name: 3 * value for name, value in network.state_dict().items()}
 
 
-def random_image(channels, ndim, seed=0):
+def random_image(samples, ndim, seed=0):
     sides = (13, 17) if ndim == 2 else (7, 8, 9)
     rng = np.random.default_rng(seed)
     steps = np.linspace(0, 2, sides[-1])  # a ramp: the border must matter
-    return rng.normal(size=(channels, *sides)) + steps
+    return rng.normal(size=(samples, *sides)) + steps
 
 
 def replicate(image, by=1):
@@ -71,36 +71,36 @@ def folded(weights, image, region=None, halo=None):
     """What `fold` renders of an image, or of a region of it that carries a halo."""
     network = fold(weights, *moments(image), CPU)
     ndim = image.ndim - 1
-    centered = (image - network.center.reshape(-1, *(1,) * ndim)) / network.scale
+    centered = (image - network.input_offset.reshape(-1, *(1,) * ndim)) / network.input_scale
     tile = centered if region is None else centered[(slice(None), *region)]
     tile = torch.from_numpy(tile.astype(np.float32))[None]
     return network(tile, halo or ((0, 0),) * ndim)[0].numpy()
 
 
-@pytest.mark.parametrize(("channels", "ndim"), FORMS)
+@pytest.mark.parametrize(("samples", "ndim"), FORMS)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_folded_equals_plain(channels, ndim, seed):
-    weights = random_weights(channels, ndim, seed=seed)
-    image = random_image(channels, ndim, seed)
+def test_folded_equals_plain(samples, ndim, seed):
+    weights = random_weights(samples, ndim, seed=seed)
+    image = random_image(samples, ndim, seed)
     found = folded(weights, image)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, plain(weights, image), atol=2e-5)
 
 
-@pytest.mark.parametrize(("channels", "ndim"), FORMS)
-def test_padding_once_by_two_differs_at_the_border_alone(channels, ndim):
-    weights, image = random_weights(channels, ndim), random_image(channels, ndim)
+@pytest.mark.parametrize(("samples", "ndim"), FORMS)
+def test_padding_once_by_two_differs_at_the_border_alone(samples, ndim):
+    weights, image = random_weights(samples, ndim), random_image(samples, ndim)
     difference = np.abs(padded_once(weights, image) - folded(weights, image))
     inner = (slice(None), *(slice(1, -1),) * ndim)
     assert difference[inner].max() < 2e-5
     assert difference.max() > 0.05
 
 
-@pytest.mark.parametrize(("channels", "ndim"), FORMS)
+@pytest.mark.parametrize(("samples", "ndim"), FORMS)
 @pytest.mark.parametrize("low", [0, 1, 2, 3])
-def test_tile_with_a_halo_equals_the_whole(channels, ndim, low):
+def test_tile_with_a_halo_equals_the_whole(samples, ndim, low):
     """A tile from `low` on, and up to one voxel before the end in the last axis."""
-    weights, image = random_weights(channels, ndim), random_image(channels, ndim)
+    weights, image = random_weights(samples, ndim), random_image(samples, ndim)
     sides = image.shape[1:]
     stops = (*sides[:-1], sides[-1] - 1)
     carried = min(low, 2)

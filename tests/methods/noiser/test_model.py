@@ -10,16 +10,18 @@ from safetensors.torch import load_file, save_file
 
 from napari_noiser.engine.enhance import enhance
 from napari_noiser.methods.noiser.model import BUNDLED, Model, bundled_file, load_model
-from napari_noiser.methods.noiser.noise_sources import Gaussian
+from napari_noiser.methods.noiser.noise_sources import GaussianNoise
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe
 from napari_noiser.methods.noiser.training import train, train_steps
 
-RECIPE = Recipe(name="mine", source=Gaussian((0.1, 0.2, 0.3), 2.0), iterations=2, size=8, width=4)
+RECIPE = Recipe(
+    name="mine", source=GaussianNoise((0.1, 0.2, 0.3), 2.0), iterations=2, size=8, width=4
+)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return train(RECIPE, channels=3, device="cpu", seed=11)
+    return train(RECIPE, samples=3, device="cpu", seed=11)
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def saved(model, tmp_path):
 
 
 def header_of(model, **changed):
-    values = {"format": 1, "recipe": model.recipe.to_dict(), "channels": 3, "ndim": 2, "seed": 11}
+    values = {"format": 1, "recipe": model.recipe.to_dict(), "samples": 3, "ndim": 2, "seed": 11}
     return {**values, "device": "cpu", **changed}
 
 
@@ -39,13 +41,13 @@ def write(path, weights, header):
     return path
 
 
-@pytest.mark.parametrize(("channels", "ndim", "seed"), [(1, 2, 0), (3, 2, 5), (1, 3, 2**63 - 1)])
-def test_model_survives_its_file(tmp_path, channels, ndim, seed):
+@pytest.mark.parametrize(("samples", "ndim", "seed"), [(1, 2, 0), (3, 2, 5), (1, 3, 2**63 - 1)])
+def test_model_survives_its_file(tmp_path, samples, ndim, seed):
     recipe = Recipe(name="noiser", iterations=2, size=8, size_3d=5, width=3)
-    model = train(recipe, channels=channels, ndim=ndim, device="cpu", seed=seed)
-    again = load_model(model.save(tmp_path / "m.safetensors"), channels=7, ndim=9)
+    model = train(recipe, samples=samples, ndim=ndim, device="cpu", seed=seed)
+    again = load_model(model.save(tmp_path / "m.safetensors"), samples=7, ndim=9)
     assert (again.recipe, again.seed) == (recipe, seed)
-    assert (again.channels, again.ndim) == (channels, ndim)
+    assert (again.samples, again.ndim) == (samples, ndim)
     assert again.fingerprint == model.fingerprint
     assert again.describe() == model.describe()
     for name, value in model.weights.items():
@@ -53,7 +55,7 @@ def test_model_survives_its_file(tmp_path, channels, ndim, seed):
 
 
 def test_a_model_remembers_how_it_learned(model, saved):
-    steps = train_steps(RECIPE, channels=3, device="cpu", seed=11)
+    steps = train_steps(RECIPE, samples=3, device="cpu", seed=11)
     assert model.losses == pytest.approx([step.loss for step in steps], rel=1e-4)
     assert load_model(saved).losses == model.losses
     assert "losses" not in model.describe()
@@ -155,7 +157,7 @@ def test_foreign_safetensors_file_is_refused(model, tmp_path):
             load_model(path)
 
 
-@pytest.mark.parametrize("missing", ["format", "recipe", "channels", "ndim", "seed", "device"])
+@pytest.mark.parametrize("missing", ["format", "recipe", "samples", "ndim", "seed", "device"])
 def test_header_without_a_value_is_refused(model, tmp_path, missing):
     header = header_of(model)
     del header[missing]
@@ -175,12 +177,12 @@ def test_header_without_a_value_is_refused(model, tmp_path, missing):
         {"recipe": {"name": "mine", "exec": "import os"}},
         {"recipe": {"name": "mine", "source": {"kind": "gaussian", "variance": 10**400}}},
         {"recipe": ["name"]},
-        {"channels": 1},
-        {"channels": "3"},
-        {"channels": 3.0},
-        {"channels": -3},
-        {"channels": True},
-        {"channels": None},
+        {"samples": 1},
+        {"samples": "3"},
+        {"samples": 3.0},
+        {"samples": -3},
+        {"samples": True},
+        {"samples": None},
         {"ndim": 3},
         {"ndim": 2.0},
         {"ndim": "2"},
@@ -264,12 +266,12 @@ def test_unknown_name_says_what_there_is():
 
 
 @pytest.mark.parametrize(
-    ("name", "channels", "ndim"),
+    ("name", "samples", "ndim"),
     [("noiser", 2, 2), ("noiser", 3, 3), ("ms-noiser", 1, 2), ("c-regression", 3, 2)],
 )
-def test_form_that_is_not_bundled_says_what_is(name, channels, ndim):
+def test_form_that_is_not_bundled_says_what_is(name, samples, ndim):
     with pytest.raises(ValueError, match=rf"{name}.*train\(.*noiser-var3 \(1 channels, 3-D\)"):
-        load_model(name, channels=channels, ndim=ndim)
+        load_model(name, samples=samples, ndim=ndim)
 
 
 def test_bundle_holds_the_papers_recipes_in_three_forms_and_structured_in_two_sizes():
@@ -278,12 +280,12 @@ def test_bundle_holds_the_papers_recipes_in_three_forms_and_structured_in_two_si
     papers = {(name, *form) for name in names for form in forms}
     structured = {("structured", 1, 2), ("structured", 1, 3), ("structured-tiny", 1, 2)}
     assert set(BUNDLED) == papers | structured
-    assert load_model("structured", channels=3).channels == 1
+    assert load_model("structured", samples=3).samples == 1
 
 
-@pytest.mark.parametrize(("name", "channels", "ndim"), BUNDLED)
-def test_bundled_model(name, channels, ndim):
-    model = load_model(name, channels=channels, ndim=ndim)
+@pytest.mark.parametrize(("name", "samples", "ndim"), BUNDLED)
+def test_bundled_model(name, samples, ndim):
+    model = load_model(name, samples=samples, ndim=ndim)
     assert (model.name, model.seed) == (name, 0)
     if model.begun_from:  # what planes taught takes fewer steps
         assert model.begun_from == load_model(name).fingerprint
@@ -291,10 +293,10 @@ def test_bundled_model(name, channels, ndim):
     else:
         assert model.recipe == RECIPES[name]
     far = {"structured": 19, "structured-tiny": 9}.get(name, 2)
-    assert model.halo == (*(1 if model.restores else far,) * (ndim - 2), far, far)
-    assert (model.channels, model.ndim) == (channels, ndim)
+    assert model.halo == (*(1 if model.is_denoiser else far,) * (ndim - 2), far, far)
+    assert (model.samples, model.ndim) == (samples, ndim)
     assert model.losses == ()
-    file = bundled_file(name, channels, ndim)
+    file = bundled_file(name, samples, ndim)
     most = {"structured": 450_000, "structured-tiny": 35_000}
     assert file.stat().st_size < most.get(name, 6000)
     assert sum(each.numel() for each in model.weights.values()) <= 100_000
@@ -302,7 +304,7 @@ def test_bundled_model(name, channels, ndim):
 
 
 def test_bundled_models_all_differ():
-    found = {load_model(n, channels=c, ndim=d).fingerprint for n, c, d in BUNDLED}
+    found = {load_model(n, samples=c, ndim=d).fingerprint for n, c, d in BUNDLED}
     assert len(found) == len(BUNDLED)
 
 

@@ -5,9 +5,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor
+from napari_noiser.methods.noiser.noise_sources import GaussianNoise, Palette, PureColor
 
-SOURCES = [Gaussian(), Gaussian(0.3, 3.0), PureColor(0.2), Palette(4)]
+SOURCES = [GaussianNoise(), GaussianNoise(0.3, 3.0), PureColor(0.2), Palette(4)]
 SHAPES = [(1, 1, 40, 40), (1, 3, 40, 40), (1, 1, 12, 12, 12), (1, 2, 9, 10, 11)]
 
 
@@ -28,14 +28,14 @@ def edges(image, axis):
 @pytest.mark.parametrize("variance", [0.25, 1.0, 3.0])
 @pytest.mark.parametrize("shape", [(1, 1, 300, 300), (1, 1, 45, 45, 45)])
 def test_gaussian_has_its_mean_and_variance(variance, shape):
-    image = draw(Gaussian(-0.2, variance), shape)
+    image = draw(GaussianNoise(-0.2, variance), shape)
     error = (variance / image.numel()) ** 0.5
     assert float(image.mean()) == pytest.approx(-0.2, abs=5 * error)
     assert float(image.var()) == pytest.approx(variance, rel=5 * (2 / image.numel()) ** 0.5)
 
 
 def test_gaussian_is_normal_and_white():
-    image = draw(Gaussian(), (1, 1, 300, 300))
+    image = draw(GaussianNoise(), (1, 1, 300, 300))
     within = [float((image.abs() < bound).float().mean()) for bound in (1, 2, 3)]
     assert within == pytest.approx([0.6827, 0.9545, 0.9973], abs=0.005)
     for axis in (2, 3):
@@ -46,7 +46,7 @@ def test_gaussian_is_normal_and_white():
 @pytest.mark.parametrize("shape", [(1, 3, 200, 200), (1, 3, 34, 34, 34)])
 def test_gaussian_has_a_mean_for_each_channel(shape):
     means = (-0.5, 0.0, 0.9)
-    image = draw(Gaussian(means), shape)
+    image = draw(GaussianNoise(means), shape)
     assert image[0].flatten(1).mean(1).tolist() == pytest.approx(means, abs=0.03)
     first, second, third = image[0].flatten(1)
     assert float(torch.stack([first, second, third]).corrcoef().triu(1).abs().max()) < 0.03
@@ -119,7 +119,7 @@ def test_the_generator_decides_the_draw(source):
     assert torch.equal(draw(source, shape, 5), draw(source, shape, 6)) != changes
 
 
-@pytest.mark.parametrize("source", [Gaussian(), Palette(4)])
+@pytest.mark.parametrize("source", [GaussianNoise(), Palette(4)])
 def test_every_draw_is_fresh(source):
     generator = torch.Generator().manual_seed(0)
     first, second = torch.empty(2, 1, 1, 20, 20)

@@ -21,7 +21,7 @@ from napari_noiser.engine.enhance import enhance
 from napari_noiser.methods.noiser.model import Model
 from napari_noiser.methods.noiser.network import SRM
 from napari_noiser.methods.noiser.noise_sources import Palette, PureColor
-from napari_noiser.methods.noiser.recipe import RECIPES, mean_shifted
+from napari_noiser.methods.noiser.recipe import RECIPES, mean_shifted_recipe
 from napari_noiser.methods.noiser.training import regress, train
 
 GRAY = 127.5
@@ -244,8 +244,8 @@ def test_mean_shift_is_followed_and_compressed_beyond(pairs):
     reference = {76: 87, 102: 104, 153: 145, 178: 158}
     found = {}
     for target in reference:
-        recipe = replace(mean_shifted(target / 255), size=48)
-        model = train(recipe, channels=3, device="cpu")
+        recipe = replace(mean_shifted_recipe(target / 255), size=48)
+        model = train(recipe, samples=3, device="cpu")
         found[target] = np.mean([enhanced_mean(dark, model) for dark, _ in pairs])
     assert found == pytest.approx(reference, abs=7)
     lag = {target: abs(mean - target) for target, mean in found.items()}
@@ -274,7 +274,7 @@ def test_without_normalization_it_fails(pairs):
     for seed in (0, 1):
         bare = Unnormalized(seed)
         list(run(bare, recipe, seed))
-        model = train(recipe, channels=3, device="cpu", seed=seed)
+        model = train(recipe, samples=3, device="cpu", seed=seed)
         for dark, bright in pairs:
             without = respond(bare, to_tensor(dark))[0].permute(1, 2, 0).numpy() / 2 + 0.5
             outputs = without, enhance(dark, model, axes="YXS", device="cpu")

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_noiser.methods.noiser.exposure import Photons, Unexposed
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor
+from napari_noiser.methods.noiser.exposure import NoExposure, PhotonNoise
+from napari_noiser.methods.noiser.noise_sources import GaussianNoise, Palette, PureColor
 from napari_noiser.methods.noiser.recipe import (
     RECIPES,
     Recipe,
     as_recipe,
-    mean_shifted,
+    mean_shifted_recipe,
     target_mean,
 )
 from napari_noiser.methods.noiser.structured_noise import DeadLeaves, PowerLaw, Structure
@@ -31,7 +31,7 @@ def tuples(values):
 
 
 SOURCES = st.one_of(
-    st.builds(Gaussian, mean=tuples(CHANNEL_VALUES), variance=st.floats(1e-6, 1e6)),
+    st.builds(GaussianNoise, mean=tuples(CHANNEL_VALUES), variance=st.floats(1e-6, 1e6)),
     st.builds(PureColor, color=tuples(PARTS)),
     st.builds(Palette, grid=st.integers(1, 64)),
     st.builds(DeadLeaves, smallest=SPANS, elongation=st.floats(1, 50)),
@@ -43,7 +43,7 @@ RECIPE_VALUES = st.builds(
     Recipe,
     name=st.text(min_size=1),
     source=SOURCES,
-    exposure=st.one_of(st.just(Unexposed()), st.builds(Photons, photons=SPANS)),
+    exposure=st.one_of(st.just(NoExposure()), st.builds(PhotonNoise, photons=SPANS)),
     scales=st.lists(st.integers(1, 64), max_size=3).map(tuple),
     batch=st.integers(1, 64),
     iterations=st.integers(1, 10**6),
@@ -73,7 +73,7 @@ def test_recipe_is_frozen(field):
         setattr(recipe, field, getattr(recipe, field))
 
 
-@pytest.mark.parametrize("source", [Gaussian(), PureColor(), Palette()])
+@pytest.mark.parametrize("source", [GaussianNoise(), PureColor(), Palette()])
 def test_source_is_frozen(source):
     field = next(iter(source.__dataclass_fields__))
     with pytest.raises(FrozenInstanceError):
@@ -140,18 +140,18 @@ def test_value_of_wrong_type_is_named(field, value):
 @pytest.mark.parametrize(
     ("source", "field", "value"),
     [
-        (Gaussian, "variance", 0.0),
-        (Gaussian, "variance", -1.0),
-        (Gaussian, "variance", float("nan")),
-        (Gaussian, "variance", float("inf")),
-        (Gaussian, "variance", "wide"),
-        pytest.param(Gaussian, "variance", 10**400, id="huge variance"),
-        (Gaussian, "mean", None),
-        (Gaussian, "mean", "dark"),
-        pytest.param(Gaussian, "mean", 10**400, id="huge mean"),
-        (Gaussian, "mean", ()),
-        (Gaussian, "mean", (float("nan"),)),
-        (Gaussian, "mean", (0.0, float("inf"))),
+        (GaussianNoise, "variance", 0.0),
+        (GaussianNoise, "variance", -1.0),
+        (GaussianNoise, "variance", float("nan")),
+        (GaussianNoise, "variance", float("inf")),
+        (GaussianNoise, "variance", "wide"),
+        pytest.param(GaussianNoise, "variance", 10**400, id="huge variance"),
+        (GaussianNoise, "mean", None),
+        (GaussianNoise, "mean", "dark"),
+        pytest.param(GaussianNoise, "mean", 10**400, id="huge mean"),
+        (GaussianNoise, "mean", ()),
+        (GaussianNoise, "mean", (float("nan"),)),
+        (GaussianNoise, "mean", (0.0, float("inf"))),
         (PureColor, "color", "red"),
         (PureColor, "color", ()),
         (PureColor, "color", (-0.1,)),
@@ -167,7 +167,7 @@ def test_value_of_source_is_named(source, field, value):
 
 
 @pytest.mark.parametrize(
-    ("source", "field"), [(Gaussian((0.0, 0.1)), "mean"), (PureColor((0.0, 1.0)), "color")]
+    ("source", "field"), [(GaussianNoise((0.0, 0.1)), "mean"), (PureColor((0.0, 1.0)), "color")]
 )
 def test_source_for_two_channels_refuses_three(source, field):
     source.check_channels(2)
@@ -175,10 +175,10 @@ def test_source_for_two_channels_refuses_three(source, field):
         source.check_channels(3)
 
 
-@pytest.mark.parametrize("source", [Gaussian(0.5), PureColor(0.5), Palette()])
+@pytest.mark.parametrize("source", [GaussianNoise(0.5), PureColor(0.5), Palette()])
 def test_one_value_fits_any_number_of_channels(source):
-    for channels in (1, 3, 5):
-        source.check_channels(channels)
+    for samples in (1, 3, 5):
+        source.check_channels(samples)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_fields_left_out_of_json_are_the_papers():
     assert Recipe.from_json('{"name": "noiser"}') == RECIPES["noiser"]
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if not RECIPES[name].restores])
+@pytest.mark.parametrize("name", [name for name in RECIPES if not RECIPES[name].is_denoiser])
 def test_papers_hyper_parameters_in_every_recipe_of_the_paper(name):
     recipe = RECIPES[name]
     assert recipe.name == name
@@ -212,9 +212,9 @@ def test_papers_hyper_parameters_in_every_recipe_of_the_paper(name):
 @pytest.mark.parametrize(
     ("name", "source", "iterations"),
     [
-        ("noiser", Gaussian((0.0,), 1.0), 2000),
-        ("noiser-es", Gaussian((0.0,), 1.0), 600),
-        ("noiser-var3", Gaussian((0.0,), 3.0), 2000),
+        ("noiser", GaussianNoise((0.0,), 1.0), 2000),
+        ("noiser-es", GaussianNoise((0.0,), 1.0), 600),
+        ("noiser-var3", GaussianNoise((0.0,), 3.0), 2000),
         ("c-regression", PureColor((0.0,)), 2000),
         ("p-regression", Palette(4), 2000),
     ],
@@ -227,7 +227,7 @@ def test_papers_variants(name, source, iterations):
 def test_ms_noiser_shifts_the_mean_alone():
     recipe = RECIPES["ms-noiser"]
     assert recipe.source.mean == pytest.approx((-0.2,))
-    assert replace(recipe, name="noiser", source=Gaussian()) == RECIPES["noiser"]
+    assert replace(recipe, name="noiser", source=GaussianNoise()) == RECIPES["noiser"]
 
 
 def test_no_further_recipes():
@@ -255,20 +255,20 @@ def test_training_shape_has_a_side_of_its_own_in_3d():
 
 @given(st.lists(PARTS, min_size=1, max_size=4))
 def test_mean_shifted_maps_to_the_networks_range(targets):
-    recipe = mean_shifted(targets)
+    recipe = mean_shifted_recipe(targets)
     assert recipe.name == "ms-noiser"
     assert recipe.source.variance == 1.0
     assert recipe.source.mean == pytest.approx([2 * target - 1 for target in targets])
 
 
 def test_mean_shifted_takes_one_number():
-    assert mean_shifted(0.5).source.mean == (0.0,)
+    assert mean_shifted_recipe(0.5).source.mean == (0.0,)
 
 
 @pytest.mark.parametrize("target", [-0.1, 1.1, float("nan"), [0.5, 2.0], [[0.5]]])
 def test_mean_shifted_refuses_what_is_no_target(target):
     with pytest.raises(ValueError, match="target"):
-        mean_shifted(target)
+        mean_shifted_recipe(target)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_target_mean_of_each_channel():
     reference = np.zeros((5, 4, 3), "uint8")
     reference[..., 1] = 51
     reference[..., 2] = 255
-    assert target_mean(reference, channels=3) == pytest.approx((0.0, 0.2, 1.0))
+    assert target_mean(reference, samples=3) == pytest.approx((0.0, 0.2, 1.0))
     assert target_mean(reference) == pytest.approx((0.4,))
 
 
@@ -300,12 +300,12 @@ def test_target_mean_of_many_pixels_is_exact():
 
 def test_target_mean_feeds_mean_shifted():
     reference = np.full((2, 2, 3), (0, 51, 255), "uint8")
-    recipe = mean_shifted(target_mean(reference, channels=3))
+    recipe = mean_shifted_recipe(target_mean(reference, samples=3))
     assert recipe.source.mean == pytest.approx((-1.0, -0.6, 1.0))
 
 
 @pytest.mark.parametrize(
-    ("reference", "channels"),
+    ("reference", "samples"),
     [
         (np.zeros((0, 3)), 1),
         (np.zeros((4, 4)), 3),
@@ -315,9 +315,9 @@ def test_target_mean_feeds_mean_shifted():
         (np.array([0.5, np.nan]), 1),
     ],
 )
-def test_target_mean_refuses_values_and_shapes(reference, channels):
+def test_target_mean_refuses_values_and_shapes(reference, samples):
     with pytest.raises(ValueError, match="reference"):
-        target_mean(reference, channels=channels)
+        target_mean(reference, samples=samples)
 
 
 @pytest.mark.parametrize("dtype", [bool, complex, object, "U3"])

@@ -8,27 +8,27 @@ import pytest
 import torch
 from torch import nn
 
-from napari_noiser._progress import drain
-from napari_noiser.methods.noiser.exposure import Photons
+from napari_noiser._progress import run_with_progress
+from napari_noiser.methods.noiser.exposure import PhotonNoise
 from napari_noiser.methods.noiser.model import load_model
 from napari_noiser.methods.noiser.network import SRM
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor
+from napari_noiser.methods.noiser.noise_sources import GaussianNoise, Palette, PureColor
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe
 from napari_noiser.methods.noiser.training import (
     TrainingStep,
-    begin_from,
+    copy_matching_weights,
     regress,
     total_variation,
     train,
     train_steps,
 )
-from napari_noiser.methods.noiser.unet import DeepSRM
+from napari_noiser.methods.noiser.unet import UNet
 
 SHORT = Recipe(name="short", iterations=6, size=16, size_3d=6, width=4)
 
 
-def srm(channels=1, width=4, ndim=2, seed=0):
-    return SRM(channels, width, ndim, torch.Generator().manual_seed(seed))
+def srm(samples=1, width=4, ndim=2, seed=0):
+    return SRM(samples, width, ndim, torch.Generator().manual_seed(seed))
 
 
 def same_weights(first, second):
@@ -47,27 +47,27 @@ def drained(steps):
 
 
 @pytest.mark.parametrize(
-    ("channels", "ndim", "count"), [(3, 2, 993), (1, 2, 343), (1, 3, 991), (3, 3, 2937)]
+    ("samples", "ndim", "count"), [(3, 2, 993), (1, 2, 343), (1, 3, 991), (3, 3, 2937)]
 )
-def test_number_of_parameters(channels, ndim, count):
-    network = srm(channels, RECIPES["noiser"].width, ndim)
+def test_number_of_parameters(samples, ndim, count):
+    network = srm(samples, RECIPES["noiser"].width, ndim)
     assert sum(value.numel() for value in network.parameters()) == count
 
 
-@pytest.mark.parametrize(("channels", "ndim"), [(1, 2), (3, 2), (1, 3)])
-def test_network_is_conv_norm_gelu_conv_tanh(channels, ndim):
-    network, kind = srm(channels, 4, ndim), f"{ndim}d"
+@pytest.mark.parametrize(("samples", "ndim"), [(1, 2), (3, 2), (1, 3)])
+def test_network_is_conv_norm_gelu_conv_tanh(samples, ndim):
+    network, kind = srm(samples, 4, ndim), f"{ndim}d"
     layers = nn.Sequential(
-        getattr(nn, f"Conv{kind}")(channels, 4, 3, padding=1),
+        getattr(nn, f"Conv{kind}")(samples, 4, 3, padding=1),
         getattr(nn, f"InstanceNorm{kind}")(4),
         nn.GELU(),
-        getattr(nn, f"Conv{kind}")(4, channels, 3, padding=1),
+        getattr(nn, f"Conv{kind}")(4, samples, 3, padding=1),
         nn.Tanh(),
     )
     with torch.no_grad():
         for own, value in zip(layers.parameters(), network.parameters(), strict=True):
             own.copy_(value)
-        image = torch.randn(1, channels, *(9,) * ndim)
+        image = torch.randn(1, samples, *(9,) * ndim)
         torch.testing.assert_close(network(image), layers(image))
 
 
@@ -80,12 +80,12 @@ def test_initial_weights_are_drawn_as_torch_draws_them():
 
 
 @pytest.mark.parametrize(
-    ("source", "channels", "ndim"),
-    [(Gaussian(), 1, 2), (Gaussian(), 3, 2), (Gaussian(), 1, 3), (Palette(), 1, 2)],
+    ("source", "samples", "ndim"),
+    [(GaussianNoise(), 1, 2), (GaussianNoise(), 3, 2), (GaussianNoise(), 1, 3), (Palette(), 1, 2)],
 )
-def test_seed_decides_the_weights(source, channels, ndim):
+def test_seed_decides_the_weights(source, samples, ndim):
     recipe = replace(SHORT, source=source)
-    arguments = {"channels": channels, "ndim": ndim, "device": "cpu"}
+    arguments = {"samples": samples, "ndim": ndim, "device": "cpu"}
     first, again, other = (train(recipe, seed=seed, **arguments) for seed in (7, 7, 8))
     assert same_weights(first.weights, again.weights)
     assert first.fingerprint == again.fingerprint != other.fingerprint
@@ -103,9 +103,9 @@ def test_signals_come_from_their_own_seed():
 
 
 def test_model_says_where_it_came_from():
-    model = train(SHORT, channels=2, ndim=3, device="cpu", seed=2**63 - 1)
+    model = train(SHORT, samples=2, ndim=3, device="cpu", seed=2**63 - 1)
     assert model.recipe == SHORT
-    assert (model.channels, model.ndim, model.seed) == (2, 3, 2**63 - 1)
+    assert (model.samples, model.ndim, model.seed) == (2, 3, 2**63 - 1)
     assert all(value.device.type == "cpu" for value in model.weights.values())
     assert not any(value.requires_grad for value in model.weights.values())
 
@@ -135,10 +135,10 @@ def test_loss_is_l1_plus_weighted_total_variation():
     assert event.loss == pytest.approx(float(expected), rel=1e-5)
 
 
-@pytest.mark.parametrize(("channels", "ndim"), [(1, 2), (3, 2), (1, 3)])
-def test_loss_decreases(channels, ndim):
+@pytest.mark.parametrize(("samples", "ndim"), [(1, 2), (3, 2), (1, 3)])
+def test_loss_decreases(samples, ndim):
     recipe = Recipe(name="short", iterations=150, size=24, size_3d=9)
-    losses = [step.loss for step in train_steps(recipe, channels=channels, ndim=ndim)]
+    losses = [step.loss for step in train_steps(recipe, samples=samples, ndim=ndim)]
     assert sum(losses[-20:]) < 0.97 * sum(losses[:20])
 
 
@@ -160,7 +160,9 @@ def test_any_network_can_be_regressed():
     network = nn.Conv2d(1, 1, 1)
     with torch.no_grad():
         network.weight.zero_()
-    recipe = replace(SHORT, source=Gaussian(), iterations=400, learning_rate=0.01, tv_weight=0.0)
+    recipe = replace(
+        SHORT, source=GaussianNoise(), iterations=400, learning_rate=0.01, tv_weight=0.0
+    )
     list(regress(network, recipe, (1, 1, 16, 16), 0))
     assert float(network.weight.detach()) == pytest.approx(1, abs=0.05)
 
@@ -170,11 +172,11 @@ def test_any_network_can_be_regressed():
     [
         ("recipe", "unknown"),
         ("recipe", None),
-        ("channels", 0),
-        ("channels", -1),
-        ("channels", 1.0),
-        ("channels", "3"),
-        ("channels", True),
+        ("samples", 0),
+        ("samples", -1),
+        ("samples", 1.0),
+        ("samples", "3"),
+        ("samples", True),
         ("ndim", 1),
         ("ndim", 4),
         ("ndim", "2"),
@@ -192,12 +194,12 @@ def test_arguments_are_checked_before_the_first_step(argument, value):
         train_steps(**{"recipe": SHORT, argument: value})
 
 
-@pytest.mark.parametrize("source", [Gaussian((0.0, 0.1, 0.2)), PureColor((0.0, 1.0, 0.5))])
+@pytest.mark.parametrize("source", [GaussianNoise((0.0, 0.1, 0.2)), PureColor((0.0, 1.0, 0.5))])
 def test_channels_must_fit_the_source(source):
     recipe = replace(SHORT, source=source)
-    train_steps(recipe, channels=3).close()
+    train_steps(recipe, samples=3).close()
     with pytest.raises(ValueError, match="one a channel"):
-        train_steps(recipe, channels=2)
+        train_steps(recipe, samples=2)
 
 
 def test_globals_of_torch_are_left_alone():
@@ -231,7 +233,7 @@ def test_error_in_a_callback_stops_the_work_at_once():
         raise RuntimeError(f"enough after {done} of {total}")
 
     with pytest.raises(RuntimeError, match="enough after 1 of 2") as caught:
-        drain(work(), stop, "working")
+        run_with_progress(work(), stop, "working")
     assert closed, caught  # though the traceback still holds the generator
     with pytest.raises(RuntimeError, match="enough after 1 of 6"):
         train(SHORT, device="cpu", progress=stop)
@@ -304,7 +306,7 @@ def test_all_images_of_a_batch_count():
 def test_restoring_recipes_train_for_any_number_of_steps_and_at_any_size(iterations):
     recipe = Recipe(
         name="short",
-        exposure=Photons(),
+        exposure=PhotonNoise(),
         iterations=iterations,
         width=2,
         scales=(2,),
@@ -318,12 +320,12 @@ TINY = replace(RECIPES["structured"], iterations=1, width=4, scales=(4,), batch=
 
 def test_volumes_begin_from_planes_each_restored_alone():
     planes = train(TINY, device="cpu", seed=3)
-    network = DeepSRM(1, TINY.widths, 3, torch.Generator())
-    begin_from(network, planes)
+    network = UNet(1, TINY.widths, 3, torch.Generator())
+    copy_matching_weights(network, planes)
     plane = torch.randn(1, 1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     volume = plane.repeat(1, 1, 3, 1, 1)
-    alone = DeepSRM(1, TINY.widths, 2, torch.Generator())
-    begin_from(alone, planes)
+    alone = UNet(1, TINY.widths, 2, torch.Generator())
+    copy_matching_weights(alone, planes)
     torch.testing.assert_close(network(volume)[:, :, 0], alone(plane[:, :, 0]))
     model = train(TINY, ndim=3, device="cpu", start=planes)
     assert model.begun_from == planes.fingerprint == model.describe()["begun_from"]

@@ -8,24 +8,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_noiser.methods.noiser.exposure import Photons
+from napari_noiser.methods.noiser.exposure import PhotonNoise
 from napari_noiser.methods.noiser.model import Model, load_model
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.methods.noiser.structured_noise import DeadLeaves, Structure
-from napari_noiser.methods.noiser.training import left_noise, train
+from napari_noiser.methods.noiser.training import residual_noise_rms, train
 from napari_noiser.methods.noiser.unet import (
-    DeepSRM,
-    answered,
-    between_neighbors,
-    radius,
+    UNet,
+    middle_planes,
+    pad_to_grid,
     respond,
+    unet_radius,
 )
 from napari_noiser.methods.patches import Scratch
 
 SMALL = Recipe(
     name="small",
     source=Structure(),
-    exposure=Photons(),
+    exposure=PhotonNoise(),
     iterations=3,
     width=4,
     scales=(6, 5),
@@ -80,7 +80,7 @@ def response(model, image, box=None):
 
 @pytest.mark.parametrize("widths", [(3,), (3, 4), (3, 4, 5), (2, 2, 2, 2)])
 def test_radius_is_how_far_a_pixel_reaches(widths):
-    network = DeepSRM(1, widths, 2, torch.Generator().manual_seed(0))
+    network = UNet(1, widths, 2, torch.Generator().manual_seed(0))
     weights, step = dict(network.named_parameters()), 2 ** (len(widths) - 1)
     image = torch.randn(1, 1, 24 * step, 24 * step, generator=torch.Generator().manual_seed(1))
     farthest = 0
@@ -91,12 +91,12 @@ def test_radius_is_how_far_a_pixel_reaches(widths):
             changed[..., at, at] += 1e4
             moved = (respond(weights, changed, len(widths)) != before)[0, 0].nonzero()
             farthest = max(farthest, int((moved - at).abs().max()))
-    assert farthest == radius(len(widths))
+    assert farthest == unet_radius(len(widths))
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_the_default_size_is_within_its_bounds(ndim):
-    network = DeepSRM(1, (16, 32, 56), ndim, torch.Generator().manual_seed(0))
+    network = UNet(1, (16, 32, 56), ndim, torch.Generator().manual_seed(0))
     assert sum(each.numel() for each in network.parameters()) <= 100_000
 
 
@@ -119,7 +119,7 @@ def test_any_tile_equals_the_whole(model, data, height, width):
 def test_folded_equals_the_network_with_its_normalization(model):
     """Away from the border, where training pads with zeros."""
     image = np.random.default_rng(0).normal(0, 3, (1, 96, 96))
-    network = DeepSRM(1, SMALL.widths, 2, torch.Generator())
+    network = UNet(1, SMALL.widths, 2, torch.Generator())
     network.load_state_dict(model.weights)
     with torch.no_grad():
         light = network(torch.from_numpy((image - image.mean()) / image.std())[None].float())
@@ -144,7 +144,7 @@ def test_gain_and_offset_do_not_matter(model, gain, offset):
 
 
 def test_colors_keep_their_balance():
-    colors = train(replace(SMALL, iterations=1), channels=3, device="cpu")
+    colors = train(replace(SMALL, iterations=1), samples=3, device="cpu")
     image = np.random.default_rng(4).normal(0, 1, (3, 48, 48))
     image += np.array([9.0, 5, 1])[:, None, None]
     _, folded = response(colors, image)
@@ -157,7 +157,7 @@ def test_it_learns_to_see_leaves_through_noise():
     recipe = replace(
         SMALL,
         source=DeadLeaves(smallest=(4.0, 4.0), texture=0.0),
-        exposure=Photons(photons=(2, 2), read_share=0, floor_share=0),
+        exposure=PhotonNoise(photons=(2, 2), read_share=0, floor_share=0),
         iterations=250,
         width=8,
         scales=(12,),
@@ -171,7 +171,7 @@ def test_it_learns_to_see_leaves_through_noise():
     for image in seen.double().numpy():
         answer, folded = response(learned, image)
         found.append(torch.from_numpy(answer * folded.unit + folded.middle))
-    assert float(left_noise(torch.stack(found), light, seen)) < 0.75
+    assert float(residual_noise_rms(torch.stack(found), light, seen)) < 0.75
 
 
 def test_it_survives_its_file_and_its_seed(tmp_path, model):
@@ -208,7 +208,7 @@ def test_a_plane_between_neighbors_is_seen_as_by_a_convolution_of_volumes():
     image = torch.randn(2, 3, 5, 8, 7, generator=generator)
     kernel = torch.randn(4, 3, 3, 3, 3, generator=generator)
     wanted = torch.nn.functional.conv3d(image, kernel)
-    planes = torch.nn.functional.conv2d(between_neighbors(image), kernel.flatten(1, 2))
+    planes = torch.nn.functional.conv2d(middle_planes(image), kernel.flatten(1, 2))
     found = planes.unflatten(0, (2, 3)).transpose(1, 2)
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
@@ -216,12 +216,12 @@ def test_a_plane_between_neighbors_is_seen_as_by_a_convolution_of_volumes():
 def test_in_training_the_middle_plane_is_returned_as_it_will_be_rendered(volumes):
     image = np.random.default_rng(0).normal(0, 3, (1, 3, 96, 96))
     image[0, 2] += 4  # normalized for themselves, planes would forget how bright they are
-    network = DeepSRM(1, SMALL.widths, 3, torch.Generator())
+    network = UNet(1, SMALL.widths, 3, torch.Generator())
     network.load_state_dict(volumes.weights)
     seen = torch.from_numpy((image - image.mean()) / image.std())[None].float()
     with torch.no_grad():
         light = network(seen)
-    assert light.shape == answered(seen).shape == (1, 1, 1, 96, 96)
+    assert light.shape == pad_to_grid(seen).shape == (1, 1, 1, 96, 96)
     found, folded = response(volumes, image)
     inside = (0, slice(24, -24), slice(24, -24))
     wanted = light[0, 0].double().numpy() * image.std() + image.mean()
@@ -307,6 +307,6 @@ def test_volumes_of_three_planes_are_learned_from(volumes):
 
 
 def test_a_form_for_volumes_is_bundled_in_one_size_and_serves_colors():
-    assert load_model("structured", channels=3, ndim=3).channels == 1
-    with pytest.raises(ValueError, match=r"not bundled .* 3-D; train it .*channels=1, ndim=3"):
-        load_model("structured-tiny", channels=3, ndim=3)
+    assert load_model("structured", samples=3, ndim=3).samples == 1
+    with pytest.raises(ValueError, match=r"not bundled .* 3-D; train it .*samples=1, ndim=3"):
+        load_model("structured-tiny", samples=3, ndim=3)

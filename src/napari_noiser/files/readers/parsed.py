@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from napari_noiser.arrays.layout import DEFAULT_AXES
-from napari_noiser.files.spatial_metadata import Channel, Space
+from napari_noiser.files.spatial_metadata import Channel, SpatialMetadata
 
-__all__ = ["UNNAMED", "Contents", "Place"]
+__all__ = ["UNNAMED", "AxisPlacement", "ParsedFile"]
 
 UNNAMED = "?"
 """The name of an axis that a file does not name."""
 
 
-class Place(NamedTuple):
+class AxisPlacement(NamedTuple):
     """The step along an axis, the position of its first voxel, and their unit."""
 
     step: float = 1.0
@@ -24,7 +24,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Contents:
+class ParsedFile:
     """What a file holds.
 
     Attributes
@@ -43,11 +43,11 @@ class Contents:
 
     array: Any
     names: tuple[str, ...]
-    places: Mapping[str, Place] = field(default_factory=dict)
+    places: Mapping[str, AxisPlacement] = field(default_factory=dict)
     single: Set[str] = frozenset()
     channels: tuple[Channel, ...] = ()
 
-    def space(self, axes: str | None) -> Space:
+    def space(self, axes: str | None) -> SpatialMetadata:
         """Return where the voxels lie, with the given axes or the file's own.
 
         Parameters
@@ -78,10 +78,12 @@ class Contents:
         lengths = dict(zip(axes, self.array.shape, strict=True))
         told = len(self.channels) == lengths.get("C") and any(map(any, self.channels))
         places = [
-            self.places.get(letter, Place()) if name in (letter, UNNAMED) else Place()
+            self.places.get(letter, AxisPlacement())
+            if name in (letter, UNNAMED)
+            else AxisPlacement()
             for letter, name in zip(axes, self.names, strict=True)
         ]
-        return Space(
+        return SpatialMetadata(
             axes,
             tuple(place.step for place in places),
             tuple(place.start for place in places),

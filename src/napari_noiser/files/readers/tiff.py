@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from napari_noiser.files.readers.parsed import UNNAMED, Contents, Place
+from napari_noiser.files.readers.parsed import UNNAMED, AxisPlacement, ParsedFile
 from napari_noiser.files.spatial_metadata import Channel
 from napari_noiser.files.units import unit_name
 
@@ -23,7 +23,7 @@ __all__ = ["read_tiff"]
 _UNKNOWN = "QI"  # tifffile's letters for "some axis" and "a sequence of pages"
 
 
-def read_tiff(path: Path) -> Contents:
+def read_tiff(path: Path) -> ParsedFile:
     """Open the first image (series) that lies in a TIFF file; nothing is loaded.
 
     Parameters
@@ -55,7 +55,7 @@ def read_tiff(path: Path) -> Contents:
         index = _first_here(tif)
         series: Any = tif.series[index]
         page, pixels = series.keyframe, _ome_pixels(tif, index)
-        return Contents(
+        return ParsedFile(
             _array(path, tif, index),
             _names(tif, series, page),
             _ome_places(pixels) if tif.is_ome else _imagej_places(tif, page),
@@ -157,7 +157,7 @@ def _color(rgba: str) -> str:
     return f"{int(rgba) >> 8 & 0xFFFFFF:06X}" if re.fullmatch(r"-?\d+", rgba) else ""
 
 
-def _ome_places(pixels: ElementTree.Element) -> dict[str, Place]:
+def _ome_places(pixels: ElementTree.Element) -> dict[str, AxisPlacement]:
     """Return the physical sizes of an image, whose unit is µm unless it says otherwise."""
     attributes = {"Z": "PhysicalSizeZ", "Y": "PhysicalSizeY", "X": "PhysicalSizeX"}
     found = {
@@ -168,7 +168,7 @@ def _ome_places(pixels: ElementTree.Element) -> dict[str, Place]:
     return {letter: place for letter, place in found.items() if place}
 
 
-def _imagej_places(tif: TiffFile, page: TiffPage) -> dict[str, Place]:
+def _imagej_places(tif: TiffFile, page: TiffPage) -> dict[str, AxisPlacement]:
     """Return ImageJ's steps: the resolution counts pixels in a unit, and says nothing without."""
     metadata = tif.imagej_metadata or {}
     unit = str(metadata.get("unit", ""))
@@ -183,10 +183,10 @@ def _imagej_places(tif: TiffFile, page: TiffPage) -> dict[str, Place]:
     return {letter: place for letter, place in found.items() if place}
 
 
-def _place(step: Any, unit: str) -> Place | None:
+def _place(step: Any, unit: str) -> AxisPlacement | None:
     """Return a place, or None for no step, or one that cannot be meant: 0, negative, NaN."""
     try:
         number = float(step)
     except (TypeError, ValueError):
         return None
-    return Place(number, unit=unit_name(unit)) if isfinite(number) and number > 0 else None
+    return AxisPlacement(number, unit=unit_name(unit)) if isfinite(number) and number > 0 else None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_noiser.files.readers.parsed import UNNAMED, Contents, Place
+from napari_noiser.files.readers.parsed import UNNAMED, AxisPlacement, ParsedFile
 from napari_noiser.files.spatial_metadata import Channel
 from napari_noiser.files.units import unit_name
 
@@ -29,7 +29,7 @@ _OTHERS = {
 }
 
 
-def read_zarr(path: Path) -> Contents:
+def read_zarr(path: Path) -> ParsedFile:
     """Open a zarr store; nothing is loaded.
 
     Parameters
@@ -56,15 +56,15 @@ def read_zarr(path: Path) -> Contents:
     return _plain(node) if isinstance(node, zarr.Array) else _image(node)
 
 
-def _plain(array: Array[Any]) -> Contents:
+def _plain(array: Array[Any]) -> ParsedFile:
     """Return an array; its dimension names are its axes if they are all known letters."""
     stated = getattr(array.metadata, "dimension_names", None) or ()
     names = tuple(str(name).upper() for name in stated)
     known = set(names) <= set("TCZYXS") and len(set(names)) == len(names) == array.ndim
-    return Contents(array, names if known else (UNNAMED,) * array.ndim)
+    return ParsedFile(array, names if known else (UNNAMED,) * array.ndim)
 
 
-def _image(group: Group) -> Contents:
+def _image(group: Group) -> ParsedFile:
     from zarr import Array, Group
 
     attributes = group.attrs.asdict()
@@ -89,7 +89,7 @@ def _image(group: Group) -> Contents:
         )
     names = tuple(_name(axis) for axis in multiscale.axes)
     places = dict(zip(names, _places(multiscale), strict=True))
-    return Contents(array, names, places, channels=_channels(found.get("omero")))
+    return ParsedFile(array, names, places, channels=_channels(found.get("omero")))
 
 
 def _validated(found: Mapping[str, Any], version: str) -> Multiscale:
@@ -127,7 +127,7 @@ def _name(axis: Any) -> str:
     return letter if letter in {*"TCZYX"} else str(axis.name)
 
 
-def _places(multiscale: Multiscale) -> list[Place]:
+def _places(multiscale: Multiscale) -> list[AxisPlacement]:
     """Return the places of level 0: its own transformation, and then the whole image's."""
     count = len(multiscale.axes)
     scale, start = [1.0] * count, [0.0] * count
@@ -143,5 +143,6 @@ def _places(multiscale: Multiscale) -> list[Place]:
                 start = [at + by for at, by in zip(start, each.translation, strict=True)]
     units = [unit_name(axis.unit or "") for axis in multiscale.axes]
     return [  # a step of 0 cannot be meant
-        Place(step or 1.0, at, unit) for step, at, unit in zip(scale, start, units, strict=True)
+        AxisPlacement(step or 1.0, at, unit)
+        for step, at, unit in zip(scale, start, units, strict=True)
     ]

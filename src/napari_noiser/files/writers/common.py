@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_noiser._validation import whole
-from napari_noiser.arrays.layout import Region
-from napari_noiser.files.spatial_metadata import Space
+from napari_noiser._validation import check_int
+from napari_noiser.arrays.layout import Slices
+from napari_noiser.files.spatial_metadata import SpatialMetadata
 
 __all__ = [
-    "Region",
+    "Slices",
     "as_json",
-    "fitting_block",
+    "axis_order",
+    "check_block",
     "full_region",
-    "order_of",
     "stored_shape",
     "stored_type",
 ]
@@ -40,7 +40,7 @@ def stored_type(dtype: DTypeLike) -> np.dtype[Any]:
     return found
 
 
-def stored_shape(shape: Iterable[int], space: Space) -> tuple[int, ...]:
+def stored_shape(shape: Iterable[int], space: SpatialMetadata) -> tuple[int, ...]:
     """Return a shape as ints, if it is none of an empty array and the axes fit it.
 
     Raises
@@ -48,7 +48,7 @@ def stored_shape(shape: Iterable[int], space: Space) -> tuple[int, ...]:
     ValueError
         If they do not.
     """
-    lengths = tuple(whole("shape", length) for length in shape)
+    lengths = tuple(check_int("shape", length) for length in shape)
     if len(lengths) != len(space.axes):
         raise ValueError(
             f"space names the axes {space.axes!r}, but the shape has {len(lengths)}: {lengths}"
@@ -72,12 +72,12 @@ def as_json(attributes: Mapping[str, Any]) -> str:
         raise TypeError(f"attributes must be a mapping of JSON-able values: {error}") from error
 
 
-def order_of(axes: str, wanted: str) -> tuple[int, ...]:
+def axis_order(axes: str, wanted: str) -> tuple[int, ...]:
     """Return how to transpose an array with the given axes so that they are ordered as wanted."""
     return tuple(sorted(range(len(axes)), key=lambda i: wanted.index(axes[i])))
 
 
-def full_region(region: Region, shape: tuple[int, ...]) -> Region:
+def full_region(region: Slices, shape: tuple[int, ...]) -> Slices:
     """Return a region with all its starts and stops.
 
     Raises
@@ -102,7 +102,7 @@ def full_region(region: Region, shape: tuple[int, ...]) -> Region:
     return full
 
 
-def fitting_block(block: Any, region: Region, dtype: np.dtype[Any]) -> NDArray[Any]:
+def check_block(block: Any, region: Slices, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return a block in the file's type, if it has the region's shape.
 
     Raises

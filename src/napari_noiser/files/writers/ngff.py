@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_noiser.files.spatial_metadata import Space
+from napari_noiser.files.spatial_metadata import SpatialMetadata
 
 if TYPE_CHECKING:
     from yaozarrs import v05
@@ -19,7 +19,7 @@ _DYES = ("FF00FF", "00FF00", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
 def image_model(
-    space: Space,
+    space: SpatialMetadata,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     name: str,
@@ -76,7 +76,7 @@ def _axis(letter: str, unit: str) -> v05.Axis:
     return kind(name=letter.lower(), unit=unit or None)
 
 
-def _dataset(space: Space, order: Sequence[int], level: int) -> v05.Dataset:
+def _dataset(space: SpatialMetadata, order: Sequence[int], level: int) -> v05.Dataset:
     """Return the place of a level: the center of a mean lies amid those that it is of."""
     from yaozarrs import v05
 
@@ -92,15 +92,16 @@ def _dataset(space: Space, order: Sequence[int], level: int) -> v05.Dataset:
     )
 
 
-def _look(space: Space, lengths: dict[str, int], dtype: np.dtype[Any]) -> v05.Omero:
+def _look(space: SpatialMetadata, lengths: dict[str, int], dtype: np.dtype[Any]) -> v05.Omero:
     """Return a color for each channel: red, green, blue for samples, one each for dyes."""
     from yaozarrs import v05
 
-    dyes = lengths.get("C", 1)
+    n_channels = lengths.get("C", 1)
     named: Sequence[tuple[str, str]] = [
-        (f"channel {i}", _DYES[i % len(_DYES)] if dyes > 1 else "FFFFFF") for i in range(dyes)
+        (f"channel {i}", _DYES[i % len(_DYES)] if n_channels > 1 else "FFFFFF")
+        for i in range(n_channels)
     ]
-    if len(space.channels) == dyes:
+    if len(space.channels) == n_channels:
         named = [
             (each.name or name, each.color or color)
             for each, (name, color) in zip(space.channels, named, strict=True)

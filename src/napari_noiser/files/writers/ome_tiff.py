@@ -15,23 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from napari_noiser.files.spatial_metadata import Space
+from napari_noiser.files.spatial_metadata import SpatialMetadata
 from napari_noiser.files.units import unit_symbol
 from napari_noiser.files.writers.common import (
-    Region,
+    Slices,
     as_json,
-    fitting_block,
+    axis_order,
+    check_block,
     full_region,
-    order_of,
     stored_shape,
     stored_type,
 )
 
-__all__ = ["Tif"]
+__all__ = ["OmeTiff"]
 
 
 @dataclass(frozen=True)
-class Tif:
+class OmeTiff:
     """An OME-TIFF file to be filled block by block; `create` or `open` makes one.
 
     The file holds planes, Y and X (and S) last, and the other axes in their order. All that is
@@ -64,12 +64,12 @@ class Tif:
         path: str | PathLike[str],
         shape: Iterable[int],
         dtype: DTypeLike,
-        space: Space,
+        space: SpatialMetadata,
         *,
         name: str,
         attributes: Mapping[str, Any] | None = None,
         source: tuple[int, ...] | None = None,
-    ) -> Tif:
+    ) -> OmeTiff:
         """Create a file of its full size with all metadata, all zero; BigTIFF above 4 GB.
 
         Parameters
@@ -133,7 +133,7 @@ class Tif:
         return cls(path, space.axes, shape, dtype, result[0])
 
     @classmethod
-    def open(cls, path: str | PathLike[str], axes: str) -> Tif:
+    def open(cls, path: str | PathLike[str], axes: str) -> OmeTiff:
         """Open a file that `create` made, to go on with it.
 
         Parameters
@@ -186,13 +186,13 @@ class Tif:
         """The whole array for a viewer, memory-mapped; a file has no further levels."""
         return [self._map("r")]
 
-    def __setitem__(self, region: Region, block: Any) -> None:
+    def __setitem__(self, region: Slices, block: Any) -> None:
         """Write a block."""
         region = full_region(region, self.shape)
-        values = fitting_block(block, region, self.dtype)
+        values = check_block(block, region, self.dtype)
         self._map("r+")[region] = values
 
-    def finish(self, region: Region) -> None:
+    def finish(self, region: Slices) -> None:
         """Have what was written put on the disk.
 
         Parameters
@@ -216,14 +216,14 @@ class Tif:
 
 def _order(axes: str) -> tuple[int, ...]:
     outer = "".join(letter for letter in axes if letter in "TCZ")
-    return order_of(axes, outer + "YXS")
+    return axis_order(axes, outer + "YXS")
 
 
 def _length(letter: str, axes: str, shape: tuple[int, ...]) -> int:
     return shape[axes.index(letter)] if letter in axes else 1
 
 
-def _sizes(space: Space) -> dict[str, Any]:
+def _sizes(space: SpatialMetadata) -> dict[str, Any]:
     """Return the steps as OME-XML has them; a step of 1 without unit says nothing."""
     names = {"Z": "PhysicalSizeZ", "Y": "PhysicalSizeY", "X": "PhysicalSizeX"}
     names["T"] = "TimeIncrement"
@@ -235,7 +235,7 @@ def _sizes(space: Space) -> dict[str, Any]:
     return sizes
 
 
-def _channels(space: Space) -> dict[str, list[Any]]:
+def _channels(space: SpatialMetadata) -> dict[str, list[Any]]:
     """Return names and colors as OME-XML has them: signed 32 bits of RGBA, of white -1."""
     rgba = [int((each.color or "FFFFFF") + "FF", 16) for each in space.channels]
     return {

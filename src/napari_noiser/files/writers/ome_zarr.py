@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_noiser._validation import real
-from napari_noiser.arrays.layout import Region
-from napari_noiser.files.spatial_metadata import Space
+from napari_noiser._validation import check_float
+from napari_noiser.arrays.layout import Slices
+from napari_noiser.files.spatial_metadata import SpatialMetadata
 from napari_noiser.files.writers.common import (
     as_json,
-    fitting_block,
+    axis_order,
+    check_block,
     full_region,
-    order_of,
     stored_shape,
     stored_type,
 )
@@ -65,7 +65,7 @@ class OmeZarr:
         path: str | PathLike[str],
         shape: Iterable[int],
         dtype: DTypeLike,
-        space: Space,
+        space: SpatialMetadata,
         *,
         name: str,
         attributes: Mapping[str, Any] | None = None,
@@ -123,7 +123,7 @@ class OmeZarr:
         if chunks is None:
             chunks = _chunks(shape, dtype.itemsize, space.axes, source)
         levels = level_shapes(shape, chunks, _halved(space.axes))
-        order = order_of(space.axes, _ORDER)
+        order = axis_order(space.axes, _ORDER)
         _, arrays = prepare_image(
             Path(path),
             image_model(space, shape, dtype, name, order, len(levels)),
@@ -170,7 +170,7 @@ class OmeZarr:
             kind = type(error).__name__
             message = f"{path} is no complete OME-Zarr 0.5 image: {kind} {error}"
             raise ValueError(message) from error
-        order = order_of(axes, _ORDER) if set(axes) <= set(_ORDER) else ()
+        order = axis_order(axes, _ORDER) if set(axes) <= set(_ORDER) else ()
         if "".join(axes[axis] for axis in order).replace("S", "C").lower() != names:
             raise ValueError(f"{path} holds the axes {names!r}, which axes {axes!r} do not fit")
         return cls(Path(path), axes, arrays)
@@ -200,13 +200,13 @@ class OmeZarr:
         back = self._turned(range(len(self.axes)))
         return [da.from_zarr(array).transpose(back) for array in self.arrays]
 
-    def __setitem__(self, region: Region, block: Any) -> None:
+    def __setitem__(self, region: Slices, block: Any) -> None:
         """Write whole chunks of level 0."""
         region = self._aligned(region)
-        values = fitting_block(block, region, self.dtype)
+        values = check_block(block, region, self.dtype)
         self.arrays[0][self._stored(region)] = values.transpose(self._order)
 
-    def finish(self, region: Region) -> None:
+    def finish(self, region: Slices) -> None:
         """Write what a region completes of the further levels.
 
         A chunk is written as soon as all that it is the mean of is there, and only once; a few
@@ -241,8 +241,8 @@ class OmeZarr:
         """
         import zarr
 
-        lower = real("lower", lower)
-        upper = real("upper", upper, above=lower)
+        lower = check_float("lower", lower)
+        upper = check_float("upper", upper, above=lower)
         group: Any = zarr.open_group(str(self.path), mode="r+")
         ome = dict(group.attrs["ome"])
         least, most = value_range(self.dtype)
@@ -253,9 +253,9 @@ class OmeZarr:
 
     @property
     def _order(self) -> tuple[int, ...]:
-        return order_of(self.axes, _ORDER)
+        return axis_order(self.axes, _ORDER)
 
-    def _stored(self, region: Region) -> Region:
+    def _stored(self, region: Slices) -> Slices:
         return tuple(region[axis] for axis in self._order)
 
     def _turned(self, stored: Iterable[int]) -> tuple[int, ...]:
@@ -263,7 +263,7 @@ class OmeZarr:
         values = dict(zip(self._order, stored, strict=True))
         return tuple(values[axis] for axis in range(len(self.axes)))
 
-    def _aligned(self, region: Region) -> Region:
+    def _aligned(self, region: Slices) -> Slices:
         full = full_region(region, self.shape)
         for each, length, chunk in zip(full, self.shape, self.chunks, strict=True):
             if each.start % chunk or (each.stop % chunk and each.stop != length):
@@ -274,7 +274,7 @@ class OmeZarr:
         return full
 
 
-def _mean(fine: Any, block: Region, halved: list[int]) -> NDArray[Any]:
+def _mean(fine: Any, block: Slices, halved: list[int]) -> NDArray[Any]:
     """Return a chunk of the next level, made of one parent at a time."""
     result = np.empty([each.stop - each.start for each in block], fine.dtype)
     half = tuple(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.arrays.layout import Region
+from napari_noiser.arrays.layout import Slices
 
 __all__ = ["blocks", "completed", "halve", "level_shapes", "parents"]
 
@@ -39,7 +39,7 @@ def level_shapes(shape: Shape, chunks: Shape, halved: Sequence[int]) -> list[Sha
     return shapes
 
 
-def completed(region: Region, fine: Shape, chunks: Shape, halved: Sequence[int]) -> Region:
+def completed(region: Slices, fine: Shape, chunks: Shape, halved: Sequence[int]) -> Slices:
     """Return the part of the next level that can be made as soon as a region is written.
 
     Parameters
@@ -69,7 +69,7 @@ def completed(region: Region, fine: Shape, chunks: Shape, halved: Sequence[int])
     return tuple(part)
 
 
-def blocks(region: Region, chunks: Shape) -> Iterator[Region]:
+def blocks(region: Slices, chunks: Shape) -> Iterator[Slices]:
     """Iterate over a region's chunks: it bounds what is in memory at once."""
     spans = [
         [slice(at, min(at + step, each.stop)) for at in range(each.start, each.stop, step)]
@@ -78,7 +78,7 @@ def blocks(region: Region, chunks: Shape) -> Iterator[Region]:
     yield from product(*spans)
 
 
-def parents(block: Region, fine: Shape, halved: Sequence[int]) -> Region:
+def parents(block: Slices, fine: Shape, halved: Sequence[int]) -> Slices:
     """Return the region of the level before that a block is the mean of."""
     return tuple(
         slice(2 * each.start, min(2 * each.stop, fine[axis])) if axis in halved else each
@@ -110,7 +110,7 @@ def halve(values: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
     return halves.transpose(np.argsort([*order, *halved]))
 
 
-def _strips(shape: Shape, outer: int) -> Iterator[Region]:
+def _strips(shape: Shape, outer: int) -> Iterator[Slices]:
     """Cut off strips of a bounded size along the outer axes: float64 takes memory."""
     lengths = []
     left = max(1, _STRIP // int(np.prod(shape[outer:])))

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from napari_noiser._validation import whole
+from napari_noiser._validation import check_int
 from napari_noiser.methods.irle.blind_spot.model import (
     METHOD,
     BlindSpotModel,
@@ -20,7 +20,7 @@ from napari_noiser.methods.irle.blind_spot.model import (
 )
 from napari_noiser.methods.irle.retinex.model import RetinexModel
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
-from napari_noiser.methods.weights import copied_weights
+from napari_noiser.methods.weights import copy_weights
 
 __all__ = ["FittingState", "IRLEState", "Stage", "load_fitting_state"]
 
@@ -60,7 +60,7 @@ class FittingState(Generic[Stage]):
     images: str = ""
 
     def __post_init__(self) -> None:
-        done = whole("done", self.done, least=0, most=self.total)
+        done = check_int("done", self.done, least=0, most=self.total)
         object.__setattr__(self, "done", done)
         expected = {
             f"{moment}.{name}": weight.shape
@@ -86,7 +86,7 @@ class FittingState(Generic[Stage]):
             for moment, key in _MOMENTS.items()
             for name, parameter in network.named_parameters()
         }
-        so_far = replace(model, weights=copied_weights(network), losses=tuple(losses[:done]))
+        so_far = replace(model, weights=copy_weights(network), losses=tuple(losses[:done]))
         return cls(so_far, done, moments)
 
     def restore(self, optimizer: torch.optim.Optimizer, network: nn.Module) -> None:
@@ -122,14 +122,14 @@ class FittingState(Generic[Stage]):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return weights and moments."""
-        return _named("weight", self.model.weights) | self.moments
+        return _prefixed("weight", self.model.weights) | self.moments
 
     @classmethod
     def from_header(
         cls, header: Mapping[str, Any], tensors: Mapping[str, Tensor]
     ) -> FittingState[Any]:
         """Rebuild a state from its header and its tensors."""
-        model = _MODELS[header["stage"]].from_header(header, _of("weight", tensors))
+        model = _MODELS[header["stage"]].from_header(header, _tensors_of("weight", tensors))
         moments = {n: each for n, each in tensors.items() if n.partition(".")[0] in _MOMENTS}
         return FittingState(model, header["done"], moments, header.get("images", ""))
 
@@ -171,7 +171,7 @@ class IRLEState:
             "recipe": self.recipe.to_dict(),
             "light": self.light.header(),
         }
-        tensors = _named("light", self.light.tensors())
+        tensors = _prefixed("light", self.light.tensors())
         if self.denoiser is not None:
             header["denoiser"] = self.denoiser.header()
             tensors |= self.denoiser.tensors()
@@ -180,7 +180,7 @@ class IRLEState:
     @classmethod
     def from_header(cls, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> IRLEState:
         """Rebuild a state from what `save` wrote."""
-        whose = _of("light", tensors)
+        whose = _tensors_of("light", tensors)
         second = header.get("denoiser")
         denoiser = None if second is None else FittingState.from_header(second, tensors)
         if denoiser is not None and "recipe" not in header:
@@ -220,10 +220,10 @@ def load_fitting_state(path: str | PathLike[str]) -> FittingState[Any] | IRLESta
         raise ValueError(f"{path} is not an unfinished fit: {error}") from error
 
 
-def _named(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _prefixed(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {f"{part}.{name}": each for name, each in tensors.items()}
 
 
-def _of(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _tensors_of(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     whose = f"{part}."
     return {n.removeprefix(whose): t for n, t in tensors.items() if n.startswith(whose)}

@@ -6,7 +6,7 @@ from math import pi, sqrt
 
 from torch import Tensor
 
-__all__ = ["noise_variance", "smoothing_of"]
+__all__ = ["noise_variance", "smoothing_sigma"]
 
 _KERNEL_POWER = 36  # the sum of squares of (1, -2, 1) times (1, -2, 1)
 _CALM = 0.02  # of what is left, from black to white
@@ -30,7 +30,7 @@ def noise_variance(image: Tensor) -> Tensor:
     return rough.square().mean(dim=(0, 2, 3)) / _KERNEL_POWER
 
 
-def smoothing_of(dark: Tensor) -> float:
+def smoothing_sigma(dark: Tensor) -> float:
     """Return the sigma of the Gaussian that leaves 2 % of noise in dark images, in pixels.
 
     Parameters

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from napari_noiser.methods.irle.checkpoint import FittingState, Stage
-from napari_noiser.methods.weights import copied_weights, thinned
+from napari_noiser.methods.weights import copy_weights, downsample_losses
 
-__all__ = ["FittingStep", "fitted_steps"]
+__all__ = ["FittingStep", "optimization_steps"]
 
 _LARGEST_GRADIENT = 1.0
 _BETAS = (0.9, 0.99)
@@ -47,7 +47,7 @@ class FittingStep:
     stage: str
 
 
-def fitted_steps(
+def optimization_steps(
     state: FittingState[Stage], network: nn.Module, loss: Callable[[int], Tensor], stage: str
 ) -> Generator[FittingStep, None, Stage]:
     """Take the steps of a fit that are left.
@@ -90,7 +90,7 @@ def fitted_steps(
             raise ValueError(f"the fit broke down at step {done}: lower recipe.learning_rate")
         snapshot = partial(FittingState.of, model, network, optimizer, done, losses)
         yield FittingStep(done, total, losses[-1], snapshot, stage)
-    return replace(model, weights=copied_weights(network), losses=thinned(losses))
+    return replace(model, weights=copy_weights(network), losses=downsample_losses(losses))
 
 
 @torch.enable_grad()

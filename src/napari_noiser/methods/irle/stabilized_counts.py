@@ -16,13 +16,13 @@ from torch import Tensor
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import stabilize
 
-__all__ = ["Counts"]
+__all__ = ["StabilizedCounts"]
 
 _LEAST = 2 * (3 / 8) ** 0.5  # what no electrons and no read noise are turned into
 
 
 @dataclass(frozen=True)
-class Counts:
+class StabilizedCounts:
     """A camera's counts, and a level that stands for black.
 
     Parameters

@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.methods.noiser.random_fields import Floats, between, evenly, field, smoothed
+from napari_noiser.methods.noiser.random_fields import (
+    Floats,
+    log_uniform,
+    power_law_field,
+    smooth,
+    uniform,
+)
 
 if TYPE_CHECKING:
     from numpy.random import Generator as Random
 
-__all__ = ["with_neighbors"]
+__all__ = ["draw_adjacent_planes"]
 
 _SPEED = (0.1, 4.0)  # pixels a plane
 _DEFOCUS = (0.2, 2.0)  # pixels of standard deviation a plane away from focus
@@ -25,7 +31,7 @@ _FLICKER = (0.01, 0.2)
 _SHARP = 0.1  # pixels: less of a blur does nothing
 
 
-def with_neighbors(
+def draw_adjacent_planes(
     scene: Floats, other: Floats, replaced: float, depth: int, random: Random
 ) -> Floats:
     """Return planes of one scene, the middle one as it is but for its focus and brightness.
@@ -50,39 +56,41 @@ def with_neighbors(
     new = _part(shape, replaced, random)
     sides = {-1, 1} if random.random() < 0.5 else {random.choice([-1, 1])}
     focus = random.uniform(away[0], away[-1])
-    spread = between(_DEFOCUS, random) * random.integers(2)
-    flicker = between(_FLICKER, random)
+    spread = log_uniform(_DEFOCUS, random) * random.integers(2)
+    flicker = log_uniform(_FLICKER, random)
     volume = np.empty((len(scene), depth, *shape), np.float32)
     for at, step in enumerate(away):
         path = motion * (step if steady else random.standard_normal() * np.sign(step))
-        plane = _displaced(scene, path)
+        plane = _displace(scene, path)
         if replaced and np.sign(step) in sides:
-            plane = np.where(new, _displaced(other, path), plane)
+            plane = np.where(new, _displace(other, path), plane)
         blur = spread * abs(step - focus)
-        plane = smoothed(plane, blur) if blur > _SHARP else plane
+        plane = smooth(plane, blur) if blur > _SHARP else plane
         volume[:, at] = plane * np.exp(flicker * random.standard_normal())
     return volume
 
 
 def _motion(shape: tuple[int, ...], random: Random) -> Floats:
     """Return how far each pixel moves along each axis: not at all, together, in parts, or bent."""
-    speed = between(_SPEED, random) * (random.random() < 0.8)
+    speed = log_uniform(_SPEED, random) * (random.random() < 0.8)
     motion = np.zeros((2, *shape), np.float32)
     motion += random.normal(0, 0.7, (2, 1, 1))
     if random.random() < 0.5:
         motion += random.normal(0, 0.7, (2, 1, 1)) * _part(shape, random.random(), random)
     if random.random() < 0.5:
-        motion += 0.5 * np.stack([field(shape, evenly((2.0, 3.0), random), random) for _ in "YX"])
+        motion += 0.5 * np.stack(
+            [power_law_field(shape, uniform((2.0, 3.0), random), random) for _ in "YX"]
+        )
     return np.asarray(speed * motion)
 
 
 def _part(shape: tuple[int, ...], share: float, random: Random) -> NDArray[np.bool_]:
     """Draw a share of a plane, in large or in small patches."""
-    height = field(shape, evenly((1.0, 2.5), random), random)
+    height = power_law_field(shape, uniform((1.0, 2.5), random), random)
     return np.asarray(height <= np.quantile(height, share))
 
 
-def _displaced(light: Floats, path: NDArray[Any]) -> Floats:
+def _displace(light: Floats, path: NDArray[Any]) -> Floats:
     """Return light (C, Y, X) that comes from some pixels away, mirrored where it ends."""
     from scipy.ndimage import map_coordinates  # slow to import, and recipes are listed often
 

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from napari_noiser.methods.noiser.network import EPS, SRM
 
-__all__ = ["WrittenOut"]
+__all__ = ["ManualBackward"]
 
 _aten = torch.ops.aten  # what autograd itself calls, but into memory that exists
 
 
-class WrittenOut:
+class ManualBackward:
     """The loss of an SRM on a signal, L1 plus total variation, with its gradient.
 
     Parameters
@@ -147,14 +147,14 @@ class _Windows:
     """
 
     def __init__(self, like: Tensor) -> None:
-        channels, *spatial = like.shape
+        samples, *spatial = like.shape
         ndim = len(spatial)
-        self._padded = windows = like.new_empty((channels, *(length + 2 for length in spatial)))
+        self._padded = windows = like.new_empty((samples, *(length + 2 for length in spatial)))
         self._inside = self._padded[(slice(None), *[slice(1, -1)] * ndim)]
         for axis in range(1, like.ndim):
             windows = windows.unfold(axis, 3, 1)
         self._windows = windows.permute(0, *range(-ndim, 0), *range(1, like.ndim))
-        self.columns = like.new_empty((channels * 3**ndim, prod(spatial)))
+        self.columns = like.new_empty((samples * 3**ndim, prod(spatial)))
         self._stacked = self.columns.view(self._windows.shape)
         window, column = (view.movedim(0, ndim) for view in (self._windows, self._stacked))
         self._pairs = [(window[tap], column[tap]) for tap in product(range(3), repeat=ndim)]

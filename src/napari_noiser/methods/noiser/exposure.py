@@ -9,14 +9,14 @@ from math import log
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from napari_noiser._validation import real, span
+from napari_noiser._validation import check_float, check_range
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import stabilize, stabilized_mean
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-__all__ = ["EXPOSURES", "Exposure", "Photons", "Unexposed", "exposure_from_dict"]
+__all__ = ["EXPOSURES", "Exposure", "NoExposure", "PhotonNoise", "exposure_from_dict"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Exposure(ABC):
 
 
 @dataclass(frozen=True)
-class Unexposed(Exposure):
+class NoExposure(Exposure):
     """The signal itself, to be returned as it is: the paper's self-regression."""
 
     kind: ClassVar[str] = "none"
@@ -53,7 +53,7 @@ class Unexposed(Exposure):
 
 
 @dataclass(frozen=True)
-class Photons(Exposure):
+class PhotonNoise(Exposure):
     """Counts of a camera at levels where each photon shows; each image has a level of its own.
 
     The planes of a volume are one exposure: of one level, one read noise, one camera.
@@ -95,9 +95,11 @@ class Photons(Exposure):
 
     def __post_init__(self) -> None:
         for name in ("photons", "read_noise"):
-            object.__setattr__(self, name, span(name, getattr(self, name)))
+            object.__setattr__(self, name, check_range(name, getattr(self, name)))
         for name in ("read_share", "floor_share", "stabilized_share", "resampled_share"):
-            object.__setattr__(self, name, real(name, getattr(self, name), least=0.0, most=1.0))
+            object.__setattr__(
+                self, name, check_float(name, getattr(self, name), least=0.0, most=1.0)
+            )
 
     def expose(self, signal: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         import torch
@@ -116,15 +118,15 @@ class Photons(Exposure):
         counts = torch.where(draw.chosen(self.floor_share), counts.maximum(floor), counts)
         resampled = draw.chosen(self.resampled_share)
         shift = [draw.uniform(0.0, 1.0) * resampled for _ in range(2)]
-        counts, light = _moved(counts, shift), _moved(light, shift)
+        counts, light = _shift(counts, shift), _shift(light, shift)
         stabilized = draw.chosen(self.stabilized_share)
-        counts, light = _stabilized(counts, light, read, stabilized)
+        counts, light = _stabilize(counts, light, read, stabilized)
         center = counts.mean(inside[1:], keepdim=True)
         deviation = (counts - center).square().mean(inside, keepdim=True).sqrt().clamp_min(1e-6)
         return (counts - center) / deviation, (light - center) / deviation
 
 
-def _moved(images: Tensor, shift: Sequence[Tensor]) -> Tensor:
+def _shift(images: Tensor, shift: Sequence[Tensor]) -> Tensor:
     """Move images by fractions of a pixel along Y and X, as interpolation does."""
     for axis, each in zip((-2, -1), shift, strict=True):
         if each.any():
@@ -132,7 +134,7 @@ def _moved(images: Tensor, shift: Sequence[Tensor]) -> Tensor:
     return images
 
 
-def _stabilized(
+def _stabilize(
     counts: Tensor, light: Tensor, read: Tensor, chosen: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Give the chosen ones of counts the same noise everywhere, and return their light's mean."""
@@ -166,7 +168,7 @@ class _Draws:
 
 
 EXPOSURES: Mapping[str, type[Exposure]] = MappingProxyType(
-    {cls.kind: cls for cls in (Unexposed, Photons)}
+    {cls.kind: cls for cls in (NoExposure, PhotonNoise)}
 )
 """The exposures by kind."""
 

@@ -28,7 +28,7 @@ from napari_noiser.methods.patches import (
     patches_shape,
 )
 
-__all__ = ["FoldedFirst", "FoldedSRM", "fold"]
+__all__ = ["FoldedFirstLayer", "FoldedSRM", "fold"]
 
 _VARIANCE_FLOOR = 1e-12  # of |w|^2 tr S: relative, so that faint data keep the exact invariance
 
@@ -39,24 +39,24 @@ class FoldedSRM:
 
     Attributes
     ----------
-    center : array of float64, shape (C,)
+    input_offset : array of float64, shape (C,)
         To be subtracted from the input before any rounding: a large camera offset would eat the
         signal's digits.
-    scale : float
+    input_scale : float
         To divide the centered input by, likewise: the input's own scale may not fit float32.
     first_weight, first_bias, second_weight, second_bias : Tensor
         float32, on the device to render on.
-    step : int
+    grid_period : int
         After how many voxels the response to what repeats itself must repeat itself as well.
     """
 
-    center: NDArray[np.float64]
-    scale: float
+    input_offset: NDArray[np.float64]
+    input_scale: float
     first_weight: Tensor
     first_bias: Tensor
     second_weight: Tensor
     second_bias: Tensor
-    step: int = 1
+    grid_period: int = 1
 
     def to(self, device: torch.device) -> FoldedSRM:
         """Return the same network on a device; itself if it is there."""
@@ -123,11 +123,11 @@ class FoldedSRM:
     def _multiply_patches(self, planes: Tensor, scratch: Scratch) -> Tensor:
         """Return the hidden channels (Z, width, Y, X) of planes (Z, C, Y, X) that have edges."""
         weight = self.first_weight.flatten(-2).view(*self.first_weight.shape[:2], -1, 9)
-        width, channels, depth, taps = weight.shape
+        width, samples, depth, taps = weight.shape
         rows = planes.flatten(0, 1)
         columns = patches(rows, scratch.take("columns", patches_shape(rows), planes))
         shape = columns.shape[-2:]
-        piles = _piles(columns.view(len(planes), channels * taps, -1), depth)
+        piles = _stack_planes(columns.view(len(planes), samples * taps, -1), depth)
         hidden = scratch.take("hidden", (len(piles), width, prod(shape)), planes)
         products = weight.transpose(1, 2).reshape(width, -1).expand(len(piles), -1, -1)
         torch.baddbmm(self.first_bias[:, None], products, piles, out=hidden)
@@ -140,16 +140,16 @@ class FoldedSRM:
         to, and those are summed.
         """
         weight = self.second_weight.flatten(-2).view(*self.second_weight.shape[:2], -1, 9)
-        channels, _, depth, taps = weight.shape
-        piles = _piles(hidden.flatten(2), depth)
-        senders = weight.permute(3, 0, 2, 1).reshape(taps * channels, -1)
+        samples, _, depth, taps = weight.shape
+        piles = _stack_planes(hidden.flatten(2), depth)
+        senders = weight.permute(3, 0, 2, 1).reshape(taps * samples, -1)
         sent = scratch.take("columns", (len(piles), len(senders), piles.shape[-1]), hidden)
         torch.bmm(senders.expand(len(piles), -1, -1), piles, out=sent)
-        response = gather_taps(sent.view(len(piles), taps, channels, *hidden.shape[2:]))
+        response = gather_taps(sent.view(len(piles), taps, samples, *hidden.shape[2:]))
         return response.add_(self.second_bias.view(-1, 1, 1))
 
 
-def _piles(planes: Tensor, depth: int) -> Tensor:
+def _stack_planes(planes: Tensor, depth: int) -> Tensor:
     """Return as many planes (Z, K, N) at a time as a kernel is deep: a view (Z', depth K, N)."""
     count, rows, length = planes.shape
     return planes.as_strided((count - depth + 1, depth * rows, length), planes.stride())
@@ -192,10 +192,10 @@ def fold(
     -----
     Instance normalization as in Zhang et al., arXiv 2211.04700, with no absolute epsilon.
     """
-    first = FoldedFirst.of(weights["first_weight"], mean, covariance)
+    first = FoldedFirstLayer.of(weights["first_weight"], mean, covariance)
     return FoldedSRM(
-        first.center,
-        first.scale,
+        first.input_offset,
+        first.input_scale,
         first.weight.to(device),
         first.bias.to(device),
         weights["second_weight"].to(device),
@@ -204,7 +204,7 @@ def fold(
 
 
 @dataclass(frozen=True)
-class FoldedFirst:
+class FoldedFirstLayer:
     """A first convolution with the instance normalization behind it, for one exposure.
 
     Attributes
@@ -215,26 +215,26 @@ class FoldedFirst:
         float32, on the CPU; for input that is centered and scaled.
     """
 
-    center: NDArray[np.float64]
-    scale: float
+    input_offset: NDArray[np.float64]
+    input_scale: float
     weight: Tensor
     bias: Tensor
 
     @classmethod
     def of(
         cls, weight: Tensor, mean: NDArray[np.float64], covariance: NDArray[np.float64]
-    ) -> FoldedFirst:
+    ) -> FoldedFirstLayer:
         """Fold the moments of patches into a convolution's weight; its own bias cancels."""
         kernels = weight.double().numpy()
-        channels = kernels.shape[1]
+        samples = kernels.shape[1]
         flat = kernels.reshape(len(kernels), -1)
         trace = np.trace(covariance)
         scale = float(np.sqrt(trace / len(mean)))
         variance = np.einsum("ki,ij,kj->k", flat, covariance / trace, flat)
         variance = np.maximum(variance, _VARIANCE_FLOOR * (flat**2).sum(axis=1)) * len(mean)
         normalized = flat / np.sqrt(variance)[:, None]  # for input divided by scale
-        center = mean.reshape(channels, -1).mean(axis=1)
-        remainder = (mean.reshape(channels, -1) - center[:, None]).reshape(-1) / scale
+        center = mean.reshape(samples, -1).mean(axis=1)
+        remainder = (mean.reshape(samples, -1) - center[:, None]).reshape(-1) / scale
         return cls(
             center,
             scale,

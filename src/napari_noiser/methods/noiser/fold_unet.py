@@ -11,19 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_noiser.methods.noiser.fold import FoldedFirst
-from napari_noiser.methods.noiser.mirror_padding import widened
-from napari_noiser.methods.noiser.standardize_output import Standard
-from napari_noiser.methods.noiser.unet import between_neighbors, radius, respond
+from napari_noiser.methods.noiser.fold import FoldedFirstLayer
+from napari_noiser.methods.noiser.mirror_padding import pad_tile
+from napari_noiser.methods.noiser.standardize_output import OutputStandardization
+from napari_noiser.methods.noiser.unet import middle_planes, respond, unet_radius
 from napari_noiser.methods.patches import Halo, Scratch
 
-__all__ = ["FoldedDeep", "fold_deep"]
+__all__ = ["FoldedUNet", "fold_unet"]
 
 _TOGETHER = 2**20  # pixels of a volume's planes that keep an accelerator busy
 
 
 @dataclass(frozen=True)
-class FoldedDeep:
+class FoldedUNet:
     """A deeper network for one exposure, ready to render tile by tile.
 
     Attributes
@@ -34,28 +34,28 @@ class FoldedDeep:
         On the device to render on; the first convolution is the folded one.
     scales : int
         How many there are, the full one included.
-    middle : float
+    output_offset : float
         The light whose response is 0, in the image's units: the mean of all samples.
-    unit : float
+    output_scale : float
         The light that makes a response of 1 more, in the image's units.
-    noise : float
+    noise_std : float
         The standard deviation of the image's noise, in its units.
     """
 
-    center: NDArray[np.float64]
-    scale: float
+    input_offset: NDArray[np.float64]
+    input_scale: float
     weights: Mapping[str, Tensor]
     scales: int
-    middle: float
-    unit: float
-    noise: float
+    output_offset: float
+    output_scale: float
+    noise_std: float
 
     @property
-    def step(self) -> int:
+    def grid_period(self) -> int:
         """After how many pixels the grid of the coarsest scale repeats itself."""
         return int(2 ** (self.scales - 1))
 
-    def to(self, device: torch.device) -> FoldedDeep:
+    def to(self, device: torch.device) -> FoldedUNet:
         """Return the same network on a device; itself if it is there."""
         if device == self.weights["first_weight"].device:
             return self
@@ -73,17 +73,18 @@ class FoldedDeep:
         tile : Tensor
             (1, C, Y, X) or (1, C, Z, Y, X) in float32, centered and scaled, with its halo.
         halo : Halo
-            What the tile carries of it; less than `radius`, and 1 along Z, only where the image
-            ends. There it is mirrored: repeated, the noise of its edge would look like strands.
+            What the tile carries of it; less than `unet_radius`, and 1 along Z, only where the
+            image ends. There it is mirrored: repeated, the noise of its edge would look like
+            strands.
         scratch : Scratch
             Not needed: torch's convolutions bring their own.
         corner : tuple of int
             Where in the image the tile's first voxel lies, halo included. The coarser scales
             stand on a grid of the image's, whatever tile is cut out of it.
         """
-        in_plane = (radius(self.scales), self.step)
+        in_plane = (unet_radius(self.scales), self.grid_period)
         needs = (*((1, 1),) * (len(halo) - 2), in_plane, in_plane)
-        tile, inner = widened(tile, halo, corner, needs)
+        tile, inner = pad_tile(tile, halo, corner, needs)
         *_, rows, columns = inner
         if tile.ndim == 4:
             return respond(self.weights, tile, self.scales)[..., rows, columns]
@@ -102,22 +103,22 @@ def _threes(volume: Tensor) -> Iterator[Tensor]:
     many = 1 if volume.device.type == "cpu" else max(1, _TOGETHER // pixels)
     last = volume.shape[2] - 2
     for first in range(0, last, many):
-        yield between_neighbors(volume[:, :, first : min(first + many, last) + 2])
+        yield middle_planes(volume[:, :, first : min(first + many, last) + 2])
 
 
-def fold_deep(
+def fold_unet(
     weights: Mapping[str, Tensor],
     scales: int,
     mean: NDArray[np.float64],
     covariance: NDArray[np.float64],
     device: torch.device,
-) -> FoldedDeep:
+) -> FoldedUNet:
     """Turn a deeper network and the moments of an image's patches into one without statistics.
 
     Parameters
     ----------
     weights : dict of Tensor
-        As of `napari_noiser.methods.noiser.unet.deep_shapes`.
+        As of `napari_noiser.methods.noiser.unet.unet_shapes`.
     scales : int
         How many there are, the full one included.
     mean, covariance, device
@@ -129,14 +130,14 @@ def fold_deep(
         Its response is the light, standardized as
         `napari_noiser.methods.noiser.standardize_output` says.
     """
-    first = FoldedFirst.of(weights["first_weight"], mean, covariance)
-    shown = Standard.of(mean, covariance, len(first.center))
-    gain = first.scale / shown.unit
-    offset = (first.center - shown.middle) / shown.unit
+    first = FoldedFirstLayer.of(weights["first_weight"], mean, covariance)
+    shown = OutputStandardization.of(mean, covariance, len(first.input_offset))
+    gain = first.input_scale / shown.scale
+    offset = (first.input_offset - shown.offset) / shown.scale
     kept = {name: each.to(device) for name, each in weights.items()}
-    return FoldedDeep(
-        first.center,
-        first.scale,
+    return FoldedUNet(
+        first.input_offset,
+        first.input_scale,
         kept
         | {
             "first_weight": first.weight.to(device),
@@ -145,7 +146,7 @@ def fold_deep(
             "last_bias": kept["last_bias"] * gain + torch.tensor(offset).to(device, torch.float32),
         },
         scales,
-        shown.middle,
-        shown.unit,
-        shown.noise,
+        shown.offset,
+        shown.scale,
+        shown.noise_std,
     )

@@ -9,25 +9,25 @@ from torch import Tensor
 
 from napari_noiser.methods.patches import Halo
 
-__all__ = ["Mirror", "mirrored", "widened"]
+__all__ = ["Mirror", "mirror_indices", "pad_tile"]
 
 Mirror = Callable[[int, int, int], Tensor]
 """Returns which pixels stand for some before a row of a length, for the row and for some after."""
 
 
-def mirrored(before: int, length: int, after: int) -> Tensor:
+def mirror_indices(before: int, length: int, after: int) -> Tensor:
     """Return which of some pixels stand in a row of more, mirrored at both ends of theirs."""
     period = max(2 * (length - 1), 1)
     places = torch.arange(-before, length + after).remainder(period)
     return torch.minimum(places, period - places).clamp_max(length - 1)
 
 
-def widened(
+def pad_tile(
     tile: Tensor,
     halo: Halo,
     corner: Sequence[int],
     needs: Sequence[tuple[int, int]],
-    mirror: Mirror = mirrored,
+    mirror: Mirror = mirror_indices,
 ) -> tuple[Tensor, tuple[slice, ...]]:
     """Return a tile with as much of a halo as is needed, and where in it its inner part lies.
 

@@ -18,13 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from napari_noiser._validation import dimensions, whole
+from napari_noiser._validation import check_int, check_ndim
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.noiser.fold import FoldedSRM, fold
-from napari_noiser.methods.noiser.fold_unet import FoldedDeep, fold_deep
+from napari_noiser.methods.noiser.fold_unet import FoldedUNet, fold_unet
 from napari_noiser.methods.noiser.recipe import BUNDLED, RECIPES, Recipe, bundled_form
-from napari_noiser.methods.noiser.unet import deep_shapes, radius
-from napari_noiser.methods.weights import fingerprint_of
+from napari_noiser.methods.noiser.unet import unet_radius, unet_shapes
+from napari_noiser.methods.weights import fingerprint
 
 __all__ = ["BUNDLED", "Model", "bundled_file", "check_form", "load_model"]
 
@@ -40,7 +40,7 @@ class Model:
     ----------
     recipe : Recipe
         What it learned from.
-    channels : int
+    samples : int
         Samples that it sees together: 1 gray, 3 RGB.
     ndim : int
         2 for planes, 3 for volumes.
@@ -59,20 +59,20 @@ class Model:
     """
 
     recipe: Recipe
-    channels: int
+    samples: int
     ndim: int
     seed: int
     weights: dict[str, Tensor] = field(repr=False)
     device: str = "cpu"
     losses: tuple[float, ...] = field(default=(), repr=False)
     begun_from: str = ""
-    knows_counts: ClassVar[bool] = False  #: Whatever the gain and offset, it sees the same.
+    requires_raw_counts: ClassVar[bool] = False  #: Whatever the gain and offset, it sees the same.
 
     def __post_init__(self) -> None:
-        form = check_form(self.recipe, self.channels, self.ndim, self.seed)
-        for field_name, number in zip(("channels", "ndim", "seed"), form, strict=True):
+        form = check_form(self.recipe, self.samples, self.ndim, self.seed)
+        for field_name, number in zip(("samples", "ndim", "seed"), form, strict=True):
             object.__setattr__(self, field_name, number)
-        expected = _shapes(self.recipe, self.channels, self.ndim)
+        expected = _shapes(self.recipe, self.samples, self.ndim)
         found = {name: tuple(value.shape) for name, value in self.weights.items()}
         if found != expected:
             raise ValueError(f"weights must have the shapes {expected}, got {found}")
@@ -87,17 +87,17 @@ class Model:
         return self.recipe.name
 
     @property
-    def restores(self) -> bool:
+    def is_denoiser(self) -> bool:
         """Whether it learned to see light through noise: then it can return that light."""
-        return self.recipe.restores
+        return self.recipe.is_denoiser
 
     @property
-    def needs_camera(self) -> bool:
+    def requires_camera_noise(self) -> bool:
         """False: it takes any noise as it is."""
         return False
 
     @property
-    def gain_given(self) -> bool:
+    def requires_gain_map(self) -> bool:
         """False: no gain map has to come with an image."""
         return False
 
@@ -107,8 +107,8 @@ class Model:
 
         Two 3x3 convolutions need 2. A deeper network sees further planes by its first one alone.
         """
-        if self.recipe.restores:
-            return (*(1,) * (self.ndim - 2), *(radius(len(self.recipe.widths)),) * 2)
+        if self.recipe.is_denoiser:
+            return (*(1,) * (self.ndim - 2), *(unet_radius(len(self.recipe.widths)),) * 2)
         return (2,) * self.ndim
 
     @property
@@ -119,21 +119,21 @@ class Model:
         neighbors; of a deeper network some copies of the hidden channels of each scale, which
         one plane at a time of a volume's eight or more has.
         """
-        if self.recipe.restores:
+        if self.recipe.is_denoiser:
             hidden = sum(4 * 6 * width >> 2 * at for at, width in enumerate(self.recipe.widths))
             return hidden if self.ndim == 2 else hidden // 8
-        return int(4 * (2 * self.channels * 3**self.ndim + 2 * self.recipe.width))
+        return int(4 * (2 * self.samples * 3**self.ndim + 2 * self.recipe.width))
 
     @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that tell these weights from any others."""
-        return fingerprint_of(self.weights)
+        return fingerprint(self.weights)
 
     def describe(self) -> dict[str, Any]:
         """Return what a result's provenance says of its model, as JSON-able values."""
         return {
             "recipe": self.recipe.to_dict(),
-            "channels": self.channels,
+            "samples": self.samples,
             "ndim": self.ndim,
             "seed": self.seed,
             "trained_on": self.device,
@@ -151,10 +151,10 @@ class Model:
         covariance: NDArray[np.float64],
         device: torch.device,
         camera: CameraNoise | None = None,
-    ) -> FoldedSRM | FoldedDeep:
+    ) -> FoldedSRM | FoldedUNet:
         """Return the network for images with these patch moments; see `fold`."""
-        if self.recipe.restores:
-            return fold_deep(self.weights, len(self.recipe.widths), mean, covariance, device)
+        if self.recipe.is_denoiser:
+            return fold_unet(self.weights, len(self.recipe.widths), mean, covariance, device)
         return fold(self.weights, mean, covariance, device)
 
     def renamed(self, name: str) -> Model:
@@ -206,7 +206,7 @@ class Model:
         header = {
             "format": _FORMAT,
             "recipe": self.recipe.to_dict(),
-            "channels": self.channels,
+            "samples": self.samples,
             "ndim": self.ndim,
             "seed": self.seed,
             "device": self.device,
@@ -220,7 +220,7 @@ class Model:
         return path
 
 
-def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: int = 2) -> Model:
+def load_model(name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int = 2) -> Model:
     """Load a bundled model by name, or a model file.
 
     Parameters
@@ -228,7 +228,7 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
     name_or_path : str or path
         "noiser", "noiser-es", "noiser-var3", "structured" or "structured-tiny", or a .safetensors
         file from `Model.save`.
-    channels, ndim : int
+    samples, ndim : int
         Which of the bundled forms to take: 1 or 3 channels in 2-D, 1 channel in 3-D; of
         the last two 1 channel, for colors as well, of "structured-tiny" in 2-D only. A file says
         so itself.
@@ -248,11 +248,11 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
 
     Examples
     --------
-    >>> load_model("noiser", channels=3).recipe.iterations
+    >>> load_model("noiser", samples=3).recipe.iterations
     2000
     """
     if isinstance(name_or_path, str) and name_or_path in RECIPES:
-        return _load_bundled(name_or_path, channels, ndim)
+        return _load_bundled(name_or_path, samples, ndim)
     if not isinstance(name_or_path, (str, PathLike)):
         raise TypeError(f"model must be a Model, a name or a path, got {name_or_path!r}")
     path = Path(fspath(name_or_path))
@@ -266,33 +266,33 @@ def load_model(name_or_path: str | PathLike[str], *, channels: int = 1, ndim: in
     raise FileNotFoundError(f"there is no model file {path}")
 
 
-def check_form(recipe: Recipe, channels: Any, ndim: Any, seed: Any) -> tuple[int, int, int]:
+def check_form(recipe: Recipe, samples: Any, ndim: Any, seed: Any) -> tuple[int, int, int]:
     """Return channels, ndim and seed as ints, or raise an error that names what cannot be."""
     form = (
-        whole("channels", channels),
-        dimensions(ndim),
-        whole("seed", seed, 0),
+        check_int("samples", samples),
+        check_ndim(ndim),
+        check_int("seed", seed, 0),
     )
     recipe.check_form(*form[:2])
     return form
 
 
-def bundled_file(name: str, channels: int, ndim: int) -> Path:
+def bundled_file(name: str, samples: int, ndim: int) -> Path:
     """Return where the package keeps the weights of one of `BUNDLED`."""
     folder = resources.files("napari_noiser.methods.noiser") / "bundled"
-    return Path(str(folder / f"{name}-{channels}ch-{ndim}d.safetensors"))
+    return Path(str(folder / f"{name}-{samples}ch-{ndim}d.safetensors"))
 
 
-def _load_bundled(name: str, channels: int, ndim: int) -> Model:
-    form = bundled_form(name, channels, ndim)
+def _load_bundled(name: str, samples: int, ndim: int) -> Model:
+    form = bundled_form(name, samples, ndim)
     if form is None:
         recipe = RECIPES[name]
-        recipe.check_form(channels, ndim)
-        sees = 1 if recipe.restores else channels
+        recipe.check_form(samples, ndim)
+        sees = 1 if recipe.is_denoiser else samples
         have = ", ".join(f"{n} ({c} channels, {d}-D)" for n, c, d in BUNDLED)
         raise ValueError(
-            f"model {name!r} is not bundled with {channels} channels in {ndim}-D; "
-            f"train it (train({name!r}, channels={sees}, ndim={ndim})) or take one of: "
+            f"model {name!r} is not bundled with {samples} channels in {ndim}-D; "
+            f"train it (train({name!r}, samples={sees}, ndim={ndim})) or take one of: "
             f"{have}"
         )
     return _read(bundled_file(*form))
@@ -303,12 +303,14 @@ def _read(path: Path) -> Model:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if "channels" in header:  # as files of before say it
+            header["samples"] = header.pop("channels")
         if header["format"] != _FORMAT:
             raise ValueError(f"its format is {header['format']}, this version reads {_FORMAT}")
         recipe = Recipe.from_dict(header["recipe"])
         return Model(
             recipe,
-            header["channels"],
+            header["samples"],
             header["ndim"],
             header["seed"],
             weights,
@@ -331,13 +333,13 @@ def _checked_losses(losses: Any) -> tuple[float, ...]:
     raise ValueError("losses must be finite numbers")
 
 
-def _shapes(recipe: Recipe, channels: int, ndim: int) -> dict[str, tuple[int, ...]]:
-    if recipe.restores:
-        return deep_shapes(channels, recipe.widths, ndim)
+def _shapes(recipe: Recipe, samples: int, ndim: int) -> dict[str, tuple[int, ...]]:
+    if recipe.is_denoiser:
+        return unet_shapes(samples, recipe.widths, ndim)
     kernel, width = (3,) * ndim, recipe.width
     return {
-        "first_weight": (width, channels, *kernel),
+        "first_weight": (width, samples, *kernel),
         "first_bias": (width,),
-        "second_weight": (channels, width, *kernel),
-        "second_bias": (channels,),
+        "second_weight": (samples, width, *kernel),
+        "second_bias": (samples,),
     }

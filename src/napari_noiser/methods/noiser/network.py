@@ -29,7 +29,7 @@ class SRM(nn.Module):
 
     Parameters
     ----------
-    channels : int
+    samples : int
         Samples that the network sees together: 1 gray, 3 RGB.
     width : int
         Hidden channels.
@@ -43,14 +43,14 @@ class SRM(nn.Module):
     Zhang et al., arXiv 2211.04700, figure 3; the order of the layers and the width are inferred.
     """
 
-    def __init__(self, channels: int, width: int, ndim: int, generator: Generator) -> None:
+    def __init__(self, samples: int, width: int, ndim: int, generator: Generator) -> None:
         super().__init__()
         self.convolve = convolution(ndim)
         kernel = (3,) * ndim
-        self.first_weight = uniform((width, channels, *kernel), channels * 3**ndim, generator)
-        self.first_bias = uniform((width,), channels * 3**ndim, generator)
-        self.second_weight = uniform((channels, width, *kernel), width * 3**ndim, generator)
-        self.second_bias = uniform((channels,), width * 3**ndim, generator)
+        self.first_weight = uniform((width, samples, *kernel), samples * 3**ndim, generator)
+        self.first_bias = uniform((width,), samples * 3**ndim, generator)
+        self.second_weight = uniform((samples, width, *kernel), width * 3**ndim, generator)
+        self.second_bias = uniform((samples,), width * 3**ndim, generator)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map (1, C, ...) to the same shape in (-1, 1)."""

@@ -15,16 +15,16 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from napari_noiser._validation import real, whole
+from napari_noiser._validation import check_float, check_int
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-__all__ = ["Gaussian", "Palette", "PureColor", "Source"]
+__all__ = ["GaussianNoise", "NoiseSource", "Palette", "PureColor"]
 
 
 @dataclass(frozen=True)
-class Source(ABC):
+class NoiseSource(ABC):
     """What a recipe learns from; one subclass a kind of signal."""
 
     kind: ClassVar[str]
@@ -41,7 +41,7 @@ class Source(ABC):
             Where the random numbers come from.
         """
 
-    def check_channels(self, channels: int) -> None:  # noqa: B027 - most take any number
+    def check_samples(self, samples: int) -> None:  # noqa: B027 - most take any number
         """Raise a `ValueError` if this source cannot make an image of so many channels."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Source(ABC):
 
 
 @dataclass(frozen=True)
-class Gaussian(Source):
+class GaussianNoise(NoiseSource):
     """Independent normal noise in every pixel.
 
     Parameters
@@ -69,10 +69,10 @@ class Gaussian(Source):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", _floats("mean", self.mean))
-        object.__setattr__(self, "variance", real("variance", self.variance, above=0.0))
+        object.__setattr__(self, "variance", check_float("variance", self.variance, above=0.0))
 
-    def check_channels(self, channels: int) -> None:
-        _check_length("mean", self.mean, channels)
+    def check_samples(self, samples: int) -> None:
+        _check_length("mean", self.mean, samples)
 
     def fill(self, out: Tensor, generator: Generator) -> None:
         out.normal_(0.0, self.variance**0.5, generator=generator)
@@ -80,7 +80,7 @@ class Gaussian(Source):
 
 
 @dataclass(frozen=True)
-class PureColor(Source):
+class PureColor(NoiseSource):
     """One constant color, the paper's c-regression: it binarizes, and shows why noise is needed.
 
     Parameters
@@ -97,15 +97,15 @@ class PureColor(Source):
         if not all(0 <= value <= 1 for value in self.color):
             raise ValueError(f"color must lie in [0, 1], got {self.color!r}")
 
-    def check_channels(self, channels: int) -> None:
-        _check_length("color", self.color, channels)
+    def check_samples(self, samples: int) -> None:
+        _check_length("color", self.color, samples)
 
     def fill(self, out: Tensor, generator: Generator) -> None:
         out.copy_(_per_channel(tuple(2 * value - 1 for value in self.color), out).expand_as(out))
 
 
 @dataclass(frozen=True)
-class Palette(Source):
+class Palette(NoiseSource):
     """A grid of patches of random colors, fresh in every iteration: the paper's p-regression.
 
     Parameters
@@ -118,11 +118,11 @@ class Palette(Source):
     kind: ClassVar[str] = "palette"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "grid", whole("grid", self.grid))
+        object.__setattr__(self, "grid", check_int("grid", self.grid))
 
     def fill(self, out: Tensor, generator: Generator) -> None:
-        channels, spatial = out.shape[1], out.shape[2:]
-        colors = out.new_empty((len(out), channels, *(self.grid for _ in spatial)))
+        samples, spatial = out.shape[1], out.shape[2:]
+        colors = out.new_empty((len(out), samples, *(self.grid for _ in spatial)))
         colors.uniform_(-1.0, 1.0, generator=generator)
         for axis, length in enumerate(spatial, start=2):
             patch = [at * self.grid // length for at in range(length)]
@@ -133,16 +133,16 @@ class Palette(Source):
 def _floats(name: str, values: Any) -> tuple[float, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         values = (values,)
-    numbers = tuple(real(name, value) for value in values)
+    numbers = tuple(check_float(name, value) for value in values)
     if not numbers:
         raise ValueError(f"{name} must hold one number or more, got {values!r}")
     return numbers
 
 
-def _check_length(name: str, values: tuple[float, ...], channels: int) -> None:
-    if len(values) not in (1, channels):
+def _check_length(name: str, values: tuple[float, ...], samples: int) -> None:
+    if len(values) not in (1, samples):
         raise ValueError(
-            f"{name} must hold 1 value or one a channel ({channels}), got {len(values)}: {values}"
+            f"{name} must hold 1 value or one a channel ({samples}), got {len(values)}: {values}"
         )
 
 

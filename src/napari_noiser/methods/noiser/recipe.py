@@ -13,9 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_noiser._validation import real, whole
-from napari_noiser.methods.noiser.exposure import Exposure, Photons, Unexposed, exposure_from_dict
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor, Source
+from napari_noiser._validation import check_float, check_int
+from napari_noiser.methods.noiser.exposure import (
+    Exposure,
+    NoExposure,
+    PhotonNoise,
+    exposure_from_dict,
+)
+from napari_noiser.methods.noiser.noise_sources import (
+    GaussianNoise,
+    NoiseSource,
+    Palette,
+    PureColor,
+)
 from napari_noiser.methods.noiser.source_registry import source_from_dict
 from napari_noiser.methods.noiser.structured_noise import Structure
 
@@ -28,7 +38,7 @@ __all__ = [
     "Recipe",
     "as_recipe",
     "bundled_form",
-    "mean_shifted",
+    "mean_shifted_recipe",
     "target_mean",
 ]
 
@@ -45,11 +55,11 @@ class Recipe:
     name : str
         What the recipe and its model are called in menus and in a result's provenance.
     source : Source
-        What is learned from: `Gaussian` noise, `PureColor` or `Palette` of the paper's studies,
-        or structured noise: `DeadLeaves`, `PowerLaw`, or `Structure` of both.
+        What is learned from: `GaussianNoise` noise, `PureColor` or `Palette` of the paper's
+        studies, or structured noise: `DeadLeaves`, `PowerLaw`, or `Structure` of both.
     exposure : Exposure
-        What becomes of the source before the network sees it: `Unexposed`, it learns to return
-        what it sees, as in the paper; `Photons`, it learns to see light through noise.
+        What becomes of the source before the network sees it: `NoExposure`, it learns to return
+        what it sees, as in the paper; `PhotonNoise`, it learns to see light through noise.
     iterations : int
         Steps of training, 1 or more. Stopped early (600) the result is grainier.
     width : int
@@ -91,8 +101,8 @@ class Recipe:
     """
 
     name: str
-    source: Source = field(default_factory=Gaussian)
-    exposure: Exposure = field(default_factory=Unexposed)
+    source: NoiseSource = field(default_factory=GaussianNoise)
+    exposure: Exposure = field(default_factory=NoExposure)
     iterations: int = 2000
     width: int = 18
     scales: tuple[int, ...] = ()
@@ -106,7 +116,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise TypeError(f"name must be a string that is not empty, got {self.name!r}")
-        if not isinstance(self.source, Source):
+        if not isinstance(self.source, NoiseSource):
             raise TypeError(f"source must be a Source, got {type(self.source).__name__}")
         if not isinstance(self.exposure, Exposure):
             raise TypeError(f"exposure must be an Exposure, got {type(self.exposure).__name__}")
@@ -116,27 +126,29 @@ class Recipe:
         if len(self.betas) != 2:
             raise ValueError(f"betas must be two numbers, got {self.betas!r}")
         checked: dict[str, Any] = {
-            "iterations": whole("iterations", self.iterations),
-            "width": whole("width", self.width),
-            "scales": tuple(whole("scales", width) for width in scales),
-            "batch": whole("batch", self.batch),
-            "size": whole("size", self.size, least=3),
-            "size_3d": whole("size_3d", self.size_3d, least=3),
-            "learning_rate": real("learning_rate", self.learning_rate, above=0.0),
-            "betas": tuple(real("betas", beta, least=0.0, below=1.0) for beta in self.betas),
-            "tv_weight": real("tv_weight", self.tv_weight, least=0.0),
+            "iterations": check_int("iterations", self.iterations),
+            "width": check_int("width", self.width),
+            "scales": tuple(check_int("scales", width) for width in scales),
+            "batch": check_int("batch", self.batch),
+            "size": check_int("size", self.size, least=3),
+            "size_3d": check_int("size_3d", self.size_3d, least=3),
+            "learning_rate": check_float("learning_rate", self.learning_rate, above=0.0),
+            "betas": tuple(
+                check_float("betas", beta, least=0.0, below=1.0) for beta in self.betas
+            ),
+            "tv_weight": check_float("tv_weight", self.tv_weight, least=0.0),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
     @property
-    def restores(self) -> bool:
+    def is_denoiser(self) -> bool:
         """Whether the network learns to see light through noise, not to return what it sees."""
-        return not isinstance(self.exposure, Unexposed)
+        return not isinstance(self.exposure, NoExposure)
 
-    def check_form(self, channels: int, ndim: int) -> None:
+    def check_form(self, samples: int, ndim: int) -> None:
         """Raise a `ValueError` if no model of this form can be trained by the recipe."""
-        self.source.check_channels(channels)
+        self.source.check_samples(samples)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -183,19 +195,19 @@ class Recipe:
         """Rebuild a recipe from what `to_json` returned."""
         return cls.from_dict(json.loads(text))
 
-    def training_shape(self, channels: int, ndim: int) -> tuple[int, ...]:
+    def training_shape(self, samples: int, ndim: int) -> tuple[int, ...]:
         """Return the shape of one step's images: (N, C, Y, X) or (N, C, Z, Y, X).
 
         A network that restores volumes sees a plane between its two neighbors.
         """
-        if self.restores:  # all scales hold whole pixels
+        if self.is_denoiser:  # all scales hold whole pixels
             side = self.size + -self.size % 2 ** len(self.scales)
-            return (self.batch, channels, *(3,) * (ndim - 2), side, side)
+            return (self.batch, samples, *(3,) * (ndim - 2), side, side)
         side = self.size if ndim == 2 else self.size_3d
-        return (self.batch, channels, *(side for _ in range(ndim)))
+        return (self.batch, samples, *(side for _ in range(ndim)))
 
 
-def mean_shifted(target: float | Sequence[float] | np.ndarray) -> Recipe:
+def mean_shifted_recipe(target: float | Sequence[float] | np.ndarray) -> Recipe:
     """Return the ms-noiser recipe that aims the output's mean at a target.
 
     Parameters
@@ -225,42 +237,44 @@ def mean_shifted(target: float | Sequence[float] | np.ndarray) -> Recipe:
         targets = np.array([np.nan])
     if targets.ndim != 1 or not bool(np.all((targets >= 0) & (targets <= 1))):
         raise ValueError(f"target must be one number in [0, 1], or one a channel, got {target!r}")
-    return Recipe(name="ms-noiser", source=Gaussian(mean=tuple(np.round(2 * targets - 1, 12))))
+    return Recipe(
+        name="ms-noiser", source=GaussianNoise(mean=tuple(np.round(2 * targets - 1, 12)))
+    )
 
 
-def target_mean(reference: ArrayLike, *, channels: int = 1) -> tuple[float, ...]:
-    """Return the mean of a well-exposed reference image, as a target for `mean_shifted`.
+def target_mean(reference: ArrayLike, *, samples: int = 1) -> tuple[float, ...]:
+    """Return the mean of a well-exposed reference image, as a target for `mean_shifted_recipe`.
 
     Parameters
     ----------
     reference : array
-        Any shape; the samples last if `channels` is above 1. Integers span their type's range
+        Any shape; the samples last if `samples` is above 1. Integers span their type's range
         (255 or 65535 is 1), floats lie in [0, 1].
-    channels : int
+    samples : int
         1 for one mean over everything, or the length of the last axis.
 
     Returns
     -------
     tuple of float
-        `channels` numbers in [0, 1].
+        `samples` numbers in [0, 1].
 
     Raises
     ------
     ValueError
-        If the array is empty, its values leave [0, 1], or its last axis is not `channels` long.
+        If the array is empty, its values leave [0, 1], or its last axis is not `samples` long.
     TypeError
         If the array holds neither integers nor floats.
     """
     image = np.asarray(reference)
     if image.dtype.kind not in "uif":
         raise TypeError(f"reference must hold integers or floats, got {image.dtype}")
-    if image.size == 0 or channels < 1 or (channels > 1 and image.shape[-1:] != (channels,)):
-        raise ValueError(f"reference of shape {image.shape} does not hold {channels} channels")
+    if image.size == 0 or samples < 1 or (samples > 1 and image.shape[-1:] != (samples,)):
+        raise ValueError(f"reference of shape {image.shape} does not hold {samples} channels")
     full = np.iinfo(image.dtype).max if image.dtype.kind in "ui" else 1.0
     low, high = float(image.min()) / full, float(image.max()) / full
     if not (low >= 0 and high <= 1):  # so that NaN is refused, too
         raise ValueError(f"reference must lie in [0, 1] once scaled, it spans {low} to {high}")
-    means = image.reshape(-1, channels).mean(axis=0, dtype=np.float64) / full
+    means = image.reshape(-1, samples).mean(axis=0, dtype=np.float64) / full
     return tuple(float(mean) for mean in means)
 
 
@@ -276,7 +290,7 @@ def as_recipe(recipe: str | Recipe) -> Recipe:
 _STRUCTURED = Recipe(
     name="structured",
     source=Structure(),
-    exposure=Photons(),
+    exposure=PhotonNoise(),
     iterations=18_000,
     width=16,
     scales=(32, 56),
@@ -292,11 +306,11 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         for recipe in (
             Recipe(name="noiser"),
             Recipe(name="noiser-es", iterations=600),
-            Recipe(name="noiser-var3", source=Gaussian(variance=3.0)),
+            Recipe(name="noiser-var3", source=GaussianNoise(variance=3.0)),
             _STRUCTURED,
             replace(_STRUCTURED, name="structured-tiny", iterations=8_000, width=8, scales=(16,)),
             replace(_STRUCTURED, name="structured-large", width=32, scales=(64, 112)),
-            mean_shifted(0.4),
+            mean_shifted_recipe(0.4),
             Recipe(name="c-regression", source=PureColor()),
             Recipe(name="p-regression", source=Palette()),
         )
@@ -309,9 +323,9 @@ ms-noiser aims at a mean of 0.4, c-regression learns black; structured-large wan
 
 BUNDLED = (
     *(
-        (name, channels, ndim)
+        (name, samples, ndim)
         for name in ("noiser", "noiser-es", "noiser-var3")
-        for channels, ndim in ((1, 2), (3, 2), (1, 3))
+        for samples, ndim in ((1, 2), (3, 2), (1, 3))
     ),
     ("structured", 1, 2),
     ("structured", 1, 3),
@@ -320,11 +334,11 @@ BUNDLED = (
 """The (recipe, channels, ndim) whose weights come with the package."""
 
 
-def bundled_form(name: str, channels: int, ndim: int) -> tuple[str, int, int] | None:
+def bundled_form(name: str, samples: int, ndim: int) -> tuple[str, int, int] | None:
     """Return which of `BUNDLED` serves a recipe's images of so many samples, if one does.
 
     A network that restores sees each sample alone: together they share one exposure, so that
     colors keep their cast.
     """
-    form = (name, 1 if RECIPES[name].restores else channels, ndim)
+    form = (name, 1 if RECIPES[name].is_denoiser else samples, ndim)
     return form if form in BUNDLED else None

@@ -7,19 +7,24 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
-from napari_noiser.methods.noiser.noise_sources import Gaussian, Palette, PureColor, Source
+from napari_noiser.methods.noiser.noise_sources import (
+    GaussianNoise,
+    NoiseSource,
+    Palette,
+    PureColor,
+)
 from napari_noiser.methods.noiser.structured_noise import DeadLeaves, PowerLaw, Structure
 
 __all__ = ["SOURCES", "source_from_dict"]
 
-SOURCES: Mapping[str, type[Source]] = MappingProxyType(
-    {cls.kind: cls for cls in (Gaussian, PureColor, Palette, DeadLeaves, PowerLaw, Structure)}
+SOURCES: Mapping[str, type[NoiseSource]] = MappingProxyType(
+    {cls.kind: cls for cls in (GaussianNoise, PureColor, Palette, DeadLeaves, PowerLaw, Structure)}
 )
 """The sources by kind."""
 
 
-def source_from_dict(values: Mapping[str, Any]) -> Source:
-    """Rebuild a source from what `Source.to_dict` returned.
+def source_from_dict(values: Mapping[str, Any]) -> NoiseSource:
+    """Rebuild a source from what `NoiseSource.to_dict` returned.
 
     Raises
     ------

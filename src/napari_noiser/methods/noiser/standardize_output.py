@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Standard"]
+__all__ = ["OutputStandardization"]
 
 _GAIN = 50 / 127.5
 """Standard deviations to the argument of tanh; fixed in 8-bit units, where 127.5 spans it."""
@@ -16,34 +16,34 @@ _LEAST_LIGHT = 0.01  # of the variance
 
 
 @dataclass(frozen=True)
-class Standard:
+class OutputStandardization:
     """What a response before tanh stands for, in the units of the image.
 
     Attributes
     ----------
-    middle : float
+    offset : float
         The light whose response is 0: the mean of all samples.
-    unit : float
+    scale : float
         The light that makes a response of 1 more.
-    noise : float
+    noise_std : float
         The standard deviation of the image's noise.
     """
 
-    middle: float
-    unit: float
-    noise: float
+    offset: float
+    scale: float
+    noise_std: float
 
     @classmethod
     def of(
-        cls, mean: NDArray[np.float64], covariance: NDArray[np.float64], channels: int
-    ) -> Standard:
+        cls, mean: NDArray[np.float64], covariance: NDArray[np.float64], samples: int
+    ) -> OutputStandardization:
         """Standardize by all samples together, so that colors keep their cast.
 
         Parameters
         ----------
         mean, covariance : array of float64
             Of the 3x3 (3x3x3) patches of all channels: 9 C (27 C) numbers and their square.
-        channels : int
+        samples : int
             How many there are.
 
         Notes
@@ -52,10 +52,10 @@ class Standard:
         from pixel to pixel does not count. It is taken for at least a hundredth of the whole,
         lest an image of nothing but noise has what is left of that stretched to black and white.
         """
-        centers = mean.reshape(channels, -1).mean(axis=1)
-        blocks = covariance.reshape(channels, -1, channels, len(mean) // channels)
+        centers = mean.reshape(samples, -1).mean(axis=1)
+        blocks = covariance.reshape(samples, -1, samples, len(mean) // samples)
         variance = float(np.einsum("cici->", blocks)) / len(mean)
-        own = [_in_plane(blocks[at, :, at]) for at in range(channels)]
+        own = [_in_plane(blocks[at, :, at]) for at in range(samples)]
         shared = float(np.mean([_shared(each) for each in own]))
         middle = float(centers.mean())
         spread = float(np.square(centers - middle).mean())

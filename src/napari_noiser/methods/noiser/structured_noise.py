@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser._validation import real, span
-from napari_noiser.methods.noiser.adjacent_planes import with_neighbors
-from napari_noiser.methods.noiser.noise_sources import Source
+from napari_noiser._validation import check_float, check_range
+from napari_noiser.methods.noiser.adjacent_planes import draw_adjacent_planes
+from napari_noiser.methods.noiser.noise_sources import NoiseSource
 from napari_noiser.methods.noiser.random_fields import (
     Floats,
-    between,
-    evenly,
-    field,
-    scaled,
-    smoothed,
+    log_uniform,
+    power_law_field,
+    rescale,
+    smooth,
+    uniform,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _REPLACED = (0.55, 0.35, 0.1)  # how often neighbors show another scene: nowhere
 
 
 @dataclass(frozen=True)
-class Drawn(Source):
+class DrawnSource(NoiseSource):
     """A source that is drawn with numpy, image by image, as light from 0 upwards."""
 
     def fill(self, out: Tensor, generator: Generator) -> None:
@@ -53,13 +53,13 @@ class Drawn(Source):
             light = self.light(tuple(image.shape[1:]), image.shape[0], random)
             image.copy_(torch.from_numpy(2 * light - 1))
 
-    def light(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+    def light(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
         """Return an image of shape (channels, *shape) from 0 to about 1; highlights lie above."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class DeadLeaves(Drawn):
+class DeadLeaves(DrawnSource):
     """Random shapes that hide each other, or shine through each other.
 
     Parameters
@@ -88,41 +88,41 @@ class DeadLeaves(Drawn):
 
     def __post_init__(self) -> None:
         for name in ("smallest", "exponent", "density"):
-            object.__setattr__(self, name, span(name, getattr(self, name)))
+            object.__setattr__(self, name, check_range(name, getattr(self, name)))
         for name in ("elongation", "skew"):
-            object.__setattr__(self, name, real(name, getattr(self, name), least=1.0))
-        object.__setattr__(self, "texture", real("texture", self.texture, least=0.0))
+            object.__setattr__(self, name, check_float(name, getattr(self, name), least=1.0))
+        object.__setattr__(self, "texture", check_float("texture", self.texture, least=0.0))
 
-    def light(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
-        count = round(between(self.density, random) * float(np.prod(shape))) + 1
+    def light(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
+        count = round(log_uniform(self.density, random) * float(np.prod(shape))) + 1
         radii = self.radii(count, max(shape) / 2, random)
         if random.random() < 0.5:
             radii = np.sort(radii)[::-1]  # small shapes on top: nothing is quite hidden
-        skew = between((1.0, self.skew), random)
+        skew = log_uniform((1.0, self.skew), random)
         longest = random.choice([1.0, self.elongation**0.5, self.elongation])
         texture = random.choice([0.0, 0.4, 1.0]) * self.texture
-        relief = np.exp(texture * field(shape, evenly((0.3, 1.8), random), random))
+        relief = np.exp(texture * power_law_field(shape, uniform((0.3, 1.8), random), random))
         paint = _add if random.random() < 0.25 else _cover
-        canvas = np.empty((channels, *shape), np.float32)
-        canvas[:] = _color(channels, skew, random).reshape(-1, *(1 for _ in shape))
+        canvas = np.empty((samples, *shape), np.float32)
+        canvas[:] = _color(samples, skew, random).reshape(-1, *(1 for _ in shape))
         turns = np.linalg.qr(random.standard_normal((count, len(shape), len(shape))))[0]
         for radius, turn in zip(radii, turns, strict=True):
             box, inside = _leaf(shape, radius * _axes(longest, len(shape), random), turn, random)
-            colors = _color(channels, skew, random)
+            colors = _color(samples, skew, random)
             for color, channel in zip(colors, canvas, strict=True):
                 paint(channel[box], color * relief[box], inside)
         return canvas
 
     def radii(self, count: int, largest: float, random: Random) -> NDArray[np.float64]:
         """Draw from a power law between two radii, by inverting its cumulated distribution."""
-        smallest, power = between(self.smallest, random), 1 - evenly(self.exponent, random)
+        smallest, power = log_uniform(self.smallest, random), 1 - uniform(self.exponent, random)
         low, high = smallest**power, max(smallest, largest) ** power
         drawn = low + random.random(count) * (high - low)
         return np.asarray(drawn ** (1 / power) if power else smallest + 0 * drawn)
 
 
 @dataclass(frozen=True)
-class PowerLaw(Drawn):
+class PowerLaw(DrawnSource):
     """A random field whose amplitudes fall with frequency by a power law: clouds, haze, texture.
 
     Parameters
@@ -139,17 +139,17 @@ class PowerLaw(Drawn):
 
     def __post_init__(self) -> None:
         for name in ("exponent", "skew"):
-            object.__setattr__(self, name, span(name, getattr(self, name)))
+            object.__setattr__(self, name, check_range(name, getattr(self, name)))
 
-    def light(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
-        clouds = field(shape, evenly(self.exponent, random), random)
-        clouds = np.exp(evenly(self.skew, random) * clouds)
-        tint = _color(channels, 1.0, random).reshape(-1, *(1 for _ in shape))
-        return np.asarray(scaled(clouds) * tint, np.float32)
+    def light(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
+        clouds = power_law_field(shape, uniform(self.exponent, random), random)
+        clouds = np.exp(uniform(self.skew, random) * clouds)
+        tint = _color(samples, 1.0, random).reshape(-1, *(1 for _ in shape))
+        return np.asarray(rescale(clouds) * tint, np.float32)
 
 
 @dataclass(frozen=True)
-class Structure(Drawn):
+class Structure(DrawnSource):
     """Dead leaves and power-law fields, mixed, smoothed, under haze, with strands and points.
 
     The planes of a volume are neighbors of one scene: see
@@ -178,41 +178,43 @@ class Structure(Drawn):
     kind: ClassVar[str] = "structure"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "blur", span("blur", self.blur))
+        object.__setattr__(self, "blur", check_range("blur", self.blur))
         for name in ("share", "haze", "points", "strands"):
-            object.__setattr__(self, name, real(name, getattr(self, name), least=0.0, most=1.0))
+            object.__setattr__(
+                self, name, check_float(name, getattr(self, name), least=0.0, most=1.0)
+            )
 
-    def light(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+    def light(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
         if len(shape) == 2:
-            return self._scene(shape, channels, random)
-        scene = other = self._scene(shape[1:], channels, random)
+            return self._scene(shape, samples, random)
+        scene = other = self._scene(shape[1:], samples, random)
         replaced = random.choice([0.0, random.random(), 1.0], p=_REPLACED)
         if replaced:
-            other = self._scene(shape[1:], channels, random)
-        return with_neighbors(scene, other, replaced, shape[0], random)
+            other = self._scene(shape[1:], samples, random)
+        return draw_adjacent_planes(scene, other, replaced, shape[0], random)
 
-    def _scene(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
-        light = self._mixed(shape, channels, random)
+    def _scene(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
+        light = self._mixed(shape, samples, random)
         if random.random() < self.strands:
-            light = random.uniform(0.0, 1.0) * scaled(light) + _strands(shape, channels, random)
+            light = random.uniform(0.0, 1.0) * rescale(light) + _strands(shape, samples, random)
         if random.random() < 0.8:
-            light = smoothed(light, between(self.blur, random))
+            light = smooth(light, log_uniform(self.blur, random))
         if random.random() < self.haze:
-            far = smoothed(light, between((6.0, 30.0), random))
+            far = smooth(light, log_uniform((6.0, 30.0), random))
             light = light + random.uniform(0.1, 2.0) * far
-        light = scaled(light)
+        light = rescale(light)
         if random.random() < self.points:
-            light = light + _points(shape, channels, random)
+            light = light + _points(shape, samples, random)
         return light
 
-    def _mixed(self, shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+    def _mixed(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
         chosen = random.random()
         if chosen < self.share:
-            return DeadLeaves().light(shape, channels, random)
-        clouds = PowerLaw().light(shape, channels, random)
+            return DeadLeaves().light(shape, samples, random)
+        clouds = PowerLaw().light(shape, samples, random)
         if chosen < (1 + self.share) / 2:
             return clouds
-        leaves = DeadLeaves().light(shape, channels, random)
+        leaves = DeadLeaves().light(shape, samples, random)
         return np.asarray(leaves + random.uniform(0.2, 1.5) * clouds, np.float32)
 
 
@@ -245,7 +247,7 @@ def _leaf(
 
 def _axes(longest: float, ndim: int, random: Random) -> NDArray[np.float64]:
     """Return the half-axes of a shape of radius 1: one longer, the others shorter."""
-    ratio = between((1.0, longest), random) ** 0.5
+    ratio = log_uniform((1.0, longest), random) ** 0.5
     return np.array([ratio, *(max(1 / ratio, 0.3) for _ in range(ndim - 1))])
 
 
@@ -257,39 +259,39 @@ def _add(below: Floats, above: Floats, inside: NDArray[np.bool_]) -> None:
     np.add(below, above, out=below, where=inside)
 
 
-def _color(channels: int, skew: float, random: Random) -> Floats:
+def _color(samples: int, skew: float, random: Random) -> Floats:
     """Draw a color: a brightness, rarely a high one, and a tint around gray."""
     brightness = random.random() ** skew
-    if channels == 1:
+    if samples == 1:
         return np.full(1, brightness, np.float32)
-    tint = np.exp(0.3 * random.standard_normal(channels))
+    tint = np.exp(0.3 * random.standard_normal(samples))
     return np.asarray(brightness * tint / tint.mean(), np.float32)
 
 
-def _strands(shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+def _strands(shape: tuple[int, ...], samples: int, random: Random) -> Floats:
     """Return bent lines of light, each of one brightness, that cross and shine through."""
     count = random.integers(3, 60) * int(np.prod(shape)) // 2**14 + 1
     length = round(max(shape) * random.uniform(0.3, 1.5))
-    bends = random.normal(0, between((0.005, 0.2), random), (count, length, len(shape)))
+    bends = random.normal(0, log_uniform((0.005, 0.2), random), (count, length, len(shape)))
     bends[:, 0] = random.standard_normal((count, len(shape)))
     ways = np.cumsum(bends, axis=1)
     ways /= np.linalg.norm(ways, axis=-1, keepdims=True)
     paths = np.cumsum(ways, axis=1)
     paths += random.uniform(0, shape, (count, 1, len(shape))) - paths.mean(axis=1, keepdims=True)
-    light = np.zeros((channels, *shape))
+    light = np.zeros((samples, *shape))
     for path in paths:
         inside = ((path >= 0) & (path < shape)).all(axis=1)
         places = tuple(path[inside].astype(int).T)
-        light[(slice(None), *places)] += _color(channels, 2.0, random)[:, None]
-    return scaled(smoothed(light, between((0.4, 2.5), random)))
+        light[(slice(None), *places)] += _color(samples, 2.0, random)[:, None]
+    return rescale(smooth(light, log_uniform((0.4, 2.5), random)))
 
 
-def _points(shape: tuple[int, ...], channels: int, random: Random) -> Floats:
+def _points(shape: tuple[int, ...], samples: int, random: Random) -> Floats:
     """Return points of light of widely different brightness, as a lens spreads them."""
     count = random.integers(5, 200) * int(np.prod(shape)) // 2**16 + 1
     places = tuple(random.integers(0, length, count) for length in shape)
-    light = np.zeros((channels, *shape))
-    for channel, weight in zip(light, _color(channels, 0.0, random), strict=True):
+    light = np.zeros((samples, *shape))
+    for channel, weight in zip(light, _color(samples, 0.0, random), strict=True):
         channel[places] = weight * (random.pareto(1.5, count) + 0.2)
-    spread = smoothed(light, random.uniform(0.7, 2.0))
+    spread = smooth(light, random.uniform(0.7, 2.0))
     return np.asarray(spread / spread.max() * random.uniform(0.3, 2.0), np.float32)

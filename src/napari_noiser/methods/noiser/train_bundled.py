@@ -21,17 +21,17 @@ _VOLUMES_AFTER_PLANES = {"structured": 8_000}  # steps
 
 def main(names: Sequence[str]) -> None:
     """Train the bundled models of these names, or all, on the CPU, and replace their files."""
-    for name, channels, ndim in BUNDLED:
+    for name, samples, ndim in BUNDLED:
         if names and name not in names:
             continue
         recipe, start = RECIPES[name], None
-        if ndim == 3 and recipe.restores:
+        if ndim == 3 and recipe.is_denoiser:
             recipe = replace(recipe, iterations=_VOLUMES_AFTER_PLANES[name])
             start = load_model(name)
-        form: dict[str, Any] = {"channels": channels, "ndim": ndim, "start": start}
+        form: dict[str, Any] = {"samples": samples, "ndim": ndim, "start": start}
         model = train(recipe, device="cpu", seed=0, progress=True, **form)
         model = replace(model, losses=())  # half of the file
-        print(model.save(bundled_file(name, channels, ndim)), model.fingerprint)
+        print(model.save(bundled_file(name, samples, ndim)), model.fingerprint)
 
 
 if __name__ == "__main__":

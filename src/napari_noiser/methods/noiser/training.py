@@ -9,20 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from napari_noiser._progress import Progress, drain
+from napari_noiser._progress import Progress, run_with_progress
 from napari_noiser.methods.device import best_device
-from napari_noiser.methods.noiser.cpu_training_step import WrittenOut
+from napari_noiser.methods.noiser.cpu_training_step import ManualBackward
 from napari_noiser.methods.noiser.model import Model, check_form
 from napari_noiser.methods.noiser.network import SRM
 from napari_noiser.methods.noiser.recipe import Recipe, as_recipe
-from napari_noiser.methods.noiser.unet import DeepSRM, answered
-from napari_noiser.methods.weights import copied_weights, thinned
+from napari_noiser.methods.noiser.unet import UNet, pad_to_grid
+from napari_noiser.methods.weights import copy_weights, downsample_losses
 
 __all__ = [
     "TrainingStep",
-    "begin_from",
-    "left_noise",
+    "copy_matching_weights",
     "regress",
+    "residual_noise_rms",
     "total_variation",
     "train",
     "train_steps",
@@ -55,7 +55,7 @@ class TrainingStep:
 def train(
     recipe: str | Recipe = "noiser",
     *,
-    channels: int = 1,
+    samples: int = 1,
     ndim: int = 2,
     device: str = "auto",
     seed: int = 0,
@@ -68,7 +68,7 @@ def train(
     ----------
     recipe : str or Recipe
         One of `RECIPES` by name, or a recipe of your own.
-    channels : int
+    samples : int
         Samples that the network sees together: 1 gray, 3 RGB. (Dyes, an axis C, are enhanced one
         by one with a 1-channel model.)
     ndim : int
@@ -104,18 +104,18 @@ def train(
     >>> from dataclasses import replace
     >>> from napari_noiser import RECIPES
     >>> model = train(replace(RECIPES["noiser"], iterations=5))
-    >>> model.channels, model.ndim
+    >>> model.samples, model.ndim
     (1, 2)
     """
-    form: dict[str, Any] = {"channels": channels, "ndim": ndim, "device": device}
+    form: dict[str, Any] = {"samples": samples, "ndim": ndim, "device": device}
     steps = train_steps(recipe, seed=seed, start=start, **form)
-    return drain(steps, progress, "training")
+    return run_with_progress(steps, progress, "training")
 
 
 def train_steps(
     recipe: str | Recipe = "noiser",
     *,
-    channels: int = 1,
+    samples: int = 1,
     ndim: int = 2,
     device: str = "auto",
     seed: int = 0,
@@ -127,7 +127,7 @@ def train_steps(
 
     Parameters
     ----------
-    recipe, channels, ndim, device, seed, start : see `train`
+    recipe, samples, ndim, device, seed, start : see `train`
         What to train, and where.
 
     Yields
@@ -146,13 +146,13 @@ def train_steps(
         If an argument is outside its range; the message names it.
     """
     recipe = as_recipe(recipe)
-    channels, ndim, seed = check_form(recipe, channels, ndim, seed)
+    samples, ndim, seed = check_form(recipe, samples, ndim, seed)
     draws = torch.Generator().manual_seed(seed)
-    network = _network(recipe, channels, ndim, draws)
+    network = _network(recipe, samples, ndim, draws)
     if start is not None:
-        begin_from(network, start)
+        copy_matching_weights(network, start)
     signal_seed = int(torch.randint(2**62, (), generator=draws))
-    blank = Model(recipe, channels, ndim, seed, copied_weights(network), best_device(device).type)
+    blank = Model(recipe, samples, ndim, seed, copy_weights(network), best_device(device).type)
     blank = replace(blank, begun_from="" if start is None else start.fingerprint)
     return _train(blank, network.to(best_device(device)), signal_seed)
 
@@ -161,21 +161,21 @@ def _train(
     blank: Model, network: nn.Module, signal_seed: int
 ) -> Generator[TrainingStep, None, Model]:
     recipe = blank.recipe
-    shape = recipe.training_shape(blank.channels, blank.ndim)
+    shape = recipe.training_shape(blank.samples, blank.ndim)
     losses = []
     for step in regress(network, recipe, shape, signal_seed):
         losses.append(step.loss)
         yield step
-    return replace(blank, weights=copied_weights(network), losses=thinned(losses))
+    return replace(blank, weights=copy_weights(network), losses=downsample_losses(losses))
 
 
-def _network(recipe: Recipe, channels: int, ndim: int, draws: torch.Generator) -> nn.Module:
-    if recipe.restores:
-        return DeepSRM(channels, recipe.widths, ndim, draws)
-    return SRM(channels, recipe.width, ndim, draws)
+def _network(recipe: Recipe, samples: int, ndim: int, draws: torch.Generator) -> nn.Module:
+    if recipe.is_denoiser:
+        return UNet(samples, recipe.widths, ndim, draws)
+    return SRM(samples, recipe.width, ndim, draws)
 
 
-def begin_from(network: nn.Module, start: Model) -> None:
+def copy_matching_weights(network: nn.Module, start: Model) -> None:
     """Give a network the weights of a model, in place.
 
     The planes of a first convolution of volumes are those of one of planes, between none.
@@ -191,7 +191,7 @@ def begin_from(network: nn.Module, start: Model) -> None:
         raise TypeError(f"start must be a Model, got {type(start).__name__}")
     for name, parameter in network.named_parameters():
         weight = start.weights.get(name)
-        if weight is not None and start.restores and (parameter.ndim, weight.ndim) == (5, 4):
+        if weight is not None and start.is_denoiser and (parameter.ndim, weight.ndim) == (5, 4):
             weight = nn.functional.pad(weight[:, :, None], (0, 0, 0, 0, 1, 1))
         if weight is None or weight.shape != parameter.shape:
             raise ValueError(
@@ -211,7 +211,7 @@ def regress(
     ----------
     network : nn.Module
         Maps a tensor of `shape` to one of the same shape; on the device to train on. With an
-        exposure it maps volumes to what is `answered` of them.
+        exposure it maps volumes to what is `pad_to_grid` of them.
     recipe : Recipe
         The source of signals, their exposure and the hyper-parameters.
     shape : tuple of int
@@ -232,7 +232,7 @@ def regress(
     device = next(network.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     signal = torch.empty(shape, dtype=torch.float32, device=device)
-    make_steps = _restoration if recipe.restores else _self_regression
+    make_steps = _restoration if recipe.is_denoiser else _self_regression
     steps = make_steps(network, recipe, signal, generator)
     for done in range(1, recipe.iterations + 1):
         recipe.source.fill(signal, generator)
@@ -284,7 +284,7 @@ def _restoration(
         network.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=halved):
             found = network(seen)
-        loss = left_noise(found.float(), answered(light), answered(seen))
+        loss = residual_noise_rms(found.float(), pad_to_grid(light), pad_to_grid(seen))
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
         optimizer.step()
@@ -301,7 +301,7 @@ def _computes_halves(device: torch.device) -> bool:
     return device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
-def left_noise(found: Tensor, light: Tensor, seen: Tensor) -> Tensor:
+def residual_noise_rms(found: Tensor, light: Tensor, seen: Tensor) -> Tensor:
     """Return how much of the noise is left, as a root mean square, 1 if all of it; the mean.
 
     Squares, since the best guess by them is the mean and not the median: counts add up to the
@@ -336,7 +336,7 @@ def _differentiation(network: nn.Module, signal: Tensor, tv_weight: float) -> Ca
     """Return what computes the loss and leaves its gradient with the network's parameters."""
     # Not isinstance: a network derived from SRM may compute something else.
     if type(network) is SRM and signal.device.type == "cpu" and len(signal) == 1:
-        return WrittenOut(network, signal, tv_weight)
+        return ManualBackward(network, signal, tv_weight)
 
     @torch.enable_grad()
     def differentiate() -> Tensor:

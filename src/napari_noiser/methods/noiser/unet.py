@@ -17,17 +17,17 @@ from torch.nn import functional
 
 from napari_noiser.methods.noiser.network import EPS, uniform
 
-__all__ = ["DeepSRM", "answered", "between_neighbors", "deep_shapes", "radius", "respond"]
+__all__ = ["UNet", "middle_planes", "pad_to_grid", "respond", "unet_radius", "unet_shapes"]
 
 Weights = Mapping[str, Tensor]
 
 
-class DeepSRM(nn.Module):
+class UNet(nn.Module):
     """The network for training, whole images at a time, zero-padded.
 
     Parameters
     ----------
-    channels : int
+    samples : int
         Samples that the network sees together: 1 gray, 3 RGB.
     widths : sequence of int
         Hidden channels at full size, at a half of it along each axis, at a quarter, ...
@@ -44,17 +44,17 @@ class DeepSRM(nn.Module):
     """
 
     def __init__(
-        self, channels: int, widths: Sequence[int], ndim: int, generator: Generator
+        self, samples: int, widths: Sequence[int], ndim: int, generator: Generator
     ) -> None:
         super().__init__()
         self.scales = len(widths)
-        shapes = deep_shapes(channels, widths, ndim)
+        shapes = unet_shapes(samples, widths, ndim)
         for name, shape in shapes.items():
             fan_in = prod(shapes[name.replace("bias", "weight")][1:])
             self.register_parameter(name, uniform(shape, fan_in, generator))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map images to what is `answered` of them.
+        """Map images to what is `pad_to_grid` of them.
 
         Parameters
         ----------
@@ -74,16 +74,16 @@ class DeepSRM(nn.Module):
 
         def normalize_together(hidden: Tensor) -> Tensor:
             volumes = hidden.reshape(len(image), -1, *hidden.shape[1:]).transpose(1, 2)
-            return answered(normalize(volumes)).squeeze(2)
+            return pad_to_grid(normalize(volumes)).squeeze(2)
 
         if image.ndim == 4:
             return respond(weights, image, self.scales, normalize)
         longer = functional.pad(image, (0, 0, 0, 0, 1, 1), mode="replicate")
-        planes = between_neighbors(longer)
+        planes = middle_planes(longer)
         return respond(weights, planes, self.scales, normalize_together).unsqueeze(2)
 
 
-def answered(image: Tensor) -> Tensor:
+def pad_to_grid(image: Tensor) -> Tensor:
     """Return the part of images that training asks for: planes, or the middle planes of volumes.
 
     Parameters
@@ -94,7 +94,7 @@ def answered(image: Tensor) -> Tensor:
     return image if image.ndim == 4 else image.narrow(2, image.shape[2] // 2, 1)
 
 
-def between_neighbors(volumes: Tensor) -> Tensor:
+def middle_planes(volumes: Tensor) -> Tensor:
     """Return each plane but the outermost with its two neighbors, as channels of a plane.
 
     So a 3x3x3 convolution is one of 3x3.
@@ -124,9 +124,9 @@ def respond(
     Parameters
     ----------
     weights : dict of Tensor
-        As of `deep_shapes`.
+        As of `unet_shapes`.
     image : Tensor
-        (N, C, Y, X); for a network of volumes what `between_neighbors` returned.
+        (N, C, Y, X); for a network of volumes what `middle_planes` returned.
     scales : int
         How many there are, the full one included.
     normalize : callable, optional
@@ -154,22 +154,22 @@ def respond(
     return layer("last", refined("out0", hidden))
 
 
-def deep_shapes(channels: int, widths: Sequence[int], ndim: int) -> dict[str, tuple[int, ...]]:
+def unet_shapes(samples: int, widths: Sequence[int], ndim: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of all weights, in the order in which they are drawn."""
-    convolutions: dict[str, tuple[int, ...]] = {"first": (widths[0], channels, *(3,) * ndim)}
+    convolutions: dict[str, tuple[int, ...]] = {"first": (widths[0], samples, *(3,) * ndim)}
     for scale, (fine, coarse) in enumerate(pairwise(widths), start=1):
         convolutions[f"down{scale}"] = (coarse, fine, 2, 2)
         convolutions[f"in{scale}"] = convolutions[f"out{scale}"] = (coarse, coarse, 3, 3)
         convolutions[f"up{scale}"] = (4 * fine, coarse, 1, 1)
     convolutions["in0"] = convolutions["out0"] = (widths[0], widths[0], 3, 3)
-    convolutions["last"] = (channels, widths[0], 3, 3)
+    convolutions["last"] = (samples, widths[0], 3, 3)
     shapes: dict[str, tuple[int, ...]] = {}
     for name, shape in convolutions.items():
         shapes |= {f"{name}_weight": shape, f"{name}_bias": shape[:1]}
     return shapes
 
 
-def radius(scales: int) -> int:
+def unet_radius(scales: int) -> int:
     """Return how far away in its plane a pixel can change the response, in pixels.
 
     The first and the last convolution reach one pixel; two at each scale reach one of its

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 
-from napari_noiser._progress import Progress, drain
-from napari_noiser.engine.contrast_limits import display_limits
-from napari_noiser.plugin.layers.gain_map import GainLayer
-from napari_noiser.plugin.layers.snapshot import ImageSource
-from napari_noiser.plugin.tasks.destinations import keep_in_memory, keep_live
+from napari_noiser._progress import Progress, run_with_progress
+from napari_noiser.engine.contrast_limits import contrast_limits
+from napari_noiser.plugin.layers.gain_map import GainMapLayer
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
+from napari_noiser.plugin.tasks.destinations import enhance_in_memory, enhance_live
 
 if TYPE_CHECKING:
     from napari_noiser.methods.noiser.model import Model
@@ -55,7 +55,7 @@ def enhance_layer(
         labels, transforms, look and metadata; ``metadata["napari_noiser"]`` says how it was made,
         and under "linearity" how far it is from its raw data: see `linearity`.
         Its contrast limits start at the background: see
-        `napari_noiser.engine.contrast_limits.display_limits`. A dask array is measured now, and
+        `napari_noiser.engine.contrast_limits.contrast_limits`. A dask array is measured now, and
         rendered as it is shown; its limits come from a few chunks, and its linearity is left out,
         for which the image would have to be computed anew.
 
@@ -80,14 +80,16 @@ def enhance_layer(
     >>> enhanced.name, enhanced.scale.tolist()
     ('dim (noiser)', [0.5, 0.5])
     """
-    from napari_noiser.arrays.stack import is_dask
+    from napari_noiser.arrays.image_array import is_dask
 
     _check_options("enhance_layer", options)
     source = _source(layer, axes, options)
     options, told = _with_gain(source, options)
     if is_dask(source.array) and options.get("out") is None:
         return _show_lazily(source, model, progress, options, told)
-    enhanced = drain(keep_in_memory(source, model, **options), progress, "enhancing")
+    enhanced = run_with_progress(
+        enhance_in_memory(source, model, **options), progress, "enhancing"
+    )
     return source.result(enhanced.data, {**enhanced.provenance, **told}, enhanced.limits)
 
 
@@ -155,49 +157,51 @@ def live_layer(
     _check_options("live_layer", options, "out")
     source = _source(layer, axes, options)
     options, told = _with_gain(source, options)
-    enhanced = drain(keep_live(source, model, **options), progress, "measuring")
+    enhanced = run_with_progress(enhance_live(source, model, **options), progress, "measuring")
     return source.result(enhanced.data, {**enhanced.provenance, **told}, enhanced.limits)
 
 
 def _check_options(function: str, options: Mapping[str, Any], *refused: str) -> None:
-    from napari_noiser.engine.plan import plan
+    from napari_noiser.engine.plan import make_plan
 
-    unknown = set(options) - set(signature(plan).parameters) | set(options) & set(refused)
+    unknown = set(options) - set(signature(make_plan).parameters) | set(options) & set(refused)
     if unknown:
         raise TypeError(f"{function} takes no argument {sorted(unknown)}; see enhance")
 
 
-def _source(layer: Layer, axes: str | None, options: Mapping[str, Any]) -> ImageSource:
-    source = ImageSource.of(layer, axes)
-    note = source.note(options.get("ndim", 2))
+def _source(layer: Layer, axes: str | None, options: Mapping[str, Any]) -> LayerSnapshot:
+    source = LayerSnapshot.from_layer(layer, axes)
+    note = source.anisotropy_warning(options.get("ndim", 2))
     if note:
         warnings.warn(note, stacklevel=3)
     return source
 
 
 def _with_gain(
-    source: ImageSource, options: Mapping[str, Any]
+    source: LayerSnapshot, options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return options with the array of a gain map's layer, and what to tell of that layer."""
     if not isinstance(options.get("gain"), Layer):
         return dict(options), {}
-    held = GainLayer.of(options["gain"])
-    gain = held.beside(source, options.get("ndim", 2))
+    held = GainMapLayer.from_layer(options["gain"])
+    gain = held.resample_to(source, options.get("ndim", 2))
     return {**options, "gain": gain}, {"gain_layer": held.name}
 
 
 def _show_lazily(
-    source: ImageSource,
+    source: LayerSnapshot,
     model: str | PathLike[str] | Model,
     progress: Progress,
     options: Mapping[str, Any],
     told: Mapping[str, str],
 ) -> Image:
     """Measure a dask array now; napari would have to, for every plane that it shows."""
-    from napari_noiser.engine.dask_graph import plan_lazily
+    from napari_noiser.engine.dask_graph import make_lazy_plan
 
-    work = plan_lazily(source.array, model, axes=source.axes, progress=progress, **options)
-    work = work.measured()
-    result = work.result()
-    made = {**work.describe(), **told}
-    return source.result(result, made, display_limits(result, source.rgb, made["output"]))
+    plan = make_lazy_plan(source.array, model, axes=source.axes, progress=progress, **options)
+    plan = plan.measured()
+    result = plan.result()
+    provenance = {**plan.describe(), **told}
+    return source.result(
+        result, provenance, contrast_limits(result, source.rgb, provenance["output"])
+    )

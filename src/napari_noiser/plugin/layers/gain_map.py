@@ -10,21 +10,21 @@ import numpy as np
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
-from napari_noiser.arrays.companion import axes_beside
-from napari_noiser.arrays.layout import Layout, Region
-from napari_noiser.arrays.lazy_view import Deferred
-from napari_noiser.plugin.layers.snapshot import ImageSource, kind_of
+from napari_noiser.arrays.companion import infer_axes
+from napari_noiser.arrays.layout import Layout, Slices
+from napari_noiser.arrays.lazy_view import LazyView
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot, describe_type
 
 if TYPE_CHECKING:
     from napari_noiser.plugin.settings import Settings
 
-__all__ = ["GainLayer", "check_gain", "gain_for_level", "gain_maps", "gain_of"]
+__all__ = ["GainMapLayer", "check_gain", "gain_for_level", "gain_map_for", "gain_maps_for"]
 
 _NONE_CHOSEN = "Choose a gain map: a model that is guided by one is fitted, and applied, with it"
 
 
 @dataclass(frozen=True, eq=False)
-class GainLayer:
+class GainMapLayer:
     """The map as it was when the work began: its layer may be renamed or removed meanwhile.
 
     Attributes
@@ -39,7 +39,7 @@ class GainLayer:
     array: Any
 
     @classmethod
-    def of(cls, layer: Layer | GainLayer) -> GainLayer:
+    def from_layer(cls, layer: Layer | GainMapLayer) -> GainMapLayer:
         """Take what is needed from a layer; nothing is computed or loaded.
 
         Raises
@@ -49,15 +49,15 @@ class GainLayer:
         ValueError
             If it is of colors.
         """
-        if isinstance(layer, GainLayer):
+        if isinstance(layer, GainMapLayer):
             return layer
         if not isinstance(layer, Image):
-            raise TypeError(f"gain must be an array or an Image layer, got {kind_of(layer)}")
+            raise TypeError(f"gain must be an array or an Image layer, got {describe_type(layer)}")
         if layer.rgb:
             raise ValueError(f"gain map {layer.name!r} must hold one number a pixel, not colors")
         return cls(layer.name, layer.data[0] if layer.multiscale else layer.data)
 
-    def beside(self, source: ImageSource, ndim: int) -> Any:
+    def resample_to(self, source: LayerSnapshot, ndim: int) -> Any:
         """Return the map as `napari_noiser.enhance` takes it for an image.
 
         Raises
@@ -67,50 +67,50 @@ class GainLayer:
             (volume's).
         """
         layout = Layout.of(tuple(source.array.shape), source.axes, ndim)
-        axes_beside(f"gain map {self.name!r} for {source.name!r}", self.array, layout)
+        infer_axes(f"gain map {self.name!r} for {source.name!r}", self.array, layout)
         return self.array
 
 
-def gain_maps(
-    gain: Layer | GainLayer | None, sources: Sequence[ImageSource], ndim: int
+def gain_maps_for(
+    gain: Layer | GainMapLayer | None, sources: Sequence[LayerSnapshot], ndim: int
 ) -> list[Any]:
     """Return the chosen gain map for each of some images.
 
     Raises
     ------
     ValueError
-        If none is chosen, or as in `GainLayer.beside`.
+        If none is chosen, or as in `GainMapLayer.beside`.
     """
     if gain is None:
         raise ValueError(_NONE_CHOSEN)
-    held = GainLayer.of(gain)
-    return [held.beside(source, ndim) for source in sources]
+    held = GainMapLayer.from_layer(gain)
+    return [held.resample_to(source, ndim) for source in sources]
 
 
-def gain_of(settings: Settings, source: ImageSource) -> Any:
+def gain_map_for(settings: Settings, source: LayerSnapshot) -> Any:
     """Return the gain map that settings name, for an image; None if they name none."""
-    if settings.gain is None:
+    if settings.gain_map is None:
         return None
-    return GainLayer.of(settings.gain).beside(source, settings.ndim)
+    return GainMapLayer.from_layer(settings.gain_map).resample_to(source, settings.ndim)
 
 
-def check_gain(settings: Settings, sources: Sequence[ImageSource]) -> None:
+def check_gain(settings: Settings, sources: Sequence[LayerSnapshot]) -> None:
     """Raise a `ValueError` if the model takes a gain map, and none is there or fits the images."""
     if getattr(settings.model, "gain_given", False):
-        gain_maps(settings.gain, sources, settings.ndim)
+        gain_maps_for(settings.gain_map, sources, settings.ndim)
 
 
-def gain_for_level(gain: Any, source: ImageSource, level: Any, ndim: int) -> Any:
+def gain_for_level(gain: Any, source: LayerSnapshot, level: Any, ndim: int) -> Any:
     """Return a gain map of the finest level for another one: nothing is read before it is used."""
     if gain is None or level is source.array:
         return gain
     array = gain if hasattr(gain, "shape") else np.asarray(gain)
-    axes = axes_beside("gain", array, Layout(source.axes, tuple(source.array.shape), ndim))
+    axes = infer_axes("gain", array, Layout(source.axes, tuple(source.array.shape), ndim))
     lengths = dict(zip(source.axes, level.shape, strict=True))
     return _coarser(array, tuple(lengths[letter] for letter in axes))
 
 
-def _coarser(array: Any, shape: tuple[int, ...]) -> Deferred:
+def _coarser(array: Any, shape: tuple[int, ...]) -> LazyView:
     """Return an array of fewer values along its axes: of each the nearest, to a coarse pixel.
 
     Steps leave out on the way what is not needed, whatever its storage is.
@@ -118,7 +118,7 @@ def _coarser(array: Any, shape: tuple[int, ...]) -> Deferred:
     held = tuple(array.shape)
     steps = [max(1, many // few) for many, few in zip(held, shape, strict=True)]
 
-    def read(box: Region) -> NDArray[Any]:
+    def read(box: Slices) -> NDArray[Any]:
         nearest = [
             np.arange(part.start, part.stop) * many // few // step
             for part, many, few, step in zip(box, held, shape, steps, strict=True)
@@ -127,4 +127,4 @@ def _coarser(array: Any, shape: tuple[int, ...]) -> Deferred:
         region = tuple(slice(at[0] * step, at[-1] * step + 1, step) for at, step in spans)
         return np.asarray(array[region])[np.ix_(*(at - at[0] for at in nearest))]
 
-    return Deferred.whole(read, shape, array.dtype, shape)
+    return LazyView.whole(read, shape, array.dtype, shape)

@@ -16,30 +16,30 @@ from qtpy.QtCore import QTimer
 
 from napari_noiser._progress import Event
 from napari_noiser.files.provenance import PROVENANCE
-from napari_noiser.plugin.layers.gain_map import gain_of
+from napari_noiser.plugin.layers.gain_map import gain_map_for
 from napari_noiser.plugin.layers.region import statistics_mask
-from napari_noiser.plugin.layers.snapshot import ImageSource
-from napari_noiser.plugin.tasks.background_task import few_threads
-from napari_noiser.plugin.tasks.preview_cache import Measured, Picture, measure
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
+from napari_noiser.plugin.tasks.background_task import limit_threads
+from napari_noiser.plugin.tasks.preview_cache import PreviewCache, RenderedView, measure
 
 if TYPE_CHECKING:
-    from napari_noiser.arrays.layout import Colors, Region, Statistics
-    from napari_noiser.arrays.lazy_view import Deferred
-    from napari_noiser.arrays.stack import Background
+    from napari_noiser.arrays.image_array import Background
+    from napari_noiser.arrays.layout import Colors, Slices, Statistics
+    from napari_noiser.arrays.lazy_view import LazyView
     from napari_noiser.camera.noise_model import Camera
     from napari_noiser.methods.base import Method
     from napari_noiser.plugin.settings import Settings
 
 __all__ = [
-    "FirstLook",
-    "Shown",
-    "closed_form_look",
+    "PreviewLayer",
+    "PreviewState",
     "closed_form_method",
+    "closed_form_state",
     "enhanced_layer",
-    "first_look",
+    "first_preview",
     "is_preview",
     "newest_result",
-    "preview_look",
+    "preview_state",
     "source_name",
 ]
 
@@ -48,7 +48,7 @@ _CLOSED_FORM = "closed form"  # as its method describes itself
 
 
 @dataclass(frozen=True)
-class FirstLook:
+class PreviewState:
     """What a layer takes that is to be shown: all of it can be made off the GUI thread.
 
     Attributes
@@ -61,13 +61,13 @@ class FirstLook:
         Contrast limits for it.
     """
 
-    measured: Measured
-    picture: Picture
+    measured: PreviewCache
+    picture: RenderedView
     limits: tuple[float, float]
 
 
-def first_look(
-    source: ImageSource,
+def first_preview(
+    source: LayerSnapshot,
     model: str | PathLike[str] | Method = "noiser",
     *,
     ndim: int = 2,
@@ -79,7 +79,7 @@ def first_look(
     background: Background = "gray",
     device: str = "auto",
     **options: Any,
-) -> Generator[Event, None, FirstLook]:
+) -> Generator[Event, None, PreviewState]:
     """Measure a layer's image, and see where black and white should lie.
 
     Parameters
@@ -87,7 +87,7 @@ def first_look(
     source, model, ndim, colors, mask, gain, camera, repair, background, device
         As in `napari_noiser.plugin.tasks.preview_cache.measure`.
     **options
-        As in `Measured.picture`.
+        As in `PreviewCache.picture`.
 
     Yields
     ------
@@ -97,9 +97,9 @@ def first_look(
     Returns
     -------
     FirstLook
-        For a `Shown`.
+        For a `PreviewLayer`.
     """
-    from napari_noiser.engine.contrast_limits import display_limits
+    from napari_noiser.engine.contrast_limits import contrast_limits
 
     measured = yield from measure(
         source,
@@ -113,39 +113,41 @@ def first_look(
         background=background,
         device=device,
     )
-    picture = measured.picture(model, colors=colors, device=device, **options)
-    limits = display_limits(picture.levels[0], source.rgb, picture.provenance["output"])
-    return FirstLook(measured, picture, limits)
+    picture = measured.render(model, colors=colors, device=device, **options)
+    limits = contrast_limits(picture.levels[0], source.rgb, picture.provenance["output"])
+    return PreviewState(measured, picture, limits)
 
 
-def preview_look(source: ImageSource, settings: Settings) -> Generator[Event, None, FirstLook]:
+def preview_state(
+    source: LayerSnapshot, settings: Settings
+) -> Generator[Event, None, PreviewState]:
     """Measure a layer's image as settings ask for it; their layers are taken, as `taken` does."""
     mask = statistics_mask(
         settings.region, settings.leave_out, source, all_planes=settings.all_planes
     )
-    beside = {"mask": mask, "gain": gain_of(settings, source)}
+    beside = {"mask": mask, "gain": gain_map_for(settings, source)}
     options = {**settings.options, **beside, "dtype": None}
-    return (yield from first_look(source, settings.model, **options))
+    return (yield from first_preview(source, settings.model, **options))
 
 
-def closed_form_look(
-    source: ImageSource, colors: Colors, statistics: Statistics
-) -> Generator[Event, None, FirstLook]:
+def closed_form_state(
+    source: LayerSnapshot, colors: Colors, statistics: Statistics
+) -> Generator[Event, None, PreviewState]:
     """Measure a layer's image for the closed form, the honest baseline without any network."""
     method = closed_form_method(source, colors)
     options: dict[str, Any] = {"colors": colors, "statistics": statistics, "device": "cpu"}
-    return (yield from first_look(source, method, **options))
+    return (yield from first_preview(source, method, **options))
 
 
-def closed_form_method(source: ImageSource, colors: Colors) -> Method:
+def closed_form_method(source: LayerSnapshot, colors: Colors) -> Method:
     """Return the closed form for a layer's image."""
     from napari_noiser.arrays.layout import Layout
     from napari_noiser.engine.baseline import BoxMean
 
-    return BoxMean(Layout.of(tuple(source.array.shape), source.axes).channels(colors))
+    return BoxMean(Layout.of(tuple(source.array.shape), source.axes).model_samples(colors))
 
 
-class Shown:
+class PreviewLayer:
     """A layer in a source's place, rendered where it is looked at; to be made on the GUI thread.
 
     The contrast limits stay as they are at first, so that one sees what a slider does.
@@ -158,7 +160,7 @@ class Shown:
         Goes into the layer's name, in brackets.
     """
 
-    def __init__(self, look: FirstLook, title: str) -> None:
+    def __init__(self, look: PreviewState, title: str) -> None:
         self.measured = look.measured
         # Not new data for each picture: of a multiscale layer, napari would fall back to the
         # coarsest level and find the right one again, which flickers.
@@ -174,13 +176,13 @@ class Shown:
         self.layer.contrast_limits = look.limits
         self._describe(look.picture)
 
-    def come(self, layers: LayerList) -> None:
+    def add_to(self, layers: LayerList) -> None:
         """Add the layer to a list, in which the same ones stay selected."""
         self._before = WeakSet(layers.selection)
         layers.append(self.layer)
         _select(layers, self._before)
 
-    def go(self, layers: LayerList) -> None:
+    def remove_from(self, layers: LayerList) -> None:
         """Take the layer away, if nobody has; what was selected before comes back in its place."""
         there = self.layer in layers
         alone = set(layers.selection) == ({self.layer} if there else set())
@@ -191,17 +193,17 @@ class Shown:
         if alone and not there:  # of one that is deleted, napari goes on to select the neighbor
             QTimer.singleShot(0, partial(_select_no_more, layers, self._before))
 
-    def show(self, model: str | PathLike[str] | Method, **options: Any) -> None:
-        """Show another picture; see `Measured.picture`, which also says what it raises."""
-        picture = self.measured.picture(model, **options)
+    def update(self, model: str | PathLike[str] | Method, **options: Any) -> None:
+        """Show another picture; see `PreviewCache.picture`, which also says what it raises."""
+        picture = self.measured.render(model, **options)
         self._levels[:] = picture.levels
         self._describe(picture)
         self.layer.refresh(extent=False)
 
-    def _describe(self, picture: Picture) -> None:
+    def _describe(self, picture: RenderedView) -> None:
         source = self.measured.source
-        made = {_MARK: True, **picture.provenance, "source": source.name}
-        self.layer.metadata = {**source.metadata, PROVENANCE: made}
+        provenance = {_MARK: True, **picture.provenance, "source": source.name}
+        self.layer.metadata = {**source.metadata, PROVENANCE: provenance}
 
 
 def is_preview(layer: Layer) -> bool:
@@ -258,11 +260,11 @@ class _Reading:
     A core is left to napari, whichever thread asks.
     """
 
-    def __init__(self, levels: list[Deferred], at: int) -> None:
+    def __init__(self, levels: list[LazyView], at: int) -> None:
         self._levels, self._at = levels, at
 
-    def __call__(self, box: Region) -> NDArray[Any]:
-        with few_threads():
+    def __call__(self, box: Slices) -> NDArray[Any]:
+        with limit_threads():
             return self._levels[self._at].read(box)
 
     def __deepcopy__(self, memo: object) -> _Reading:

@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 from skimage.draw import line, polygon
 
-from napari_noiser.plugin.layers.transform import vanishes
+from napari_noiser.plugin.layers.transform import is_degenerate
 
-__all__ = ["Drawn", "Painted"]
+__all__ = ["DrawnRegion", "PaintedRegion"]
 
 _FLAT = 0.5  # voxels that the vertices of a shape may lie apart across its plane
 _ELLIPSE = 100  # corners of the outline, as napari draws it
 
 
 @dataclass(frozen=True)
-class Painted:
+class PaintedRegion:
     """Labels: an array, and the only label that counts, or None for all."""
 
     array: Any
     label: int | None
 
     @classmethod
-    def of(cls, layer: Labels) -> Painted:
+    def of(cls, layer: Labels) -> PaintedRegion:
         data = layer.data[0] if layer.multiscale else layer.data
         array = data.copy() if isinstance(data, np.ndarray) else data  # it may be painted on
         return cls(array, layer.selected_label if layer.show_selected_label else None)
@@ -44,7 +44,7 @@ class Painted:
         if not inside.any():
             raise ValueError(f"shows label {self.label} alone, which is nowhere: show all labels")
         inside = inside.any(axis=tuple(range(inside.ndim - len(shape))))
-        if vanishes(matrix - np.diag(matrix.diagonal()), matrix):
+        if is_degenerate(matrix - np.diag(matrix.diagonal()), matrix):
             return _nearest(inside, matrix.diagonal(), offset, shape)
         return affine_transform(
             inside.view(np.uint8),
@@ -73,13 +73,13 @@ def _nearest(
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnRegion:
     """Shapes: the kind and the vertices of each."""
 
     shapes: tuple[tuple[str, NDArray[np.float64]], ...]
 
     @classmethod
-    def of(cls, layer: Shapes) -> Drawn:
+    def of(cls, layer: Shapes) -> DrawnRegion:
         vertices = [np.array(each, np.float64) for each in layer.data]
         return cls(tuple(zip(layer.shape_type, vertices, strict=True)))
 

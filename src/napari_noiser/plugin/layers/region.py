@@ -13,16 +13,16 @@ import numpy as np
 from napari.layers import Image, Labels, Layer, Shapes
 from numpy.typing import NDArray
 
-from napari_noiser.plugin.layers.rasterize import Drawn, Painted
-from napari_noiser.plugin.layers.snapshot import ImageSource, kind_of
-from napari_noiser.plugin.layers.transform import Place
+from napari_noiser.plugin.layers.rasterize import DrawnRegion, PaintedRegion
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot, describe_type
+from napari_noiser.plugin.layers.transform import LayerTransform
 
-__all__ = ["Region", "region_mask", "statistics_mask"]
+__all__ = ["RegionSnapshot", "region_mask", "statistics_mask"]
 
 
 def region_mask(
-    region: Labels | Shapes | Region,
-    image: Image | ImageSource,
+    region: Labels | Shapes | RegionSnapshot,
+    image: Image | LayerSnapshot,
     *,
     all_planes: bool = False,
 ) -> NDArray[np.bool_]:
@@ -65,21 +65,21 @@ def region_mask(
     >>> mask.shape, int(mask.sum())
     ((8, 8), 9)
     """
-    source = image if isinstance(image, ImageSource) else ImageSource.of(image)
-    region = Region.of(region)
-    mask = region.within(source)
+    source = image if isinstance(image, LayerSnapshot) else LayerSnapshot.from_layer(image)
+    region = RegionSnapshot.from_layer(region)
+    mask = region.mask_for(source)
     letters = _letters(source)[-mask.ndim :]
     if all_planes:
         planes = tuple(axis for axis, letter in enumerate(letters) if letter not in "YX")
         first = min(letters.index("Y"), letters.index("X")) if {"Y", "X"} <= {*letters} else 0
         mask = np.broadcast_to(mask.any(axis=planes, keepdims=True), mask.shape)[(0,) * first]
-    return _told_apart(mask, source)
+    return _check_informative(mask, source)
 
 
 def statistics_mask(
-    include: Labels | Shapes | Region | None,
-    leave_out: Labels | Shapes | Region | None,
-    source: Image | ImageSource,
+    include: Labels | Shapes | RegionSnapshot | None,
+    leave_out: Labels | Shapes | RegionSnapshot | None,
+    source: Image | LayerSnapshot,
     *,
     all_planes: bool = False,
 ) -> NDArray[np.bool_] | None:
@@ -116,14 +116,15 @@ def statistics_mask(
         counted = counted & ~left_out  # of both the last axes are the same
     if not counted.any():
         raise ValueError(
-            f"{Region.of(leave_out).name!r} leaves no pixel that could set the exposure: choose "
+            f"{RegionSnapshot.from_layer(leave_out).name!r} leaves no pixel that could set the "
+            f"exposure: choose "
             "another region to leave out"
         )
     return counted
 
 
 @dataclass(frozen=True)
-class Region:
+class RegionSnapshot:
     """A Labels or Shapes layer as it was when the work began: it may change meanwhile.
 
     Attributes
@@ -137,11 +138,11 @@ class Region:
     """
 
     name: str
-    marks: Painted | Drawn
-    place: Place
+    marks: PaintedRegion | DrawnRegion
+    place: LayerTransform
 
     @classmethod
-    def of(cls, layer: Layer | Region) -> Region:
+    def from_layer(cls, layer: Layer | RegionSnapshot) -> RegionSnapshot:
         """Take what is needed from a layer; lazy labels are not computed.
 
         Raises
@@ -149,15 +150,15 @@ class Region:
         TypeError
             If it is of another kind.
         """
-        if isinstance(layer, Region):
+        if isinstance(layer, RegionSnapshot):
             return layer
         if isinstance(layer, Labels):
-            return cls(layer.name, Painted.of(layer), Place.of(layer))
+            return cls(layer.name, PaintedRegion.of(layer), LayerTransform.of(layer))
         if isinstance(layer, Shapes):
-            return cls(layer.name, Drawn.of(layer), Place.of(layer))
-        raise TypeError(f"region must be a Labels or a Shapes layer, got {kind_of(layer)}")
+            return cls(layer.name, DrawnRegion.of(layer), LayerTransform.of(layer))
+        raise TypeError(f"region must be a Labels or a Shapes layer, got {describe_type(layer)}")
 
-    def within(self, source: ImageSource) -> NDArray[np.bool_]:
+    def mask_for(self, source: LayerSnapshot) -> NDArray[np.bool_]:
         """Return which voxels of an image lie in the region, along the axes that both have.
 
         Raises
@@ -165,9 +166,9 @@ class Region:
         ValueError
             If there are none.
         """
-        shape = source.array.shape[: len(source.place["scale"])]
+        shape = source.array.shape[: len(source.transform["scale"])]
         try:
-            matrix, offset = self.place.from_image(Place.of_source(source))
+            matrix, offset = self.place.from_image(LayerTransform.of_source(source))
             mask = self.marks.within(matrix, offset, shape[-len(offset) :])
         except ValueError as error:
             raise ValueError(f"region {self.name!r} {error}") from error
@@ -179,12 +180,12 @@ class Region:
         return mask
 
 
-def _letters(source: ImageSource) -> str:
+def _letters(source: LayerSnapshot) -> str:
     """Return the axes of a source's layer, which do not count colors."""
-    return source.axes[: len(source.place["scale"])]
+    return source.axes[: len(source.transform["scale"])]
 
 
-def _told_apart(mask: NDArray[np.bool_], source: ImageSource) -> NDArray[np.bool_]:
+def _check_informative(mask: NDArray[np.bool_], source: LayerSnapshot) -> NDArray[np.bool_]:
     """Return a mask that `enhance` cannot take for one of other axes of equal lengths."""
     letters = _letters(source)
     if mask.ndim == 2 and not letters.endswith("YX"):

@@ -12,9 +12,9 @@ from psygnal import Signal
 
 from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.plugin.layers.preview_layer import is_preview, source_name
-from napari_noiser.plugin.layers.snapshot import ImageSource, guess_axes
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot, guess_axes
 
-__all__ = ["OtherImages", "selected_images", "sources_of"]
+__all__ = ["SelectedImagesNote", "selected_images", "snapshot_layers"]
 
 
 def selected_images(layers: LayerList) -> list[Image]:
@@ -23,7 +23,7 @@ def selected_images(layers: LayerList) -> list[Image]:
     return [each for each in selected if isinstance(each, Image) and not is_preview(each)]
 
 
-def sources_of(images: Sequence[Image], axes: str) -> list[ImageSource]:
+def snapshot_layers(images: Sequence[Image], axes: str) -> list[LayerSnapshot]:
     """Take what is needed from several images.
 
     Parameters
@@ -37,13 +37,16 @@ def sources_of(images: Sequence[Image], axes: str) -> list[ImageSource]:
     Raises
     ------
     ValueError
-        As of `ImageSource.of`.
+        As of `LayerSnapshot.from_layer`.
     """
     guess = guess_axes(images[0])
-    return [ImageSource.of(each, axes if guess_axes(each) == guess else None) for each in images]
+    return [
+        LayerSnapshot.from_layer(each, axes if guess_axes(each) == guess else None)
+        for each in images
+    ]
 
 
-class OtherImages(CheckBox):
+class SelectedImagesNote(CheckBox):
     """Offers to enhance the other selected images as well; it shows where there are some.
 
     Parameters

@@ -13,13 +13,13 @@ from napari.layers import Image, Layer
 
 from napari_noiser.arrays.layout import DEFAULT_AXES
 from napari_noiser.files.provenance import PROVENANCE
-from napari_noiser.files.spatial_metadata import Space
+from napari_noiser.files.spatial_metadata import SpatialMetadata
 from napari_noiser.files.units import unit_name
 
 if TYPE_CHECKING:
-    from napari_noiser.arrays.stack import Output
+    from napari_noiser.arrays.image_array import Output
 
-__all__ = ["ImageSource", "axes_choices", "guess_axes", "kind_of"]
+__all__ = ["LayerSnapshot", "axes_choices", "describe_type", "guess_axes"]
 
 _PLACE = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 _LOOK = (
@@ -43,7 +43,7 @@ _LETTERS = {
 
 
 @dataclass(frozen=True)
-class ImageSource:
+class LayerSnapshot:
     """An image layer as it was when the work began: it may change or be deleted meanwhile.
 
     Attributes
@@ -54,7 +54,7 @@ class ImageSource:
         A letter an axis, as `napari_noiser.enhance` takes them.
     name : str
         Of the layer.
-    place, look : mapping
+    transform, appearance : mapping
         Keyword arguments of `napari.layers.Image` that a result shares.
     limits : pair of float
         The layer's contrast limits.
@@ -67,14 +67,14 @@ class ImageSource:
     levels: tuple[Any, ...]
     axes: str
     name: str
-    place: Mapping[str, Any]
-    look: Mapping[str, Any]
+    transform: Mapping[str, Any]
+    appearance: Mapping[str, Any]
     limits: tuple[float, float]
     metadata: dict[str, Any]
     path: str | None = None
 
     @classmethod
-    def of(cls, layer: Layer, axes: str | None = None) -> ImageSource:
+    def from_layer(cls, layer: Layer, axes: str | None = None) -> LayerSnapshot:
         """Take what is needed from a layer; nothing is computed or loaded.
 
         Raises
@@ -86,7 +86,8 @@ class ImageSource:
         """
         if not isinstance(layer, Image):
             raise TypeError(
-                f"layer must be an Image layer, got {kind_of(layer)}: only images have brightness "
+                f"layer must be an Image layer, got {describe_type(layer)}: only images have "
+                f"brightness "
                 "to enhance (arrays: napari_noiser.enhance)"
             )
         axes = guess_axes(layer) if axes is None else axes
@@ -120,14 +121,14 @@ class ImageSource:
     @property
     def rgb(self) -> bool:
         """Whether the last axis holds color samples."""
-        return self.axes.endswith("S") and len(self.axes) == len(self.place["scale"]) + 1
+        return self.axes.endswith("S") and len(self.axes) == len(self.transform["scale"]) + 1
 
-    def note(self, ndim: int) -> str:
+    def anisotropy_warning(self, ndim: int) -> str:
         """Return what to know before images of `ndim` dimensions are rendered; empty if nothing.
 
         A 3-D model takes neighbors in z as near as those in the plane, whatever the scale.
         """
-        steps = dict(zip(self.axes, self.place["scale"], strict=False))
+        steps = dict(zip(self.axes, self.transform["scale"], strict=False))
         if ndim == 3 and "T" in steps and "Z" not in steps:
             return (
                 "There is no axis Z, so time takes its place: a point in time is seen with those "
@@ -144,14 +145,14 @@ class ImageSource:
         )
 
     @property
-    def space(self) -> Space:
+    def spatial_metadata(self) -> SpatialMetadata:
         """Where the voxels lie, as files know it: without rotation, shear, affine and flip."""
         last = (1,) if self.rgb else ()
-        return Space(
+        return SpatialMetadata(
             self.axes,
-            (*(abs(step) or 1.0 for step in self.place["scale"]), *last),
-            (*self.place["translate"], *(0 for _ in last)),
-            (*(unit_name(str(unit)) for unit in self.place["units"]), *("" for _ in last)),
+            (*(abs(step) or 1.0 for step in self.transform["scale"]), *last),
+            (*self.transform["translate"], *(0 for _ in last)),
+            (*(unit_name(str(unit)) for unit in self.transform["units"]), *("" for _ in last)),
         )
 
     def result(
@@ -197,15 +198,15 @@ class ImageSource:
             multiscale=isinstance(data, list),
             metadata=metadata,
             contrast_limits=limits,
-            **self.place,
-            **self.look,
+            **self.transform,
+            **self.appearance,
         )
         if layer.dtype.kind == "f":
             layer.contrast_limits_range = (min(0.0, limits[0]), max(1.0, limits[1]))
         return layer
 
 
-def kind_of(given: object) -> str:
+def describe_type(given: object) -> str:
     """Return what was given instead of a layer of some kind, in a word or two."""
     named = f" {given.name!r}" if isinstance(given, Layer) else ""
     return f"{given.__class__.__name__}{named}"  # a plugin is given proxies of layers

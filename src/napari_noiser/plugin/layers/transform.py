@@ -9,13 +9,13 @@ import numpy as np
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 
-__all__ = ["Place", "vanishes"]
+__all__ = ["LayerTransform", "is_degenerate"]
 
 
 @dataclass(frozen=True)
-class Place:
+class LayerTransform:
     """Where a layer's voxels lie: ``linear @ index + start``, in units."""
 
     linear: NDArray[np.float64]
@@ -23,16 +23,16 @@ class Place:
     units: tuple[Any, ...]
 
     @classmethod
-    def of(cls, layer: Layer) -> Place:
+    def of(cls, layer: Layer) -> LayerTransform:
         start = np.array(layer.data_to_world(np.zeros(layer.ndim)))
         ends = [layer.data_to_world(step) for step in np.eye(layer.ndim)]
         return cls(np.array(ends).T - start[:, None], start, tuple(layer.units))
 
     @classmethod
-    def of_source(cls, source: ImageSource) -> Place:
-        return cls.of(Image(np.zeros((1,) * len(source.place["scale"])), **source.place))
+    def of_source(cls, source: LayerSnapshot) -> LayerTransform:
+        return cls.of(Image(np.zeros((1,) * len(source.transform["scale"])), **source.transform))
 
-    def from_image(self, image: Place) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def from_image(self, image: LayerTransform) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the matrix and the offset from an image's indices to the ones here.
 
         Of the last axes, which both have: napari shows a layer everywhere along the others.
@@ -44,7 +44,7 @@ class Place:
         """
         count = min(len(self.start), len(image.start))
         for place in (self, image):
-            if not vanishes(place.linear[-count:, :-count], place.linear):
+            if not is_degenerate(place.linear[-count:, :-count], place.linear):
                 raise ValueError(
                     f"has {len(self.start)} dimensions and the image {len(image.start)}, and one "
                     "is turned out of the other's planes: take layers of equal dimensions"
@@ -55,7 +55,7 @@ class Place:
         return matrix, np.linalg.solve(here, factors * image.start[-count:] - self.start[-count:])
 
 
-def vanishes(part: NDArray[np.float64], matrix: NDArray[np.float64]) -> bool:
+def is_degenerate(part: NDArray[np.float64], matrix: NDArray[np.float64]) -> bool:
     """Return whether a part of a matrix is nothing beside the rest, but for rounding."""
     return bool((np.abs(part) <= 1e-10 * np.abs(matrix).max()).all())
 

@@ -9,7 +9,7 @@ from napari.layers import Labels, Layer
 from napari.utils.events import EventEmitter
 from superqt.utils import QSignalDebouncer
 
-__all__ = ["Following"]
+__all__ = ["LayerWatcher"]
 
 _REST = 500  # milliseconds: a brush makes a hundred moves a second
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units")
@@ -17,7 +17,7 @@ _PAINTED = ("paint", "selected_label", "show_selected_label")
 _BEFORE = ("adding", "changing", "removing")  # shapes: more is to come
 
 
-class Following:
+class LayerWatcher:
     """Calls once the layers that it follows have changed, and then rested for half a second.
 
     What napari does not announce is not followed: the undoing of a brush stroke, and writing into
@@ -44,7 +44,7 @@ class Following:
         for event in self._events():
             event.connect(self._on_change)
 
-    def again(self) -> None:
+    def refresh(self) -> None:
         """Act later, as if something had changed now."""
         self._rest.throttle()
 

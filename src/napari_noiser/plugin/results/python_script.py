@@ -9,7 +9,7 @@ from typing import Any
 from napari.layers import Image
 
 from napari_noiser.files.provenance import EARLIER, is_fitted
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.results.reapply import is_bundled, provenance_of
 
 __all__ = ["as_python"]
@@ -50,7 +50,7 @@ def as_python(layer: Image) -> str:
     <BLANKLINE>
     image = ...  # the array of layer 'dim'
     <BLANKLINE>
-    model = noiser.load_model('noiser', channels=1, ndim=2)
+    model = noiser.load_model('noiser', samples=1, ndim=2)
     assert model.fingerprint == '...', 'this is another model than the result was made with'
     <BLANKLINE>
     result = noiser.enhance(
@@ -66,13 +66,15 @@ def as_python(layer: Image) -> str:
     )
     <BLANKLINE>
     """
-    made = provenance_of(layer)
-    paragraphs = [_image(made, layer), _model(made)]
-    if made["mask"] is not None:
-        paragraphs.append(_mask(made))
-    if made["gain"] is not None:
-        paragraphs.append(_gain(made))
-    paragraphs.append(_on_disk(made, layer) if "path" in made else _in_memory(made))
+    provenance = provenance_of(layer)
+    paragraphs = [_image(provenance, layer), _model(provenance)]
+    if provenance["mask"] is not None:
+        paragraphs.append(_mask(provenance))
+    if provenance["gain"] is not None:
+        paragraphs.append(_gain(provenance))
+    paragraphs.append(
+        _on_disk(provenance, layer) if "path" in provenance else _in_memory(provenance)
+    )
     text = "\n\n".join(paragraphs)
     return "\n".join([*_imports(text), "", text, ""])
 
@@ -88,11 +90,11 @@ def _imports(text: str) -> Iterator[str]:
         yield "from napari_noiser.files.open_image import open_image"
 
 
-def _image(made: Mapping[str, Any], layer: Image) -> str:
-    path = made.get("source_path")
+def _image(provenance: Mapping[str, Any], layer: Image) -> str:
+    path = provenance.get("source_path")
     if path and _opens(path, _array(layer).shape):
         return f"image = open_image({str(path)!r}).array"
-    return f"image = ...  # the array of layer {made.get('source')!r}"
+    return f"image = ...  # the array of layer {provenance.get('source')!r}"
 
 
 def _opens(path: str, shape: tuple[int, ...]) -> bool:
@@ -105,16 +107,17 @@ def _opens(path: str, shape: tuple[int, ...]) -> bool:
         return False
 
 
-def _model(made: Mapping[str, Any]) -> str:
-    form = f"channels={made['channels']}, ndim={made['ndim']}"
-    if is_fitted(made):
-        line = f"noiser.load_model(...)  # the file of the fitted model {made['recipe']['name']!r}"
-    elif is_bundled(made):
-        line = f"noiser.load_model({made['recipe']['name']!r}, {form})"
+def _model(provenance: Mapping[str, Any]) -> str:
+    form = f"samples={provenance['samples']}, ndim={provenance['ndim']}"
+    if is_fitted(provenance):
+        name = provenance["recipe"]["name"]
+        line = f"noiser.load_model(...)  # the file of the fitted model {name!r}"
+    elif is_bundled(provenance):
+        line = f"noiser.load_model({provenance['recipe']['name']!r}, {form})"
     else:
-        trained = f"seed={made['seed']}, device={made['trained_on']!r}"
-        line = f"noiser.train({_recipe(made['recipe'])}, {form}, {trained})"
-    check = f"model.fingerprint == {made['fingerprint']!r}"
+        trained = f"seed={provenance['seed']}, device={provenance['trained_on']!r}"
+        line = f"noiser.train({_recipe(provenance['recipe'])}, {form}, {trained})"
+    check = f"model.fingerprint == {provenance['fingerprint']!r}"
     said = "this is another model than the result was made with"
     return f"model = {line}\nassert {check}, {said!r}"
 
@@ -125,69 +128,71 @@ def _recipe(values: Mapping[str, Any]) -> str:
 
     recipe = Recipe.from_dict(values)
     if recipe.name not in RECIPES:
-        return f"noiser.Recipe.from_dict({dict(values)!r})"
+        return f"noiser.recipes.Recipe.from_dict({dict(values)!r})"
     named = RECIPES[recipe.name].to_dict()
     changed = {name: value for name, value in recipe.to_dict().items() if value != named[name]}
     if {"source", "exposure"} & set(changed):
-        return f"noiser.Recipe.from_dict({dict(values)!r})"
+        return f"noiser.recipes.Recipe.from_dict({dict(values)!r})"
     known = f"noiser.RECIPES[{recipe.name!r}]"
     arguments = ", ".join(f"{name}={value!r}" for name, value in changed.items())
     return f"replace({known}, {arguments})" if changed else known
 
 
-def _mask(made: Mapping[str, Any]) -> str:
-    lines = [f"mask = ...  # not 0 where a pixel sets the exposure; fingerprint {made['mask']}"]
-    options = ", all_planes=True" if made.get("all_planes") else ""
-    on = f"viewer.layers[{made.get('source')!r}]{options}"
+def _mask(provenance: Mapping[str, Any]) -> str:
+    lines = [
+        f"mask = ...  # not 0 where a pixel sets the exposure; fingerprint {provenance['mask']}"
+    ]
+    options = ", all_planes=True" if provenance.get("all_planes") else ""
+    on = f"viewer.layers[{provenance.get('source')!r}]{options}"
     terms = [
-        f"{sign}noiser.region_mask(viewer.layers[{made[key]!r}], {on})"
+        f"{sign}noiser.region_mask(viewer.layers[{provenance[key]!r}], {on})"
         for key, sign in (("region", ""), ("leave_out", "~"))
-        if key in made
+        if key in provenance
     ]
     return "\n".join(lines + ([f"# In napari: mask = {' & '.join(terms)}"] if terms else []))
 
 
-def _gain(made: Mapping[str, Any]) -> str:
-    line = f"gain = ...  # the gain map; fingerprint {made['gain']}"
-    if "gain_layer" not in made:
+def _gain(provenance: Mapping[str, Any]) -> str:
+    line = f"gain = ...  # the gain map; fingerprint {provenance['gain']}"
+    if "gain_layer" not in provenance:
         return line
-    return f"{line}\n# In napari: gain = viewer.layers[{made['gain_layer']!r}].data"
+    return f"{line}\n# In napari: gain = viewer.layers[{provenance['gain_layer']!r}].data"
 
 
-def _in_memory(made: Mapping[str, Any]) -> str:
-    return f"result = {_call('enhance', ['image', 'model'], _options(made))}"
+def _in_memory(provenance: Mapping[str, Any]) -> str:
+    return f"result = {_call('enhance', ['image', 'model'], _options(provenance))}"
 
 
-def _on_disk(made: Mapping[str, Any], layer: Image) -> str:
+def _on_disk(provenance: Mapping[str, Any], layer: Image) -> str:
     """Return the call for a result that may be larger than memory, into a new file."""
-    name = Path(made["path"]).name.removesuffix(".ome.zarr")
-    options = _options(made)
-    space = ImageSource.of(layer, made["axes"]).space
+    name = Path(provenance["path"]).name.removesuffix(".ome.zarr")
+    options = _options(provenance)
+    space = LayerSnapshot.from_layer(layer, provenance["axes"]).spatial_metadata
     options["space"] = f"noiser.{space!r}"
     axes = options.pop("axes")
     call = _call("enhance_to_file", ["image", repr(f"{name} again.ome.zarr"), "model"], options)
     return f"path = {call}\nresult = OmeZarr.open(path, {axes}).levels[0]"
 
 
-def _options(made: Mapping[str, Any]) -> dict[str, str]:
-    from napari_noiser.camera.noise_model import recalled_camera
+def _options(provenance: Mapping[str, Any]) -> dict[str, str]:
+    from napari_noiser.camera.noise_model import camera_from_json
 
-    options = {name: repr(made[name]) for name in _SAME}
-    changed = {name: made[name] for name in EARLIER if made[name] != EARLIER[name]}
+    options = {name: repr(provenance[name]) for name in _SAME}
+    changed = {name: provenance[name] for name in EARLIER if provenance[name] != EARLIER[name]}
     options |= {
         name: repr(value) for name, value in changed.items() if name not in _SAID_OTHERWISE
     }
-    if made["camera"] is not None or _restores(made):
-        camera = repr(recalled_camera(made["camera"]))  # left out, it would be estimated
-        options["camera"] = camera.replace("CameraNoise", "noiser.CameraNoise")
-    return options | {name: name for name in ("mask", "gain") if made[name] is not None}
+    if provenance["camera"] is not None or _restores(provenance):
+        camera = repr(camera_from_json(provenance["camera"]))  # left out, it would be estimated
+        options["camera"] = camera.replace("CameraNoise", "noiser.camera.CameraNoise")
+    return options | {name: name for name in ("mask", "gain") if provenance[name] is not None}
 
 
-def _restores(made: Mapping[str, Any]) -> bool:
+def _restores(provenance: Mapping[str, Any]) -> bool:
     """Return whether a result's model sees light through noise, and so asks for the camera."""
     from napari_noiser.methods.noiser.recipe import Recipe
 
-    return is_fitted(made) or Recipe.from_dict(made["recipe"]).restores
+    return is_fitted(provenance) or Recipe.from_dict(provenance["recipe"]).is_denoiser
 
 
 def _call(function: str, arguments: list[str], options: Mapping[str, str]) -> str:

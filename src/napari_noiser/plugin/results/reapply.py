@@ -14,10 +14,10 @@ from napari_noiser._progress import Progress
 from napari_noiser.files.provenance import EARLIER, PROVENANCE, is_fitted
 from napari_noiser.plugin.layers.enhance_layer import enhance_layer
 from napari_noiser.plugin.layers.preview_layer import is_preview
-from napari_noiser.plugin.layers.snapshot import ImageSource, kind_of
-from napari_noiser.plugin.results.summary import told_gain, told_regions
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot, describe_type
+from napari_noiser.plugin.results.summary import format_gain_map, format_regions
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.tasks.generators import to_train
+from napari_noiser.plugin.tasks.generators import recipe_to_train
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANOTHER",
-    "gain_again",
+    "gain_map_from_provenance",
     "provenance_of",
-    "recovered",
-    "regions_again",
-    "replay",
+    "reapply",
+    "regions_from_provenance",
     "same_model",
-    "source_again",
+    "settings_from_provenance",
+    "with_axes_of",
 ]
 
 ANOTHER = (
@@ -44,12 +44,12 @@ ANOTHER = (
 
 _LATER = ("repair", "max_change", "conserve", "background")
 _NEEDED = {
-    *("recipe", "channels", "ndim", "seed", "trained_on", "fingerprint", "axes", "statistics"),
+    *("recipe", "samples", "ndim", "seed", "trained_on", "fingerprint", "axes", "statistics"),
     *("mask", "brightness", "contrast", "dtype", "device"),
 }
 
 
-def replay(
+def reapply(
     layer: Image,
     on: Image,
     *,
@@ -107,27 +107,34 @@ def replay(
     >>> again.name, again.metadata["napari_noiser"]["contrast"]
     ('second (noiser-es)', 2.0)
     """
-    made = provenance_of(layer)
-    if made["mask"] is not None and mask is None:
+    provenance = provenance_of(layer)
+    if provenance["mask"] is not None and mask is None:
         raise ValueError(
-            f"{layer.name!r} was made with a mask ({told_regions(made)}), of which it keeps but a "
+            f"{layer.name!r} was made with a mask ({format_regions(provenance)}), of which it "
+            f"keeps "
+            f"but a "
             "fingerprint: pass mask=, from region_mask or as it was passed before"
         )
-    if made["gain"] is not None and gain is None:
+    if provenance["gain"] is not None and gain is None:
         raise ValueError(
-            f"{layer.name!r} was made with a gain map ({told_gain(made)}): pass gain=, of the "
+            f"{layer.name!r} was made with a gain map ({format_gain_map(provenance)}): pass "
+            f"gain=, of "
+            f"the "
             "other image, an array or a layer"
         )
-    known = [] if model is None else [_checked_model(model, made)]
-    source, settings = source_again(made, ImageSource.of(on)), recovered(made, known)
+    known = [] if model is None else [_checked_model(model, provenance)]
+    source, settings = (
+        with_axes_of(provenance, LayerSnapshot.from_layer(on)),
+        settings_from_provenance(provenance, known),
+    )
     taken: Any = settings.model
-    recipe = to_train(settings, _channels(source, settings))
+    recipe = recipe_to_train(settings, _samples(source, settings))
     if recipe is not None:
         taken = _train(recipe, source, settings, progress)
     result = enhance_layer(
         on, taken, axes=source.axes, mask=mask, gain=gain, progress=progress, **settings.options
     )
-    if not same_model(made, result.metadata[PROVENANCE]):
+    if not same_model(provenance, result.metadata[PROVENANCE]):
         warnings.warn(ANOTHER, stacklevel=2)
     return result
 
@@ -143,18 +150,20 @@ def provenance_of(layer: Layer | None) -> dict[str, Any]:
         If the layer is no result.
     """
     if not isinstance(layer, Layer | None):
-        raise TypeError(f"layer must be an Image layer, got {kind_of(layer)}")
-    made = None if layer is None else layer.metadata.get(PROVENANCE)
-    if not isinstance(made, dict) or not made.keys() >= _NEEDED or is_preview(layer):
+        raise TypeError(f"layer must be an Image layer, got {describe_type(layer)}")
+    provenance = None if layer is None else layer.metadata.get(PROVENANCE)
+    if not isinstance(provenance, dict) or not provenance.keys() >= _NEEDED or is_preview(layer):
         name = "no layer" if layer is None else repr(layer.name)
         raise ValueError(
             f"layer must be a result of napari-noiser, which says in its metadata how it was "
             f"made; got {name}"
         )
-    return {**EARLIER, **made}
+    return {**EARLIER, **provenance}
 
 
-def recovered(made: Mapping[str, Any], known: Iterable[AnyModel] = ()) -> Settings:
+def settings_from_provenance(
+    provenance: Mapping[str, Any], known: Iterable[AnyModel] = ()
+) -> Settings:
     """Return the settings that a result was made with, but for its regions, gain map and axes.
 
     Its model is the one of the same fingerprint among those that are known; or else the name of
@@ -165,69 +174,75 @@ def recovered(made: Mapping[str, Any], known: Iterable[AnyModel] = ()) -> Settin
     ValueError
         If the model was fitted to images, and is not among those that are known.
     """
-    from napari_noiser.camera.noise_model import recalled_camera
+    from napari_noiser.camera.noise_model import camera_from_json
 
     names = ("ndim", "colors", "statistics", "output", "brightness", "contrast", "dtype")
-    found = [each for each in known if each.fingerprint == made["fingerprint"]]
-    model = found[0] if found else _made_again(made)
-    same = {name: made[name] for name in (*names, *_LATER, "device", "seed")}
+    found = [each for each in known if each.fingerprint == provenance["fingerprint"]]
+    model = found[0] if found else _model_from_provenance(provenance)
+    same = {name: provenance[name] for name in (*names, *_LATER, "device", "seed")}
     # What was estimated of one image is estimated anew of another.
-    camera = "auto" if made["camera_estimated"] else recalled_camera(made["camera"])
+    camera = "auto" if provenance["camera_estimated"] else camera_from_json(provenance["camera"])
     return Settings(model=model, camera=camera, **same)
 
 
-def _made_again(made: Mapping[str, Any]) -> str | Recipe:
+def _model_from_provenance(provenance: Mapping[str, Any]) -> str | Recipe:
     """Return the name of a result's bundled model, or the recipe to train it again by."""
     from napari_noiser.methods.noiser.recipe import Recipe
 
-    name = made["recipe"]["name"]
-    if is_fitted(made):
+    name = provenance["recipe"]["name"]
+    if is_fitted(provenance):
         raise ValueError(
-            f"{name!r} of fingerprint {made['fingerprint']} was fitted to images and cannot be "
+            f"{name!r} of fingerprint {provenance['fingerprint']} was fitted to images and "
+            f"cannot be "
             "made again from its recipe: load its file into the list of models, or in a script "
             "pass model=, the model or its file"
         )
-    return str(name) if is_bundled(made) else Recipe.from_dict(made["recipe"])
+    return str(name) if is_bundled(provenance) else Recipe.from_dict(provenance["recipe"])
 
 
-def _checked_model(model: str | PathLike[str] | AnyModel, made: Mapping[str, Any]) -> AnyModel:
+def _checked_model(
+    model: str | PathLike[str] | AnyModel, provenance: Mapping[str, Any]
+) -> AnyModel:
     """Return a model, or load it, if it is a result's; otherwise raise a `ValueError`."""
     from napari_noiser.methods.registry import load_model
 
     if isinstance(model, (str, PathLike)) or not hasattr(model, "fingerprint"):
-        model = load_model(model, channels=made["channels"], ndim=made["ndim"])
-    if model.fingerprint != made["fingerprint"]:
+        model = load_model(model, samples=provenance["samples"], ndim=provenance["ndim"])
+    if model.fingerprint != provenance["fingerprint"]:
         raise ValueError(
-            f"model must be the one that the result was made with, {made['recipe']['name']!r} of "
-            f"fingerprint {made['fingerprint']}; got {model.name!r} of {model.fingerprint}"
+            f"model must be the one that the result was made with, "
+            f"{provenance['recipe']['name']!r} of "
+            f"fingerprint {provenance['fingerprint']}; got {model.name!r} of {model.fingerprint}"
         )
     return model
 
 
-def is_bundled(made: Mapping[str, Any]) -> bool:
+def is_bundled(provenance: Mapping[str, Any]) -> bool:
     """Return whether a result's model is one that comes with the package."""
     from napari_noiser.methods.noiser.model import BUNDLED, load_model
 
-    name, channels, ndim = made["recipe"]["name"], made["channels"], made["ndim"]
-    if (name, channels, ndim) not in BUNDLED:
+    name, samples, ndim = provenance["recipe"]["name"], provenance["samples"], provenance["ndim"]
+    if (name, samples, ndim) not in BUNDLED:
         return False
-    return load_model(name, channels=channels, ndim=ndim).fingerprint == made["fingerprint"]
+    return load_model(name, samples=samples, ndim=ndim).fingerprint == provenance["fingerprint"]
 
 
-def same_model(made: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
+def same_model(provenance: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
     """Return whether two results come from the same model, as far as both are of one form."""
-    other_form = made["channels"] != again["channels"]
-    return other_form or made["fingerprint"] == again["fingerprint"]
+    other_form = provenance["samples"] != again["samples"]
+    return other_form or provenance["fingerprint"] == again["fingerprint"]
 
 
-def source_again(made: Mapping[str, Any], source: ImageSource) -> ImageSource:
+def with_axes_of(provenance: Mapping[str, Any], source: LayerSnapshot) -> LayerSnapshot:
     """Return an image with a result's axes, if they fit it."""
-    axes = made["axes"]
+    axes = provenance["axes"]
     fits = len(axes) == len(source.axes) and axes.endswith("S") == source.axes.endswith("S")
     return replace(source, axes=axes) if fits else source
 
 
-def regions_again(made: Mapping[str, Any], layers: Iterable[Layer]) -> dict[str, Any]:
+def regions_from_provenance(
+    provenance: Mapping[str, Any], layers: Iterable[Layer]
+) -> dict[str, Any]:
     """Return the settings of a result's regions, from the layers of their names.
 
     Raises
@@ -235,9 +250,9 @@ def regions_again(made: Mapping[str, Any], layers: Iterable[Layer]) -> dict[str,
     ValueError
         If they are not there, or no layer ever said what the mask was.
     """
-    if made["mask"] is None:
+    if provenance["mask"] is None:
         return {}
-    names = {key: made[key] for key in ("region", "leave_out") if key in made}
+    names = {key: provenance[key] for key in ("region", "leave_out") if key in provenance}
     found = {each.name: each for each in layers if isinstance(each, (Labels, Shapes))}
     missing = [name for name in names.values() if name not in found]
     if missing or not names:
@@ -245,11 +260,13 @@ def regions_again(made: Mapping[str, Any], layers: Iterable[Layer]) -> dict[str,
         raise ValueError(f"{what} is not among the layers: open it again, or use the console")
     return {
         **{key: found[name] for key, name in names.items()},
-        "all_planes": made.get("all_planes", False),
+        "all_planes": provenance.get("all_planes", False),
     }
 
 
-def gain_again(made: Mapping[str, Any], layers: Iterable[Layer]) -> dict[str, Any]:
+def gain_map_from_provenance(
+    provenance: Mapping[str, Any], layers: Iterable[Layer]
+) -> dict[str, Any]:
     """Return the setting of a result's gain map, from the image layer of its name.
 
     Raises
@@ -257,29 +274,29 @@ def gain_again(made: Mapping[str, Any], layers: Iterable[Layer]) -> dict[str, An
     ValueError
         If it is not there, or no layer ever held it.
     """
-    if made["gain"] is None:
+    if provenance["gain"] is None:
         return {}
     found = {each.name: each for each in layers if isinstance(each, Image)}
-    name = made.get("gain_layer")
+    name = provenance.get("gain_layer")
     if name not in found:
-        what = f"the gain map {made['gain']}" if name is None else f"the gain map {name!r}"
+        what = f"the gain map {provenance['gain']}" if name is None else f"the gain map {name!r}"
         raise ValueError(f"{what} is not among the layers: open it again, or use the console")
     return {"gain": found[name]}
 
 
-def _channels(source: ImageSource, settings: Settings) -> int:
+def _samples(source: LayerSnapshot, settings: Settings) -> int:
     from napari_noiser.arrays.layout import Layout
 
     layout = Layout.of(tuple(source.array.shape), source.axes, settings.ndim)
-    return layout.channels(settings.colors)
+    return layout.model_samples(settings.colors)
 
 
-def _train(recipe: Any, source: ImageSource, settings: Settings, progress: Progress) -> Any:
+def _train(recipe: Any, source: LayerSnapshot, settings: Settings, progress: Progress) -> Any:
     from napari_noiser.methods.noiser.training import train
 
     return train(
         recipe,
-        channels=_channels(source, settings),
+        samples=_samples(source, settings),
         ndim=settings.ndim,
         device=settings.device,
         seed=settings.seed,

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.analysis.linearity import Linearity, linearity
-from napari_noiser.analysis.transfer_curve import Transfer, histogram, transfer_curve
+from napari_noiser.analysis.linearity import Linearity, measure_linearity
+from napari_noiser.analysis.transfer import Transfer, histogram, transfer_curve
+from napari_noiser.arrays.image_array import Output
 from napari_noiser.arrays.layout import Layout
-from napari_noiser.arrays.sampling import PAIRS, sampled_values
-from napari_noiser.arrays.stack import Output
+from napari_noiser.arrays.sampling import PAIRS, sample_values
 
 if TYPE_CHECKING:
     from napari_noiser.analysis.photometry import LightReport
 
-__all__ = ["Histogram", "Report", "report_on"]
+__all__ = ["Histogram", "ResultStatistics", "result_statistics"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Histogram:
     Attributes
     ----------
     counts, edges : array
-        As of `napari_noiser.analysis.transfer_curve.histogram`.
+        As of `napari_noiser.analysis.transfer.histogram`.
     dtype : dtype
         Of the values.
     """
@@ -43,7 +43,7 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class Report:
+class ResultStatistics:
     """An image and its result, compared.
 
     Attributes
@@ -71,9 +71,9 @@ class Report:
         return {"linearity": asdict(self.linearity), **light}
 
 
-def report_on(
+def result_statistics(
     image: Any, result: Any, axes: str, *, output: Output = "display", camera: Any = None
-) -> Report:
+) -> ResultStatistics:
     """Compare an image with its result; a few parts of each are read, and only once.
 
     Parameters
@@ -92,19 +92,19 @@ def report_on(
     """
     layout = Layout.of(tuple(image.shape), axes)
     # As images of one row: each of the four would sample, and render, lazy ones anew.
-    pair = sampled_values(image, result, layout=layout, most=PAIRS)
+    pair = sample_values(image, result, layout=layout, most=PAIRS)
     before, after = (values[None] for values in pair)
-    return Report(
+    return ResultStatistics(
         Histogram.of(before),
         Histogram.of(after),
         transfer_curve(before, after),
-        linearity(before, after),
+        measure_linearity(before, after),
         _light_report(image, result, axes, camera) if output == "intensity" else None,
     )
 
 
 def _light_report(image: Any, result: Any, axes: str, camera: Any) -> LightReport:
     from napari_noiser.analysis.photometry import report  # brings torch in
-    from napari_noiser.camera.noise_model import recalled_camera
+    from napari_noiser.camera.noise_model import camera_from_json
 
-    return report(image, result, axes=axes, camera=recalled_camera(camera))
+    return report(image, result, axes=axes, camera=camera_from_json(camera))

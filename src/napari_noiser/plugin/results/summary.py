@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_noiser.files.provenance import is_fitted
 
-__all__ = ["told", "told_gain", "told_regions"]
+__all__ = ["format_gain_map", "format_provenance", "format_regions"]
 
 _EXPOSURE = {"stack": "whole series", "volume": "each time point", "plane": "each plane"}
 _TOLD = {"display": "", "intensity": "the light itself, denoised, in the image's units"}
@@ -19,32 +19,37 @@ _FITTED = {
 }
 
 
-def told(made: Mapping[str, Any]) -> str:
+def format_provenance(provenance: Mapping[str, Any]) -> str:
     """Return how a result was made, in a few lines that a person can read."""
-    recipe, versions = made["recipe"], made.get("versions", {})
+    recipe, versions = provenance["recipe"], provenance.get("versions", {})
     lines = {
-        "Image": f"{made.get('source', '?')}, axes {made['axes']}",
-        "Model": f"{recipe['name']}, {recipe['iterations']} steps, seed {made['seed']}, "
-        f"{made['fingerprint']}",
-        "Method": f"{made['method']}; {_FITTED[made['stage']]}" if is_fitted(made) else "",
-        "Rendered": f"{_RENDERED[made['ndim']]}, on {made['device']}, as {made['dtype']}",
-        "Colors": made["colors"] if "S" in made["axes"] else "",
-        "One exposure": f"{_EXPOSURE[made['statistics']]}, {told_regions(made)}",
-        "Gain map": told_gain(made),
-        "Camera": _camera(made),
-        "Result": _TOLD[made["output"]],
-        "Brightness": f"{made['brightness']:g}, contrast {made['contrast']:g}",
-        "File": made.get("path", ""),
+        "Image": f"{provenance.get('source', '?')}, axes {provenance['axes']}",
+        "Model": f"{recipe['name']}, {recipe['iterations']} steps, seed {provenance['seed']}, "
+        f"{provenance['fingerprint']}",
+        "Method": f"{provenance['method']}; {_FITTED[provenance['stage']]}"
+        if is_fitted(provenance)
+        else "",
+        "Rendered": f"{_RENDERED[provenance['ndim']]}, on {provenance['device']}, as "
+        "{provenance['dtype']}",
+        "Colors": provenance["colors"] if "S" in provenance["axes"] else "",
+        "One exposure": f"{_EXPOSURE[provenance['statistics']]}, {format_regions(provenance)}",
+        "Gain map": format_gain_map(provenance),
+        "Camera": _camera(provenance),
+        "Result": _TOLD[provenance["output"]],
+        "Brightness": f"{provenance['brightness']:g}, contrast {provenance['contrast']:g}",
+        "File": provenance.get("path", ""),
         "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }
     return "\n".join(f"{what}: {value}" for what, value in lines.items() if value)
 
 
-def _camera(made: Mapping[str, Any]) -> str:
+def _camera(provenance: Mapping[str, Any]) -> str:
     """Return what was taken for the camera's noise, if anything was."""
-    if made["camera"] in (None, "auto"):
-        return "noise to be estimated" if made["camera"] else ""
-    each = made["camera"] if isinstance(made["camera"], list) else [made["camera"]]
+    if provenance["camera"] in (None, "auto"):
+        return "noise to be estimated" if provenance["camera"] else ""
+    each = (
+        provenance["camera"] if isinstance(provenance["camera"], list) else [provenance["camera"]]
+    )
     found = [
         f"gain {camera['gain']:.3g}, offset {camera['offset']:.4g}, read noise "
         f"{camera['read_noise']:.3g} e-"
@@ -52,22 +57,22 @@ def _camera(made: Mapping[str, Any]) -> str:
         else "unknown"
         for camera in each
     ]
-    how = "estimated" if made["camera_estimated"] else "given"
-    outliers = "; outliers repaired" if made["repair"] else ""
+    how = "estimated" if provenance["camera_estimated"] else "given"
+    outliers = "; outliers repaired" if provenance["repair"] else ""
     return f"{' | '.join(found)} ({how}){outliers}"
 
 
-def told_gain(made: Mapping[str, Any]) -> str:
+def format_gain_map(provenance: Mapping[str, Any]) -> str:
     """Return which gain map guided a result's model, if one did."""
-    named = [repr(made["gain_layer"])] if "gain_layer" in made else []
-    return ", ".join([*named, str(made["gain"])]) if made["gain"] is not None else ""
+    named = [repr(provenance["gain_layer"])] if "gain_layer" in provenance else []
+    return ", ".join([*named, str(provenance["gain"])]) if provenance["gain"] is not None else ""
 
 
-def told_regions(made: Mapping[str, Any]) -> str:
+def format_regions(provenance: Mapping[str, Any]) -> str:
     """Return which pixels set a result's exposure, in words."""
-    if made["mask"] is None:
+    if provenance["mask"] is None:
         return "from the whole image"
-    said = [f"from {made['region']!r}"] if "region" in made else []
-    said += [f"without {made['leave_out']!r}"] if "leave_out" in made else []
-    said += ["on all planes"] if made.get("all_planes") else []
-    return " ".join([*said, f"mask {made['mask']}"])
+    said = [f"from {provenance['region']!r}"] if "region" in provenance else []
+    said += [f"without {provenance['leave_out']!r}"] if "leave_out" in provenance else []
+    said += ["on all planes"] if provenance.get("all_planes") else []
+    return " ".join([*said, f"mask {provenance['mask']}"])

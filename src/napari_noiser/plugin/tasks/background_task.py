@@ -18,20 +18,20 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils import cancelable_progress, progress
 
 from napari_noiser._progress import Event, PartDone
-from napari_noiser._torch_import import torch_remedy
-from napari_noiser.plugin.tasks.errors import tell
+from napari_noiser._torch_import import explain_torch_import_error
+from napari_noiser.plugin.tasks.errors import show_failure
 
-__all__ = ["Busy", "Run", "few_threads"]
+__all__ = ["BackgroundTask", "TaskRunning", "limit_threads"]
 
 
 _REFRESH = 0.05  # seconds between two updates of a bar: training makes hundreds of steps a second
 
 
-class Busy(RuntimeError):
+class TaskRunning(RuntimeError):
     """Raised when work is started while other work runs."""
 
 
-class WorkFailed(Exception):
+class TaskFailed(Exception):
     """Stands for a RuntimeError in the worker.
 
     superqt takes those for a deleted worker, and would never say that the work has ended; torch
@@ -46,17 +46,17 @@ class _Worker(GeneratorWorker):
     claimed by a run that was canceled.
     """
 
-    def work(self) -> Any:
+    def plan(self) -> Any:
         try:
             with closing(self._gen):
-                return super().work()
+                return super().plan()
         finally:
             from napari_noiser.methods.device import release_memory
 
             release_memory()
 
 
-class Run:
+class BackgroundTask:
     """One stretch of work in the background; only one runs at a time.
 
     Parameters
@@ -78,7 +78,7 @@ class Run:
         If other work runs.
     """
 
-    current: Run | None = None
+    current: BackgroundTask | None = None
 
     def __init__(
         self,
@@ -88,8 +88,10 @@ class Run:
         on_event: Callable[[Event], object] = lambda event: None,
         on_end: Callable[[str], object] = lambda outcome: None,
     ) -> None:
-        if Run.current is not None:
-            raise Busy(f"{Run.current.title} is still running: wait for it, or cancel it")
+        if BackgroundTask.current is not None:
+            raise TaskRunning(
+                f"{BackgroundTask.current.title} is still running: wait for it, or cancel it"
+            )
         self.title = title
         self._on_event, self._on_result, self._on_end = on_event, on_result, on_end
         self._outcome = "failed"
@@ -100,9 +102,9 @@ class Run:
         self._waiting: deque[Callable[[], None]] = deque()
         self._handling = False
         self._outer = cancelable_progress(desc=title, total=0)
-        Run.current = self
+        BackgroundTask.current = self
         self._worker: GeneratorWorker | None = create_worker(
-            _politely,
+            leave_one_core,
             job,
             _start_thread=False,
             _worker_class=_Worker,
@@ -171,7 +173,7 @@ class Run:
 
     def _fail(self, error: BaseException) -> None:
         self._outcome = f"failed: {error}"
-        tell(error)
+        show_failure(error)
 
     def _end(self) -> None:
         self._close_inner()
@@ -179,7 +181,7 @@ class Run:
         result, on_result, on_end = self._result, self._on_result, self._on_end
         # Qt keeps the worker's slots, and so this object: it must not keep anything large.
         del self._result, self._on_result, self._on_event, self._on_end
-        Run.current = self._worker = None
+        BackgroundTask.current = self._worker = None
         try:
             if self._outcome == "finished":
                 on_result(result)
@@ -192,22 +194,22 @@ class Run:
             self._inner = None
 
 
-def _politely(job: Callable[[], Generator]) -> Generator:
+def leave_one_core(job: Callable[[], Generator]) -> Generator:
     """Run a job on all cores but one."""
-    with few_threads():
+    with limit_threads():
         try:
             return (yield from job())
         except RuntimeError as error:
-            raise WorkFailed(str(error)) from error
+            raise TaskFailed(str(error)) from error
 
 
 @contextmanager
-def few_threads() -> Iterator[None]:
+def limit_threads() -> Iterator[None]:
     """Leave one core to the viewer: torch's threads spin, and napari needs one to draw.
 
     It holds for the thread that enters it, and until it leaves: each has a number of its own.
     """
-    with torch_remedy():
+    with explain_torch_import_error():
         import torch
 
     before = torch.get_num_threads()

@@ -17,32 +17,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_noiser._progress import Event, mapped
-from napari_noiser.engine.device_memory import free_memory
+from napari_noiser._progress import Event, map_events
 from napari_noiser.plugin.layers.gain_map import gain_for_level
-from napari_noiser.plugin.layers.snapshot import ImageSource
-from napari_noiser.plugin.tasks.background_task import few_threads
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
+from napari_noiser.plugin.tasks.background_task import limit_threads
 
 if TYPE_CHECKING:
-    from napari_noiser.arrays.lazy_view import Deferred
-    from napari_noiser.files.enhance_to_file import Saving
+    from napari_noiser.arrays.lazy_view import LazyView
+    from napari_noiser.files.enhance_to_file import SaveTask
     from napari_noiser.methods.noiser.model import Model
-    from napari_noiser.plugin.results.statistics import Report
+    from napari_noiser.plugin.results.statistics import ResultStatistics
 
 __all__ = [
-    "Enhanced",
-    "Filling",
+    "TaskResult",
+    "TileWritten",
     "begin_or_resume",
+    "enhance_in_memory",
+    "enhance_live",
+    "enhance_on_disk",
     "file_name",
-    "keep_in_memory",
-    "keep_live",
-    "keep_on_disk",
     "mask_for_level",
 ]
 
 
 @dataclass(frozen=True)
-class Enhanced:
+class TaskResult:
     """What an enhancement leaves: all that the result's layer takes.
 
     Attributes
@@ -62,12 +61,12 @@ class Enhanced:
     data: Any
     provenance: dict[str, Any]
     limits: tuple[float, float]
-    report: Report
+    report: ResultStatistics
     trained: Model | None = None
 
 
 @dataclass(frozen=True)
-class Filling:
+class TileWritten:
     """One finished tile of a result on disk.
 
     Attributes
@@ -83,13 +82,13 @@ class Filling:
     done: int
     total: int
     stage: str
-    data: Deferred | list[Deferred]
+    data: LazyView | list[LazyView]
     folder: Path
 
 
-def keep_in_memory(
-    source: ImageSource, model: str | PathLike[str] | Model, **options: Any
-) -> Generator[Event, None, Enhanced]:
+def enhance_in_memory(
+    source: LayerSnapshot, model: str | PathLike[str] | Model, **options: Any
+) -> Generator[Event, None, TaskResult]:
     """Enhance a layer's image into an array in memory.
 
     Raises
@@ -97,32 +96,32 @@ def keep_in_memory(
     MemoryError
         If there is no room for the result.
     """
-    from napari_noiser.engine.calibration import calibrated
-    from napari_noiser.engine.enhance import render_steps
-    from napari_noiser.engine.plan import plan
+    from napari_noiser.engine.calibration import calibrate
+    from napari_noiser.engine.enhance import plan_steps
+    from napari_noiser.engine.plan import make_plan
 
-    work = calibrated(plan(source.array, model, axes=source.axes, **options))
-    if work.out is None:
-        _check_memory(prod(work.stack.layout.shape) * work.dtype.itemsize)
-    array = yield from render_steps(work)
-    return _enhanced(source, array, work.describe())
+    plan = calibrate(make_plan(source.array, model, axes=source.axes, **options))
+    if plan.out is None:
+        _check_memory(prod(plan.image.layout.shape) * plan.dtype.itemsize)
+    array = yield from plan_steps(plan)
+    return _enhanced(source, array, plan.describe())
 
 
-def keep_live(
-    source: ImageSource, model: str | PathLike[str] | Model, **options: Any
-) -> Generator[Event, None, Enhanced]:
+def enhance_live(
+    source: LayerSnapshot, model: str | PathLike[str] | Model, **options: Any
+) -> Generator[Event, None, TaskResult]:
     """Measure a layer's image for a result that is rendered as it is shown.
 
     Each level of a multiscale layer is measured for itself, so that only what is shown is read.
     """
-    from napari_noiser.engine.calibration import calibrated
+    from napari_noiser.engine.calibration import calibrate
     from napari_noiser.engine.live import live_image
     from napari_noiser.engine.passes import measure_steps
-    from napari_noiser.engine.plan import plan
+    from napari_noiser.engine.plan import make_plan
 
     mask, gain = options.pop("mask", None), options.pop("gain", None)
-    works = [
-        plan(
+    plans = [
+        make_plan(
             level,
             model,
             axes=source.axes,
@@ -132,20 +131,20 @@ def keep_live(
         )
         for level in source.levels
     ]
-    views, works = [], [calibrated(work) for work in works]
-    for work in works:
-        moments = yield from measure_steps(work)
-        work.room.release()
-        views.append(_politely_read(live_image(work, moments)))
-    return _enhanced(source, _one_or_all(views), works[0].describe())
+    views, plans = [], [calibrate(plan) for plan in plans]
+    for plan in plans:
+        moments = yield from measure_steps(plan)
+        plan.device_memory.release()
+        views.append(_read_with_few_threads(live_image(plan, moments)))
+    return _enhanced(source, _one_or_all(views), plans[0].describe())
 
 
-def keep_on_disk(
-    source: ImageSource,
+def enhance_on_disk(
+    source: LayerSnapshot,
     model: str | PathLike[str] | Model,
     folder: str | PathLike[str],
     **options: Any,
-) -> Generator[Filling, None, Enhanced]:
+) -> Generator[TileWritten, None, TaskResult]:
     """Enhance a layer's image into an OME-Zarr in a folder, or go on with one that is unfinished.
 
     Raises
@@ -158,37 +157,39 @@ def keep_on_disk(
     from napari_noiser.files.writers.ome_zarr import OmeZarr
 
     saving = begin_or_resume(source, model, Path(folder), options)
-    looked_at = _one_or_all([_looked_at(level) for level in saving.target.levels])
-    begun = partial(Filling, data=looked_at, folder=saving.unfinished.folder)
-    path = yield from mapped(
+    looked_at = _one_or_all([_view_of_store(level) for level in saving.target.levels])
+    begun = partial(TileWritten, data=looked_at, folder=saving.unfinished.folder)
+    path = yield from map_events(
         saving.steps(), lambda event: begun(event.done, event.total, event.stage)
     )
     finished = [
         level if isinstance(level, da.Array) else da.from_zarr(level)
         for level in OmeZarr.open(path, source.axes).levels
     ]
-    provenance = {**saving.work.describe(), "path": str(path)}
+    provenance = {**saving.plan.describe(), "path": str(path)}
     return _enhanced(source, _one_or_all(finished), provenance)
 
 
-def _enhanced(source: ImageSource, data: Any, provenance: dict[str, Any]) -> Enhanced:
+def _enhanced(source: LayerSnapshot, data: Any, provenance: dict[str, Any]) -> TaskResult:
     """Look at a few parts of a finished result: how to show it, and what it made of the image."""
-    from napari_noiser.engine.contrast_limits import display_limits
-    from napari_noiser.plugin.results.statistics import report_on
+    from napari_noiser.engine.contrast_limits import contrast_limits
+    from napari_noiser.plugin.results.statistics import result_statistics
 
     finest = data[0] if isinstance(data, list) else data
-    limits = display_limits(finest, source.rgb, provenance["output"])
-    report = report_on(
+    limits = contrast_limits(finest, source.rgb, provenance["output"])
+    report = result_statistics(
         source.array,
         finest,
         source.axes,
         output=provenance["output"],
         camera=provenance["camera"],
     )
-    return Enhanced(data, {**provenance, **report.provenance}, limits, report)
+    return TaskResult(data, {**provenance, **report.provenance}, limits, report)
 
 
 def _check_memory(needed: int) -> None:
+    from napari_noiser.engine.device_memory import free_memory
+
     free = free_memory()
     if needed > free:
         raise MemoryError(
@@ -197,16 +198,16 @@ def _check_memory(needed: int) -> None:
         )
 
 
-def mask_for_level(mask: Any, source: ImageSource, level: Any) -> Any:
+def mask_for_level(mask: Any, source: LayerSnapshot, level: Any) -> Any:
     """Return a mask of the finest level for another one: of each voxel the nearest."""
     if mask is None or level is source.array:
         return mask
-    from napari_noiser.arrays.companion import place_mask
+    from napari_noiser.arrays.companion import expand_mask
     from napari_noiser.arrays.layout import Layout
 
     fine = Layout(source.axes, tuple(source.array.shape)).without_samples
     coarse = Layout(source.axes, tuple(level.shape)).without_samples
-    placed = place_mask(np.asarray(mask), fine)
+    placed = expand_mask(np.asarray(mask), fine)
     nearest = (
         np.arange(length) * held // length if held > 1 else [0]
         for held, length in zip(placed.shape, coarse.shape, strict=True)
@@ -214,29 +215,29 @@ def mask_for_level(mask: Any, source: ImageSource, level: Any) -> Any:
     return np.broadcast_to(placed[np.ix_(*nearest)], coarse.shape)
 
 
-def _politely_read(view: Deferred) -> Deferred:
+def _read_with_few_threads(view: LazyView) -> LazyView:
     """Return a view that leaves a core to napari, whichever of its threads asks."""
     read = view.read
 
     @wraps(read)
     def politely(box: Any) -> Any:
-        with few_threads():
+        with limit_threads():
             return read(box)
 
     return replace(view, read=politely)
 
 
-def _looked_at(level: Any) -> Deferred:
+def _view_of_store(level: Any) -> LazyView:
     """Return a view of a store that is being filled.
 
     napari would read all planes of a zarr array in a multiscale layer, and would remember what
     it once saw of a dask array.
     """
     from napari_noiser.arrays.chunks import chunk_grid
-    from napari_noiser.arrays.lazy_view import Deferred
+    from napari_noiser.arrays.lazy_view import LazyView
 
-    chunks = chunk_grid(level).largest
-    return Deferred.whole(lambda box: np.asarray(level[box]), level.shape, level.dtype, chunks)
+    chunks = chunk_grid(level).largest_chunk
+    return LazyView.whole(lambda box: np.asarray(level[box]), level.shape, level.dtype, chunks)
 
 
 def _one_or_all(levels: list[Any]) -> Any:
@@ -247,11 +248,11 @@ _LONGEST = 150  # bytes of a layer's name: file systems take 255
 
 
 def begin_or_resume(
-    source: ImageSource,
+    source: LayerSnapshot,
     model: str | PathLike[str] | Model,
     folder: Path,
     options: Mapping[str, Any],
-) -> Saving:
+) -> SaveTask:
     """Go on with the unfinished result in a folder that was asked for alike, or begin another.
 
     Raises
@@ -259,22 +260,22 @@ def begin_or_resume(
     OSError
         If there is no such folder, or it cannot be written to.
     TypeError, ValueError
-        As in `napari_noiser.enhance_to_file`.
+        As in `napari_noiser.io.enhance_to_file`.
     """
-    from napari_noiser.files.enhance_to_file import start_saving
-    from napari_noiser.files.partial_output import Unfinished
+    from napari_noiser.files.enhance_to_file import start_save
+    from napari_noiser.files.partial_output import PartialOutput
 
     if not folder.is_dir():
         raise NotADirectoryError(f"results go into a folder, but there is none at {folder}")
     recipe = model if isinstance(model, str) else model.recipe.name
     for name in _candidates(f"{file_name(source.name)} ({file_name(recipe)})"):
         path = folder / name
-        begun = Unfinished(path).exists
+        begun = PartialOutput(path).exists
         if path.exists():
             continue
         try:
-            return start_saving(
-                source.array, path, model, space=source.space, resume=True, **options
+            return start_save(
+                source.array, path, model, space=source.spatial_metadata, resume=True, **options
             )
         except BlockingIOError:  # another run is making it
             continue

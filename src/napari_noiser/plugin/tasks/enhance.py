@@ -15,14 +15,14 @@ from napari.utils.notifications import show_info
 
 from napari_noiser._progress import Event, PartDone
 from napari_noiser.plugin.layers.gain_map import check_gain
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.tasks.background_task import Run
-from napari_noiser.plugin.tasks.destinations import Enhanced, Filling
-from napari_noiser.plugin.tasks.generators import enhance_each
+from napari_noiser.plugin.tasks.background_task import BackgroundTask
+from napari_noiser.plugin.tasks.destinations import TaskResult, TileWritten
+from napari_noiser.plugin.tasks.generators import enhance_all
 
 if TYPE_CHECKING:
-    from napari_noiser.arrays.stack import Output
+    from napari_noiser.arrays.image_array import Output
 
 __all__ = ["start_enhancing"]
 
@@ -32,12 +32,12 @@ _PARTIAL = ".partial"  # what the folder of an unfinished result is called besid
 
 def start_enhancing(
     viewer: Viewer,
-    sources: Sequence[ImageSource],
+    sources: Sequence[LayerSnapshot],
     settings: Settings,
-    on_enhanced: Callable[[Enhanced], object] = lambda enhanced: None,
+    on_enhanced: Callable[[TaskResult], object] = lambda enhanced: None,
     on_event: Callable[[Event], object] = lambda event: None,
     on_end: Callable[[str], object] = lambda outcome: None,
-) -> Run:
+) -> BackgroundTask:
     """Start enhancing in the background, and add each result to a viewer once it is finished.
 
     At the end all results are selected, unless somebody has selected something else.
@@ -53,7 +53,7 @@ def start_enhancing(
     on_enhanced : callable
         Gets each result, once its layer is in the viewer.
     on_event, on_end : callable
-        As in `Run`.
+        As in `BackgroundTask`.
 
     Returns
     -------
@@ -72,10 +72,10 @@ def start_enhancing(
         raise ValueError(
             "Choose a folder for results on disk, in the widget or in Preferences > napari-noiser"
         )
-    settings = settings.taken()
+    settings = settings.snapshot_layers()
     check_gain(settings, sources)
     waiting = deque(_Result(viewer, source, settings.output) for source in sources)
-    made: WeakSet[Image] = WeakSet()  # somebody may have removed one to get its memory back
+    provenance: WeakSet[Image] = WeakSet()  # somebody may have removed one to get its memory back
 
     def event(event: Event) -> None:
         if isinstance(event, PartDone):
@@ -84,39 +84,41 @@ def start_enhancing(
             waiting[0].fill_in(event)
             on_event(event)
 
-    def result(enhanced: Enhanced) -> None:
-        made.add(waiting.popleft().finish(enhanced))
+    def result(enhanced: TaskResult) -> None:
+        provenance.add(waiting.popleft().finish(enhanced))
         on_enhanced(enhanced)
 
     def end(outcome: str) -> None:
         if waiting:
             waiting[0].end(outcome)
-        _select_all(viewer, made)
+        _select_all(viewer, provenance)
         on_end(outcome)
 
     what = sources[0].name if len(sources) == 1 else f"{len(sources)} images"
-    return Run(f"Enhancing {what}", lambda: enhance_each(sources, settings), result, event, end)
+    return BackgroundTask(
+        f"Enhancing {what}", lambda: enhance_all(sources, settings), result, event, end
+    )
 
 
-def _select_all(viewer: Viewer, made: Collection[Image]) -> None:
+def _select_all(viewer: Viewer, provenance: Collection[Image]) -> None:
     """Select all results where napari has selected one, unless somebody has gone elsewhere."""
-    if viewer.layers.selection.active in made:
-        viewer.layers.selection = {each for each in made if each in viewer.layers}
+    if viewer.layers.selection.active in provenance:
+        viewer.layers.selection = {each for each in provenance if each in viewer.layers}
 
 
 class _Result:
     """The layer of a result."""
 
-    def __init__(self, viewer: Viewer, source: ImageSource, output: Output) -> None:
+    def __init__(self, viewer: Viewer, source: LayerSnapshot, output: Output) -> None:
         self._viewer, self._source, self._output = viewer, source, output
         self._layer: Image | None = None  # which shows what there is, while there is more to come
-        self._filling: Filling | None = None
+        self._filling: TileWritten | None = None
         self._name, self._limits = "", [0.0, 1.0]  # as it was added
         self._looked = 0.0
 
     def fill_in(self, event: Event) -> None:
         """Show what is finished of a result on disk, from when its rendering begins."""
-        if not isinstance(event, Filling):
+        if not isinstance(event, TileWritten):
             return
         self._filling = event
         if not event.stage.endswith("render") or monotonic() < self._looked + _REFRESH:
@@ -131,7 +133,7 @@ class _Result:
             self._layer.refresh(extent=False)
         self._looked = monotonic()
 
-    def finish(self, enhanced: Enhanced) -> Image:
+    def finish(self, enhanced: TaskResult) -> Image:
         """Show the result, in the layer that showed it unfinished, unless that was removed."""
         layer = self._source.result(enhanced.data, enhanced.provenance, enhanced.limits)
         shown = self._layer if self._is_there else layer

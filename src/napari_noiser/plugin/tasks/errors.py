@@ -9,17 +9,17 @@ from napari.utils.notifications import notification_manager, show_error
 
 import napari_noiser
 
-__all__ = ["ImageFailed", "tell"]
+__all__ = ["ImageError", "show_failure"]
 
 _PACKAGE = Path(napari_noiser.__file__).parent
 _MENDABLE = (ValueError, TypeError, MemoryError, OSError)
 
 
-class ImageFailed(Exception):
+class ImageError(Exception):
     """Raised where one of several images cannot be enhanced: it says which one."""
 
 
-def tell(error: BaseException) -> None:
+def show_failure(error: BaseException) -> None:
     """Show why work failed: its text only, if that is a check's own, or all there is to know.
 
     A check says what is wrong and what would be accepted. Anything else may be a bug, which
@@ -35,7 +35,7 @@ def tell(error: BaseException) -> None:
 
 def _is_of_a_check(error: BaseException) -> bool:
     """Return whether it was this package that refused something, by a statement that raises."""
-    cause = error.__cause__ if isinstance(error, ImageFailed) else error
+    cause = error.__cause__ if isinstance(error, ImageError) else error
     if not isinstance(cause, _MENDABLE):
         return False
     (place,) = traceback.extract_tb(cause.__traceback__, limit=-1)

@@ -11,18 +11,18 @@ from magicgui.widgets import Container, PushButton
 from napari.layers import Image
 
 from napari_noiser._progress import Event
-from napari_noiser._validation import same_axes
-from napari_noiser.plugin.layers.gain_map import gain_maps
+from napari_noiser._validation import check_same_axes
+from napari_noiser.plugin.layers.gain_map import gain_maps_for
 from napari_noiser.plugin.settings import FitSettings
-from napari_noiser.plugin.tasks.background_task import Run
-from napari_noiser.plugin.tasks.generators import fit_job
+from napari_noiser.plugin.tasks.background_task import BackgroundTask
+from napari_noiser.plugin.tasks.generators import fit_task
 from napari_noiser.plugin.widgets.qt_helpers import Note
-from napari_noiser.plugin.widgets.settings_form import Controls
+from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
 if TYPE_CHECKING:
     from napari_noiser.engine.fit_stages import Fitted, State
 
-__all__ = ["FittingPanel"]
+__all__ = ["FitPanel"]
 
 _FIT, _GO_ON = "Fit", "Go on fitting"
 
@@ -47,7 +47,7 @@ class _Canceled:
     state: State | None = None
 
 
-class FittingPanel(Container):
+class FitPanel(Container):
     """Fits to the image that is chosen above and the others that are selected.
 
     Parameters
@@ -59,12 +59,14 @@ class FittingPanel(Container):
     """
 
     def __init__(
-        self, controls: Controls, start: Callable[[Callable[..., Run]], Run | None]
+        self,
+        controls: SettingsForm,
+        start: Callable[[Callable[..., BackgroundTask]], BackgroundTask | None],
     ) -> None:
         super().__init__(label="", labels=False)
         self.margins = (0, 0, 0, 0)
         self._controls, self._start = controls, start
-        self.run: Run | None = None
+        self.run: BackgroundTask | None = None
         self._running = False
         self._last = _Canceled()
         self.fit = PushButton(
@@ -136,12 +138,12 @@ class FittingPanel(Container):
         arrays = tuple(id(each.data) for each in images)
         return _Asked(tuple(map(ref, images)), arrays, self._settings)
 
-    def _begin(self, **slots: Callable[..., object]) -> Run:
+    def _begin(self, **slots: Callable[..., object]) -> BackgroundTask:
         sources, asked = self._controls.sources, self._chosen()
-        axes = same_axes((each.name, each.axes) for each in sources)
+        axes = check_same_axes((each.name, each.axes) for each in sources)
         settings = replace(self._settings, axes=axes)
         guided, held = self._controls.fits_with_gain, self._controls.gain.value
-        gain = gain_maps(held, sources, settings.ndim) if guided else None
+        gain = gain_maps_for(held, sources, settings.ndim) if guided else None
         resume = self._last.state if asked == self._last.asked else None
         origin = f"fitted to {sources[0].name}"
         if others := len(sources) - 1:
@@ -155,6 +157,6 @@ class FittingPanel(Container):
             self._controls.model.add(model, origin)
 
         def job() -> Generator[Event, None, Fitted]:
-            return fit_job(sources, settings, resume, keep, gain)
+            return fit_task(sources, settings, resume, keep, gain)
 
-        return Run(f"Fitting to {sources[0].name}", job, finish, **slots)
+        return BackgroundTask(f"Fitting to {sources[0].name}", job, finish, **slots)

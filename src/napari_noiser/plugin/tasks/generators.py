@@ -11,18 +11,18 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_noiser._progress import Event, PartDone, mapped
-from napari_noiser.plugin.layers.gain_map import gain_of
+from napari_noiser._progress import Event, PartDone, map_events
+from napari_noiser.plugin.layers.gain_map import gain_map_for
 from napari_noiser.plugin.layers.region import statistics_mask
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import FitSettings, Settings
 from napari_noiser.plugin.tasks.destinations import (
-    Enhanced,
-    keep_in_memory,
-    keep_live,
-    keep_on_disk,
+    TaskResult,
+    enhance_in_memory,
+    enhance_live,
+    enhance_on_disk,
 )
-from napari_noiser.plugin.tasks.errors import ImageFailed
+from napari_noiser.plugin.tasks.errors import ImageError
 
 if TYPE_CHECKING:
     from napari_noiser.arrays.layout import Layout
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from napari_noiser.methods.noiser.model import Model
     from napari_noiser.methods.noiser.recipe import Recipe
 
-__all__ = ["enhance_each", "enhance_job", "fit_job", "to_train", "train_job"]
+__all__ = ["enhance_all", "enhance_task", "fit_task", "recipe_to_train", "train_task"]
 
 
-def train_job(
-    recipe: Recipe, channels: int, ndim: int, device: str, seed: int
+def train_task(
+    recipe: Recipe, samples: int, ndim: int, device: str, seed: int
 ) -> Generator[Event, None, Model]:
     """Train a model as `napari_noiser.train_steps` does."""
     from napari_noiser import train_steps
 
-    return (yield from train_steps(recipe, channels=channels, ndim=ndim, device=device, seed=seed))
+    return (yield from train_steps(recipe, samples=samples, ndim=ndim, device=device, seed=seed))
 
 
-def fit_job(
-    sources: Sequence[ImageSource],
+def fit_task(
+    sources: Sequence[LayerSnapshot],
     settings: FitSettings,
     resume: State | None = None,
     keep: Callable[[State | None], object] = lambda state: None,
@@ -88,9 +88,9 @@ def fit_job(
                 raise
 
 
-def enhance_job(
-    source: ImageSource, settings: Settings, trained: dict[int, Model] | None = None
-) -> Generator[Event, None, Enhanced]:
+def enhance_task(
+    source: LayerSnapshot, settings: Settings, trained: dict[int, Model] | None = None
+) -> Generator[Event, None, TaskResult]:
     """Enhance a layer's image; train the model first, if settings have but its recipe.
 
     Parameters
@@ -102,29 +102,29 @@ def enhance_job(
     trained : dict, optional
         Models that need not be trained again, by their channels; one trained here is added.
     """
-    channels = _checked(source, settings).channels(settings.colors)
+    samples = _checked(source, settings).model_samples(settings.colors)
     mask = statistics_mask(
         settings.region, settings.leave_out, source, all_planes=settings.all_planes
     )
-    gain = gain_of(settings, source)
+    gain = gain_map_for(settings, source)
     trained = {} if trained is None else trained
     new, model = None, settings.model
-    recipe = to_train(settings, channels)
+    recipe = recipe_to_train(settings, samples)
     if recipe is not None:
-        channels = 1 if recipe.restores else channels  # it keeps colors: one by one is better
-        if channels not in trained:
-            new = trained[channels] = yield from train_job(
-                recipe, channels, settings.ndim, settings.device, settings.seed
+        samples = 1 if recipe.is_denoiser else samples  # it keeps colors: one by one is better
+        if samples not in trained:
+            new = trained[samples] = yield from train_task(
+                recipe, samples, settings.ndim, settings.device, settings.seed
             )
-        model = trained[channels]
+        model = trained[samples]
     options = {**settings.options, "mask": mask, "gain": gain}
     enhanced = yield from _kept(source, model, settings, options)
     return replace(enhanced, provenance={**enhanced.provenance, **settings.layers}, trained=new)
 
 
-def enhance_each(
-    sources: Sequence[ImageSource], settings: Settings
-) -> Generator[Event, None, Enhanced]:
+def enhance_all(
+    sources: Sequence[LayerSnapshot], settings: Settings
+) -> Generator[Event, None, TaskResult]:
     """Enhance one image after the other with the same settings, each by its own moments.
 
     Parameters
@@ -137,7 +137,7 @@ def enhance_each(
     Yields
     ------
     Event
-        As of `enhance_job`; of several images the stage names the one. A `PartDone` with what it
+        As of `enhance_task`; of several images the stage names the one. A `PartDone` with what it
         is enhanced to comes after each but the last.
 
     Returns
@@ -151,15 +151,15 @@ def enhance_each(
         If one of several images cannot be enhanced; those before it are finished.
     """
     if len(sources) == 1:
-        return (yield from enhance_job(sources[0], settings))
+        return (yield from enhance_task(sources[0], settings))
     trained: dict[int, Model] = {}
     for source in sources:
         with _named(source):
             _checked(source, settings)  # before any work
     for done, source in enumerate(sources, start=1):
         with _named(source):
-            enhanced = yield from mapped(
-                enhance_job(source, settings, trained),
+            enhanced = yield from map_events(
+                enhance_task(source, settings, trained),
                 lambda event, name=source.name: replace(event, stage=f"{name}: {event.stage}"),
             )
         if done < len(sources):
@@ -168,7 +168,7 @@ def enhance_each(
 
 
 @contextmanager
-def _told_by_name(sources: Sequence[ImageSource]) -> Iterator[None]:
+def _told_by_name(sources: Sequence[LayerSnapshot]) -> Iterator[None]:
     """Say of an error which image it is about by its layer's name, not by its number."""
     try:
         yield
@@ -181,42 +181,42 @@ def _told_by_name(sources: Sequence[ImageSource]) -> Iterator[None]:
 
 
 @contextmanager
-def _named(source: ImageSource) -> Iterator[None]:
+def _named(source: LayerSnapshot) -> Iterator[None]:
     """Say of an error which image it is about."""
     try:
         yield
     except Exception as error:
-        raise ImageFailed(f"{source.name}: {error}") from error
+        raise ImageError(f"{source.name}: {error}") from error
 
 
-def _checked(source: ImageSource, settings: Settings) -> Layout:
+def _checked(source: LayerSnapshot, settings: Settings) -> Layout:
     """Return an image's layout, if it goes with the settings: else training would be in vain."""
-    from napari_noiser.arrays.stack import Stack
+    from napari_noiser.arrays.image_array import ImageArray
 
-    layout = Stack.of(source.array, source.axes, settings.ndim).layout
+    layout = ImageArray.from_array(source.array, source.axes, settings.ndim).layout
     layout.check_statistics(settings.statistics)
     return layout
 
 
-def to_train(settings: Settings, channels: int) -> Recipe | None:
+def recipe_to_train(settings: Settings, samples: int) -> Recipe | None:
     """Return the recipe that a model must be trained by first, if there is none yet."""
     from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
 
     model = settings.model
     if isinstance(model, Recipe):
         return model
-    if model not in RECIPES or bundled_form(model, channels, settings.ndim):
+    if model not in RECIPES or bundled_form(model, samples, settings.ndim):
         return None
     return RECIPES[model]
 
 
 def _kept(
-    source: ImageSource, model: str | Model, settings: Settings, options: dict[str, Any]
-) -> Generator[Event, None, Enhanced]:
+    source: LayerSnapshot, model: str | Model, settings: Settings, options: dict[str, Any]
+) -> Generator[Event, None, TaskResult]:
     match settings.keep:
         case "live":
-            return keep_live(source, model, **options)
+            return enhance_live(source, model, **options)
         case "disk":
-            return keep_on_disk(source, model, settings.results_folder, **options)
+            return enhance_on_disk(source, model, settings.results_folder, **options)
         case _:
-            return keep_in_memory(source, model, **options)
+            return enhance_in_memory(source, model, **options)

@@ -9,10 +9,10 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-__all__ = ["Latest"]
+__all__ = ["LatestOnly"]
 
 
-class Latest(QObject):
+class LatestOnly(QObject):
     """Answers one question at a time; what was asked before the last is dropped.
 
     Not one of napari's workers: Apply would wait for an answer where their pool has a single
@@ -37,14 +37,14 @@ class Latest(QObject):
         self._thinking = False
         self._answered.connect(self._on_answer)
 
-    def ask(self, question: Any) -> None:
+    def submit(self, question: Any) -> None:
         """Answer this, instead of anything that was asked before."""
         self._asked += 1
         self._waiting = [question]
         if not self._thinking:
             self._begin()
 
-    def forget(self) -> None:
+    def cancel(self) -> None:
         """Show no answer to what was asked before."""
         self._asked += 1
         self._waiting = []
@@ -52,9 +52,9 @@ class Latest(QObject):
     def _begin(self) -> None:
         self._thinking = True
         question = (self._asked, self._waiting.pop())
-        Thread(target=self._think, args=question, name="napari-noiser", daemon=True).start()
+        Thread(target=self._run, args=question, name="napari-noiser", daemon=True).start()
 
-    def _think(self, number: int, question: Any) -> None:
+    def _run(self, number: int, question: Any) -> None:
         answer = self._answer(question)
         with suppress(RuntimeError):  # Qt has gone: the program ends
             self._answered.emit(number, answer)

@@ -15,20 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_noiser._progress import Event
-from napari_noiser.arrays.layout import Colors, Layout, Region, Statistics
-from napari_noiser.plugin.layers.snapshot import ImageSource
+from napari_noiser.arrays.layout import Colors, Layout, Slices, Statistics
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 
 if TYPE_CHECKING:
-    from napari_noiser.arrays.lazy_view import Deferred
-    from napari_noiser.arrays.stack import Background, Stack
+    from napari_noiser.arrays.image_array import Background, ImageArray
+    from napari_noiser.arrays.lazy_view import LazyView
     from napari_noiser.camera.noise_model import Camera
     from napari_noiser.engine.live import Responses
     from napari_noiser.engine.passes import Moments
-    from napari_noiser.engine.plan import Work
+    from napari_noiser.engine.plan import Plan
     from napari_noiser.engine.render import Response
     from napari_noiser.methods.base import Method
 
-__all__ = ["Measured", "Picture", "measure"]
+__all__ = ["PreviewCache", "RenderedView", "measure"]
 
 _BEFORE = ("gain", "cameras", "estimated", "repair", "margin", "background", "grounds")
 _TONE = ("brightness", "contrast", "dtype")  # what a response does not depend on
@@ -37,7 +37,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Picture:
+class RenderedView:
     """One way to show a measured image.
 
     Attributes
@@ -48,12 +48,12 @@ class Picture:
         How.
     """
 
-    levels: list[Deferred]
+    levels: list[LazyView]
     provenance: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Measured:
+class PreviewCache:
     """An image whose patches were measured, each plane (or volume) for itself.
 
     Moments merge exactly, so one measurement serves every shared exposure, and every model that
@@ -73,10 +73,10 @@ class Measured:
         The fingerprints of the mask that it was measured in, and of its gain map.
     """
 
-    source: ImageSource
-    stacks: tuple[Stack, ...]
+    source: LayerSnapshot
+    stacks: tuple[ImageArray, ...]
     moments: tuple[Moments, ...]
-    works: tuple[Work, ...]
+    plans: tuple[Plan, ...]
     mask: str | None = None
     gain: str | None = None
     _merged: dict[str, list[Moments]] = field(default_factory=dict, repr=False)
@@ -84,14 +84,14 @@ class Measured:
         default_factory=dict, repr=False
     )
 
-    def picture(
+    def render(
         self,
         model: str | PathLike[str] | Method = "noiser",
         *,
         colors: Colors = "balanced",
         statistics: Statistics = "stack",
         **options: Any,
-    ) -> Picture:
+    ) -> RenderedView:
         """Return the image as a model renders it: in milliseconds, since nothing is read.
 
         Parameters
@@ -111,8 +111,8 @@ class Measured:
         TypeError, ValueError
             As in `napari_noiser.enhance`; or if a recipe has to be trained first.
         """
-        from napari_noiser.engine.live import toned_image
-        from napari_noiser.engine.plan import check_cameras, plan
+        from napari_noiser.engine.live import live_view
+        from napari_noiser.engine.plan import check_cameras, make_plan
 
         layout = self.stacks[0].layout
         check_trained(model, layout, colors)
@@ -120,48 +120,48 @@ class Measured:
         options |= {"colors": colors, "statistics": statistics}
         options["gain"] = None if self.gain is None else np.ones(())  # only to plan with
         # A plan looks at shape and type only: nothing is read for it.
-        works = [
+        plans = [
             replace(
-                plan(_nothing(level, stack), model, **options),
-                stack=stack,
+                make_plan(_nothing(level, stack), model, **options),
+                image=stack,
                 **{name: getattr(before, name) for name in _BEFORE},
             )
             for level, stack, before in zip(
-                self.source.levels, self.stacks, self.works, strict=True
+                self.source.levels, self.stacks, self.plans, strict=True
             )
         ]
-        for work in works:
-            check_cameras(work.method, work.cameras)
+        for plan in plans:
+            check_cameras(plan.method, plan.cameras)
         said = {"mask": self.mask, "gain": self.gain}  # which are not looked at again
-        described = {**replace(works[0], gain=None).describe(), **said}
+        described = {**replace(plans[0], gain_map=None).describe(), **said}
         response = str({name: each for name, each in described.items() if name not in _TONE})
         if response not in self._responding:
             self._responding.clear()
-            self._responding[response] = self._respond(works)
-        both = zip(works, self._responding[response], strict=True)
-        views = [toned_image(work, respond) for work, respond in both]
-        return Picture(views, described)
+            self._responding[response] = self._respond(plans)
+        both = zip(plans, self._responding[response], strict=True)
+        views = [live_view(plan, respond) for plan, respond in both]
+        return RenderedView(views, described)
 
-    def _respond(self, works: list[Work]) -> list[_Remembering[list[Response]]]:
+    def _respond(self, plans: list[Plan]) -> list[_Remembering[list[Response]]]:
         """Return what responds to each level, and holds on to what is in view."""
         from napari_noiser.engine.live import Responses
 
-        exposures = self._exposures(works[0].statistics)
-        both = zip(works, exposures, strict=True)
-        each = [Responses(work, moments) for work, moments in both]
+        groups = self._groups(plans[0].statistics)
+        both = zip(plans, groups, strict=True)
+        each = [Responses(plan, moments) for plan, moments in both]
         return [_Remembering(partial(_all_of, one)) for one in each]
 
-    def _exposures(self, statistics: Statistics) -> list[Moments]:
+    def _groups(self, statistics: Statistics) -> list[Moments]:
         if statistics not in self._merged:
             self._merged[statistics] = [
-                merged(moments, stack.layout, statistics)
+                merge_moments(moments, stack.layout, statistics)
                 for moments, stack in zip(self.moments, self.stacks, strict=True)
             ]
         return self._merged[statistics]
 
 
 def measure(
-    source: ImageSource,
+    source: LayerSnapshot,
     model: str | PathLike[str] | Method = "noiser",
     *,
     ndim: int = 2,
@@ -172,7 +172,7 @@ def measure(
     repair: bool = True,
     background: Background = "gray",
     device: str = "auto",
-) -> Generator[Event, None, Measured]:
+) -> Generator[Event, None, PreviewCache]:
     """Measure a layer's image, for any model of this kind.
 
     Parameters
@@ -199,9 +199,9 @@ def measure(
     TypeError, ValueError
         As in `napari_noiser.enhance`; or if a recipe has to be trained first.
     """
-    from napari_noiser.engine.calibration import calibrated
+    from napari_noiser.engine.calibration import calibrate
     from napari_noiser.engine.passes import check_signal, measure_steps
-    from napari_noiser.engine.plan import plan
+    from napari_noiser.engine.plan import make_plan
     from napari_noiser.plugin.layers.gain_map import gain_for_level
     from napari_noiser.plugin.tasks.destinations import mask_for_level
 
@@ -210,8 +210,8 @@ def measure(
     options |= {"colors": colors, "camera": camera, "repair": repair, "device": device}
     options["background"] = background
     each_alone = "plane" if ndim == 2 else "volume"
-    works = [
-        plan(
+    plans = [
+        make_plan(
             level,
             model,
             statistics=each_alone,
@@ -221,48 +221,48 @@ def measure(
         )
         for level in source.levels
     ]
-    works = [calibrated(work) for work in works]
+    plans = [calibrate(plan) for plan in plans]
     found: list[Moments] = []
-    for work in works:
+    for plan in plans:
         moments: Moments = {}
-        for event in measure_steps(work, moments=moments):
+        for event in measure_steps(plan, moments=moments):
             yield event
             if event.done == event.total:
                 break  # before it warns of empty planes: others may share their exposure
-        work.room.release()
-        check_signal(merged(moments, work.stack.layout, "stack").values())
+        plan.device_memory.release()
+        check_signal(merge_moments(moments, plan.image.layout, "stack").values())
         found.append(moments)
-    stacks = tuple(replace(work.stack, array=_held(work.stack.array)) for work in works)
-    said = works[0].describe()
-    return Measured(source, stacks, tuple(found), tuple(works), said["mask"], said["gain"])
+    stacks = tuple(replace(plan.image, array=_held(plan.image.array)) for plan in plans)
+    said = plans[0].describe()
+    return PreviewCache(source, stacks, tuple(found), tuple(plans), said["mask"], said["gain"])
 
 
-def merged(moments: Moments, layout: Layout, statistics: Statistics) -> Moments:
+def merge_moments(moments: Moments, layout: Layout, statistics: Statistics) -> Moments:
     """Return the moments of each exposure, from those of each image for itself."""
-    exposures: Moments = {}
+    groups: Moments = {}
     for image, found in moments.items():
-        exposure = layout.exposure(image, statistics)
-        exposures[exposure] = exposures[exposure] + found if exposure in exposures else found
-    return exposures
+        group = layout.group(image, statistics)
+        groups[group] = groups[group] + found if group in groups else found
+    return groups
 
 
 def check_trained(model: Any, layout: Layout, colors: Colors) -> None:
     """Raise a `ValueError` if a model is the name of a recipe that has to be trained first."""
     from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
 
-    form = (layout.channels(colors), layout.ndim)
+    form = (layout.model_samples(colors), layout.ndim)
     named = isinstance(model, str) and model in RECIPES and not bundled_form(model, *form)
     if named or isinstance(model, Recipe):
         name = model if named else model.name
         raise ValueError(f"{name} has to be trained first for this image: press Train")
 
 
-def _nothing(level: Any, stack: Stack) -> NDArray[Any]:
+def _nothing(level: Any, stack: ImageArray) -> NDArray[Any]:
     """Return an array of a level's shape and type that takes no memory."""
     return np.broadcast_to(np.zeros((), level.dtype), stack.layout.shape)
 
 
-def _all_of(respond: Responses, box: Region) -> list[Response]:
+def _all_of(respond: Responses, box: Slices) -> list[Response]:
     return list(respond(box))
 
 
@@ -277,11 +277,11 @@ class _Remembering(Generic[Value]):
     It is also called by an index in brackets, as an array.
     """
 
-    def __init__(self, function: Callable[[Region], Value]) -> None:
+    def __init__(self, function: Callable[[Slices], Value]) -> None:
         self._function = function
-        self._last: tuple[Region, Value] | None = None
+        self._last: tuple[Slices, Value] | None = None
 
-    def __call__(self, box: Region) -> Value:
+    def __call__(self, box: Slices) -> Value:
         last = self._last  # one look: others may ask on another thread
         if last is None or last[0] != box:
             last = self._last = box, self._function(box)

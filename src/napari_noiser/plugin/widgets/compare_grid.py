@@ -9,14 +9,14 @@ from weakref import WeakKeyDictionary
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-__all__ = ["Comparison"]
+__all__ = ["CompareGrid"]
 
 _GRID = ("stride", "shape", "spacing", "enabled")
 _CAMERA = ("center", "zoom", "angles")
 _GAP = 4  # pixels between two images
 
 
-class Comparison:
+class CompareGrid:
     """What a viewer shows for as long as layers are compared.
 
     Parameters

@@ -9,18 +9,18 @@ from napari import Viewer
 
 from napari_noiser._progress import Event
 from napari_noiser.plugin.layers.preview_layer import (
-    FirstLook,
-    Shown,
-    closed_form_look,
+    PreviewLayer,
+    PreviewState,
     closed_form_method,
+    closed_form_state,
     enhanced_layer,
 )
-from napari_noiser.plugin.tasks.background_task import Busy, Run
-from napari_noiser.plugin.tasks.destinations import Enhanced
-from napari_noiser.plugin.widgets.compare_grid import Comparison
+from napari_noiser.plugin.tasks.background_task import BackgroundTask, TaskRunning
+from napari_noiser.plugin.tasks.destinations import TaskResult
+from napari_noiser.plugin.widgets.compare_grid import CompareGrid
 from napari_noiser.plugin.widgets.qt_helpers import Note
 from napari_noiser.plugin.widgets.section import Section
-from napari_noiser.plugin.widgets.settings_form import Controls
+from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
 __all__ = ["CompareSection"]
 
@@ -45,7 +45,7 @@ class CompareSection(Section):
 
     title = "Compare"
 
-    def __init__(self, viewer: Viewer, controls: Controls) -> None:
+    def __init__(self, viewer: Viewer, controls: SettingsForm) -> None:
         super().__init__(viewer, controls)
         self.choice = RadioButtons(
             choices=(_ALL, *_WANTED),
@@ -59,10 +59,10 @@ class CompareSection(Section):
         self.note = Note()
         self.extend([self.choice, self.note])
         self._open = True
-        self._run: Run | None = None
+        self._run: BackgroundTask | None = None
         self._stopped = False  # whether nobody waits for it any more
-        self._comparison: Comparison | None = None
-        self._closed: Shown | None = None
+        self._comparison: CompareGrid | None = None
+        self._closed: PreviewLayer | None = None
         self._connect()
 
     def _connect(self) -> None:
@@ -74,7 +74,7 @@ class CompareSection(Section):
         self.viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         self.viewer.layers.events.removed.connect(self._on_removed)
 
-    def on_enhanced(self, enhanced: Enhanced) -> None:
+    def on_enhanced(self, enhanced: TaskResult) -> None:
         """Look at the new result, if what is enhanced is looked at."""
         self._raise_closed()  # its preview is gone
         self._update()
@@ -103,7 +103,7 @@ class CompareSection(Section):
             missing += self._measure()
         found = [layers[each] for each in wanted if layers[each] is not None]
         if found:
-            self._comparison = self._comparison or Comparison(self.viewer)
+            self._comparison = self._comparison or CompareGrid(self.viewer)
             self._comparison.show(found)
         shown = [layer.name for layer in self.viewer.layers if layer.visible]
         beside = [" | ".join(shown)] if len(found) > 1 else []
@@ -125,7 +125,7 @@ class CompareSection(Section):
             self._stopped = True
             self._run.cancel()
         if closed is not None:
-            closed.go(self.viewer.layers)
+            closed.remove_from(self.viewer.layers)
         if comparison is not None:
             comparison.end()
 
@@ -136,15 +136,15 @@ class CompareSection(Section):
         if self._run is not None:
             return []
         try:
-            source, exposure = self.controls.source, self._exposure()
-            self._run = Run(
+            source, group = self.controls.source, self._group()
+            self._run = BackgroundTask(
                 f"Measuring {source.name}",
-                lambda: closed_form_look(source, **exposure),
+                lambda: closed_form_state(source, **group),
                 self._show_closed,
                 self._on_event,
                 self._on_end,
             )
-        except (Busy, ValueError) as error:
+        except (TaskRunning, ValueError) as error:
             return [str(error)]
         return []
 
@@ -152,10 +152,10 @@ class CompareSection(Section):
         if self._open:
             self.note.say(f"measuring {event.done} of {event.total}")
 
-    def _show_closed(self, look: FirstLook) -> None:
+    def _show_closed(self, look: PreviewState) -> None:
         if self._open and self.choice.value in _WANTED:
-            self._closed = Shown(look, "closed form")
-            self._closed.come(self.viewer.layers)
+            self._closed = PreviewLayer(look, "closed form")
+            self._closed.add_to(self.viewer.layers)
             self._on_exposure()  # another may have been chosen meanwhile
             self._update()
 
@@ -170,11 +170,11 @@ class CompareSection(Section):
 
     def _on_exposure(self) -> None:
         if self._closed is not None:
-            exposure = self._exposure()
-            method = closed_form_method(self._closed.measured.source, exposure["colors"])
-            self._closed.show(method, device="cpu", **exposure)
+            group = self._group()
+            method = closed_form_method(self._closed.measured.source, group["colors"])
+            self._closed.update(method, device="cpu", **group)
 
-    def _exposure(self) -> dict[str, Any]:
+    def _group(self) -> dict[str, Any]:
         names = ("colors", "statistics")
         return {name: getattr(self.controls, name).value for name in names}
 

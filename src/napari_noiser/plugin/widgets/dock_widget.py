@@ -8,13 +8,20 @@ import napari
 from magicgui.widgets import Container, PushButton
 
 from napari_noiser._progress import Event
-from napari_noiser.plugin.tasks.background_task import Busy, Run
-from napari_noiser.plugin.tasks.destinations import Enhanced
+from napari_noiser.plugin.tasks.background_task import BackgroundTask, TaskRunning
+from napari_noiser.plugin.tasks.destinations import TaskResult
 from napari_noiser.plugin.tasks.enhance import start_enhancing
-from napari_noiser.plugin.widgets.image_diagnostics import Remarks
-from napari_noiser.plugin.widgets.qt_helpers import Note, Page, foldable, form, resettable, row
+from napari_noiser.plugin.widgets.image_diagnostics import ImageDiagnostics
+from napari_noiser.plugin.widgets.qt_helpers import (
+    Note,
+    ScrollPage,
+    foldable,
+    form,
+    resettable,
+    row,
+)
 from napari_noiser.plugin.widgets.section import make_sections
-from napari_noiser.plugin.widgets.settings_form import Controls
+from napari_noiser.plugin.widgets.settings_form import SettingsForm
 from napari_noiser.plugin.widgets.training_section import TrainingSection
 
 __all__ = ["NoiserWidget"]
@@ -31,10 +38,10 @@ class NoiserWidget(Container):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
-        self._run: Run | None = None
+        self._run: BackgroundTask | None = None
         self._made = 0  # results of this run
         self._open = True
-        self.controls = controls = Controls(viewer)
+        self.controls = controls = SettingsForm(viewer)
         self.apply = PushButton(
             text="Apply",
             tooltip="Make the enhanced layer. Its lower contrast limit is set at the background, "
@@ -47,7 +54,7 @@ class NoiserWidget(Container):
             "finished is kept: Apply goes on with it.",
         )
         self.status = Note()
-        self.remarks = Remarks(viewer, controls)
+        self.remarks = ImageDiagnostics(viewer, controls)
         self.form = form(
             controls.image,
             controls.others,
@@ -75,7 +82,7 @@ class NoiserWidget(Container):
         self.training = TrainingSection(viewer, controls, self._start)
         self.sections = list(make_sections(viewer, controls, self.training))
         folded = (foldable(each.title, each.native, each.on_unfold) for each in self.sections)
-        page = Page(self.form.native, self.remarks.native, *folded)
+        page = ScrollPage(self.form.native, self.remarks.native, *folded)
         self.native.layout().insertWidget(0, page, 1)
         self._connect()
 
@@ -99,7 +106,7 @@ class NoiserWidget(Container):
     def start_apply(self) -> None:
         """Enhance the chosen image in the background, and add the result to the viewer."""
 
-        def start(**slots: Callable[..., object]) -> Run:
+        def start(**slots: Callable[..., object]) -> BackgroundTask:
             chosen = self.controls
             return start_enhancing(
                 self._viewer, chosen.sources, chosen.settings, self._on_enhanced, **slots
@@ -114,10 +121,10 @@ class NoiserWidget(Container):
 
     # while work runs
 
-    def _start(self, start: Callable[..., Run]) -> Run | None:
+    def _start(self, start: Callable[..., BackgroundTask]) -> BackgroundTask | None:
         try:
             self._run = start(on_event=self._on_event, on_end=self._on_end)
-        except (Busy, ValueError) as error:
+        except (TaskRunning, ValueError) as error:
             self.status.say(str(error))
             return None
         self.status.say("starting…")
@@ -138,7 +145,7 @@ class NoiserWidget(Container):
             for section in self.sections:
                 section.on_event(event)
 
-    def _on_enhanced(self, enhanced: Enhanced) -> None:
+    def _on_enhanced(self, enhanced: TaskResult) -> None:
         self._made += 1
         if self._open and enhanced.trained:
             self.controls.model.add(enhanced.trained)

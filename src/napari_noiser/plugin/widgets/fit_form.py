@@ -58,7 +58,8 @@ class FitForm(Container):
         super().__init__(
             labels=False,
             label="",
-            tooltip="How the network is fitted. In the console: napari_noiser.BlindSpotRecipe",
+            tooltip="How the network is fitted. In the console: "
+            "napari_noiser.recipes.BlindSpotRecipe",
         )
         self.margins = (0, 0, 0, 0)
         self._shown = BlindSpotRecipe()

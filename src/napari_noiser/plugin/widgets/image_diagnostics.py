@@ -8,17 +8,17 @@ from napari.layers import Image
 from napari.utils.events import Event
 from qtpy.QtCore import QTimer
 
-from napari_noiser.plugin.layers.snapshot import ImageSource
-from napari_noiser.plugin.tasks.latest_only import Latest
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
+from napari_noiser.plugin.tasks.latest_only import LatestOnly
 from napari_noiser.plugin.widgets.qt_helpers import Note
-from napari_noiser.plugin.widgets.settings_form import Controls
+from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
-__all__ = ["MEASURE", "Remarks"]
+__all__ = ["MEASURE", "ImageDiagnostics"]
 
 MEASURE = "Measure on the raw data, not on the result."
 
 
-class Remarks(Note):
+class ImageDiagnostics(Note):
     """Says whether the image is constant, saturated, well exposed already or mostly noise.
 
     Parameters
@@ -29,7 +29,7 @@ class Remarks(Note):
         In which it is chosen.
     """
 
-    def __init__(self, viewer: Viewer, controls: Controls) -> None:
+    def __init__(self, viewer: Viewer, controls: SettingsForm) -> None:
         super().__init__()
         self.tooltip = (
             "What a few planes of the chosen image tell, and what that means for the result. In "
@@ -39,7 +39,7 @@ class Remarks(Note):
         self._open = True
         self._image: Image | None = None  # whose changes are followed
         self._found: list[str] = []
-        self._latest = Latest(_examined, self._on_examined)
+        self._latest = LatestOnly(_examined, self._on_examined)
         self._soon = QTimer(singleShot=True, interval=0)  # all controls first follow a change
         self._soon.timeout.connect(self._examine)
         controls.image.changed.connect(self._on_change)
@@ -53,7 +53,7 @@ class Remarks(Note):
     def on_close(self) -> None:
         """Let go of everything: the widget is closing."""
         self._open = False
-        self._latest.forget()
+        self._latest.cancel()
         self._follow(None)
 
     def _on_removed(self, event: Event) -> None:
@@ -68,11 +68,11 @@ class Remarks(Note):
         if not self._open:
             return
         self._follow(self._controls.image.value)
-        self._latest.forget()
+        self._latest.cancel()
         self._found = []
         if self._image is not None:
             try:
-                self._latest.ask(self._controls.source)
+                self._latest.submit(self._controls.source)
             except ValueError as error:
                 self._found = [str(error)]
         self._write()
@@ -96,7 +96,7 @@ class Remarks(Note):
 
     def _note(self) -> list[str]:
         try:
-            note = self._controls.source.note(self._controls.ndim.value)
+            note = self._controls.source.anisotropy_warning(self._controls.ndim.value)
         except ValueError:  # there is no image, or its axes do not fit: that was said
             return []
         return [note] if note else []
@@ -115,9 +115,9 @@ class Remarks(Note):
         ]
 
 
-def _examined(source: ImageSource) -> list[str]:
+def _examined(source: LayerSnapshot) -> list[str]:
     """Return what a few planes of an image tell, on any thread."""
-    from napari_noiser.analysis.diagnose import diagnose
+    from napari_noiser.analysis.diagnosis import diagnose
 
     try:
         with np.errstate(all="ignore"):

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from napari_noiser.engine.fit_stages import FittedRecipe
     from napari_noiser.methods.registry import AnyModel
 
-__all__ = ["ModelList", "offered"]
+__all__ = ["ModelComboBox", "offered"]
 
 _SEES = {1: "gray", 3: "RGB"}
 
 
-class ModelList(ComboBox):
+class ModelComboBox(ComboBox):
     """The control that chooses a model, by the name of its recipe or as the model itself.
 
     Parameters
@@ -53,19 +53,21 @@ class ModelList(ComboBox):
         return RECIPES[self.value] if isinstance(self.value, str) else self.value.recipe
 
     @property
-    def restores(self) -> bool:
+    def is_denoiser(self) -> bool:
         """Whether what is chosen sees light through noise: then it can return that light."""
-        return bool((RECIPES[self.value] if isinstance(self.value, str) else self.value).restores)
+        return bool(
+            (RECIPES[self.value] if isinstance(self.value, str) else self.value).is_denoiser
+        )
 
     @property
-    def needs_camera(self) -> bool:
+    def requires_camera_noise(self) -> bool:
         """Whether the camera's noise has to be known, even if it does not grow with the light."""
-        return not isinstance(self.value, str) and self.value.needs_camera
+        return not isinstance(self.value, str) and self.value.requires_camera_noise
 
     @property
-    def gain_given(self) -> bool:
+    def requires_gain_map(self) -> bool:
         """Whether what is chosen takes a gain map for each image."""
-        return not isinstance(self.value, str) and self.value.gain_given
+        return not isinstance(self.value, str) and self.value.requires_gain_map
 
     @property
     def fitted(self) -> bool:
@@ -89,9 +91,9 @@ class ModelList(ComboBox):
         """Whether what is chosen was made or loaded here: it can be renamed and removed."""
         return not isinstance(self.value, str)
 
-    def show_for(self, channels: int, ndim: int) -> None:
+    def show_for(self, samples: int, ndim: int) -> None:
         """Say of each recipe whether its model for such images is bundled."""
-        self._form = (channels, ndim)
+        self._form = (samples, ndim)
         self._choose(self.value)
 
     def add(self, model: AnyModel, origin: str = "trained") -> None:
@@ -129,7 +131,7 @@ class ModelList(ComboBox):
 
 
 def offered(
-    models: Mapping[AnyModel, str], channels: int, ndim: int
+    models: Mapping[AnyModel, str], samples: int, ndim: int
 ) -> list[tuple[str, str | AnyModel]]:
     """Return what can be chosen for an image, each with a label that is its own.
 
@@ -137,7 +139,7 @@ def offered(
     ----------
     models : mapping of AnyModel to str
         Trained, fitted or loaded ones, and where each is from.
-    channels, ndim : int
+    samples, ndim : int
         Samples of the image, and the dimensions to render.
 
     Returns
@@ -147,11 +149,11 @@ def offered(
     """
     found: dict[str, str | AnyModel] = {}
     for name in RECIPES:
-        ready = bundled_form(name, channels, ndim)
+        ready = bundled_form(name, samples, ndim)
         state = "bundled" if ready else "trains first"
         found[f"{name} ({state})"] = name
     for model, origin in models.items():
-        sees = _SEES.get(model.channels, f"{model.channels} channels")
+        sees = _SEES.get(model.samples, f"{model.samples} channels")
         about = f"({origin}, {sees}, {model.ndim}-D)"
         label, count = f"{model.name} {about}", 1
         while label in found:

@@ -10,7 +10,7 @@ from qtpy.QtGui import QWheelEvent
 
 from napari_noiser.plugin.widgets.plot_data import Panel
 
-__all__ = ["Canvas"]
+__all__ = ["PlotCanvas"]
 
 _HEIGHT = 150  # pixels a panel
 _LEFT = 52  # pixels for the numbers, so that panels below each other begin at one line
@@ -18,7 +18,7 @@ _LINE = "#d55e00"  # seen on dark and light, and by the color-blind
 _BAND = "#d55e0050"
 
 
-class Canvas(pg.GraphicsLayoutWidget):
+class PlotCanvas(pg.GraphicsLayoutWidget):
     """Shows panels below each other.
 
     Parameters
@@ -56,7 +56,7 @@ class Canvas(pg.GraphicsLayoutWidget):
         event.ignore()
 
 
-def _empty_plot(canvas: Canvas, row: int) -> pg.PlotItem:
+def _empty_plot(canvas: PlotCanvas, row: int) -> pg.PlotItem:
     # A menu would be a window of its own, which nobody closes.
     plot = canvas.addPlot(row=row, col=0, enableMenu=False)
     plot.setMouseEnabled(x=False, y=False)

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.plugin.results.statistics import Histogram, Report
+from napari_noiser.plugin.results.statistics import Histogram, ResultStatistics
 
 if TYPE_CHECKING:
     from napari_noiser.methods.registry import AnyModel
 
 __all__ = [
     "Figure",
-    "Learned",
+    "LossCurve",
     "Panel",
-    "histograms",
+    "empty_figure",
+    "histogram_figure",
     "learned_by",
-    "learning",
-    "nothing",
-    "transfer",
+    "loss_figure",
+    "transfer_figure",
 ]
 
 
@@ -85,19 +85,19 @@ class Figure:
 
 
 @dataclass
-class Learned:
+class LossCurve:
     """The loss of a stage, step by step; it grows while the stage learns."""
 
     steps: list[float]
     losses: list[float]
 
 
-def nothing(what: str) -> Figure:
+def empty_figure(what: str) -> Figure:
     """Return an empty figure that says how to fill it."""
     return Figure(what)
 
 
-def learning(stages: Mapping[str, Learned]) -> Figure:
+def loss_figure(stages: Mapping[str, LossCurve]) -> Figure:
     """Show how a network learned, stage below stage: their losses are of different kinds."""
     panels = tuple(
         Panel(_STAGES[name][0], "loss", np.asarray(curve.steps), np.asarray(curve.losses))
@@ -106,10 +106,10 @@ def learning(stages: Mapping[str, Learned]) -> Figure:
     return Figure(" ".join([*(_STAGES[name][1] for name in stages), _LEVEL]), panels)
 
 
-def histograms(report: Report) -> Figure:
+def histogram_figure(report: ResultStatistics) -> Figure:
     """Show which values an image has, and which its result."""
     if _is_empty(report):
-        return nothing(_EMPTY)
+        return empty_figure(_EMPTY)
     return Figure(
         f"Of {report.before.counts.sum():,} values, on a logarithmic scale. Above the image, "
         "below its result.",
@@ -120,10 +120,10 @@ def histograms(report: Report) -> Figure:
     )
 
 
-def transfer(report: Report) -> Figure:
+def transfer_figure(report: ResultStatistics) -> Figure:
     """Show what became of each raw value."""
     if _is_empty(report):
-        return nothing(_EMPTY)
+        return empty_figure(_EMPTY)
     curve = report.transfer
     panel = Panel(
         _raw(report.before),
@@ -140,7 +140,7 @@ def transfer(report: Report) -> Figure:
     )
 
 
-def _is_empty(report: Report) -> bool:
+def _is_empty(report: ResultStatistics) -> bool:
     return not report.transfer.raw.size
 
 
@@ -161,7 +161,7 @@ def _display(histogram: Histogram) -> str:
 _EVENTS = {None: "train", "light": "light", "denoise": "fit"}  # of the stages of methods
 
 
-def learned_by(model: AnyModel) -> dict[str, Learned]:
+def learned_by(model: AnyModel) -> dict[str, LossCurve]:
     """Return the losses of a model's stages, if it has some, by the names of their events."""
     from napari_noiser.methods.irle.two_stage.model import IRLEModel
 
@@ -171,6 +171,6 @@ def learned_by(model: AnyModel) -> dict[str, Learned]:
         count, steps = len(stage.losses), stage.recipe.iterations
         if count:
             at = [begun + (mean + 0.5) * steps / count for mean in range(count)]
-            found[_EVENTS[stage.describe().get("stage")]] = Learned(at, list(stage.losses))
+            found[_EVENTS[stage.describe().get("stage")]] = LossCurve(at, list(stage.losses))
         begun += steps
     return found

@@ -10,15 +10,15 @@ from napari.utils.theme import get_theme
 
 import napari_noiser.plugin.widgets.plot_data as figures
 from napari_noiser._progress import Event
-from napari_noiser.plugin.tasks.destinations import Enhanced
-from napari_noiser.plugin.widgets.plot_data import Figure, Learned, learned_by
+from napari_noiser.plugin.tasks.destinations import TaskResult
+from napari_noiser.plugin.widgets.plot_data import Figure, LossCurve, learned_by
 from napari_noiser.plugin.widgets.qt_helpers import Note
 from napari_noiser.plugin.widgets.section import Section
-from napari_noiser.plugin.widgets.settings_form import Controls
+from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
 if TYPE_CHECKING:
-    from napari_noiser.plugin.results.statistics import Report
-    from napari_noiser.plugin.widgets.plot_canvas import Canvas
+    from napari_noiser.plugin.results.statistics import ResultStatistics
+    from napari_noiser.plugin.widgets.plot_canvas import PlotCanvas
 
 __all__ = ["PlotsSection"]
 
@@ -33,7 +33,7 @@ class PlotsSection(Section):
 
     title = "Plots"
 
-    def __init__(self, viewer: Viewer, controls: Controls) -> None:
+    def __init__(self, viewer: Viewer, controls: SettingsForm) -> None:
         super().__init__(viewer, controls)
         self.choice = ComboBox(
             choices=(_LOSS, _HISTOGRAMS, _TRANSFER),
@@ -43,11 +43,11 @@ class PlotsSection(Section):
             "how far the display is from being linear.",
         )
         self.caption = Note()
-        self.canvas: Canvas | None = None
+        self.canvas: PlotCanvas | None = None
         self.extend([self.choice, self.caption])
         self._open = True
-        self._learned: dict[str, Learned] = {}
-        self._report: Report | None = None
+        self._learned: dict[str, LossCurve] = {}
+        self._report: ResultStatistics | None = None
         self.choice.changed.connect(self._draw)
         controls.model.changed.connect(self._on_model)
         viewer.events.theme.connect(self._on_theme)
@@ -58,12 +58,12 @@ class PlotsSection(Section):
         if self.canvas is not None:
             return
         try:
-            from napari_noiser.plugin.widgets.plot_canvas import Canvas
+            from napari_noiser.plugin.widgets.plot_canvas import PlotCanvas
         except ImportError:
             self.choice.enabled = False
             self.caption.say(_NO_PYQTGRAPH)
             return
-        self.canvas = Canvas(get_theme(self.viewer.theme))
+        self.canvas = PlotCanvas(get_theme(self.viewer.theme))
         self.native.layout().insertWidget(1, self.canvas)
         self._draw()
 
@@ -75,12 +75,12 @@ class PlotsSection(Section):
         before = [curve.steps[-1] for curve in self._learned.values()]
         if trained != ("train" in self._learned) or event.done <= max(before, default=0):
             self._learned = {}  # another training
-        curve = self._learned.setdefault(event.stage, Learned([], []))
+        curve = self._learned.setdefault(event.stage, LossCurve([], []))
         curve.steps.append(event.done)
         curve.losses.append(event.loss)
         self._news(_LOSS)
 
-    def on_enhanced(self, enhanced: Enhanced) -> None:
+    def on_enhanced(self, enhanced: TaskResult) -> None:
         """Show what the result made of its image."""
         self._report = enhanced.report
         self._news(_HISTOGRAMS, _TRANSFER)
@@ -94,10 +94,18 @@ class PlotsSection(Section):
     def figure(self) -> Figure:
         """What is chosen."""
         if self.choice.value == _LOSS:
-            return figures.learning(self._learned) if self._learned else figures.nothing(_NO_LOSS)
+            return (
+                figures.loss_figure(self._learned)
+                if self._learned
+                else figures.empty_figure(_NO_LOSS)
+            )
         if self._report is None:
-            return figures.nothing(_NO_RESULT)
-        make = figures.histograms if self.choice.value == _HISTOGRAMS else figures.transfer
+            return figures.empty_figure(_NO_RESULT)
+        make = (
+            figures.histogram_figure
+            if self.choice.value == _HISTOGRAMS
+            else figures.transfer_figure
+        )
         return make(self._report)
 
     def _on_model(self) -> None:

@@ -14,14 +14,19 @@ from napari_noiser._progress import Event
 from napari_noiser.arrays.layout import Layout
 from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.plugin.layers.gain_map import check_gain
-from napari_noiser.plugin.layers.preview_layer import FirstLook, Shown, newest_result, preview_look
-from napari_noiser.plugin.layers.watcher import Following
-from napari_noiser.plugin.tasks.background_task import Busy, Run
-from napari_noiser.plugin.tasks.destinations import Enhanced
+from napari_noiser.plugin.layers.preview_layer import (
+    PreviewLayer,
+    PreviewState,
+    newest_result,
+    preview_state,
+)
+from napari_noiser.plugin.layers.watcher import LayerWatcher
+from napari_noiser.plugin.tasks.background_task import BackgroundTask, TaskRunning
+from napari_noiser.plugin.tasks.destinations import TaskResult
 from napari_noiser.plugin.tasks.preview_cache import check_trained
 from napari_noiser.plugin.widgets.qt_helpers import Note
 from napari_noiser.plugin.widgets.section import Section
-from napari_noiser.plugin.widgets.settings_form import Controls
+from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -37,7 +42,7 @@ class PreviewSection(Section):
 
     title = "Preview"
 
-    def __init__(self, viewer: Viewer, controls: Controls) -> None:
+    def __init__(self, viewer: Viewer, controls: SettingsForm) -> None:
         super().__init__(viewer, controls)
         self.switch = CheckBox(
             text="show what Apply would make",
@@ -48,13 +53,13 @@ class PreviewSection(Section):
         self.note = Note()
         self.extend([self.switch, self.note])
         self._open = True
-        self._run: Run | None = None
-        self._shown: Shown | None = None
+        self._run: BackgroundTask | None = None
+        self._shown: PreviewLayer | None = None
         self._asked: tuple[Any, ...] = ()  # of what the preview is, or will be
         self._refused: tuple[Any, ...] = ()  # of what there is no preview
         self._throttler = QSignalThrottler(parent=self.native)
         self._throttler.setTimeout(_PAUSE)
-        self._following = Following(self._on_marked)
+        self._following = LayerWatcher(self._on_marked)
         self._connect()
 
     def _connect(self) -> None:
@@ -77,7 +82,7 @@ class PreviewSection(Section):
             control.changed.connect(self._on_other)
         self.viewer.layers.events.removed.connect(self._on_removed)
 
-    def on_enhanced(self, enhanced: Enhanced) -> None:
+    def on_enhanced(self, enhanced: TaskResult) -> None:
         """Give way to the result, which takes the preview's contrast limits: it looks the same."""
         if self._shown is None:
             return
@@ -114,7 +119,7 @@ class PreviewSection(Section):
     def _start(self) -> None:
         try:
             self._measure(self._show)
-        except (Busy, ValueError) as error:
+        except (TaskRunning, ValueError) as error:
             self._off(str(error))
         else:
             chosen, self._asked = self.controls, self._choice()
@@ -122,14 +127,14 @@ class PreviewSection(Section):
             marks = (chosen.region.value, chosen.leave_out.value)
             self._following.follow(*marks, chosen.gain_map)
 
-    def _measure(self, show: Callable[[FirstLook], object]) -> None:
-        source, settings = self.controls.source, self.controls.settings.taken()
+    def _measure(self, show: Callable[[PreviewState], object]) -> None:
+        source, settings = self.controls.source, self.controls.settings.snapshot_layers()
         layout = Layout.of(tuple(source.array.shape), source.axes, settings.ndim)
         check_trained(settings.model, layout, settings.colors)
         check_gain(settings, [source])
-        self._run = Run(
+        self._run = BackgroundTask(
             f"Measuring {source.name}",
-            lambda: preview_look(source, settings),
+            lambda: preview_state(source, settings),
             show,
             self._on_event,
             self._on_end,
@@ -144,7 +149,7 @@ class PreviewSection(Section):
         if self._run is not None:
             self._run.cancel()
         if shown is not None:
-            shown.go(self.viewer.layers)
+            shown.remove_from(self.viewer.layers)
 
     def _again(self) -> None:
         """Measure anew: at once, or when what runs has stopped."""
@@ -158,13 +163,13 @@ class PreviewSection(Section):
         if self._asked:
             self.note.say(f"measuring {event.done} of {event.total}")
 
-    def _show(self, look: FirstLook) -> None:
+    def _show(self, look: PreviewState) -> None:
         if self._asked:
-            self._shown = Shown(look, "preview")
-            self._shown.come(self.viewer.layers)
+            self._shown = PreviewLayer(look, "preview")
+            self._shown.add_to(self.viewer.layers)
             self._update()  # something may have been moved meanwhile
 
-    def _show_again(self, look: FirstLook) -> None:
+    def _show_again(self, look: PreviewState) -> None:
         if self._shown is not None:
             self._shown.measured = look.measured
             self._update()
@@ -192,7 +197,7 @@ class PreviewSection(Section):
         if self._shown is None:
             return
         try:
-            self._shown.show(self.controls.model.value, **self._options())
+            self._shown.update(self.controls.model.value, **self._options())
         except (TypeError, ValueError) as error:
             self.note.say(f"{error}. {_STILL}")
         else:
@@ -217,10 +222,10 @@ class PreviewSection(Section):
             return
         try:
             self._measure(self._show_again)
-        except Busy:
+        except TaskRunning:
             if self._run is not None:
                 self._run.cancel()
-            self._following.again()
+            self._following.refresh()
         except ValueError as error:
             self.note.say(f"{error}. {_STILL}")
 
@@ -232,10 +237,14 @@ class PreviewSection(Section):
         """Return what another measurement is needed for."""
         names = ("image", "axes", "ndim", "region", "leave_out", "all_planes", "output")
         chosen = tuple(getattr(self.controls, name).value for name in (*names, "background"))
-        chosen += (self.controls.gain_map, self.controls.model.gain_given)
+        chosen += (self.controls.gain_map, self.controls.model.requires_gain_map)
         model = self.controls.model
-        noise = (self.controls.camera.value, self.controls.repair.value, model.needs_camera)
-        return (*chosen, *(noise if model.restores else ()))
+        noise = (
+            self.controls.camera.value,
+            self.controls.repair.value,
+            model.requires_camera_noise,
+        )
+        return (*chosen, *(noise if model.is_denoiser else ()))
 
     def _wanted(self) -> tuple[Any, ...]:
         return (*self._choice(), self.controls.model.value, self.controls.colors.value)

@@ -15,34 +15,34 @@ from napari_noiser._progress import Event
 from napari_noiser.plugin.commands import copy_as_python
 from napari_noiser.plugin.results.reapply import (
     ANOTHER,
-    gain_again,
+    gain_map_from_provenance,
     provenance_of,
-    recovered,
-    regions_again,
+    regions_from_provenance,
     same_model,
-    source_again,
+    settings_from_provenance,
+    with_axes_of,
 )
-from napari_noiser.plugin.results.summary import told
+from napari_noiser.plugin.results.summary import format_provenance
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.tasks.background_task import Busy, Run
-from napari_noiser.plugin.tasks.destinations import Enhanced
+from napari_noiser.plugin.tasks.background_task import BackgroundTask, TaskRunning
+from napari_noiser.plugin.tasks.destinations import TaskResult
 from napari_noiser.plugin.tasks.enhance import start_enhancing
 from napari_noiser.plugin.widgets.qt_helpers import Note, row
 from napari_noiser.plugin.widgets.section import Section
-from napari_noiser.plugin.widgets.settings_form import Controls
+from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
-__all__ = ["RepeatSection"]
+__all__ = ["ProvenanceSection"]
 
 _APPLY = "Apply to image"
 _NO_RESULT = "Choose a result in the layer list to read how it was made."
 
 
-class RepeatSection(Section):
+class ProvenanceSection(Section):
     """How the active layer was made, if it is a result, and two ways to repeat it."""
 
     title = "Repeat"
 
-    def __init__(self, viewer: Viewer, controls: Controls) -> None:
+    def __init__(self, viewer: Viewer, controls: SettingsForm) -> None:
         super().__init__(viewer, controls)
         self.how = Note()
         self.how.tooltip = "How the result chosen in the layer list was made."
@@ -55,12 +55,12 @@ class RepeatSection(Section):
         self.apply = PushButton(
             text=_APPLY,
             tooltip="Enhance the image chosen at the top as this result was made; where it is "
-            "kept is chosen there, too. In the console: napari_noiser.replay(layer, image)",
+            "kept is chosen there, too. In the console: napari_noiser.reapply(layer, image)",
         )
         self.note = Note()
         self.extend([self.how, row(self.copy, self.apply), self.note])
         self._open = True
-        self._run: Run | None = None
+        self._run: BackgroundTask | None = None
         self.copy.changed.connect(self._copy)
         self.apply.changed.connect(self._start_or_stop)
         self._active = viewer.layers.selection.events.active
@@ -75,16 +75,16 @@ class RepeatSection(Section):
     def show_active(self) -> None:
         """Tell how the active layer was made."""
         try:
-            self.how.say(told(provenance_of(self.result)))
+            self.how.say(format_provenance(provenance_of(self.result)))
         except ValueError:
             self.how.say(_NO_RESULT)
-            made = False
+            provenance = False
         else:
-            made = True
-        self.copy.enabled = made
-        self.apply.enabled = made or self._run is not None
+            provenance = True
+        self.copy.enabled = provenance
+        self.apply.enabled = provenance or self._run is not None
 
-    def on_enhanced(self, enhanced: Enhanced) -> None:
+    def on_enhanced(self, enhanced: TaskResult) -> None:
         """Tell how a result was made whose layer had been there, unfinished."""
         self.show_active()
 
@@ -93,31 +93,31 @@ class RepeatSection(Section):
         self._open = False
         self._active.disconnect(self.show_active)
 
-    def settings(self, made: dict[str, Any]) -> Settings:
+    def settings(self, provenance: dict[str, Any]) -> Settings:
         """Return a result's settings; where the new one is kept is what was chosen above."""
         chosen = self.controls.settings
         layers = self.viewer.layers
         return replace(
-            recovered(made, self.controls.model.models),
+            settings_from_provenance(provenance, self.controls.model.models),
             keep=chosen.keep,
             results_folder=chosen.results_folder,
-            **regions_again(made, layers),
-            **gain_again(made, layers),
+            **regions_from_provenance(provenance, layers),
+            **gain_map_from_provenance(provenance, layers),
         )
 
     def start(self) -> None:
         """Enhance the chosen image as the active result was made, in the background."""
         try:
-            made = provenance_of(self.result)
+            provenance = provenance_of(self.result)
             self._run = start_enhancing(
                 self.viewer,
-                [source_again(made, self.controls.source)],
-                self.settings(made),
-                lambda enhanced: _compare(made, enhanced.provenance),
+                [with_axes_of(provenance, self.controls.source)],
+                self.settings(provenance),
+                lambda enhanced: _compare(provenance, enhanced.provenance),
                 self._on_event,
                 self._on_end,
             )
-        except (Busy, ValueError) as error:
+        except (TaskRunning, ValueError) as error:
             self.note.say(str(error))
         else:
             self.note.say("starting…")
@@ -144,6 +144,6 @@ class RepeatSection(Section):
             self.show_active()
 
 
-def _compare(made: dict[str, Any], again: dict[str, Any]) -> None:
-    if not same_model(made, again):
+def _compare(provenance: dict[str, Any], again: dict[str, Any]) -> None:
+    if not same_model(provenance, again):
         show_warning(ANOTHER)

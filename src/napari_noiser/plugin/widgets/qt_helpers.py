@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-__all__ = ["NARROW", "Note", "Page", "foldable", "form", "resettable", "row"]
+__all__ = ["NARROW", "Note", "ScrollPage", "foldable", "form", "resettable", "row"]
 
 
 NARROW = 28
@@ -138,7 +138,7 @@ _PAGE_GAP = 8
 _SETTLED = 100  # milliseconds, after which what was unfolded has its place
 
 
-class Page(QScrollArea):
+class ScrollPage(QScrollArea):
     """Widgets below each other; what is unfolded comes into view.
 
     Parameters

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QLineEdit, QStyle
 
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.plugin.widgets.qt_helpers import Note, foldable, form
-from napari_noiser.plugin.widgets.recipe_fields import Entry, entries, faults, read, written
+from napari_noiser.plugin.widgets.recipe_fields import Entry, entries, from_text, to_text, validate
 
 __all__ = ["RecipeEditor"]
 
@@ -30,7 +30,8 @@ class RecipeEditor(Container):
         super().__init__(
             labels=False,
             label="",
-            tooltip="What the network learns from, and how. In the console: napari_noiser.Recipe",
+            tooltip="What the network learns from, and how. In the console: "
+            "napari_noiser.recipes.Recipe",
         )
         self.margins = (0, 0, 0, 0)
         self.faults: dict[str, str] = {}
@@ -53,7 +54,7 @@ class RecipeEditor(Container):
         """What is written; raises a `ValueError` where something is wrong with it."""
         if self.faults:
             raise ValueError("; ".join(self.faults.values()))
-        return read(self._texts)
+        return from_text(self._texts)
 
     @property
     def fields(self) -> dict[str, LineEdit | ComboBox]:
@@ -67,16 +68,16 @@ class RecipeEditor(Container):
 
     def show_recipe(self, recipe: Recipe) -> None:
         """Write a recipe into the fields."""
-        texts = written(recipe)
+        texts = to_text(recipe)
         for entry, editor in self._editors.items():
             if entry.stands_in(texts):
                 with editor.changed.blocked():
                     editor.value = texts[entry.name]
         self._check()
 
-    def check_for(self, channels: int, ndim: int) -> None:
+    def check_for(self, samples: int, ndim: int) -> None:
         """Check it for training on images of so many samples."""
-        self._form = (channels, ndim)
+        self._form = (samples, ndim)
         self._check()
 
     @property
@@ -90,7 +91,7 @@ class RecipeEditor(Container):
 
     def _check(self) -> None:
         """Say beneath each field what is wrong with it, if anything."""
-        self.faults = faults(self._texts, self._form)
+        self.faults = validate(self._texts, self._form)
         standing = self._standing
         for entry, editor in self._editors.items():
             editor.visible = entry in standing

@@ -13,7 +13,7 @@ from napari_noiser.methods.noiser.exposure import EXPOSURES
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.methods.noiser.source_registry import SOURCES
 
-__all__ = ["KINDS", "Entry", "entries", "faults", "read", "written"]
+__all__ = ["KINDS", "Entry", "entries", "from_text", "to_text", "validate"]
 
 KINDS: Mapping[str, Mapping[str, type]] = {"source": SOURCES, "exposure": EXPOSURES}
 """The parts of a recipe that are of one kind or another, and what kinds there are."""
@@ -73,7 +73,7 @@ class Entry:
 
 def entries() -> Iterator[Entry]:
     """Yield the lines of the form, for sources of all kinds, in the order of a recipe's fields."""
-    defaults = written(Recipe(name="mine"))
+    defaults = to_text(Recipe(name="mine"))
     for field, says in _documented(Recipe).items():
         if field not in KINDS:
             yield Entry(field, _label(field), says, defaults[field])
@@ -84,7 +84,7 @@ def entries() -> Iterator[Entry]:
                 yield from _entries_of(field, kind)
 
 
-def written(recipe: Recipe) -> dict[str, str]:
+def to_text(recipe: Recipe) -> dict[str, str]:
     """Return a recipe as texts, by the names of their fields.
 
     >>> written(Recipe(name="mine"))["source.variance"]
@@ -97,13 +97,13 @@ def written(recipe: Recipe) -> dict[str, str]:
     return texts
 
 
-def read(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> Recipe:
+def from_text(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> Recipe:
     """Return the recipe that is written in a form.
 
     Parameters
     ----------
     texts : mapping of str to str
-        As of `written`; a field that is left out has its default.
+        As of `to_text`; a field that is left out has its default.
     form : two ints, optional
         Samples and dimensions of the images that it is to be trained for.
 
@@ -131,8 +131,8 @@ def read(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> Recip
     return recipe
 
 
-def faults(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> dict[str, str]:
-    """Return what is wrong in a form: the messages of `read`, by field.
+def validate(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> dict[str, str]:
+    """Return what is wrong in a form: the messages of `from_text`, by field.
 
     What no single field is to blame for goes under the name.
 
@@ -144,12 +144,12 @@ def faults(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> dic
     found: dict[str, str] = {}
     for name, text in texts.items():
         try:
-            read({"name": "any", **sound, name: text}, planes)
+            from_text({"name": "any", **sound, name: text}, planes)
         except (TypeError, ValueError) as error:
             found[name] = str(error)
     if not found:
         try:
-            read(texts, form)
+            from_text(texts, form)
         except (TypeError, ValueError) as error:
             found["name"] = str(error)
     return found
@@ -157,7 +157,7 @@ def faults(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> dic
 
 def _entries_of(part: str, kind: str) -> Iterator[Entry]:
     """Yield the lines of what only one kind of source has."""
-    defaults = written(read({"name": "mine", part + _KIND: kind}))
+    defaults = to_text(from_text({"name": "mine", part + _KIND: kind}))
     for field, says in _documented(KINDS[part][kind]).items():
         name = f"{part}.{field}"
         yield Entry(name, _label(name), says, defaults[name], part, kind)

@@ -8,8 +8,8 @@ from magicgui.widgets import Container
 from napari import Viewer
 
 from napari_noiser._progress import Event
-from napari_noiser.plugin.tasks.destinations import Enhanced
-from napari_noiser.plugin.widgets.settings_form import Controls
+from napari_noiser.plugin.tasks.destinations import TaskResult
+from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
 __all__ = ["Section", "make_sections"]
 
@@ -27,7 +27,7 @@ class Section(Container):
 
     title = ""
 
-    def __init__(self, viewer: Viewer, controls: Controls) -> None:
+    def __init__(self, viewer: Viewer, controls: SettingsForm) -> None:
         super().__init__(label="", labels=False)
         self.margins = (0, 0, 0, 0)
         self.viewer, self.controls = viewer, controls
@@ -41,7 +41,7 @@ class Section(Container):
     def on_event(self, event: Event) -> None:
         """Look at a step of the work that runs; called some twenty times a second."""
 
-    def on_enhanced(self, enhanced: Enhanced) -> None:
+    def on_enhanced(self, enhanced: TaskResult) -> None:
         """Look at a finished result, whose layer is in the viewer."""
 
     def on_leave(self) -> None:
@@ -51,15 +51,15 @@ class Section(Container):
         """Let go of everything: the widget is closing."""
 
 
-def make_sections(viewer: Viewer, controls: Controls, training: Section) -> Iterator[Section]:
+def make_sections(viewer: Viewer, controls: SettingsForm, training: Section) -> Iterator[Section]:
     """Yield all sections, from top to bottom."""
     from napari_noiser.plugin.widgets.compare_section import CompareSection
     from napari_noiser.plugin.widgets.plots_section import PlotsSection
     from napari_noiser.plugin.widgets.preview_section import PreviewSection
-    from napari_noiser.plugin.widgets.provenance_section import RepeatSection
+    from napari_noiser.plugin.widgets.provenance_section import ProvenanceSection
 
     yield PreviewSection(viewer, controls)
     yield CompareSection(viewer, controls)
     yield training
     yield PlotsSection(viewer, controls)
-    yield RepeatSection(viewer, controls)
+    yield ProvenanceSection(viewer, controls)

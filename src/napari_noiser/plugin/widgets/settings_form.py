@@ -12,15 +12,19 @@ from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe
 from napari_noiser.plugin.layers.preview_layer import is_preview
-from napari_noiser.plugin.layers.selection import OtherImages, selected_images, sources_of
-from napari_noiser.plugin.layers.snapshot import ImageSource, axes_choices, guess_axes
+from napari_noiser.plugin.layers.selection import (
+    SelectedImagesNote,
+    selected_images,
+    snapshot_layers,
+)
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot, axes_choices, guess_axes
 from napari_noiser.plugin.settings import DEVICES, DTYPES, KEEPS, Settings
 from napari_noiser.plugin.widgets.fit_form import FitForm, method_choice, seed_choice
-from napari_noiser.plugin.widgets.model_combobox import ModelList
+from napari_noiser.plugin.widgets.model_combobox import ModelComboBox
 from napari_noiser.plugin.widgets.qt_helpers import NARROW
 from napari_noiser.plugin.widgets.recipe_editor import RecipeEditor
 
-__all__ = ["Controls", "gain_choice", "keeping_controls", "offer_again", "region_controls"]
+__all__ = ["SettingsForm", "gain_choice", "keeping_controls", "refresh_choices", "region_controls"]
 
 
 _OUTPUT = [("a display", "display"), ("light, denoised", "intensity")]
@@ -35,7 +39,7 @@ _NO_IMAGE = (
 )
 
 
-class Controls:
+class SettingsForm:
     """The controls, filled in from a viewer and napari's preferences.
 
     Parameters
@@ -47,9 +51,9 @@ class Controls:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._followed: Image | None = None
-        preferred = Settings.preferred()
+        preferred = Settings.from_preferences()
         self._make_choices(preferred)
-        self.others = OtherImages(viewer)
+        self.others = SelectedImagesNote(viewer)
         self._selected = viewer.layers.selection.events.changed
         self._selected.connect(self.show_selected)
         self.region, self.leave_out, self.all_planes = region_controls(viewer)
@@ -82,7 +86,7 @@ class Controls:
             tooltip="What each axis is: T time, C channel (a dye), Z depth, Y and X the plane, "
             "S the red, green and blue of a color image. Correct it if it was guessed wrong.",
         )
-        self.model = ModelList(preferred.model)
+        self.model = ModelComboBox(preferred.model)
         self.colors = ComboBox(
             label="colors",
             choices=_COLORS,
@@ -177,25 +181,25 @@ class Controls:
         names = {field.name for field in fields(Settings)} - others
         camera = None if self.camera.value == "none" else self.camera.value
         values = {name: getattr(self, name).value for name in names}
-        chosen = Settings(camera=camera, gain=self.gain_map, **values)
+        chosen = Settings(camera=camera, gain_map=self.gain_map, **values)
         return replace(chosen, model=self.recipe.recipe) if self.model.trains_first else chosen
 
     @property
-    def source(self) -> ImageSource:
+    def source(self) -> LayerSnapshot:
         """The chosen image; raises a `ValueError` where there is none."""
         if self.image.value is None:
             raise ValueError(_NO_IMAGE)
-        return ImageSource.of(self.image.value, self.axes.value)
+        return LayerSnapshot.from_layer(self.image.value, self.axes.value)
 
     @property
-    def sources(self) -> list[ImageSource]:
+    def sources(self) -> list[LayerSnapshot]:
         """The chosen image, and those that are enhanced with it; raises as `source` does."""
-        return sources_of([self.image.value, *self.others.images], self.source.axes)
+        return snapshot_layers([self.image.value, *self.others.images], self.source.axes)
 
     @property
     def gain_map(self) -> Image | None:
         """The layer of the gain map that the chosen model takes, if it takes one."""
-        return self.gain.value if self.model.gain_given else None
+        return self.gain.value if self.model.requires_gain_map else None
 
     @property
     def fits_with_gain(self) -> bool:
@@ -206,13 +210,13 @@ class Controls:
     def samples(self) -> int:
         """How many samples a model for the chosen image sees together."""
         color = self.image.value is not None and self.image.value.rgb
-        alone = self.colors.value == "kept" or (self.model.restores and not self.model.fitted)
+        alone = self.colors.value == "kept" or (self.model.is_denoiser and not self.model.fitted)
         return 3 if color and not alone else 1
 
     def refresh(self) -> None:
         """Offer the layers that the viewer has now; a choice that still stands is kept."""
         for control in (self.image, self.region, self.leave_out, self.gain):
-            offer_again(control)
+            refresh_choices(control)
 
     def choose_active(self) -> None:
         """Choose the viewer's active layer, if it is an image, or the first selected one."""
@@ -230,17 +234,17 @@ class Controls:
 
     def show_output(self) -> None:
         """Show what there is to choose for a model that sees light through noise, and its fit."""
-        restores = self.model.restores
-        self.output.visible = restores
+        is_denoiser = self.model.is_denoiser
+        self.output.visible = is_denoiser
         for control in (self.camera, self.repair):
-            control.visible = restores or self.method.value != "noise"
-        if not restores:
+            control.visible = is_denoiser or self.method.value != "noise"
+        if not is_denoiser:
             self.output.value = "display"
         self.show_gain()
 
     def show_gain(self) -> None:
         """Show the choice of a gain map where one is needed: to apply a model, or to fit one."""
-        self.gain.visible = self.model.gain_given or self.fits_with_gain
+        self.gain.visible = self.model.requires_gain_map or self.fits_with_gain
 
     def show_selected(self) -> None:
         """Show the other images that are selected, and the choice of colors if there are some."""
@@ -249,7 +253,7 @@ class Controls:
         images = [] if chosen is None else [chosen, *self.others.images]
         if self.model.fitted:
             self.colors.value = "balanced"  # it sees colors together, or each alone
-        balanced = not self.model.restores  # or else there is nothing to choose
+        balanced = not self.model.is_denoiser  # or else there is nothing to choose
         self.colors.visible = balanced and any(each.rgb for each in images)
 
     def on_close(self) -> None:
@@ -260,7 +264,7 @@ class Controls:
     def _on_image(self) -> None:
         self.show_selected()
         self._guess_axes()
-        offer_again(self.gain)
+        refresh_choices(self.gain)
         self._follow(self.image.value)
 
     def _follow(self, image: Image | None) -> None:
@@ -297,7 +301,7 @@ class Controls:
         self.recipe.check_for(self.samples, self.ndim.value)
 
 
-def offer_again(control: ComboBox) -> None:
+def refresh_choices(control: ComboBox) -> None:
     """Offer the layers that there are now; a choice that still stands is kept."""
     chosen = control.value
     with control.changed.blocked():  # a renamed layer is another choice at first

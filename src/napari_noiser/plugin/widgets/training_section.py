@@ -13,20 +13,20 @@ from napari import Viewer
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 from napari_noiser._progress import Event
-from napari_noiser.plugin.tasks.background_task import Run
+from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.tasks.destinations import file_name
-from napari_noiser.plugin.tasks.fit import FittingPanel
-from napari_noiser.plugin.tasks.generators import train_job
+from napari_noiser.plugin.tasks.fit import FitPanel
+from napari_noiser.plugin.tasks.generators import train_task
 from napari_noiser.plugin.widgets.qt_helpers import Note, form, row
 from napari_noiser.plugin.widgets.section import Section
-from napari_noiser.plugin.widgets.settings_form import Controls
+from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
 if TYPE_CHECKING:
     from napari_noiser.methods.registry import AnyModel
 
 __all__ = ["Start", "TrainingSection"]
 
-Start = Callable[[Callable[..., Run]], Run | None]
+Start = Callable[[Callable[..., BackgroundTask]], BackgroundTask | None]
 """Starts work whose progress, end and cancel the widget shows; None if it could not."""
 
 _TELLING = 5.0  # seconds of training after which its speed is known
@@ -49,10 +49,10 @@ class TrainingSection(Section):
 
     title = "Train, save and load models"
 
-    def __init__(self, viewer: Viewer, controls: Controls, start: Start) -> None:
+    def __init__(self, viewer: Viewer, controls: SettingsForm, start: Start) -> None:
         super().__init__(viewer, controls)
         self._start = start
-        self._run: Run | None = None
+        self._run: BackgroundTask | None = None
         self._running = False
         self._begun: tuple[float, int] | None = None  # when a step was first seen, and which one
         self.train = PushButton(
@@ -65,7 +65,7 @@ class TrainingSection(Section):
             widgets=[controls.recipe, self.train, self.state], label="", labels=False
         )
         self.noise.margins = (0, 0, 0, 0)
-        self.fitting = FittingPanel(controls, start)
+        self.fitting = FitPanel(controls, start)
         self._make_list_buttons()
         self.extend(
             [
@@ -116,13 +116,13 @@ class TrainingSection(Section):
     def start_training(self) -> None:
         """Train the recipe, for the chosen image's samples, in the background."""
         chosen = self.controls
-        recipe, channels = chosen.recipe.recipe, chosen.samples
+        recipe, samples = chosen.recipe.recipe, chosen.samples
         ndim, device, seed = chosen.ndim.value, chosen.device.value, chosen.seed.value
 
-        def start(**slots: Callable[..., object]) -> Run:
-            return Run(
+        def start(**slots: Callable[..., object]) -> BackgroundTask:
+            return BackgroundTask(
                 f"Training {recipe.name}",
-                lambda: train_job(recipe, channels, ndim, device, seed),
+                lambda: train_task(recipe, samples, ndim, device, seed),
                 chosen.model.add,
                 **slots,
             )
@@ -197,7 +197,7 @@ class TrainingSection(Section):
 
         chosen, ndim = self.controls.model.value, self.controls.ndim.value
         if isinstance(chosen, str):
-            return load_model(chosen, channels=self.controls.samples, ndim=ndim)
+            return load_model(chosen, samples=self.controls.samples, ndim=ndim)
         return chosen
 
     def _ask_load(self) -> None:

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from napari_noiser.methods.irle.blind_spot.recipe import BLOCK
 
-__all__ = ["between_blocks", "low_passed_log_gain"]
+__all__ = ["interpolate_blocks", "low_passed_log_gain"]
 
 _LEAST = 0.1  # electrons
 
@@ -29,9 +29,9 @@ def low_passed_log_gain(seen: Tensor) -> Tensor:
     """
     electrons = seen.square() / 4 + seen * (3 / 8) ** 0.5
     light = functional.avg_pool2d(electrons.mean(1, keepdim=True), BLOCK)
-    return between_blocks(-light.clamp_min(_LEAST).log())
+    return interpolate_blocks(-light.clamp_min(_LEAST).log())
 
 
-def between_blocks(blocks: Tensor) -> Tensor:
+def interpolate_blocks(blocks: Tensor) -> Tensor:
     """Return a map (N, 1, Y, X) of one number a block, bilinear between the blocks' centers."""
     return functional.interpolate(blocks, scale_factor=BLOCK, mode="bilinear", align_corners=False)

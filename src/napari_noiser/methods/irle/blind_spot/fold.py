@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.methods.irle.blind_spot.likelihood import BlindEstimate, Scaling, with_own_pixel
+from napari_noiser.methods.irle.blind_spot.likelihood import BlindEstimate, Scaling, posterior_mean
 from napari_noiser.methods.irle.blind_spot.network import BlindSpot
-from napari_noiser.methods.irle.blind_spot.network_input import Planes, planes_of
+from napari_noiser.methods.irle.blind_spot.network_input import NetworkInput, make_network_input
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
-from napari_noiser.methods.irle.stabilized_counts import Counts
-from napari_noiser.methods.noiser.mirror_padding import Mirror, widened
-from napari_noiser.methods.noiser.standardize_output import Standard
+from napari_noiser.methods.irle.stabilized_counts import StabilizedCounts
+from napari_noiser.methods.noiser.mirror_padding import Mirror, pad_tile
+from napari_noiser.methods.noiser.standardize_output import OutputStandardization
 from napari_noiser.methods.patches import Halo, Scratch
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class FoldedBlindSpot:
     ----------
     network : BlindSpot
         On the device to render on.
-    recipe, scaling, channels
+    recipe, scaling, samples
         Of the model.
     shown : Standard
         How its light is standardized.
@@ -46,8 +46,8 @@ class FoldedBlindSpot:
     network: BlindSpot
     recipe: BlindSpotRecipe
     scaling: Scaling
-    channels: int
-    shown: Standard
+    samples: int
+    shown: OutputStandardization
     dark: float
 
     @classmethod
@@ -64,38 +64,38 @@ class FoldedBlindSpot:
             model.network(device),
             model.recipe,
             model.scaling,
-            model.channels,
-            Standard.of(mean, covariance, model.channels),
-            0.0 if camera is None else Counts(camera, model.scaling.black).dark,
+            model.samples,
+            OutputStandardization.of(mean, covariance, model.samples),
+            0.0 if camera is None else StabilizedCounts(camera, model.scaling.black).dark,
         )
 
     @property
-    def center(self) -> NDArray[np.float64]:
+    def input_offset(self) -> NDArray[np.float64]:
         """To be subtracted from the input; what stands for a value that is not finite."""
-        return np.full(self.channels, self.dark + self.scaling.center)
+        return np.full(self.samples, self.dark + self.scaling.center)
 
     @property
-    def scale(self) -> float:
+    def input_scale(self) -> float:
         """To divide the centered input by."""
         return 1.0
 
     @property
-    def step(self) -> int:
+    def grid_period(self) -> int:
         """After how many pixels its grid repeats itself."""
         return self.recipe.grid
 
     @property
-    def middle(self) -> float:
+    def output_offset(self) -> float:
         """The light whose response is 0, stabilized."""
-        return self.shown.middle
+        return self.shown.offset
 
     @property
-    def unit(self) -> float:
+    def output_scale(self) -> float:
         """The light that makes a response of 1 more, stabilized."""
-        return self.shown.unit
+        return self.shown.scale
 
     @property
-    def noise(self) -> float:
+    def noise_std(self) -> float:
         """That of stabilized values."""
         return 1.0
 
@@ -124,8 +124,8 @@ class FoldedBlindSpot:
         corner : tuple of int
             Where in the image the tile's first voxel lies, halo included.
         """
-        light = [with_own_pixel(*each) for each in self.blind(tile, halo, corner)]
-        response = (torch.cat(light) + (self.dark - self.middle)) / self.unit
+        light = [posterior_mean(*each) for each in self.blind(tile, halo, corner)]
+        response = (torch.cat(light) + (self.dark - self.output_offset)) / self.output_scale
         return response if tile.ndim == 4 else response.transpose(0, 1)[None]
 
     def blind(
@@ -136,18 +136,18 @@ class FoldedBlindSpot:
         With a gain that is given, or none, no estimate depends on its own pixel, bit by bit on a
         CPU; where the image ends, too.
         """
-        values, given = tile[:, : self.channels], tile[:, self.channels :]
+        values, given = tile[:, : self.samples], tile[:, self.samples :]
         if self.recipe.gain == "given" and not given.shape[1]:
             given = torch.full_like(values[:, :1], self.scaling.log_gain)
         tile = torch.cat([values + self.scaling.center, given], dim=1)
-        needs = ((self.recipe.halo, self.step),) * 2
-        tile, (rows, columns) = widened(tile, halo, corner, needs, phases(self.recipe.spacing))
+        needs = ((self.recipe.halo, self.grid_period),) * 2
+        tile, (rows, columns) = pad_tile(tile, halo, corner, needs, phases(self.recipe.spacing))
         for part in _threes(tile, halo[0]) if tile.ndim == 5 else [tile]:
-            planes = planes_of(part, self.recipe.gain)
+            planes = make_network_input(part, self.recipe.gain)
             response = self._respond(planes)[..., rows, columns]
             yield self.scaling.estimate(response), planes.own[..., rows, columns]
 
-    def _respond(self, planes: Planes) -> Tensor:
+    def _respond(self, planes: NetworkInput) -> Tensor:
         seen = self.scaling.seen(planes.frames).contiguous(memory_format=torch.channels_last)
         response: Tensor = self.network(seen, planes.log_gain - self.scaling.log_gain)
         return response

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_noiser.methods.irle.blind_spot.network_input import Planes
+from napari_noiser.methods.irle.blind_spot.network_input import NetworkInput
 from napari_noiser.methods.irle.noise_variance import noise_variance
 
-__all__ = ["BlindEstimate", "Scaling", "half_deviance", "with_own_pixel"]
+__all__ = ["BlindEstimate", "Scaling", "gaussian_nll", "posterior_mean"]
 
 _RANGE = (-10.0, 10.0)  # of the logarithm of the estimate's variance
 
@@ -65,7 +65,7 @@ class Scaling:
     gain_spread: float = 0.0
 
     @classmethod
-    def of(cls, samples: Iterable[Planes], black: float) -> Scaling:
+    def of(cls, samples: Iterable[NetworkInput], black: float) -> Scaling:
         """Return what scales images that these are crops of.
 
         Raises
@@ -100,7 +100,7 @@ class Scaling:
         return BlindEstimate(self.center + self.scale * mean, variance, noise)
 
 
-def half_deviance(estimate: BlindEstimate, read: Tensor) -> Tensor:
+def gaussian_nll(estimate: BlindEstimate, read: Tensor) -> Tensor:
     """Return the negative logarithm of the likelihood of what was read, less a constant; mean.
 
     Parameters
@@ -114,7 +114,7 @@ def half_deviance(estimate: BlindEstimate, read: Tensor) -> Tensor:
     return ((read - estimate.light).square() / total + total.log()).mean() / 2
 
 
-def with_own_pixel(estimate: BlindEstimate, read: Tensor) -> Tensor:
+def posterior_mean(estimate: BlindEstimate, read: Tensor) -> Tensor:
     """Return the posterior mean of the light: no longer blind.
 
     Parameters

@@ -17,19 +17,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from napari_noiser._validation import dimensions, real, whole
+from napari_noiser._validation import check_float, check_int, check_ndim
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.irle.blind_spot.fold import FoldedBlindSpot
 from napari_noiser.methods.irle.blind_spot.likelihood import Scaling
 from napari_noiser.methods.irle.blind_spot.network import BlindSpot
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
-from napari_noiser.methods.weights import fingerprint_of
+from napari_noiser.methods.weights import fingerprint
 
 __all__ = [
     "METHOD",
     "BlindSpotModel",
-    "blank",
     "load_blind_spot",
+    "make_network",
     "read_tensors",
     "stage_of",
     "write_tensors",
@@ -48,7 +48,7 @@ class BlindSpotModel:
     ----------
     recipe : BlindSpotRecipe
         How it was fitted.
-    channels : int
+    samples : int
         Samples that it sees together: 1 gray, 3 RGB.
     ndim : int
         2 for planes, 3 for planes between their neighbors in z or time.
@@ -70,21 +70,23 @@ class BlindSpotModel:
     """
 
     recipe: BlindSpotRecipe
-    channels: int
+    samples: int
     ndim: int
     seed: int
     scaling: Scaling
     weights: dict[str, Tensor] = field(repr=False)
     device: str = "cpu"
     losses: tuple[float, ...] = field(default=(), repr=False)
-    restores: ClassVar[bool] = True  #: It can return the light.
-    needs_camera: ClassVar[bool] = True  #: What it weighs is the noise of stabilized values.
-    knows_counts: ClassVar[bool] = False  #: It sees none: they are stabilized before.
+    is_denoiser: ClassVar[bool] = True  #: It can return the light.
+    requires_camera_noise: ClassVar[bool] = (
+        True  #: What it weighs is the noise of stabilized values.
+    )
+    requires_raw_counts: ClassVar[bool] = False  #: It sees none: they are stabilized before.
 
     def __post_init__(self) -> None:
-        for name, least in (("channels", 1), ("seed", 0)):
-            object.__setattr__(self, name, whole(name, getattr(self, name), least))
-        object.__setattr__(self, "ndim", dimensions(self.ndim))
+        for name, least in (("samples", 1), ("seed", 0)):
+            object.__setattr__(self, name, check_int(name, getattr(self, name), least))
+        object.__setattr__(self, "ndim", check_ndim(self.ndim))
         expected = {name: tuple(value.shape) for name, value in self._blank().named_parameters()}
         found = {name: tuple(value.shape) for name, value in self.weights.items()}
         if found != expected:
@@ -93,10 +95,10 @@ class BlindSpotModel:
             if weight.dtype != torch.float32 or not bool(weight.isfinite().all()):
                 raise ValueError(f"weights must be finite float32 numbers, {name!r} is not")
         for name in ("center", "log_gain", "black"):
-            real(name, getattr(self.scaling, name))
+            check_float(name, getattr(self.scaling, name))
         for value in (self.scaling.scale, *self.scaling.noise):
-            real("scale and noise", value, above=0.0)
-        if len(self.scaling.noise) != self.channels:
+            check_float("scale and noise", value, above=0.0)
+        if len(self.scaling.noise) != self.samples:
             raise ValueError(f"noise must be one a channel, got {self.scaling.noise}")
         losses = tuple(map(float, self.losses))
         if not all(map(isfinite, losses)):
@@ -109,7 +111,7 @@ class BlindSpotModel:
         return self.recipe.name
 
     @property
-    def gain_given(self) -> bool:
+    def requires_gain_map(self) -> bool:
         """Whether a gain map has to come with each image."""
         return self.recipe.gain == "given"
 
@@ -127,7 +129,7 @@ class BlindSpotModel:
     @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that tell these weights from any others."""
-        return fingerprint_of(self.weights)
+        return fingerprint(self.weights)
 
     def describe(self) -> dict[str, Any]:
         """Return what a result's provenance says of its model, as JSON-able values."""
@@ -135,7 +137,7 @@ class BlindSpotModel:
             "method": METHOD,
             "stage": "denoise",
             "recipe": self.recipe.to_dict(),
-            "channels": self.channels,
+            "samples": self.samples,
             "ndim": self.ndim,
             "seed": self.seed,
             "scaling": {**asdict(self.scaling), "noise": list(self.scaling.noise)},
@@ -200,7 +202,7 @@ class BlindSpotModel:
         """Rebuild a model from what `header` returned, and its weights."""
         return cls(
             BlindSpotRecipe.from_dict(header["recipe"]),
-            header["channels"],
+            header["samples"],
             header["ndim"],
             header["seed"],
             Scaling(**{**header["scaling"], "noise": tuple(header["scaling"]["noise"])}),
@@ -210,14 +212,14 @@ class BlindSpotModel:
         )
 
     def _blank(self) -> BlindSpot:
-        return blank(self.recipe, self.channels, self.ndim, seed=0)
+        return make_network(self.recipe, self.samples, self.ndim, seed=0)
 
 
-def blank(recipe: BlindSpotRecipe, channels: int, ndim: int, seed: int) -> BlindSpot:
+def make_network(recipe: BlindSpotRecipe, samples: int, ndim: int, seed: int) -> BlindSpot:
     """Return the network of a recipe, its weights drawn from a seed."""
     start = torch.Generator().manual_seed(seed)
     frames = 1 if ndim == 2 else 3
-    return BlindSpot(channels, frames, recipe.widths, recipe.blocks, recipe.spacing, start)
+    return BlindSpot(samples, frames, recipe.widths, recipe.blocks, recipe.spacing, start)
 
 
 def stage_of(path: str | PathLike[str]) -> str | None:

@@ -25,7 +25,7 @@ class BlindSpot(nn.Module):
 
     Parameters
     ----------
-    channels : int
+    samples : int
         Samples that the network sees together: 1 gray, 3 RGB. All are blind at the same place.
     frames : int
         Odd: the frame that is estimated in the middle of its neighbors, whose pixels at the
@@ -56,7 +56,7 @@ class BlindSpot(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        samples: int,
         frames: int,
         widths: Sequence[int],
         blocks: int,
@@ -66,8 +66,8 @@ class BlindSpot(nn.Module):
         super().__init__()
         self.spacing = spacing
         side, finest = 2 * spacing - 1, widths[0]
-        self.first = _convolution(channels * frames, finest, side)
-        mask = torch.ones(1, channels * frames, side, side)
+        self.first = _convolution(samples * frames, finest, side)
+        mask = torch.ones(1, samples * frames, side, side)
         mask[:, frames // 2 :: frames, spacing - 1, spacing - 1] = 0
         self.register_buffer("mask", mask, persistent=False)
         self.mix = _convolution(finest, finest)
@@ -76,7 +76,7 @@ class BlindSpot(nn.Module):
         self.down = nn.ModuleList(_convolution(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.up = nn.ModuleList(_convolution(b, 4 * a) for a, b in pairwise(widths))
         self.join = _convolution(2 * finest, finest)
-        self.last = _convolution(finest, 2 * channels)
+        self.last = _convolution(finest, 2 * samples)
         _draw(self, generator)
 
     def forward(self, seen: Tensor, log_gain: Tensor) -> Tensor:
@@ -97,9 +97,9 @@ class BlindSpot(nn.Module):
         """
         weight = self.first.weight * cast(Tensor, self.mask)
         near = functional.conv2d(seen, weight, self.first.bias, padding=self.spacing - 1)
-        near = _apart(functional.gelu(near), self.spacing)
+        near = _split_phases(functional.gelu(near), self.spacing)
         hidden = self.mix(near)
-        gains, finer = [_apart(log_gain, self.spacing)], []
+        gains, finer = [_split_phases(log_gain, self.spacing)], []
         for scale, blocks in enumerate(self.inward):
             if scale:
                 finer.append(hidden)
@@ -110,7 +110,7 @@ class BlindSpot(nn.Module):
             hidden = finer.pop() + functional.pixel_shuffle(self.up[scale](hidden), 2)
             hidden = self.outward[scale](hidden, gains[scale])
         hidden = functional.gelu(self.join(torch.cat([near, hidden], dim=1)))
-        return _together(self.last(hidden).float(), self.spacing)
+        return _merge_phases(self.last(hidden).float(), self.spacing)
 
 
 class _GainModulation(nn.Module):
@@ -175,22 +175,22 @@ def _draw(network: nn.Module, generator: Generator) -> None:
             cast(Tensor, layer.bias).uniform_(-bound, bound, generator=generator)
 
 
-def _apart(image: Tensor, spacing: int) -> Tensor:
+def _split_phases(image: Tensor, spacing: int) -> Tensor:
     """Pixel-unshuffle with the phases as images of the batch: (N k k, C, Y / k, X / k)."""
-    count, channels, height, width = image.shape
-    cells = image.view(count, channels, height // spacing, spacing, width // spacing, spacing)
+    count, samples, height, width = image.shape
+    cells = image.view(count, samples, height // spacing, spacing, width // spacing, spacing)
     last = cells.permute(0, 3, 5, 2, 4, 1).reshape(
-        -1, height // spacing, width // spacing, channels
+        -1, height // spacing, width // spacing, samples
     )
     return last.permute(0, 3, 1, 2)
 
 
-def _together(phases: Tensor, spacing: int) -> Tensor:
-    """Take `_apart` back."""
-    count, channels, height, width = phases.shape
+def _merge_phases(phases: Tensor, spacing: int) -> Tensor:
+    """Take `_split_phases` back."""
+    count, samples, height, width = phases.shape
     cells = phases.permute(0, 2, 3, 1).reshape(
-        count // spacing**2, spacing, spacing, height, width, channels
+        count // spacing**2, spacing, spacing, height, width, samples
     )
     return cells.permute(0, 5, 3, 1, 4, 2).reshape(
-        count // spacing**2, channels, height * spacing, width * spacing
+        count // spacing**2, samples, height * spacing, width * spacing
     )

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from napari_noiser.methods.irle.blind_spot.block_gain import low_passed_log_gain
 from napari_noiser.methods.irle.blind_spot.recipe import GainSource
-from napari_noiser.methods.noiser.unet import between_neighbors
+from napari_noiser.methods.noiser.unet import middle_planes
 
-__all__ = ["Planes", "planes_of"]
+__all__ = ["NetworkInput", "make_network_input"]
 
 
 @dataclass(frozen=True)
-class Planes:
+class NetworkInput:
     """Planes to be estimated, in stabilized values above black.
 
     Attributes
@@ -32,12 +32,12 @@ class Planes:
     frames: Tensor
     log_gain: Tensor
 
-    def to(self, device: torch.device) -> Planes:
+    def to(self, device: torch.device) -> NetworkInput:
         """Return the same on a device."""
-        return Planes(self.own.to(device), self.frames.to(device), self.log_gain.to(device))
+        return NetworkInput(self.own.to(device), self.frames.to(device), self.log_gain.to(device))
 
 
-def planes_of(tile: Tensor, gain: GainSource) -> Planes:
+def make_network_input(tile: Tensor, gain: GainSource) -> NetworkInput:
     """Return the planes of a tile that have all neighbors they need.
 
     Parameters
@@ -51,14 +51,14 @@ def planes_of(tile: Tensor, gain: GainSource) -> Planes:
     values = tile[:, :-1] if gain == "given" else tile
     inner = tile if tile.ndim == 4 else _as_planes(tile[:, :, 1:-1])
     own = inner[:, : values.shape[1]]
-    frames = values if tile.ndim == 4 else between_neighbors(values)
+    frames = values if tile.ndim == 4 else middle_planes(values)
     if gain == "given":
         log_gain = inner[:, -1:]
     elif gain == "light":
         log_gain = low_passed_log_gain(own)
     else:
         log_gain = torch.zeros_like(own[:, :1])
-    return Planes(own, frames, log_gain)
+    return NetworkInput(own, frames, log_gain)
 
 
 def _as_planes(volumes: Tensor) -> Tensor:

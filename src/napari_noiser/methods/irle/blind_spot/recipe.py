@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from math import lcm
 from typing import Any, Literal, get_args
 
-from napari_noiser._validation import real, whole
+from napari_noiser._validation import check_float, check_int
 
 __all__ = ["BLOCK", "BLOCK_REACH", "BlindSpotRecipe", "GainSource"]
 
@@ -83,14 +83,14 @@ class BlindSpotRecipe:
         if not isinstance(self.scales, (tuple, list)):
             raise TypeError(f"scales must be whole numbers, got {self.scales!r}")
         checked: dict[str, Any] = {
-            "iterations": whole("iterations", self.iterations),
-            "width": whole("width", self.width),
-            "scales": tuple(whole("scales", width) for width in self.scales),
-            "blocks": whole("blocks", self.blocks),
-            "spacing": whole("spacing", self.spacing, least=2),
-            "batch": whole("batch", self.batch),
-            "learning_rate": real("learning_rate", self.learning_rate, above=0.0),
-            "jitter": real("jitter", self.jitter, least=0.0),
+            "iterations": check_int("iterations", self.iterations),
+            "width": check_int("width", self.width),
+            "scales": tuple(check_int("scales", width) for width in self.scales),
+            "blocks": check_int("blocks", self.blocks),
+            "spacing": check_int("spacing", self.spacing, least=2),
+            "batch": check_int("batch", self.batch),
+            "learning_rate": check_float("learning_rate", self.learning_rate, above=0.0),
+            "jitter": check_float("jitter", self.jitter, least=0.0),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -100,7 +100,7 @@ class BlindSpotRecipe:
             raise ValueError(
                 f"spacing and scales make a grid of {self.grid} pixels; at most {_LARGEST_GRID}"
             )
-        object.__setattr__(self, "crop", whole("crop", self.crop, least=self.grid))
+        object.__setattr__(self, "crop", check_int("crop", self.crop, least=self.grid))
 
     @property
     def widths(self) -> tuple[int, ...]:

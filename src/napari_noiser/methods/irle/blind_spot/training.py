@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_noiser._validation import dimensions, real, whole
+from napari_noiser._validation import check_float, check_int, check_ndim
 from napari_noiser.methods.device import best_device
-from napari_noiser.methods.irle.blind_spot.block_gain import between_blocks
-from napari_noiser.methods.irle.blind_spot.likelihood import Scaling, half_deviance
-from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel, blank
+from napari_noiser.methods.irle.blind_spot.block_gain import interpolate_blocks
+from napari_noiser.methods.irle.blind_spot.likelihood import Scaling, gaussian_nll
+from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel, make_network
 from napari_noiser.methods.irle.blind_spot.network import BlindSpot
-from napari_noiser.methods.irle.blind_spot.network_input import Planes, planes_of
+from napari_noiser.methods.irle.blind_spot.network_input import NetworkInput, make_network_input
 from napari_noiser.methods.irle.blind_spot.recipe import BLOCK, BlindSpotRecipe
 from napari_noiser.methods.irle.checkpoint import FittingState
-from napari_noiser.methods.irle.optimization import FittingStep, fitted_steps
-from napari_noiser.methods.weights import copied_weights
+from napari_noiser.methods.irle.optimization import FittingStep, optimization_steps
+from napari_noiser.methods.weights import copy_weights
 
-__all__ = ["Draw", "fit_blind_spot_steps", "unfitted"]
+__all__ = ["Draw", "fit_blind_spot_steps", "initial_model"]
 
 Draw = Callable[[int], Tensor]
 """Returns the crops of a step."""
@@ -38,7 +38,7 @@ def fit_blind_spot_steps(
     draw: Draw,
     *,
     recipe: BlindSpotRecipe | None = None,
-    channels: int = 1,
+    samples: int = 1,
     ndim: int = 2,
     black: float = 0.0,
     device: str = "auto",
@@ -59,7 +59,7 @@ def fit_blind_spot_steps(
         of the recipe's grid. If its gain is given, its logarithm is one channel more.
     recipe : BlindSpotRecipe, optional
         The network and the fit.
-    channels : int
+    samples : int
         Samples that are seen together: 1 gray, 3 RGB.
     ndim : int
         2 for planes, 3 for planes between their neighbors.
@@ -93,21 +93,21 @@ def fit_blind_spot_steps(
     IRLE, reconstructed from public figures (arXiv 2605.28605), stage 2. The likelihood of what
     was counted, given the estimate and its variance, is that of Laine et al. (NeurIPS 2019).
     """
-    model = unfitted(recipe, channels, ndim, seed, best_device(device).type)
+    model = initial_model(recipe, samples, ndim, seed, best_device(device).type)
     recipe = model.recipe
     later = range(recipe.iterations + 1, recipe.iterations + 1 + _SAMPLES)  # no step sees them
-    samples = (planes_of(draw(number), recipe.gain) for number in later)
-    model = replace(model, scaling=Scaling.of(samples, real("black", black)))
+    crops = (make_network_input(draw(number), recipe.gain) for number in later)
+    model = replace(model, scaling=Scaling.of(crops, check_float("black", black)))
     state = FittingState(model, 0) if resume is None else resume
     state.check_same_fit(model)
     chosen = best_device(device)
     network = state.model.network(chosen)
     loss = partial(_loss, network, state.model, draw, chosen)
-    return fitted_steps(state, network, loss, stage="fit")
+    return optimization_steps(state, network, loss, stage="fit")
 
 
-def unfitted(
-    recipe: BlindSpotRecipe | None, channels: int, ndim: int, seed: int, device: str = "cpu"
+def initial_model(
+    recipe: BlindSpotRecipe | None, samples: int, ndim: int, seed: int, device: str = "cpu"
 ) -> BlindSpotModel:
     """Return a model of random weights, as a fit begins with.
 
@@ -119,24 +119,28 @@ def unfitted(
     recipe = BlindSpotRecipe() if recipe is None else recipe
     if not isinstance(recipe, BlindSpotRecipe):
         raise TypeError(f"recipe must be a BlindSpotRecipe, got {type(recipe).__name__}")
-    channels, ndim, seed = whole("channels", channels), dimensions(ndim), whole("seed", seed, 0)
-    weights = copied_weights(blank(recipe, channels, ndim, seed))
-    scaling = Scaling(0.0, 1.0, 0.0, noise=(1.0,) * channels)
-    return BlindSpotModel(recipe, channels, ndim, seed, scaling, weights, device)
+    samples, ndim, seed = (
+        check_int("samples", samples),
+        check_ndim(ndim),
+        check_int("seed", seed, 0),
+    )
+    weights = copy_weights(make_network(recipe, samples, ndim, seed))
+    scaling = Scaling(0.0, 1.0, 0.0, noise=(1.0,) * samples)
+    return BlindSpotModel(recipe, samples, ndim, seed, scaling, weights, device)
 
 
 def _loss(
     network: BlindSpot, model: BlindSpotModel, draw: Draw, device: torch.device, step: int
 ) -> Tensor:
     """Return half the deviance of the crops of a step."""
-    planes = _jittered(planes_of(draw(step), model.recipe.gain), model, step).to(device)
+    planes = _add_jitter(make_network_input(draw(step), model.recipe.gain), model, step).to(device)
     seen = model.scaling.seen(planes.frames).contiguous(memory_format=torch.channels_last)
-    with _halved(device):
+    with autocast_bf16(device):
         response = network(seen, planes.log_gain - model.scaling.log_gain)
-    return half_deviance(model.scaling.estimate(response), planes.own)
+    return gaussian_nll(model.scaling.estimate(response), planes.own)
 
 
-def _jittered(planes: Planes, model: BlindSpotModel, step: int) -> Planes:
+def _add_jitter(planes: NetworkInput, model: BlindSpotModel, step: int) -> NetworkInput:
     """Add noise to what is seen, not to what is to be told: a function of the step alone.
 
     A gain is blurred in the same way, or it would tell the network where it is, and so help it
@@ -150,11 +154,11 @@ def _jittered(planes: Planes, model: BlindSpotModel, step: int) -> Planes:
     doubt = random.standard_normal(shape, np.float32) * np.float32(
         _GAIN_JITTER * model.scaling.gain_spread
     )
-    log_gain = planes.log_gain + between_blocks(torch.from_numpy(doubt))
+    log_gain = planes.log_gain + interpolate_blocks(torch.from_numpy(doubt))
     return replace(planes, frames=frames + torch.from_numpy(noise), log_gain=log_gain)
 
 
-def _halved(device: torch.device) -> AbstractContextManager[Any]:
+def autocast_bf16(device: torch.device) -> AbstractContextManager[Any]:
     """Convolve in bfloat16, twice as fast, where the device does so."""
     able = device.type in ("cuda", "xpu")
     if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.irle.retinex.rendering import RetinexRendering
-from napari_noiser.methods.irle.stabilized_counts import Counts
+from napari_noiser.methods.irle.stabilized_counts import StabilizedCounts
 from napari_noiser.methods.patches import Halo, Scratch
 
 __all__ = ["FoldedRetinex", "as_response"]
@@ -40,19 +40,19 @@ class FoldedRetinex:
     camera: CameraNoise | None
 
     @property
-    def center(self) -> NDArray[np.float64]:
+    def input_offset(self) -> NDArray[np.float64]:
         """To be subtracted from the input; what stands for a value that is not finite."""
         black = self.rendering.black
-        dark = black if self.camera is None else Counts(self.camera, black).dark
-        return np.full(self.rendering.channels, dark)
+        dark = black if self.camera is None else StabilizedCounts(self.camera, black).dark
+        return np.full(self.rendering.samples, dark)
 
     @property
-    def scale(self) -> float:
+    def input_scale(self) -> float:
         """To divide the centered input by."""
         return 1.0
 
     @property
-    def step(self) -> int:
+    def grid_period(self) -> int:
         """After how many pixels its grid repeats itself."""
         return self.rendering.step
 
@@ -66,7 +66,7 @@ class FoldedRetinex:
     ) -> Tensor:
         """Return the response before tanh, for the part of a tile that its halo surrounds."""
         black, white = self.rendering.black, self.rendering.white
-        above = tile if self.camera is None else Counts(self.camera, black).read(tile)
+        above = tile if self.camera is None else StabilizedCounts(self.camera, black).read(tile)
         # Counts themselves, of a large offset, would lose their digits in float32.
         rendering = replace(self.rendering, black=0.0, white=white - black)
         _, reflectance = rendering(above, above, halo, corner)

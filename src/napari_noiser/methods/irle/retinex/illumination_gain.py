@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_noiser.methods.irle.blind_spot.block_gain import between_blocks
+from napari_noiser.methods.irle.blind_spot.block_gain import interpolate_blocks
 from napari_noiser.methods.irle.blind_spot.recipe import BLOCK
 from napari_noiser.methods.irle.retinex.network import Retinex
 
-__all__ = ["guided", "log_gain_of"]
+__all__ = ["guided_crops", "log_gain_of"]
 
 
 def log_gain_of(light: Tensor) -> Tensor:
@@ -30,10 +30,10 @@ def log_gain_of(light: Tensor) -> Tensor:
         the pixel that the blind spot must not see, and as smooth as it is, a network finds it
         there; one number for 256 pixels tells little of any.
     """
-    return between_blocks(-functional.avg_pool2d(light.log(), BLOCK))
+    return interpolate_blocks(-functional.avg_pool2d(light.log(), BLOCK))
 
 
-def guided(network: Retinex, draw: Callable[[int], Tensor]) -> Callable[[int], Tensor]:
+def guided_crops(network: Retinex, draw: Callable[[int], Tensor]) -> Callable[[int], Tensor]:
     """Return a function that draws crops with the gain of their illumination.
 
     Parameters

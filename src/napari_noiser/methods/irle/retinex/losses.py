@@ -11,10 +11,14 @@ from napari_noiser.methods.irle.retinex.perceptual_losses import (
     perceptual_loss,
     spectral_correlation_loss,
 )
-from napari_noiser.methods.irle.retinex.pseudo_target import blurred, local_maximum, pseudo_truth
+from napari_noiser.methods.irle.retinex.pseudo_target import (
+    gaussian_blur,
+    local_maximum,
+    pseudo_target,
+)
 from napari_noiser.methods.irle.retinex.recipe import RetinexLosses
 
-__all__ = ["retinex_loss", "retinex_losses", "sub_images"]
+__all__ = ["retinex_loss", "retinex_losses", "split_sub_images"]
 
 _FLOOR = 0.03  # light below which errors count as absolute
 _EDGE = 10.0  # how soon a step of the local maximum permits one of the illumination
@@ -50,29 +54,29 @@ def retinex_losses(network: Retinex, crops: Tensor) -> dict[str, Tensor]:
         then the last C are the first, denoised. Illumination and reference are taken from the
         first C, reflectance from the last.
     """
-    first, second = sub_images(crops)
+    first, second = split_sub_images(crops)
     both = torch.cat([first, second])
-    dark, clean = both[:, : network.channels], both[:, -network.channels :]
+    dark, clean = both[:, : network.samples], both[:, -network.samples :]
     light = network.illumination(dark)
     reflectance = network.reflectance(clean, light)
     brightest = local_maximum(network.calmed(dark))
     with torch.no_grad():
-        reference = pseudo_truth(network.calmed(crops[:, : network.channels]))
-        reference = blurred(functional.avg_pool2d(reference, 2), _GUIDE).repeat(2, 1, 1, 1)
+        reference = pseudo_target(network.calmed(crops[:, : network.samples]))
+        reference = gaussian_blur(functional.avg_pool2d(reference, 2), _GUIDE).repeat(2, 1, 1, 1)
     errors = (light * reflectance - clean).abs() / (brightest + _FLOOR)
-    one, other = blurred(reflectance, _AGREEMENT).chunk(2)
+    one, other = gaussian_blur(reflectance, _AGREEMENT).chunk(2)
     from_other = torch.cat(clean.chunk(2)[::-1])
     return {
         "reconstruction": errors.mean(),
         "smoothness": _steps(light, brightest),
-        "guide": (blurred(reflectance, _GUIDE) - reference).abs().mean(),
+        "guide": (gaussian_blur(reflectance, _GUIDE) - reference).abs().mean(),
         "structure": perceptual_loss(reflectance, clean),
         "spectrum": spectral_correlation_loss(reflectance, from_other),
         "agreement": (one - other).abs().mean(),
     }
 
 
-def sub_images(crops: Tensor) -> tuple[Tensor, Tensor]:
+def split_sub_images(crops: Tensor) -> tuple[Tensor, Tensor]:
     """Return the pixels of even rows and columns, and those of odd ones."""
     return crops[..., ::2, ::2], crops[..., 1::2, 1::2]
 

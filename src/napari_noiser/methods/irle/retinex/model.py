@@ -14,16 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_noiser._validation import real, whole
+from napari_noiser._validation import check_float, check_int
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.irle.blind_spot.model import METHOD, read_tensors, write_tensors
 from napari_noiser.methods.irle.retinex.fold import FoldedRetinex
 from napari_noiser.methods.irle.retinex.network import Retinex, retinex_radius
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
 from napari_noiser.methods.irle.retinex.rendering import RetinexRendering
-from napari_noiser.methods.weights import fingerprint_of
+from napari_noiser.methods.weights import fingerprint
 
-__all__ = ["RetinexModel", "blank_retinex", "load_retinex"]
+__all__ = ["RetinexModel", "load_retinex", "make_retinex"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class RetinexModel:
     ----------
     recipe : RetinexRecipe
         How they were fitted.
-    channels : int
+    samples : int
         1 gray, 3 RGB.
     seed : int
         The seed they were fitted from.
@@ -57,7 +57,7 @@ class RetinexModel:
     """
 
     recipe: RetinexRecipe
-    channels: int
+    samples: int
     seed: int
     black: float
     white: float
@@ -66,18 +66,18 @@ class RetinexModel:
     losses: tuple[float, ...] = field(default=(), repr=False)
     smoothing: float = 0.0
     ndim: ClassVar[int] = 2  #: It is of planes.
-    restores: ClassVar[bool] = False  #: What it returns is a display, noise and all.
-    needs_camera: ClassVar[bool] = False  #: It takes any noise as it is.
-    gain_given: ClassVar[bool] = False  #: It finds the gain itself.
-    knows_counts: ClassVar[bool] = True  #: It was told which are black and white.
+    is_denoiser: ClassVar[bool] = False  #: What it returns is a display, noise and all.
+    requires_camera_noise: ClassVar[bool] = False  #: It takes any noise as it is.
+    requires_gain_map: ClassVar[bool] = False  #: It finds the gain itself.
+    requires_raw_counts: ClassVar[bool] = True  #: It was told which are black and white.
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", gray_or_color(self.channels))
-        object.__setattr__(self, "seed", whole("seed", self.seed, 0))
-        object.__setattr__(self, "black", real("black", self.black))
-        object.__setattr__(self, "white", real("white", self.white, above=self.black))
-        object.__setattr__(self, "smoothing", real("smoothing", self.smoothing, least=0.0))
-        blank = blank_retinex(self.recipe, self.channels, seed=0)
+        object.__setattr__(self, "samples", check_gray_or_rgb(self.samples))
+        object.__setattr__(self, "seed", check_int("seed", self.seed, 0))
+        object.__setattr__(self, "black", check_float("black", self.black))
+        object.__setattr__(self, "white", check_float("white", self.white, above=self.black))
+        object.__setattr__(self, "smoothing", check_float("smoothing", self.smoothing, least=0.0))
+        blank = make_retinex(self.recipe, self.samples, seed=0)
         expected = {name: tuple(value.shape) for name, value in blank.named_parameters()}
         found = {name: tuple(value.shape) for name, value in self.weights.items()}
         if found != expected:
@@ -119,7 +119,7 @@ class RetinexModel:
     @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that tell these weights from any others."""
-        return fingerprint_of(self.weights)
+        return fingerprint(self.weights)
 
     def describe(self) -> dict[str, Any]:
         """Return what a result's provenance says of its model, as JSON-able values."""
@@ -127,7 +127,7 @@ class RetinexModel:
             "method": METHOD,
             "stage": "light",
             "recipe": self.recipe.to_dict(),
-            "channels": self.channels,
+            "samples": self.samples,
             "ndim": self.ndim,
             "seed": self.seed,
             "black": self.black,
@@ -157,7 +157,7 @@ class RetinexModel:
 
     def network(self, device: torch.device) -> Retinex:
         """Return the networks with these weights on a device, ready to render."""
-        network = blank_retinex(self.recipe, self.channels, 0, self.smoothing)
+        network = make_retinex(self.recipe, self.samples, 0, self.smoothing)
         network.load_state_dict(self.weights)
         return network.requires_grad_(False).to(device)
 
@@ -165,7 +165,7 @@ class RetinexModel:
         """Return what takes tiles apart on a device."""
         network = self.network(device)
         return RetinexRendering(
-            network, self.channels, self.black, self.white, self.step, self.reach
+            network, self.samples, self.black, self.white, self.step, self.reach
         )
 
     def decomposed(self, image: Tensor, clean: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -223,7 +223,7 @@ class RetinexModel:
         """Rebuild a model from what `header` returned, and its weights."""
         return cls(
             RetinexRecipe.from_dict(header["recipe"]),
-            header["channels"],
+            header["samples"],
             header["seed"],
             header["black"],
             header["white"],
@@ -234,19 +234,19 @@ class RetinexModel:
         )
 
 
-def gray_or_color(channels: Any) -> int:
+def check_gray_or_rgb(samples: Any) -> int:
     """Return 1 or 3, or raise a `ValueError`."""
-    if isinstance(channels, bool) or channels not in (1, 3):
-        raise ValueError(f"channels must be 1 (gray) or 3 (RGB), got {channels!r}")
-    return int(channels)
+    if isinstance(samples, bool) or samples not in (1, 3):
+        raise ValueError(f"samples must be 1 (gray) or 3 (RGB), got {samples!r}")
+    return int(samples)
 
 
-def blank_retinex(
-    recipe: RetinexRecipe, channels: int, seed: int, smoothing: float = 0.0
+def make_retinex(
+    recipe: RetinexRecipe, samples: int, seed: int, smoothing: float = 0.0
 ) -> Retinex:
     """Return the networks of a recipe, their weights drawn from a seed."""
     generator = torch.Generator().manual_seed(seed)
-    return Retinex(channels, recipe.widths, generator, smoothing)
+    return Retinex(samples, recipe.widths, generator, smoothing)
 
 
 def load_retinex(path: str | PathLike[str]) -> RetinexModel:

@@ -8,9 +8,9 @@ from math import prod
 import torch
 from torch import Generator, Tensor, nn
 
-from napari_noiser.methods.irle.retinex.pseudo_target import blurred, local_maximum
+from napari_noiser.methods.irle.retinex.pseudo_target import gaussian_blur, local_maximum
 from napari_noiser.methods.noiser.network import uniform
-from napari_noiser.methods.noiser.unet import deep_shapes, radius, respond
+from napari_noiser.methods.noiser.unet import respond, unet_radius, unet_shapes
 
 __all__ = ["Retinex", "retinex_radius"]
 
@@ -26,7 +26,7 @@ class Retinex(nn.Module):
 
     Parameters
     ----------
-    channels : int
+    samples : int
         1 gray, 3 RGB. The illumination has one channel.
     widths : sequence of int
         Hidden channels of either network at full size, a half of it, a quarter, ...
@@ -49,15 +49,15 @@ class Retinex(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        samples: int,
         widths: Sequence[int],
         generator: Generator,
         smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        self.channels, self.scales, self.smoothing = channels, len(widths), smoothing
-        self.of_light = _parameters(channels + 1, 1, widths, generator)
-        self.of_reflectance = _parameters(channels + 1, channels, widths, generator)
+        self.samples, self.scales, self.smoothing = samples, len(widths), smoothing
+        self.of_light = _parameters(samples + 1, 1, widths, generator)
+        self.of_reflectance = _parameters(samples + 1, samples, widths, generator)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return illumination and reflectance.
@@ -82,12 +82,12 @@ class Retinex(nn.Module):
         image = self.calmed(image)
         brightest = local_maximum(image)
         response = self._respond(self.of_light, _log(torch.cat([image, brightest], dim=1)))
-        within = blurred(2 * response.sigmoid() - 1, _SIGMA)
-        return (blurred(brightest, _SIGMA) * within.exp()).clamp(_DARKEST, 1)
+        within = gaussian_blur(2 * response.sigmoid() - 1, _SIGMA)
+        return (gaussian_blur(brightest, _SIGMA) * within.exp()).clamp(_DARKEST, 1)
 
     def calmed(self, image: Tensor) -> Tensor:
         """Return an image as its light is looked for in it."""
-        return blurred(image, self.smoothing) if self.smoothing else image
+        return gaussian_blur(image, self.smoothing) if self.smoothing else image
 
     def reflectance(self, image: Tensor, light: Tensor) -> Tensor:
         """Return the reflectance of an image, noisy or denoised, in an illumination."""
@@ -102,7 +102,7 @@ class Retinex(nn.Module):
 def retinex_radius(scales: int, smoothing: float) -> int:
     """Return how far away a pixel can change illumination or reflectance, in pixels."""
     calming, smoothed = round(3 * smoothing), round(3 * _SIGMA)
-    return calming + _WINDOW_REACH + radius(scales) + smoothed + radius(scales)
+    return calming + _WINDOW_REACH + unet_radius(scales) + smoothed + unet_radius(scales)
 
 
 def _log(light: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ def _log(light: Tensor) -> Tensor:
 def _parameters(
     inputs: int, outputs: int, widths: Sequence[int], generator: Generator
 ) -> nn.ParameterDict:
-    shapes = deep_shapes(inputs, widths, ndim=2)
+    shapes = unet_shapes(inputs, widths, ndim=2)
     shapes["last_weight"] = (outputs, *shapes["last_weight"][1:])
     shapes["last_bias"] = (outputs,)
     drawn = {}

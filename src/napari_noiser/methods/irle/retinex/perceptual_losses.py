@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_noiser.methods.irle.retinex.pseudo_target import blurred, guided
+from napari_noiser.methods.irle.retinex.pseudo_target import gaussian_blur, guided_filter
 
 __all__ = [
     "BANDS",
-    "aligned",
+    "align_illumination",
     "band_profile",
-    "locally_normalized",
+    "normalize_locally",
     "patch_profiles",
     "perceptual_loss",
     "spectral_correlation_loss",
@@ -50,33 +50,33 @@ def perceptual_loss(reflectance: Tensor, image: Tensor) -> Tensor:
     regression, through which no gradient runs, then local contrasts are compared.
     """
     with torch.no_grad():
-        target = aligned(image, reflectance)
+        target = align_illumination(image, reflectance)
     total = reflectance.new_zeros(())
     for scale in range(_SCALES):
         if scale:
             reflectance = functional.avg_pool2d(reflectance, 2)
             target = functional.avg_pool2d(target, 2)
-        difference = locally_normalized(reflectance) - locally_normalized(target)
+        difference = normalize_locally(reflectance) - normalize_locally(target)
         total = total + difference.abs().mean()
     return total / _SCALES
 
 
-def aligned(image: Tensor, reflectance: Tensor) -> Tensor:
+def align_illumination(image: Tensor, reflectance: Tensor) -> Tensor:
     """Return the image in the light of the reflectance: what a guided filter makes of it."""
     center = image.mean(dim=(1, 2, 3), keepdim=True)
     spread = image.std(dim=(1, 2, 3), keepdim=True, correction=0)
     guide = (image - center) / spread.clamp_min(torch.finfo(image.dtype).tiny)
-    return guided(reflectance, guide, _RADIUS, _EPS)
+    return guided_filter(reflectance, guide, _RADIUS, _EPS)
 
 
-def locally_normalized(image: Tensor) -> Tensor:
+def normalize_locally(image: Tensor) -> Tensor:
     """Return local contrasts: (x - mean) / (deviation + 0.01 of the image's mean)."""
-    mean = blurred(image, _SIGMA)
+    mean = gaussian_blur(image, _SIGMA)
     residual = image - mean
     floor = _OF_MEAN * image.detach().mean(dim=(1, 2, 3), keepdim=True).abs()
     floor = floor.clamp_min(torch.finfo(image.dtype).eps)
     # The floor is within the root, too: there the root's slope would have no limit.
-    deviation = (blurred(residual.square(), _SIGMA) + floor.square()).sqrt()
+    deviation = (gaussian_blur(residual.square(), _SIGMA) + floor.square()).sqrt()
     return residual / (deviation + floor)
 
 

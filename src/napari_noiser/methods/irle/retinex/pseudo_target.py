@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["blurred", "guided", "local_maximum", "mean_filtered", "pseudo_truth", "white_balanced"]
+__all__ = [
+    "gaussian_blur",
+    "guided_filter",
+    "local_maximum",
+    "mean_filter",
+    "pseudo_target",
+    "white_balance",
+]
 
 _WINDOW = 9  # pixels a side, of the local maximum
 _RADIUS, _EPS = 20, 1e-3  # of the guided filter that makes the target follow structure
@@ -18,7 +25,7 @@ _VALID = 0.05, 0.99  # quantiles: darker pixels are noise, brighter ones may be 
 _MOST_BALANCE = 1.6
 
 
-def pseudo_truth(image: Tensor) -> Tensor:
+def pseudo_target(image: Tensor) -> Tensor:
     """Return a bright image of a dark one: a reference for brightness and color, not for detail.
 
     Parameters
@@ -38,11 +45,11 @@ def pseudo_truth(image: Tensor) -> Tensor:
     the local maximum as a guided filter lets it follow the image, G = (0.9 / T)^0.9. Of one
     channel only what is above the background, its 5 % quantile, is looked at and amplified.
     """
-    balanced = white_balanced(image)
+    balanced = white_balance(image)
     background = _background(balanced)
     over = (balanced - background).clamp_min(0)
     brightest = over.amax(dim=1, keepdim=True)
-    target = guided(local_maximum(over), brightest, _RADIUS, _EPS)
+    target = guided_filter(local_maximum(over), brightest, _RADIUS, _EPS)
     target = target.maximum(brightest).clamp_min(_LEAST_TARGET)
     gain = (_BRIGHT / target).pow(_POWER).clamp(1, _MOST_GAIN)
     bright = (balanced.minimum(background) + gain * over).clamp(0, 1)
@@ -52,7 +59,7 @@ def pseudo_truth(image: Tensor) -> Tensor:
     return gray + (target / _SHADOW).clamp_max(1).sqrt() * (bright - gray)
 
 
-def white_balanced(image: Tensor) -> Tensor:
+def white_balance(image: Tensor) -> Tensor:
     """Return an image with half of its color cast taken out, in the logarithm.
 
     Parameters
@@ -91,7 +98,7 @@ def local_maximum(image: Tensor) -> Tensor:
     return functional.max_pool2d(brightest, _WINDOW, 1, _WINDOW // 2)
 
 
-def guided(image: Tensor, guide: Tensor, radius: int, eps: float) -> Tensor:
+def guided_filter(image: Tensor, guide: Tensor, radius: int, eps: float) -> Tensor:
     """Return the image as locally linear functions of a guide: smooth but where the guide is not.
 
     Parameters
@@ -107,15 +114,15 @@ def guided(image: Tensor, guide: Tensor, radius: int, eps: float) -> Tensor:
     -----
     He, Sun, Tang, "Guided image filtering", ECCV 2010.
     """
-    mean, mean_guide = mean_filtered(image, radius), mean_filtered(guide, radius)
-    covariance = mean_filtered(image * guide, radius) - mean * mean_guide
-    variance = (mean_filtered(guide * guide, radius) - mean_guide**2).clamp_min(0)
+    mean, mean_guide = mean_filter(image, radius), mean_filter(guide, radius)
+    covariance = mean_filter(image * guide, radius) - mean * mean_guide
+    variance = (mean_filter(guide * guide, radius) - mean_guide**2).clamp_min(0)
     slope = covariance / (variance + eps)
     offset = mean - slope * mean_guide
-    return mean_filtered(slope, radius) * guide + mean_filtered(offset, radius)
+    return mean_filter(slope, radius) * guide + mean_filter(offset, radius)
 
 
-def mean_filtered(image: Tensor, radius: int) -> Tensor:
+def mean_filter(image: Tensor, radius: int) -> Tensor:
     """Return means over squares of 2 radius + 1 pixels a side, of the pixels that there are."""
     for kernel in ((2 * radius + 1, 1), (1, 2 * radius + 1)):
         padding = (kernel[0] // 2, kernel[1] // 2)
@@ -123,7 +130,7 @@ def mean_filtered(image: Tensor, radius: int) -> Tensor:
     return image
 
 
-def blurred(image: Tensor, sigma: float) -> Tensor:
+def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
     """Return a Gaussian blur, the last pixels repeated beyond the border; it reaches 3 sigma."""
     reach = round(3 * sigma)
     at = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)

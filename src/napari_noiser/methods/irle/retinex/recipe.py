@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from napari_noiser._validation import real, whole
+from napari_noiser._validation import check_float, check_int
 
 __all__ = ["RetinexLosses", "RetinexRecipe"]
 
@@ -51,7 +51,7 @@ class RetinexLosses:
     def __post_init__(self) -> None:
         for item in fields(self):
             most = 0.1 if item.name == "spectrum" else None
-            weight = real(item.name, getattr(self, item.name), least=0.0, most=most)
+            weight = check_float(item.name, getattr(self, item.name), least=0.0, most=most)
             object.__setattr__(self, item.name, weight)
 
 
@@ -102,11 +102,11 @@ class RetinexRecipe:
         if not isinstance(self.losses, RetinexLosses):
             raise TypeError(f"losses must be RetinexLosses, got {type(self.losses).__name__}")
         checked: dict[str, Any] = {
-            "iterations": whole("iterations", self.iterations),
-            "widths": tuple(whole("widths", width) for width in self.widths),
-            "crop": whole("crop", self.crop, least=_LEAST_CROP),
-            "batch": whole("batch", self.batch),
-            "learning_rate": real("learning_rate", self.learning_rate, above=0.0),
+            "iterations": check_int("iterations", self.iterations),
+            "widths": tuple(check_int("widths", width) for width in self.widths),
+            "crop": check_int("crop", self.crop, least=_LEAST_CROP),
+            "batch": check_int("batch", self.batch),
+            "learning_rate": check_float("learning_rate", self.learning_rate, above=0.0),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from napari_noiser.methods.irle.retinex.network import Retinex
-from napari_noiser.methods.noiser.mirror_padding import widened
+from napari_noiser.methods.noiser.mirror_padding import pad_tile
 from napari_noiser.methods.patches import Halo
 
 __all__ = ["RetinexRendering"]
@@ -22,7 +22,7 @@ class RetinexRendering:
     ----------
     network : Retinex
         On the device.
-    channels : int
+    samples : int
         1 gray, 3 RGB.
     black, white : float
         The light that stands for 0 and for 1.
@@ -33,7 +33,7 @@ class RetinexRendering:
     """
 
     network: Retinex
-    channels: int
+    samples: int
     black: float
     white: float
     step: int
@@ -73,8 +73,8 @@ class RetinexRendering:
         """
         self._check(dark, clean)
         needs = ((self.halo, self.step),) * 2
-        dark, _ = widened(dark, halo, corner, needs)
-        clean, (rows, columns) = widened(clean, halo, corner, needs)
+        dark, _ = pad_tile(dark, halo, corner, needs)
+        clean, (rows, columns) = pad_tile(clean, halo, corner, needs)
         light = self.network.illumination(self._levelled(dark))
         reflectance = self.network.reflectance(self._levelled(clean), light)
         return light[..., rows, columns], reflectance[..., rows, columns].clamp(0, 1)
@@ -83,8 +83,8 @@ class RetinexRendering:
         return (image - self.black) / (self.white - self.black)
 
     def _check(self, dark: Tensor, clean: Tensor) -> None:
-        if dark.ndim != 4 or dark.shape[1] != self.channels or not dark.numel():
-            raise ValueError(f"dark must be (N, {self.channels}, Y, X), got {tuple(dark.shape)}")
+        if dark.ndim != 4 or dark.shape[1] != self.samples or not dark.numel():
+            raise ValueError(f"dark must be (N, {self.samples}, Y, X), got {tuple(dark.shape)}")
         if clean.shape != dark.shape:
             raise ValueError(
                 f"clean must have the shape of dark, {tuple(dark.shape)}, got {tuple(clean.shape)}"

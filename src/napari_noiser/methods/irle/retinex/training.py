@@ -9,18 +9,18 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from napari_noiser._validation import whole
+from napari_noiser._validation import check_int
 from napari_noiser.methods.device import best_device
 from napari_noiser.methods.irle.checkpoint import FittingState
-from napari_noiser.methods.irle.noise_variance import smoothing_of
-from napari_noiser.methods.irle.optimization import FittingStep, fitted_steps
+from napari_noiser.methods.irle.noise_variance import smoothing_sigma
+from napari_noiser.methods.irle.optimization import FittingStep, optimization_steps
 from napari_noiser.methods.irle.retinex.losses import retinex_loss
-from napari_noiser.methods.irle.retinex.model import RetinexModel, blank_retinex, gray_or_color
+from napari_noiser.methods.irle.retinex.model import RetinexModel, check_gray_or_rgb, make_retinex
 from napari_noiser.methods.irle.retinex.network import Retinex
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
-from napari_noiser.methods.weights import copied_weights
+from napari_noiser.methods.weights import copy_weights
 
-__all__ = ["fit_retinex_steps", "unfitted_light"]
+__all__ = ["fit_retinex_steps", "initial_retinex"]
 
 _SAMPLES = 16  # batches that the noise is measured on
 
@@ -29,7 +29,7 @@ def fit_retinex_steps(
     draw: Callable[[int], Tensor],
     *,
     recipe: RetinexRecipe | None = None,
-    channels: int = 1,
+    samples: int = 1,
     device: str = "auto",
     seed: int = 0,
     black: float = 0.0,
@@ -50,7 +50,7 @@ def fit_retinex_steps(
         them then, as it will be in rendering, while illumination is still the dark image's.
     recipe : RetinexRecipe, optional
         The networks and the fit.
-    channels : int
+    samples : int
         1 gray, 3 RGB.
     device : str
         "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu".
@@ -84,17 +84,17 @@ def fit_retinex_steps(
     Where crops are noisy, light is looked for in what a Gaussian leaves of them.
     """
     chosen = best_device(device)
-    model = unfitted_light(recipe, channels, seed, chosen.type)
-    model = replace(model, black=black, white=white, smoothing=_smoothing(draw, model))
+    model = initial_retinex(recipe, samples, seed, chosen.type)
+    model = replace(model, black=black, white=white, smoothing=_choose_smoothing(draw, model))
     state = FittingState(model, 0) if resume is None else resume
     state.check_same_fit(model)
     network = state.model.network(chosen)
     loss = partial(_loss, network, state.model, draw, chosen)
-    return fitted_steps(state, network, loss, stage="light")
+    return optimization_steps(state, network, loss, stage="light")
 
 
-def unfitted_light(
-    recipe: RetinexRecipe | None, channels: int, seed: int, device: str = "cpu"
+def initial_retinex(
+    recipe: RetinexRecipe | None, samples: int, seed: int, device: str = "cpu"
 ) -> RetinexModel:
     """Return a model of random weights, as a fit begins with.
 
@@ -106,15 +106,15 @@ def unfitted_light(
     recipe = RetinexRecipe() if recipe is None else recipe
     if not isinstance(recipe, RetinexRecipe):
         raise TypeError(f"recipe must be a RetinexRecipe, got {type(recipe).__name__}")
-    channels, seed = gray_or_color(channels), whole("seed", seed, 0)
-    weights = copied_weights(blank_retinex(recipe, channels, seed))
-    return RetinexModel(recipe, channels, seed, 0.0, 1.0, weights, device)
+    samples, seed = check_gray_or_rgb(samples), check_int("seed", seed, 0)
+    weights = copy_weights(make_retinex(recipe, samples, seed))
+    return RetinexModel(recipe, samples, seed, 0.0, 1.0, weights, device)
 
 
-def _smoothing(draw: Callable[[int], Tensor], model: RetinexModel) -> float:
+def _choose_smoothing(draw: Callable[[int], Tensor], model: RetinexModel) -> float:
     later = range(model.recipe.iterations + 1, model.recipe.iterations + 1 + _SAMPLES)
     samples = [_checked(draw(number), model) for number in later]  # no step sees them
-    return smoothing_of(torch.cat(samples)[:, : model.channels])
+    return smoothing_sigma(torch.cat(samples)[:, : model.samples])
 
 
 def _loss(
@@ -130,12 +130,12 @@ def _loss(
 
 
 def _checked(crops: Tensor, model: RetinexModel) -> Tensor:
-    grid, shape, channels = 2 * model.step, tuple(crops.shape), model.channels
+    grid, shape, samples = 2 * model.step, tuple(crops.shape), model.samples
     sides = shape[-2:]
-    fits = len(shape) == 4 and shape[1] in (channels, 2 * channels)
+    fits = len(shape) == 4 and shape[1] in (samples, 2 * samples)
     if not fits or any(length < 64 or length % grid for length in sides):
         raise ValueError(
-            f"draw must return (N, {channels}, Y, X), or {2 * channels} channels, "
+            f"draw must return (N, {samples}, Y, X), or {2 * samples} channels, "
             f"Y and X multiples of {grid} of at least 64; got {shape}"
         )
     if not bool(crops.isfinite().all()):

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noiser.methods.irle.blind_spot.fold import FoldedBlindSpot, phases
-from napari_noiser.methods.irle.blind_spot.likelihood import with_own_pixel
+from napari_noiser.methods.irle.blind_spot.likelihood import posterior_mean
 from napari_noiser.methods.irle.retinex.fold import as_response
 from napari_noiser.methods.irle.retinex.illumination_gain import log_gain_of
 from napari_noiser.methods.irle.retinex.network import Retinex
-from napari_noiser.methods.irle.stabilized_counts import Counts
-from napari_noiser.methods.noiser.mirror_padding import widened
+from napari_noiser.methods.irle.stabilized_counts import StabilizedCounts
+from napari_noiser.methods.noiser.mirror_padding import pad_tile
 from napari_noiser.methods.patches import Halo, Scratch
 
-__all__ = ["FoldedReflectance", "FoldedRestoration", "Levels"]
+__all__ = ["FoldedTwoStageDenoiser", "FoldedTwoStageDisplay", "Levels"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Levels:
 
 
 @dataclass(frozen=True)
-class FoldedRestoration:
+class FoldedTwoStageDenoiser:
     """Stage 2 guided by stage 1: its response is the denoised light, standardized.
 
     Attributes
@@ -49,43 +49,43 @@ class FoldedRestoration:
         Of the image's camera.
     halo : int
         Pixels around a tile that both take together.
-    step : int
+    grid_period : int
         After how many pixels the grids of both repeat themselves.
     """
 
     light: Retinex
     levels: Levels
     blind: FoldedBlindSpot
-    counts: Counts
+    counts: StabilizedCounts
     halo: int
-    step: int
+    grid_period: int
 
     @property
-    def center(self) -> NDArray[np.float64]:
+    def input_offset(self) -> NDArray[np.float64]:
         """As of `FoldedBlindSpot`."""
-        return self.blind.center
+        return self.blind.input_offset
 
     @property
-    def scale(self) -> float:
+    def input_scale(self) -> float:
         """As of `FoldedBlindSpot`."""
-        return self.blind.scale
+        return self.blind.input_scale
 
     @property
-    def middle(self) -> float:
+    def output_offset(self) -> float:
         """The light whose response is 0, stabilized."""
-        return self.blind.middle
+        return self.blind.output_offset
 
     @property
-    def unit(self) -> float:
+    def output_scale(self) -> float:
         """The light that makes a response of 1 more, stabilized."""
-        return self.blind.unit
+        return self.blind.output_scale
 
     @property
-    def noise(self) -> float:
+    def noise_std(self) -> float:
         """That of stabilized values."""
-        return self.blind.noise
+        return self.blind.noise_std
 
-    def to(self, device: torch.device) -> FoldedRestoration:
+    def to(self, device: torch.device) -> FoldedTwoStageDenoiser:
         """Return the same on a device."""
         return replace(self, light=self.light.to(device), blind=self.blind.to(device))
 
@@ -94,18 +94,20 @@ class FoldedRestoration:
     ) -> Tensor:
         """Return the response before tanh, for the part of a tile that its halo surrounds."""
         stages = self.stages(tile, halo, corner)
-        return (stages.inside(stages.clean) + (self.blind.dark - self.middle)) / self.unit
+        return (
+            stages.inside(stages.clean) + (self.blind.dark - self.output_offset)
+        ) / self.output_scale
 
     def stages(self, tile: Tensor, halo: Halo, corner: tuple[int, ...]) -> Stages:
         """Return what both stages make of a tile that is mirrored where the image ends."""
-        needs = ((self.halo, self.step),) * 2
-        wide, inner = widened(tile, halo, corner, needs, phases(self.blind.recipe.spacing))
+        needs = ((self.halo, self.grid_period),) * 2
+        wide, inner = pad_tile(tile, halo, corner, needs, phases(self.blind.recipe.spacing))
         seen = wide + self.blind.scaling.center
         light = self.light.illumination(self.levels.of(self.counts.read(seen)))
         guided = torch.cat([wide, log_gain_of(light)], dim=1)
         nowhere = ((0, 0), (0, 0))
         ((estimate, read),) = self.blind.blind(guided, nowhere, (0, 0))
-        return Stages(light, with_own_pixel(estimate, read), inner)
+        return Stages(light, posterior_mean(estimate, read), inner)
 
 
 @dataclass(frozen=True)
@@ -133,29 +135,29 @@ class Stages:
 
 
 @dataclass(frozen=True)
-class FoldedReflectance:
+class FoldedTwoStageDisplay:
     """Both stages: the response before tanh of the denoised reflectance, a display."""
 
-    restoration: FoldedRestoration
+    restoration: FoldedTwoStageDenoiser
 
     @property
-    def center(self) -> NDArray[np.float64]:
-        """As of `FoldedRestoration`."""
-        return self.restoration.center
+    def input_offset(self) -> NDArray[np.float64]:
+        """As of `FoldedTwoStageDenoiser`."""
+        return self.restoration.input_offset
 
     @property
-    def scale(self) -> float:
-        """As of `FoldedRestoration`."""
-        return self.restoration.scale
+    def input_scale(self) -> float:
+        """As of `FoldedTwoStageDenoiser`."""
+        return self.restoration.input_scale
 
     @property
-    def step(self) -> int:
-        """As of `FoldedRestoration`."""
-        return self.restoration.step
+    def grid_period(self) -> int:
+        """As of `FoldedTwoStageDenoiser`."""
+        return self.restoration.grid_period
 
-    def to(self, device: torch.device) -> FoldedReflectance:
+    def to(self, device: torch.device) -> FoldedTwoStageDisplay:
         """Return the same on a device."""
-        return FoldedReflectance(self.restoration.to(device))
+        return FoldedTwoStageDisplay(self.restoration.to(device))
 
     def __call__(
         self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]

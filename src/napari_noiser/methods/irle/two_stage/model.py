@@ -25,11 +25,15 @@ from napari_noiser.methods.irle.blind_spot.model import (
 )
 from napari_noiser.methods.irle.blind_spot.recipe import BLOCK_REACH
 from napari_noiser.methods.irle.retinex.model import RetinexModel
-from napari_noiser.methods.irle.stabilized_counts import Counts
-from napari_noiser.methods.irle.two_stage.fold import FoldedReflectance, FoldedRestoration, Levels
+from napari_noiser.methods.irle.stabilized_counts import StabilizedCounts
+from napari_noiser.methods.irle.two_stage.fold import (
+    FoldedTwoStageDenoiser,
+    FoldedTwoStageDisplay,
+    Levels,
+)
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 
-__all__ = ["IRLEModel", "IRLERestoration", "load_two_stages"]
+__all__ = ["IRLEDenoiser", "IRLEModel", "load_two_stages"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,18 +59,18 @@ class IRLEModel:
     denoiser: BlindSpotModel
     name: str = "irle"
     ndim: ClassVar[int] = 2  #: It is of planes.
-    restores: ClassVar[bool] = True  #: Stage 2 returns the light, see `restoration`.
-    needs_camera: ClassVar[bool] = True  #: Stage 2 weighs the noise of stabilized values.
-    gain_given: ClassVar[bool] = False  #: It finds the gain itself.
-    knows_counts: ClassVar[bool] = False  #: It sees none: they are stabilized before.
+    is_denoiser: ClassVar[bool] = True  #: Stage 2 returns the light, see `restoration`.
+    requires_camera_noise: ClassVar[bool] = True  #: Stage 2 weighs the noise of stabilized values.
+    requires_gain_map: ClassVar[bool] = False  #: It finds the gain itself.
+    requires_raw_counts: ClassVar[bool] = False  #: It sees none: they are stabilized before.
 
     def __post_init__(self) -> None:
         light, denoiser = self.light, self.denoiser
-        if light.channels != denoiser.channels:
+        if light.samples != denoiser.samples:
             raise ValueError(
-                f"light is for {light.channels} channels, denoiser for {denoiser.channels}"
+                f"light is for {light.samples} channels, denoiser for {denoiser.samples}"
             )
-        if denoiser.ndim != 2 or not denoiser.gain_given:
+        if denoiser.ndim != 2 or not denoiser.requires_gain_map:
             raise ValueError("denoiser must be of planes, and take a gain that is given")
 
     @property
@@ -75,9 +79,9 @@ class IRLEModel:
         return IRLERecipe(name=self.name, light=self.light.recipe, denoiser=self.denoiser.recipe)
 
     @property
-    def channels(self) -> int:
+    def samples(self) -> int:
         """Samples that it sees together: 1 gray, 3 RGB."""
-        return self.light.channels
+        return self.light.samples
 
     @property
     def seed(self) -> int:
@@ -97,7 +101,7 @@ class IRLEModel:
     @property
     def voxel_bytes(self) -> int:
         """Working memory that rendering takes a pixel: one stage at a time."""
-        return self.denoiser.voxel_bytes + 64 * self.channels
+        return self.denoiser.voxel_bytes + 64 * self.samples
 
     @property
     def fingerprint(self) -> str:
@@ -105,9 +109,9 @@ class IRLEModel:
         both = self.light.fingerprint + self.denoiser.fingerprint
         return hashlib.sha256(both.encode()).hexdigest()[:12]
 
-    def restoration(self) -> IRLERestoration:
+    def restoration(self) -> IRLEDenoiser:
         """Return the model as one whose result is the denoised light."""
-        return IRLERestoration(self.light, self.denoiser, self.name)
+        return IRLEDenoiser(self.light, self.denoiser, self.name)
 
     def describe(self) -> dict[str, Any]:
         """Return what a result's provenance says of its model, as JSON-able values."""
@@ -115,7 +119,7 @@ class IRLEModel:
             "method": METHOD,
             "stage": "both",
             "recipe": self.recipe.to_dict(),
-            "channels": self.channels,
+            "samples": self.samples,
             "ndim": self.ndim,
             "seed": self.seed,
             "trained_on": self.denoiser.device,
@@ -132,7 +136,7 @@ class IRLEModel:
         covariance: NDArray[np.float64],
         device: torch.device,
         camera: CameraNoise | None = None,
-    ) -> FoldedReflectance | FoldedRestoration:
+    ) -> FoldedTwoStageDisplay | FoldedTwoStageDenoiser:
         """Return both stages for stabilized images of a camera with these patch moments.
 
         Raises
@@ -140,7 +144,7 @@ class IRLEModel:
         ValueError
             If the camera is not known.
         """
-        return FoldedReflectance(self._folded(mean, covariance, device, camera))
+        return FoldedTwoStageDisplay(self._folded(mean, covariance, device, camera))
 
     def _folded(
         self,
@@ -148,15 +152,15 @@ class IRLEModel:
         covariance: NDArray[np.float64],
         device: torch.device,
         camera: CameraNoise | None,
-    ) -> FoldedRestoration:
+    ) -> FoldedTwoStageDenoiser:
         if camera is None:
             raise ValueError("camera must be known for a model that was fitted to counts")
         light, black = self.light, self.denoiser.scaling.black
-        return FoldedRestoration(
+        return FoldedTwoStageDenoiser(
             light.network(device),
             Levels(light.black - black, light.white - black),
             FoldedBlindSpot.of(self.denoiser, mean, covariance, device, camera),
-            Counts(camera, black),
+            StabilizedCounts(camera, black),
             self.halo[0],
             lcm(self.light.step, self.denoiser.recipe.grid),
         )
@@ -213,7 +217,7 @@ class IRLEModel:
 
 
 @dataclass(frozen=True, eq=False)
-class IRLERestoration(IRLEModel):
+class IRLEDenoiser(IRLEModel):
     """The same model as one whose response is the denoised light."""
 
     def fold(
@@ -222,7 +226,7 @@ class IRLERestoration(IRLEModel):
         covariance: NDArray[np.float64],
         device: torch.device,
         camera: CameraNoise | None = None,
-    ) -> FoldedRestoration:
+    ) -> FoldedTwoStageDenoiser:
         """Return stage 2, guided by stage 1, for stabilized images of a camera."""
         return self._folded(mean, covariance, device, camera)
 

@@ -10,10 +10,10 @@ from math import inf, isnan, nan, sqrt
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import ImageIndex
-from napari_noiser.arrays.sampling import SampledPlane, sampled_planes
-from napari_noiser.arrays.stack import Stack
-from napari_noiser.camera.noise_correlation import Whiteness, noise_correlation
+from napari_noiser.arrays.sampling import SampledPlane, sample_planes
+from napari_noiser.camera.correlation import Whiteness, noise_correlation
 from napari_noiser.camera.noise_variance import noise_variance, signal_to_noise, variance
 
 __all__ = ["Diagnosis", "diagnose"]
@@ -158,16 +158,16 @@ def diagnose(image: ArrayLike, *, axes: str | None = None) -> Diagnosis:
     >>> diagnose(np.full((20, 20), 7)).remarks()
     ['All values sampled are equal: there is no signal, and the result is flat.']
     """
-    stack = Stack.of(image, axes)
+    stack = ImageArray.from_array(image, axes)
     planes, channels = [], defaultdict(list)
     whiteness = None
-    for plane in sampled_planes(stack):
+    for plane in sample_planes(stack):
         whiteness = whiteness or _whiteness(plane)
-        part = _examined(plane, _largest(stack))
+        part = _examine_plane(plane, _largest(stack))
         planes.append((plane.image, part))
         if part.values.size:
-            channels[stack.layout.exposure(plane.image, "stack")].append(part)
-    mean, spread = _tones([_shown(parts, _color_scale(stack)) for parts in channels.values()])
+            channels[stack.layout.group(plane.image, "stack")].append(part)
+    mean, spread = _tones([_as_shown(parts, _color_scale(stack)) for parts in channels.values()])
     count = sum(part.values.size for _, part in planes)
     return Diagnosis(
         constant=bool(channels) and all(map(_is_constant, channels.values())),
@@ -188,7 +188,7 @@ def _whiteness(plane: SampledPlane) -> Whiteness | None:
         return None
 
 
-def _examined(plane: SampledPlane, largest: float) -> _Part:
+def _examine_plane(plane: SampledPlane, largest: float) -> _Part:
     thin = plane.values[:, :: plane.step, :: plane.step]
     values = thin[~np.isnan(thin)]
     return _Part(
@@ -212,9 +212,9 @@ def _saturated(values: NDArray[np.float64], largest: float) -> int:
     return piled if piled >= _PILE * (np.count_nonzero(values >= below) - piled) else 0
 
 
-def _largest(stack: Stack) -> float:
+def _largest(stack: ImageArray) -> float:
     dtype = np.dtype(stack.array.dtype)
-    return float(np.iinfo(dtype).max - stack.zero) if dtype.kind in "ui" else inf
+    return float(np.iinfo(dtype).max - stack.integer_offset) if dtype.kind in "ui" else inf
 
 
 def _is_constant(parts: Sequence[_Part]) -> bool:
@@ -222,15 +222,15 @@ def _is_constant(parts: Sequence[_Part]) -> bool:
     return all(bool((part.values == first).all()) for part in parts)
 
 
-def _color_scale(stack: Stack) -> tuple[float, float] | None:
+def _color_scale(stack: ImageArray) -> tuple[float, float] | None:
     """Return what viewers show color samples from black to white on; None for gray."""
     if stack.layout.samples == 1:
         return None
     floats = np.dtype(stack.array.dtype).kind == "f"
-    return float(-stack.zero), 1.0 if floats else _largest(stack)
+    return float(-stack.integer_offset), 1.0 if floats else _largest(stack)
 
 
-def _shown(
+def _as_shown(
     parts: Sequence[_Part], scale: tuple[float, float] | None
 ) -> tuple[NDArray[np.float64], float]:
     """Return a channel's values as they are shown, in [0, 1], and the noise's variance there."""

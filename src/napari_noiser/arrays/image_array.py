@@ -9,18 +9,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_noiser.arrays.layout import ImageIndex, Layout, Region
+from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import stabilize
 
 __all__ = [
     "Background",
+    "ImageArray",
     "Output",
-    "Stack",
+    "check_image",
+    "check_output_dtype",
     "check_shape",
     "is_dask",
-    "named_stack",
-    "output_type",
     "to_display",
     "to_intensity",
 ]
@@ -36,7 +36,7 @@ _OUTPUTS = ("float32", "float64", "uint8", "uint16")
 
 
 @dataclass(frozen=True)
-class Stack:
+class ImageArray:
     """An array of any kind, its layout, and the zero that its values are read against.
 
     Attributes
@@ -51,10 +51,10 @@ class Stack:
 
     array: Any
     layout: Layout
-    zero: int = 0
+    integer_offset: int = 0
 
     @classmethod
-    def of(cls, image: Any, axes: str | None = None, ndim: int = 2) -> Stack:
+    def from_array(cls, image: Any, axes: str | None = None, ndim: int = 2) -> ImageArray:
         """Check an image and return it as a stack.
 
         Raises
@@ -85,33 +85,37 @@ class Stack:
         if dtype.kind not in "uif":
             raise TypeError(f"image must hold integers or floats, got {dtype}")
         layout = Layout.of(tuple(array.shape), axes, ndim)
-        zero = 0
+        integer_offset = 0
         if dtype.kind in "ui" and dtype.itemsize == 8:
-            zero = int(np.asarray(array[(slice(0, 1),) * len(layout.shape)]).item())
-        return cls(array, layout, zero)
+            integer_offset = int(np.asarray(array[(slice(0, 1),) * len(layout.shape)]).item())
+        return cls(array, layout, integer_offset)
 
-    def read(self, image: ImageIndex, region: Region) -> NDArray[Any]:
+    def read(self, image: ImageIndex, region: Slices) -> NDArray[Any]:
         """Return a region as it is, in the array's own type: shape (S, *spatial)."""
         return self.layout.read(self.array, image, region)
 
-    def exact(self, raw: NDArray[Any], camera: CameraNoise | None = None) -> NDArray[np.float64]:
-        """Return the samples (without alpha) of a region in float64, less `zero`.
+    def to_float64(
+        self, raw: NDArray[Any], camera: CameraNoise | None = None
+    ) -> NDArray[np.float64]:
+        """Return the samples (without alpha) of a region in float64, less `integer_offset`.
 
         Where the camera is known they are stabilized instead: their noise is 1 everywhere.
         """
         samples = raw[: self.layout.samples]
         if camera is not None:
-            values = self.exact(raw)
+            values = self.to_float64(raw)
             if raw.dtype.kind == "f":
                 values[~np.isfinite(values)] = np.nan
-            return stabilize(values, replace(camera, offset=camera.offset - self.zero))
-        if not self.zero:
+            return stabilize(values, replace(camera, offset=camera.offset - self.integer_offset))
+        if not self.integer_offset:
             return samples.astype(np.float64, order="C")
-        bits, zero = samples.astype(np.uint64), np.uint64(self.zero % 2**64)
-        above = (bits - zero).astype(np.float64)
-        return np.where(samples >= self.zero, above, -((zero - bits).astype(np.float64)))
+        bits, integer_offset = samples.astype(np.uint64), np.uint64(self.integer_offset % 2**64)
+        above = (bits - integer_offset).astype(np.float64)
+        return np.where(
+            samples >= self.integer_offset, above, -((integer_offset - bits).astype(np.float64))
+        )
 
-    def normalized(
+    def normalize(
         self,
         raw: NDArray[Any],
         center: NDArray[np.float64],
@@ -120,10 +124,10 @@ class Stack:
     ) -> NDArray[np.float32]:
         """Return the samples of a region, less a center each and divided by a scale, in float32.
 
-        They are those of `exact`. The center is taken off before any rounding: in two steps in
-        float32, where that holds the values exactly (8 and 16 bits, float32), otherwise in
-        float64. Values that are not finite are read as the center, and ones that are very far
-        from it as 1e18.
+        They are those of `to_float64`. The center is taken off before any rounding: in two steps
+        in float32, where that holds the values exactly (8 and 16 bits, float32), otherwise in
+        float64. Values that are not finite are read as the center, and ones that are very far from
+        it as 1e18.
         """
         samples = raw[: self.layout.samples]
         middle = center.reshape(-1, *(1 for _ in samples.shape[1:]))
@@ -132,7 +136,7 @@ class Stack:
             values -= middle.astype(np.float32)
             values -= (middle - middle.astype(np.float32)).astype(np.float32)
         else:
-            values = self.exact(raw, camera)
+            values = self.to_float64(raw, camera)
             values -= middle
         if raw.dtype.kind == "f":
             values[~np.isfinite(values)] = 0.0
@@ -150,10 +154,10 @@ def check_shape(image: Any) -> None:
         )
 
 
-def named_stack(name: str, array: Any, axes: str | None) -> Stack:
-    """Return `Stack.of` an argument of this name; an error names it."""
+def check_image(name: str, array: Any, axes: str | None) -> ImageArray:
+    """Return `ImageArray.from_array` an argument of this name; an error names it."""
     try:
-        return Stack.of(array, axes)
+        return ImageArray.from_array(array, axes)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: {error}") from error
 
@@ -164,7 +168,7 @@ def is_dask(array: Any) -> bool:
     return dask is not None and isinstance(array, dask.Array)
 
 
-def output_type(dtype: DTypeLike) -> np.dtype[Any]:
+def check_output_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """Return the dtype of a result, or raise a `ValueError` if it is not among those offered."""
     try:
         chosen = np.dtype(dtype)
@@ -194,7 +198,7 @@ def to_display(
     array of `dtype`, shape (S, *spatial)
     """
     alpha = raw[len(enhanced) :] / (np.iinfo(raw.dtype).max if raw.dtype.kind in "ui" else 1)
-    block = _with_what_passes(enhanced, alpha.astype(np.float32), raw)
+    block = _restore_alpha_and_nonfinite(enhanced, alpha.astype(np.float32), raw)
     if dtype.kind == "f":
         return block.astype(dtype, copy=False)
     scaled: NDArray[Any] = np.rint(np.nan_to_num(block, nan=0.0).clip(0, 1) * np.iinfo(dtype).max)
@@ -219,7 +223,7 @@ def to_intensity(
     -------
     array of `dtype`, shape (S, *spatial)
     """
-    block = _with_what_passes(light, raw[len(light) :].astype(np.float64), raw)
+    block = _restore_alpha_and_nonfinite(light, raw[len(light) :].astype(np.float64), raw)
     if dtype.kind == "f":
         return block.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
@@ -227,7 +231,9 @@ def to_intensity(
     return rounded.astype(dtype)
 
 
-def _with_what_passes(block: NDArray[Any], alpha: NDArray[Any], raw: NDArray[Any]) -> NDArray[Any]:
+def _restore_alpha_and_nonfinite(
+    block: NDArray[Any], alpha: NDArray[Any], raw: NDArray[Any]
+) -> NDArray[Any]:
     """Return a block with its alpha, and the input's values that are not finite."""
     if len(alpha):
         block = np.concatenate([block, alpha])

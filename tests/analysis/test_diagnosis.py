@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from skimage import data
 from skimage.io import imread
 
-from napari_noiser.analysis.diagnose import diagnose
+from napari_noiser.analysis.diagnosis import diagnose
 from napari_noiser.camera.noise_variance import noise_variance
 
 DATA = os.environ.get("NAPARI_NOISER_DATA")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import convolve1d, correlate
 
-from napari_noiser._validation import unmasked
+from napari_noiser._validation import check_not_masked
 
 __all__ = ["Whiteness", "noise_correlation", "residual_whiteness"]
 
@@ -120,7 +120,7 @@ def noise_correlation(image: ArrayLike) -> Whiteness:
     the block's variance, is a known linear function of the noise's own autocovariance, if that
     vanishes beyond 2 pixels: it is solved for it by least squares.
     """
-    frames = unmasked("image", image)
+    frames = check_not_masked("image", image)
     if frames.ndim not in (2, 3) or min(frames.shape[-2:]) < _LEAST_SIDE or not len(frames):
         raise ValueError(
             f"image must be a plane or a few frames of it, of {_LEAST_SIDE} pixels a side or "
@@ -165,7 +165,7 @@ def residual_whiteness(residual: ArrayLike) -> Whiteness:
     ValueError
         If the residual is no plane, is smaller, or has no block of finite values.
     """
-    plane = unmasked("residual", residual)
+    plane = check_not_masked("residual", residual)
     if plane.ndim != 2 or min(plane.shape) < _BLOCK:
         raise ValueError(
             f"residual must be a plane of {_BLOCK} pixels a side or more, got shape {plane.shape}"

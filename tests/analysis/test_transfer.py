@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_noiser import closed_form
-from napari_noiser.analysis.transfer_curve import histogram, transfer_curve
+from napari_noiser.analysis.transfer import histogram, transfer_curve
 
 
 def test_the_curve_of_a_function_is_the_function() -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, laplace, shift, uniform_filter
 from skimage.io import imread
 
-from napari_noiser.camera.noise_correlation import Whiteness, noise_correlation, residual_whiteness
+from napari_noiser.camera.correlation import Whiteness, noise_correlation, residual_whiteness
 
 Floats = NDArray[np.float64]
 

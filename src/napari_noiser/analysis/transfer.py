@@ -9,9 +9,9 @@ from math import ceil
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_noiser._validation import whole
-from napari_noiser.arrays.sampling import sampled_pairs, sampled_values
-from napari_noiser.arrays.stack import Stack
+from napari_noiser._validation import check_int
+from napari_noiser.arrays.image_array import ImageArray
+from napari_noiser.arrays.sampling import sample_pairs, sample_values
 
 __all__ = ["Transfer", "histogram", "transfer_curve"]
 
@@ -78,12 +78,12 @@ def transfer_curve(
     >>> transfer_curve(image, image / 63, bins=2).raw.tolist()
     [15.5, 47.5]
     """
-    bins = whole("bins", bins, most=_MOST_BINS)
-    x, y, zero = sampled_pairs(raw, result, axes)
+    bins = check_int("bins", bins, most=_MOST_BINS)
+    x, y, integer_offset = sample_pairs(raw, result, axes)
     order = np.argsort(x)
     x, y = x[order], y[order]
     points = [
-        (np.median(x[part]) + zero, *np.quantile(y[part], (0.5, _LOWER, _UPPER)))
+        (np.median(x[part]) + integer_offset, *np.quantile(y[part], (0.5, _LOWER, _UPPER)))
         for part in _equal_bins(x, bins)
     ]
     return Transfer(*np.array(points, np.float64).reshape(-1, 4).T)
@@ -137,10 +137,10 @@ def histogram(
     >>> counts.tolist(), edges.tolist()
     ([2, 1, 0, 1], [0.5, 1.5, 2.5, 3.5, 4.5])
     """
-    bins = whole("bins", bins, most=_MOST_HISTOGRAM_BINS)
-    stack = Stack.of(image, axes)
-    raw = sampled_values(stack.array, layout=stack.layout)[0]
-    values = stack.exact(raw[None])[0]
+    bins = check_int("bins", bins, most=_MOST_HISTOGRAM_BINS)
+    stack = ImageArray.from_array(image, axes)
+    raw = sample_values(stack.array, layout=stack.layout)[0]
+    values = stack.to_float64(raw[None])[0]
     values = values[np.isfinite(values)]
     if not values.size:
         return np.zeros(0, np.int64), np.zeros(0)
@@ -152,4 +152,4 @@ def histogram(
     width = ceil((most - least + 1) / bins)
     count = ceil((most - least + 1) / width)
     edges = least - 0.5 + width * np.arange(count + 1.0)
-    return np.histogram(values, count, (edges[0], edges[-1]))[0], edges + stack.zero
+    return np.histogram(values, count, (edges[0], edges[-1]))[0], edges + stack.integer_offset
