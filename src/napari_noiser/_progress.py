@@ -7,6 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from napari_noiser._errors import InputTypeError
+
 __all__ = ["Event", "PartDone", "Progress", "map_events", "run_with_progress"]
 
 Progress = bool | Callable[[int, int], object]
@@ -86,7 +88,7 @@ def run_with_progress(
     if callable(progress):
         return _report(steps, progress)
     if not isinstance(progress, bool):
-        raise TypeError(f"progress must be False, True or a callable, got {progress!r}")
+        raise InputTypeError("progress", f"must be False, True or a callable, got {progress!r}")
     if not progress:
         return _report(steps, lambda done, total: None)
     from tqdm.auto import tqdm

@@ -10,6 +10,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_noiser._errors import InputError, InputTypeError
+
 __all__ = [
     "check_bool",
     "check_choice",
@@ -25,28 +27,28 @@ __all__ = [
 def check_choice(name: str, value: Any, among: Any) -> Any:
     """Return one of the strings of a `Literal`, or raise a `ValueError`."""
     if not isinstance(value, str) or value not in get_args(among):
-        raise ValueError(f"{name} must be one of {get_args(among)}, got {value!r}")
+        raise InputError(name, f"must be one of {get_args(among)}, got {value!r}")
     return value
 
 
 def check_bool(name: str, value: Any) -> bool:
     """Return a bool of any type, numpy's included, or raise a `TypeError`."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise InputTypeError(name, f"must be True or False, got {value!r}")
     return bool(value)
 
 
 def check_not_masked(name: str, values: ArrayLike) -> NDArray[Any]:
     """Return values as an array, or raise a `TypeError` if some may be masked."""
     if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(f"{name} must not be a masked array: pass its data, {name}.data")
+        raise InputTypeError(name, f"must not be a masked array: pass its data, {name}.data")
     return np.asarray(values)
 
 
 def check_ndim(ndim: Any) -> int:
     """Return 2 or 3, or raise a `ValueError`."""
     if isinstance(ndim, bool) or not isinstance(ndim, Integral) or ndim not in (2, 3):
-        raise ValueError(f"ndim must be 2 (planes) or 3 (volumes), got {ndim!r}")
+        raise InputError("ndim", f"must be 2 (planes) or 3 (volumes), got {ndim!r}")
     return int(ndim)
 
 
@@ -61,11 +63,11 @@ def check_int(name: str, value: Any, least: int = 1, most: int = 2**63 - 1) -> i
         If it is below `least` or above `most`.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        raise InputTypeError(name, f"must be a whole number of at least {least}, got {value!r}")
     number = int(value)
     if not least <= number <= most:
         limit = f"at least {least}" if number < least else f"at most {most}"
-        raise ValueError(f"{name} must be a whole number of {limit}, got {number}")
+        raise InputError(name, f"must be a whole number of {limit}, got {number}")
     return number
 
 
@@ -87,7 +89,7 @@ def check_float(
         If it is not finite, or outside its range.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise InputTypeError(name, f"must be a number, got {value!r}")
     try:
         number = float(value)
     except OverflowError:
@@ -103,7 +105,7 @@ def check_float(
     )
     if not fits:
         wanted = f"a finite number {' and '.join(limits)}".rstrip()
-        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+        raise InputError(name, f"must be {wanted}, got {value!r}")
     return number
 
 
@@ -118,7 +120,9 @@ def check_same_axes(named: Iterable[tuple[str, str]]) -> str:
     images = list(named)
     if len({axes for _, axes in images}) > 1:
         said = ", ".join(f"{axes!r} of {name}" for name, axes in images)
-        raise ValueError(f"axes must be the same for all images that a model is fitted to: {said}")
+        raise InputError(
+            "axes", f"must be the same for all images that a model is fitted to: {said}"
+        )
     return images[0][1]
 
 
@@ -131,8 +135,8 @@ def check_range(name: str, values: Any) -> tuple[float, float]:
         If they are anything else.
     """
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 2:
-        raise TypeError(f"{name} must be two numbers, got {values!r}")
+        raise InputTypeError(name, f"must be two numbers, got {values!r}")
     low, high = (check_float(name, value, above=0.0) for value in values)
     if low > high:
-        raise ValueError(f"{name} must be a smaller and a larger number, got {values!r}")
+        raise InputError(name, f"must be a smaller and a larger number, got {values!r}")
     return low, high

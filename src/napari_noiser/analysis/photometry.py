@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_noiser._errors import InputError
 from napari_noiser.analysis.linearity import measure_linearity
 from napari_noiser.arrays.image_array import ImageArray, check_image
 from napari_noiser.arrays.layout import Slices
@@ -117,8 +118,9 @@ def report(
     """
     before, after = check_image("raw", raw, axes), check_image("result", result, axes)
     if before.layout.shape != after.layout.shape:
-        raise ValueError(
-            f"result must have the shape of raw, {before.layout.shape}, got {after.layout.shape}"
+        raise InputError(
+            "result",
+            f"must have the shape of raw, {before.layout.shape}, got {after.layout.shape}",
         )
     cameras = (
         broadcast_cameras(camera, n_channels := before.layout.n_channels) or (None,) * n_channels

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser.arrays.chunks import chunk_grid, split_chunks
 from napari_noiser.arrays.layout import Layout, Slices
 from napari_noiser.arrays.reader import make_reader
@@ -117,9 +118,10 @@ def infer_axes(name: str, array: HasShape, layout: Layout) -> str:
     if shape and trailing > 0 and shape == whole.shape[trailing:]:
         return whole.axes[trailing:]
     fewer = f", its trailing axes, or one image's shape, {layout.image_shape}"
-    raise ValueError(
-        f"{name} must have the image's shape without S, {whole.shape}"
-        f"{'' if whole.shape == layout.image_shape else fewer}; got {shape}"
+    raise InputError(
+        name,
+        f"must have the image's shape without S, {whole.shape}"
+        f"{'' if whole.shape == layout.image_shape else fewer}; got {shape}",
     )
 
 
@@ -179,8 +181,8 @@ def expand_mask(mask: Any, layout: Layout) -> Any:
 def _axes_of(mask: Any, layout: Layout) -> str:
     """Return which of the image's axes a mask has."""
     if mask.dtype.kind not in "bui":
-        raise TypeError(
-            f"mask must hold bool or integers (of a layer, pass its data), got {mask.dtype}"
+        raise InputTypeError(
+            "mask", f"must hold bool or integers (of a layer, pass its data), got {mask.dtype}"
         )
     return infer_axes("mask", mask, layout)
 
@@ -203,7 +205,7 @@ class GainMap(CompanionArray):
         lazy = isinstance(getattr(gain, "dtype", None), np.dtype) and hasattr(gain, "shape")
         array = gain if lazy else np.asarray(gain)
         if array.dtype.kind not in "uif":
-            raise TypeError(f"gain must hold integers or floats, got {array.dtype}")
+            raise InputTypeError("gain", f"must hold integers or floats, got {array.dtype}")
         axes = infer_axes("gain", array, layout) if array.shape else ""  # one number for all
         return cls(array, axes, layout.without_samples)
 
@@ -225,7 +227,7 @@ class GainMap(CompanionArray):
 def log_gain(gain: NDArray[Any]) -> NDArray[np.float32]:
     """Return the logarithm of a gain map, or raise a `ValueError` where it has none."""
     if not (np.isfinite(gain).all() and (gain > 0).all()):
-        raise ValueError("gain must be finite and above 0 throughout")
+        raise InputError("gain", "must be finite and above 0 throughout")
     return np.log(gain.astype(np.float64)).astype(np.float32)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import stabilize
@@ -65,25 +66,26 @@ class ImageArray:
             If it is empty or 0-d, or the axes do not fit, or its shape is not known.
         """
         if isinstance(image, np.ma.MaskedArray):
-            raise TypeError(
-                "image must not be a masked array: pass its data, and mask=~image.mask"
+            raise InputTypeError(
+                "image", "must not be a masked array: pass its data, and mask=~image.mask"
             )
         if not hasattr(image, "shape") and hasattr(image, "data"):
-            raise TypeError(
-                f"image must be an array, got {type(image).__name__}: pass its data, "
-                "or use enhance_layer"
+            raise InputTypeError(
+                "image",
+                f"must be an array, got {type(image).__name__}: pass its data, "
+                "or use enhance_layer",
             )
         try:
             known = isinstance(getattr(image, "dtype", None), np.dtype)
             array = image if known else np.asarray(image)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise TypeError(
-                f"image must be an array, got {type(image).__name__}: {error}"
+            raise InputTypeError(
+                "image", f"must be an array, got {type(image).__name__}: {error}"
             ) from error
         check_shape(array)
         dtype = np.dtype(array.dtype)
         if dtype.kind not in "uif":
-            raise TypeError(f"image must hold integers or floats, got {dtype}")
+            raise InputTypeError("image", f"must hold integers or floats, got {dtype}")
         layout = Layout.of(tuple(array.shape), axes, ndim)
         integer_offset = 0
         if dtype.kind in "ui" and dtype.itemsize == 8:
@@ -149,8 +151,8 @@ class ImageArray:
 def check_shape(image: Any) -> None:
     """Raise a `ValueError` if a dask array does not know how long it is."""
     if any(length != length for length in image.shape):  # NaN
-        raise ValueError(
-            f"image must be of known shape, got {image.shape}; call its compute_chunk_sizes()"
+        raise InputError(
+            "image", f"must be of known shape, got {image.shape}; call its compute_chunk_sizes()"
         )
 
 
@@ -158,8 +160,10 @@ def check_image(name: str, array: Any, axes: str | None) -> ImageArray:
     """Return `ImageArray.from_array` an argument of this name; an error names it."""
     try:
         return ImageArray.from_array(array, axes)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}: {error}") from error
+    except InputError as error:
+        if error.argument == "image":
+            raise error.about(name) from error
+        raise type(error)("", f"{name}: {error}") from error
 
 
 def is_dask(array: Any) -> bool:
@@ -175,7 +179,7 @@ def check_output_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     except TypeError:
         chosen = np.dtype(object)
     if chosen.name not in _OUTPUTS:
-        raise ValueError(f"dtype must be one of {_OUTPUTS}, got {dtype!r}")
+        raise InputError("dtype", f"must be one of {_OUTPUTS}, got {dtype!r}")
     return chosen
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._validation import check_choice, check_ndim
 
 __all__ = ["DEFAULT_AXES", "Colors", "ImageIndex", "Layout", "Slices", "Statistics"]
@@ -59,25 +60,28 @@ class Layout:
     def __post_init__(self) -> None:
         check_ndim(self.ndim)
         if not isinstance(self.axes, str):
-            raise TypeError(f"axes must be a string such as 'TZYX', got {self.axes!r}")
+            raise InputTypeError("axes", f"must be a string such as 'TZYX', got {self.axes!r}")
         letters = set(self.axes)
         if not letters <= set("TCZYXS") or len(letters) != len(self.axes):
-            raise ValueError(f"axes takes each of T, C, Z, Y, X, S once, got {self.axes!r}")
+            raise InputError("axes", f"takes each of T, C, Z, Y, X, S once, got {self.axes!r}")
         if not {"Y", "X"} <= letters:
-            raise ValueError(f"axes must name Y and X, got {self.axes!r}")
+            raise InputError("axes", f"must name Y and X, got {self.axes!r}")
         if len(self.axes) != len(self.shape):
-            raise ValueError(
-                f"axes {self.axes!r} names {len(self.axes)} axes, but the image has "
-                f"{len(self.shape)}: shape {self.shape}"
+            raise InputError(
+                "axes",
+                f"{self.axes!r} names {len(self.axes)} axes, but the image has "
+                f"{len(self.shape)}: shape {self.shape}",
             )
         if self.ndim == 3 and not letters & {"Z", "T"}:
-            raise ValueError(f"ndim=3 needs an axis Z, or T in its place, got axes {self.axes!r}")
+            raise InputError(
+                "", f"ndim=3 needs an axis Z, or T in its place, got axes {self.axes!r}"
+            )
         if "S" in letters and self._length("S") not in _SAMPLES:
-            raise ValueError(
-                f"axis S holds 1 sample, RGB or RGBA, got {self._length('S')}; dyes are axis C"
+            raise InputError(
+                "axis", f"S holds 1 sample, RGB or RGBA, got {self._length('S')}; dyes are axis C"
             )
         if 0 in self.shape:
-            raise ValueError(f"image is empty: shape {self.shape}")
+            raise InputError("image", f"is empty: shape {self.shape}")
 
     @classmethod
     def of(cls, shape: tuple[int, ...], axes: str | None = None, ndim: int = 2) -> Layout:
@@ -89,8 +93,8 @@ class Layout:
             If the axes do not fit, or are left out where no default stands for them.
         """
         if axes is None and len(shape) not in DEFAULT_AXES:
-            raise ValueError(
-                f"image must have 2 to 5 dimensions unless axes names them, got shape {shape}"
+            raise InputError(
+                "image", f"must have 2 to 5 dimensions unless axes names them, got shape {shape}"
             )
         return cls(DEFAULT_AXES[len(shape)] if axes is None else axes, tuple(shape), ndim)
 
@@ -164,9 +168,10 @@ class Layout:
         """Return the scope, or raise a `ValueError` if it is unknown or does not fit."""
         found: Statistics = check_choice("statistics", statistics, Statistics)
         if found == "plane" and self.ndim == 3:
-            raise ValueError(
+            raise InputError(
+                "",
                 "statistics='plane' does not go with ndim=3, whose images are volumes; "
-                "use 'volume' or 'stack', or ndim=2"
+                "use 'volume' or 'stack', or ndim=2",
             )
         return found
 

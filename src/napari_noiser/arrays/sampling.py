@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noiser._errors import InputError
 from napari_noiser.arrays.chunks import Grid, chunk_grid, split_chunks
 from napari_noiser.arrays.image_array import ImageArray, check_image
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
@@ -117,8 +118,9 @@ def sample_pairs(
     """
     before, after = check_image("raw", raw, axes), check_image("result", result, axes)
     if before.layout.shape != after.layout.shape:
-        raise ValueError(
-            f"result must have the shape of raw, {before.layout.shape}, got {after.layout.shape}"
+        raise InputError(
+            "result",
+            f"must have the shape of raw, {before.layout.shape}, got {after.layout.shape}",
         )
     pair = sample_values(before.array, after.array, layout=before.layout, most=PAIRS)
     x, y = (

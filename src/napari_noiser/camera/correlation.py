@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import convolve1d, correlate
 
+from napari_noiser._errors import InputError
 from napari_noiser._validation import check_not_masked
 
 __all__ = ["Whiteness", "noise_correlation", "residual_whiteness"]
@@ -122,16 +123,17 @@ def noise_correlation(image: ArrayLike) -> Whiteness:
     """
     frames = check_not_masked("image", image)
     if frames.ndim not in (2, 3) or min(frames.shape[-2:]) < _LEAST_SIDE or not len(frames):
-        raise ValueError(
-            f"image must be a plane or a few frames of it, of {_LEAST_SIDE} pixels a side or "
-            f"more; got shape {frames.shape}"
+        raise InputError(
+            "image",
+            f"must be a plane or a few frames of it, of {_LEAST_SIDE} pixels a side or "
+            f"more; got shape {frames.shape}",
         )
     blocks = _blocks(_changes(frames), _EDGE)
     fine = _high_passed(blocks)
     power = np.square(fine).mean(axis=(1, 2))
     noisy = power > _ROUNDING * np.square(blocks).mean(axis=(1, 2))
     if not noisy.any():
-        raise ValueError("image has no block of 16 x 16 finite pixels with noise in it")
+        raise InputError("image", "has no block of 16 x 16 finite pixels with noise in it")
     coarse = _coarse_variance(blocks)[noisy]
     fine, power = fine[noisy], power[noisy]
     count = max(int(_FLATTEST * len(power)), _BLOCKS_LEAST)
@@ -167,12 +169,13 @@ def residual_whiteness(residual: ArrayLike) -> Whiteness:
     """
     plane = check_not_masked("residual", residual)
     if plane.ndim != 2 or min(plane.shape) < _BLOCK:
-        raise ValueError(
-            f"residual must be a plane of {_BLOCK} pixels a side or more, got shape {plane.shape}"
+        raise InputError(
+            "",
+            f"residual must be a plane of {_BLOCK} pixels a side or more, got shape {plane.shape}",
         )
     blocks = _blocks([plane.astype(np.float64)], 0)
     if not len(blocks):
-        raise ValueError("residual has no block of 16 x 16 finite pixels")
+        raise InputError("", "residual has no block of 16 x 16 finite pixels")
     level = blocks.mean(axis=(1, 2), keepdims=True)
     blocks = (blocks - level)[np.ptp(blocks, axis=(1, 2)) > 0]
     if not len(blocks):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._validation import check_float, check_not_masked
 
 __all__ = [
@@ -81,7 +82,7 @@ class CameraNoise:
 def check_camera(noise: Any) -> CameraNoise:
     """Return a camera's noise, or raise a `TypeError` if it is none."""
     if not isinstance(noise, CameraNoise):
-        raise TypeError(f"noise must be a CameraNoise, got {noise!r}")
+        raise InputTypeError("noise", f"must be a CameraNoise, got {noise!r}")
     return noise
 
 
@@ -135,12 +136,13 @@ def estimate_noise(image: ArrayLike, *, offset: float | None = None) -> CameraNo
     """
     frames = check_not_masked("image", image)
     if frames.ndim not in (2, 3) or min(frames.shape[-2:]) < _LEAST_SIDE:
-        raise ValueError(
-            f"image must be a plane or a few frames of it, of {_LEAST_SIDE} pixels a side or "
-            f"more; got shape {frames.shape}"
+        raise InputError(
+            "image",
+            f"must be a plane or a few frames of it, of {_LEAST_SIDE} pixels a side or "
+            f"more; got shape {frames.shape}",
         )
     if not np.isfinite(frames).all():
-        raise ValueError("image must be finite throughout")
+        raise InputError("image", "must be finite throughout")
     return _fitted(*_blocks(frames.astype(np.float64)), offset)
 
 
@@ -165,7 +167,7 @@ def estimate_pooled_noise(planes: Iterable[ArrayLike]) -> CameraNoise:
     arrays = [np.asarray(plane, np.float64) for plane in planes]
     large = [_blocks(plane) for plane in arrays if min(plane.shape) >= _LEAST_SIDE]
     if not large:
-        raise ValueError(f"planes must be of {_LEAST_SIDE} pixels a side or more")
+        raise InputError("", f"planes must be of {_LEAST_SIDE} pixels a side or more")
     means, variances = map(np.concatenate, zip(*large, strict=True))
     known = np.isfinite(means) & np.isfinite(variances)
     found = _fitted(means[known], variances[known])
@@ -175,10 +177,12 @@ def estimate_pooled_noise(planes: Iterable[ArrayLike]) -> CameraNoise:
 def _fitted(means: Floats, variances: Floats, offset: float | None = None) -> CameraNoise:
     """Return the noise that the means and variances of blocks tell of."""
     if len(means) < 2:
-        raise ValueError("image must be finite, in two blocks of 16 x 16 pixels at least")
+        raise InputError("image", "must be finite, in two blocks of 16 x 16 pixels at least")
     slope, intercept = _line(*_levels(means, variances))
     if not slope > 0:
-        raise ValueError("image has a variance that does not grow with its mean: give the noise")
+        raise InputError(
+            "image", "has a variance that does not grow with its mean: give the noise"
+        )
     dark = -intercept / slope if offset is None else check_float("offset", offset)
     read = max(intercept + slope * dark, 0.0) ** 0.5 / slope
     return CameraNoise(slope, dark, read)
@@ -244,15 +248,15 @@ def broadcast_cameras(camera: Camera, channels: int) -> Cameras | None:
     """
     if isinstance(camera, str):
         if camera != "auto":
-            raise ValueError(f"camera must be 'auto', None or a CameraNoise, got {camera!r}")
+            raise InputError("camera", f"must be 'auto', None or a CameraNoise, got {camera!r}")
         return None
     if camera is None or isinstance(camera, CameraNoise):
         return (camera,) * channels
     given: tuple[Any, ...] = tuple(camera) if isinstance(camera, Sequence) else (camera,)
     if not all(each is None or isinstance(each, CameraNoise) for each in given):
-        raise TypeError(f"camera must be 'auto', None or a CameraNoise, got {camera!r}")
+        raise InputTypeError("camera", f"must be 'auto', None or a CameraNoise, got {camera!r}")
     if len(given) != channels:
-        raise ValueError(f"camera must be one for all, or {channels}, got {len(given)}")
+        raise InputError("camera", f"must be one for all, or {channels}, got {len(given)}")
     return given
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._validation import check_float, check_not_masked
 from napari_noiser.camera.noise_model import CameraNoise, check_camera
 from napari_noiser.camera.stabilization import stabilize
@@ -115,9 +116,9 @@ def find_outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> 
     """
     given = check_not_masked("image", image)
     if given.dtype.kind not in "iuf":
-        raise TypeError(f"image must hold integers or floats, got {given.dtype}")
+        raise InputTypeError("image", f"must hold integers or floats, got {given.dtype}")
     if given.ndim < 2:
-        raise ValueError(f"image must have 2 dimensions or more, got shape {given.shape}")
+        raise InputError("image", f"must have 2 dimensions or more, got shape {given.shape}")
     noise, sigmas = check_camera(noise), check_float("sigmas", sigmas, above=0.0)
     found = np.zeros(given.shape, bool)
     for plane in np.ndindex(given.shape[:-2]):

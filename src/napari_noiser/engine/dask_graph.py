@@ -22,6 +22,7 @@ from dask.graph_manipulation import clone
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from numpy.typing import NDArray
 
+from napari_noiser._errors import InputError
 from napari_noiser.arrays.companion import GainMap, expand_mask, expand_to_axes
 from napari_noiser.arrays.image_array import Background, check_shape, is_dask
 from napari_noiser.arrays.layout import ImageIndex, Layout
@@ -195,9 +196,10 @@ def make_lazy_plan(
 def _check(image: Any, device: Any, progress: Any) -> None:
     check_shape(image)
     if progress is not False:
-        raise ValueError(
-            f"progress must be False for a dask image, whose result is lazy, got {progress!r}; "
-            "compute the result under dask.diagnostics.ProgressBar()"
+        raise InputError(
+            "progress",
+            f"must be False for a dask image, whose result is lazy, got {progress!r}; "
+            "compute the result under dask.diagnostics.ProgressBar()",
         )
     if device != "auto":
         try:

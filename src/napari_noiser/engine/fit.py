@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._progress import Progress, run_with_progress
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import Layout
@@ -171,7 +172,7 @@ def fit_steps(
     stacks = _as_sequence("images", images)
     gains = [None] * len(stacks) if gain is None else _as_sequence("gain", gain)
     if len(gains) != len(stacks):
-        raise ValueError(f"gain must be one map an image, {len(stacks)}; got {len(gains)}")
+        raise InputError("gain", f"must be one map an image, {len(stacks)}; got {len(gains)}")
     opened = [ImageArray.from_array(each, axes, ndim) for each in stacks]
     layouts = [stack.layout for stack in opened]
     check_sizes(layouts)
@@ -194,8 +195,9 @@ def fit_steps(
 
 def _checked(state: Any, kind: type[AnyState]) -> AnyState | None:
     if state is not None and not isinstance(state, kind):
-        raise TypeError(
-            f"resume must be of type {kind.__name__} for this recipe, got {type(state).__name__}"
+        raise InputTypeError(
+            "resume",
+            f"must be of type {kind.__name__} for this recipe, got {type(state).__name__}",
         )
     return state
 
@@ -211,12 +213,13 @@ def _blank(recipe: FittedRecipe, samples: int, ndim: int, seed: int) -> Method:
     if isinstance(recipe, BlindSpotRecipe):
         return initial_model(recipe, samples, ndim, seed)
     if not isinstance(recipe, FittedRecipe):
-        raise TypeError(
-            "recipe must be a BlindSpotRecipe, RetinexRecipe or IRLERecipe, "
-            f"got {type(recipe).__name__}; a Recipe is for train()"
+        raise InputTypeError(
+            "recipe",
+            "must be a BlindSpotRecipe, RetinexRecipe or IRLERecipe, "
+            f"got {type(recipe).__name__}; a Recipe is for train()",
         )
     if ndim != 2:
-        raise ValueError("ndim must be 2 for stage 1 of IRLE, which is of planes")
+        raise InputError("ndim", "must be 2 for stage 1 of IRLE, which is of planes")
     if isinstance(recipe, RetinexRecipe):
         return initial_retinex(recipe, samples, seed)
     return initial_model(replace(recipe.denoiser, gain="none"), samples, 2, seed)
@@ -226,12 +229,12 @@ def _as_sequence(name: str, arrays: Any) -> list[Any]:
     if hasattr(arrays, "shape"):
         return [arrays]
     if not isinstance(arrays, Sequence) or isinstance(arrays, str) or not len(arrays):
-        raise ValueError(f"{name} must be an array, or a sequence of at least one, got {arrays!r}")
+        raise InputError(name, f"must be an array, or a sequence of at least one, got {arrays!r}")
     return list(arrays)
 
 
 def _samples(layouts: Sequence[Layout]) -> int:
     found = {layout.samples for layout in layouts}
     if len(found) > 1:
-        raise ValueError(f"images must all have as many samples along S, got {sorted(found)}")
+        raise InputError("images", f"must all have as many samples along S, got {sorted(found)}")
     return found.pop()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_noiser._errors import InputError
 from napari_noiser._progress import map_events
 from napari_noiser.arrays.sampling import content_digest, sample_values
 from napari_noiser.engine.plan import Plan
@@ -111,7 +112,7 @@ def fit_both_steps(
         If `resume` is of another fit.
     """
     if resume is not None and resume.recipe != recipe:
-        raise ValueError("resume is of another fit: its recipe is another")
+        raise InputError("resume", "is of another fit: its recipe is another")
     light, denoiser = (resume.light, resume.denoiser) if resume else (None, None)
     first = fit_light_steps(plans, recipe.light, device, seed, light)
     return _both(first, plans, recipe, device, seed, denoiser)
@@ -148,7 +149,9 @@ def _same_images(plans: Sequence[Plan], resume: FittingState[Any] | None) -> str
     """Return what tells the images from others, or raise a `ValueError` if a fit was of others."""
     images = _digest(plans)
     if resume is not None and resume.images not in ("", images):
-        raise ValueError("resume is of another fit: its images, their camera or repair are others")
+        raise InputError(
+            "resume", "is of another fit: its images, their camera or repair are others"
+        )
     return images
 
 
@@ -200,5 +203,5 @@ def _levels(plans: Sequence[Plan]) -> tuple[float, float]:
     values = np.concatenate([each[np.isfinite(each)].astype(np.float64) for each in found])
     black, white = np.percentile(values, _SPAN).tolist() if len(values) else (0.0, 0.0)
     if not white > black:
-        raise ValueError("images are constant: there is nothing to learn from")
+        raise InputError("images", "are constant: there is nothing to learn from")
     return black, white

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_noiser._errors import InputError
 from napari_noiser.methods.patches import Halo, Scratch, pad_missing, patches, patches_shape
 
 __all__ = ["PatchMoments", "patch_moments"]
@@ -121,5 +122,5 @@ def _moments(deviations: Tensor, origin: Tensor) -> PatchMoments:
     mean = deviations.mean(dim=1, keepdim=True)
     covariance = deviations @ deviations.T / count - mean @ mean.T
     if not bool(covariance.any()) and bool((deviations - mean).any()):
-        raise ValueError("image holds values too small to square; scale them up")
+        raise InputError("image", "holds values too small to square; scale them up")
     return PatchMoments(count, (origin + mean)[:, 0].cpu().numpy(), covariance.cpu().numpy())

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_noiser._errors import InputError
 from napari_noiser.arrays.chunks import Grid, chunk_grid, merge_chunks, split_chunks
 from napari_noiser.arrays.companion import CompanionArray
 from napari_noiser.arrays.image_array import is_dask
@@ -246,12 +247,13 @@ def check_signal(moments: Collection[PatchMoments], *, everything: bool = True) 
         If there is nothing to measure, or values are too large.
     """
     if everything and not any(found.count for found in moments):
-        raise ValueError(
-            "image has no patch to measure: no 3x3 neighborhood is finite throughout and "
-            "centered in the mask"
+        raise InputError(
+            "image",
+            "has no patch to measure: no 3x3 neighborhood is finite throughout and "
+            "centered in the mask",
         )
     if not all(np.isfinite(found.covariance).all() for found in moments):
-        raise ValueError("image holds values too large to square; scale them down")
+        raise InputError("image", "holds values too large to square; scale them down")
     flat = sum(not found.has_signal for found in moments)
     if flat:
         warnings.warn(

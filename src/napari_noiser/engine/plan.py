@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import napari_noiser
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._validation import check_bool, check_choice, check_float, check_int
 from napari_noiser.arrays.companion import GainMap, Mask
 from napari_noiser.arrays.image_array import (
@@ -266,9 +267,11 @@ def make_plan(
 def _check_gain_map(gain: ArrayLike | None, layout: Layout, method: Method) -> GainMap | None:
     """Return the gain map, or raise a `ValueError` if a method needs one or takes none."""
     if method.requires_gain_map and gain is None:
-        raise ValueError("gain must be given: the model was fitted to images with their gain maps")
+        raise InputError(
+            "gain", "must be given: the model was fitted to images with their gain maps"
+        )
     if gain is not None and not method.requires_gain_map:
-        raise ValueError("gain takes a model that was fitted to images with their gain maps")
+        raise InputError("gain", "takes a model that was fitted to images with their gain maps")
     return None if gain is None else GainMap.of(gain, layout)
 
 
@@ -276,9 +279,10 @@ def _check_cameras_given(camera: Camera, layout: Layout, method: Method) -> Came
     """Return the camera's noise for each channel, or None if it is to be estimated."""
     found = broadcast_cameras(camera, layout.n_channels)
     if method.requires_camera_noise and found is not None and None in found:
-        raise ValueError(
-            "camera must be known for this model: give CameraNoise(gain, offset, read_noise), or "
-            "'auto' to have it estimated"
+        raise InputError(
+            "camera",
+            "must be known for this model: give CameraNoise(gain, offset, read_noise), or "
+            "'auto' to have it estimated",
         )
     return (None,) * layout.n_channels if found is None and not method.is_denoiser else found
 
@@ -286,9 +290,10 @@ def _check_cameras_given(camera: Camera, layout: Layout, method: Method) -> Came
 def check_cameras(method: Method, cameras: Cameras | None) -> None:
     """Raise a `ValueError` if a method needs the noise of a camera that could not be told."""
     if method.requires_camera_noise and cameras is not None and None in cameras:
-        raise ValueError(
-            "camera must be known for this model, and cannot be told from the image: its noise "
-            "does not grow with the light. Give camera=CameraNoise(gain, offset, read_noise)"
+        raise InputError(
+            "camera",
+            "must be known for this model, and cannot be told from the image: its noise "
+            "does not grow with the light. Give camera=CameraNoise(gain, offset, read_noise)",
         )
 
 
@@ -308,20 +313,21 @@ def _result_dtype(stack: ImageArray, dtype: DTypeLike | None, out: Any) -> np.dt
     if out is None:
         return check_output_dtype("float32" if dtype is None else dtype)
     if not hasattr(out, "dtype") or tuple(out.shape) != stack.layout.shape:
-        raise ValueError(
-            f"out must be an array of the image's shape {stack.layout.shape}, "
-            f"got {getattr(out, 'shape', type(out).__name__)}"
+        raise InputError(
+            "out",
+            f"must be an array of the image's shape {stack.layout.shape}, "
+            f"got {getattr(out, 'shape', type(out).__name__)}",
         )
     found = check_output_dtype(out.dtype)
     if dtype is not None and check_output_dtype(dtype) != found:
-        raise ValueError(f"dtype {dtype!r} came with an out of {found}; give one of them")
+        raise InputError("dtype", f"{dtype!r} came with an out of {found}; give one of them")
     if is_dask(out):
-        raise ValueError("out must be an array that can be written to, it is a dask array")
+        raise InputError("out", "must be an array that can be written to, it is a dask array")
     read_only = getattr(out, "read_only", False)  # as zarr says it
     if read_only is True or (isinstance(out, np.ndarray) and not out.flags.writeable):
-        raise ValueError("out must be an array that can be written to, it is read-only")
+        raise InputError("out", "must be an array that can be written to, it is read-only")
     if shares_memory(stack.array, out):
-        raise ValueError("out shares its memory with image, which is read while out is filled")
+        raise InputError("out", "shares its memory with image, which is read while out is filled")
     return found
 
 
@@ -352,7 +358,7 @@ def _load_method(model: str | PathLike[str] | Method, layout: Layout, colors: Co
         return load_model(model, samples=layout.model_samples(colors), ndim=layout.ndim)
     if isinstance(model, type) or not hasattr(model, "fold"):
         kind = type(model).__name__
-        raise TypeError(f"model must be a name, a path or a Model, got {model!r} ({kind})")
+        raise InputTypeError("model", f"must be a name, a path or a Model, got {model!r} ({kind})")
     return model
 
 
@@ -367,16 +373,18 @@ def _for_output(method: Method, output: Output, max_change: float | None) -> Met
     light = output == "intensity"
     asked = "output='intensity'" if light else "max_change"
     if not method.is_denoiser and (light or max_change is not None):
-        raise ValueError(
+        raise InputError(
+            "",
             f"{asked} takes a model that learned to see light through noise, such as "
-            "'structured'; this one makes a display"
+            "'structured'; this one makes a display",
         )
     if not isinstance(method, IRLEModel):
         return method
     if not light and max_change is not None:
-        raise ValueError(
-            "max_change takes output='intensity' with a model of both stages: its display is of "
-            "reflectance, not of light"
+        raise InputError(
+            "max_change",
+            "takes output='intensity' with a model of both stages: its display is of "
+            "reflectance, not of light",
         )
     return method.restoration() if light else method
 
@@ -395,16 +403,20 @@ def _for_samples(model: Method, layout: Layout, colors: Colors) -> Method:
     one = model.is_denoiser and model.samples == 1
     samples = 1 if one else layout.model_samples(colors)
     if model.samples != samples and colors == "kept":
-        raise ValueError(
+        raise InputError(
+            "",
             f"colors='kept' takes a model of one sample, trained for samples=1, and gives each "
-            f"color to it alone; got one that sees {model.samples} together"
+            f"color to it alone; got one that sees {model.samples} together",
         )
     if model.samples != samples:
         other = "" if model.samples > 1 else ", or colors='kept'"
-        raise ValueError(
-            f"model sees {model.samples} samples together, but the image has {layout.samples} "
-            f"along S (axes {layout.axes!r}); take a model trained for samples={samples}{other}"
+        raise InputError(
+            "model",
+            f"sees {model.samples} samples together, but the image has {layout.samples} "
+            f"along S (axes {layout.axes!r}); take a model trained for samples={samples}{other}",
         )
     if model.ndim != layout.ndim:
-        raise ValueError(f"model was trained for ndim={model.ndim}, but ndim={layout.ndim} came")
+        raise InputError(
+            "model", f"was trained for ndim={model.ndim}, but ndim={layout.ndim} came"
+        )
     return model if samples == layout.samples else PerSampleMethod(model, layout.samples)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_noiser._errors import InputError
 from napari_noiser.arrays.chunk_cache import with_chunk_cache
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
@@ -100,7 +101,7 @@ class Crops:
         box = tuple(self._box(layout.image_shape, random))
         values = self.read(plan, image, box)
         if not np.isfinite(values).all():
-            raise ValueError(f"images[{at}] must be finite throughout")
+            raise InputError("", "must be finite throughout", index=at)
         turned = np.rot90(values, int(random.integers(4)), (-2, -1))
         mirrored = turned[..., ::-1] if random.integers(2) else turned
         return np.ascontiguousarray(mirrored, np.float32)
@@ -120,20 +121,25 @@ def check_sizes(layouts: Sequence[Layout]) -> None:
     for at, layout in enumerate(layouts):
         *deep, height, width = layout.image_shape
         if min(height, width) < _LEAST_SIDE:
-            raise ValueError(
-                f"images[{at}] has too few pixels: {_LEAST_SIDE} a side at least, "
-                f"got shape {layout.shape}"
+            raise InputError(
+                "",
+                f"has too few pixels: {_LEAST_SIDE} a side at least, got shape {layout.shape}",
+                index=at,
             )
         if deep and deep[0] < 3:
-            raise ValueError(
-                f"images[{at}] must have 3 planes at least along {layout.spatial[0]} for "
-                f"ndim=3, got {deep[0]}"
+            raise InputError(
+                "",
+                f"must have 3 planes at least along {layout.spatial[0]} for {{ndim}}, "
+                f"got {deep[0]}",
+                index=at,
+                ndim=3,
             )
     pixels = sum(prod(layout.without_samples.shape) for layout in layouts)
     if pixels < _LEAST_PIXELS:
-        raise ValueError(
-            f"images have too few pixels: {_LEAST_PIXELS} in all at least, got {pixels}; "
-            "of fewer, the network learns the noise by heart"
+        raise InputError(
+            "images",
+            f"have too few pixels: {_LEAST_PIXELS} in all at least, got {pixels}; "
+            "of fewer, the network learns the noise by heart",
         )
 
 
@@ -143,9 +149,9 @@ def check_values(stacks: Sequence[ImageArray]) -> None:
         (values,) = sample_values(stack.array, layout=stack.layout)
         known = values[np.isfinite(values)]
         if not known.size:
-            raise ValueError(f"images[{at}] must be finite throughout")
+            raise InputError("", "must be finite throughout", index=at)
         if known.min() == known.max():
-            raise ValueError(f"images are constant: there is nothing to learn in images[{at}]")
+            raise InputError("", "is constant: there is nothing to learn", index=at)
 
 
 def stabilized(black: float) -> Reading:
@@ -157,7 +163,7 @@ def stabilized(black: float) -> Reading:
     def read(plan: Plan, image: ImageIndex, region: Slices) -> NDArray[np.float64]:
         camera = plan.camera(image)
         if camera is None:
-            raise ValueError("camera must be known to even the noise out")
+            raise InputError("camera", "must be known to even the noise out")
         counts = (
             plan.image.to_float64(plan.read(image, region, camera)) + plan.image.integer_offset
         )

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import napari_noiser
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._progress import Progress, run_with_progress
 from napari_noiser._validation import check_bool
 from napari_noiser.arrays.chunks import chunk_grid
@@ -208,10 +209,12 @@ def start_save(
     kind, resume = _writer_class(path), check_bool("resume", resume)
     unknown = set(options) - (set(signature(make_plan).parameters) - {"out"})
     if unknown:
-        raise TypeError(f"enhance_to_file takes no argument {sorted(unknown)}; see enhance")
+        raise InputTypeError(
+            "", f"enhance_to_file takes no argument {sorted(unknown)}; see enhance"
+        )
     if space is not None:
         if not isinstance(space, SpatialMetadata):
-            raise TypeError(f"space must be a Space, got {space!r}")
+            raise InputTypeError("space", f"must be a Space, got {space!r}")
         options["axes"] = space.axes
     plan = calibrate(make_plan(image, model, **options))
     space = space or SpatialMetadata.pixels(plan.image.layout.axes)
@@ -248,10 +251,11 @@ def _check_limits(
     """Raise a `ValueError` if tiles or memory are asked for that are not those of the file."""
     for option, name in (("tile", "side"), ("memory_limit", "memory")):
         if options.get(option) not in (None, found["given"].get(option)):
-            raise ValueError(
+            raise InputError(
+                "",
                 f"{unfinished.folder} was begun with {option}={found['given'].get(option)} "
                 f"({found[name]}), which its blocks depend on; got {options[option]}: leave it "
-                "out to go on, or delete the folder to begin anew"
+                "out to go on, or delete the folder to begin anew",
             )
 
 
@@ -315,10 +319,11 @@ def _compare(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> N
     before, now = _with_whole_recipe({**EARLIER, **before}), _with_whole_recipe(now)
     others = sorted(name for name in now if now[name] != before.get(name))
     if others:
-        raise ValueError(
+        raise InputError(
+            "",
             f"{place} was made with another {', '.join(others)}: "
             f"{ {name: before.get(name) for name in others} }, now "
-            f"{ {name: now[name] for name in others} }; delete it, or take another name"
+            f"{ {name: now[name] for name in others} }; delete it, or take another name",
         )
 
 
@@ -335,7 +340,7 @@ def _writer_class(path: Path) -> type[Kind]:
     ending = path.suffix.lower()
     if ending in ENDINGS:
         return OmeZarr if ending == ".zarr" else OmeTiff
-    raise ValueError(f"path must end in {', '.join(ENDINGS)}, got {path}")
+    raise InputError("path", f"must end in {', '.join(ENDINGS)}, got {path}")
 
 
 def _request(plan: Plan, space: SpatialMetadata) -> dict[str, Any]:

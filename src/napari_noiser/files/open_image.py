@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser.files.readers.parsed import UNNAMED, ParsedFile
 from napari_noiser.files.readers.tiff import read_tiff
 from napari_noiser.files.readers.zarr import read_zarr
@@ -77,22 +78,22 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
     """
     path = Path(path)
     if not isinstance(axes, str | None):
-        raise TypeError(f"axes must be a string such as 'TZYX', got {axes!r}")
+        raise InputTypeError("axes", f"must be a string such as 'TZYX', got {axes!r}")
     if not path.exists():
         raise FileNotFoundError(f"no image at {path}")
     reader = read_zarr if path.is_dir() else _READERS.get(path.suffix.lower())
     if reader is None:
-        raise ValueError(f"{path} is no image that can be opened: accepted are {_ACCEPTED}")
+        raise InputError("", f"{path} is no image that can be opened: accepted are {_ACCEPTED}")
     try:
         contents = reader(path)
         return ImageFile(path, contents.array, contents.space(axes))
     except ValueError as error:
-        raise ValueError(f"{path} cannot be opened: {error}") from error
+        raise InputError("", f"{path} cannot be opened: {error}") from error
     except (OSError, ImportError):
         raise
     except Exception as error:  # the libraries raise anything over a broken file
         kind = type(error).__name__
-        raise ValueError(f"{path} cannot be opened, it is broken: {kind} {error}") from error
+        raise InputError("", f"{path} cannot be opened, it is broken: {kind} {error}") from error
 
 
 def list_images(folder: str | PathLike[str]) -> list[Path]:

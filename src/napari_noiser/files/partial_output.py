@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 from filelock import FileLock, Timeout
 
+from napari_noiser._errors import InputError
 from napari_noiser.engine.moments import PatchMoments
 from napari_noiser.engine.passes import Moments
 
@@ -90,7 +91,7 @@ class PartialOutput:
             found: dict[str, Any] = json.loads(self._description.read_text("utf-8"))
         except ValueError as error:
             self.release()
-            raise ValueError(f"{self.folder} is broken, delete it: {error}") from error
+            raise InputError("", f"{self.folder} is broken, delete it: {error}") from error
         with self._written:
             for orphan in self.result.rglob("*.partial"):  # of a chunk that zarr was writing
                 orphan.unlink()
@@ -151,7 +152,7 @@ class PartialOutput:
                 keys = map(tuple, saved["exposures"].tolist())
                 return dict(zip(keys, values, strict=True)), int(saved["blocks"])
         except (EOFError, KeyError, OSError, ValueError, BadZipFile) as error:
-            raise ValueError(f"{self._moments} is broken, delete it: {error}") from error
+            raise InputError("", f"{self._moments} is broken, delete it: {error}") from error
 
     def complete(self) -> None:
         """Give the result its own name and place, and take the folder away.

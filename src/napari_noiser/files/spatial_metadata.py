@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._validation import check_float
 
 __all__ = ["Channel", "SpatialMetadata"]
@@ -51,20 +52,20 @@ class SpatialMetadata:
 
     def __post_init__(self) -> None:
         if not isinstance(self.axes, str):
-            raise TypeError(f"axes must be a string such as 'TZYX', got {self.axes!r}")
+            raise InputTypeError("axes", f"must be a string such as 'TZYX', got {self.axes!r}")
         letters = set(self.axes)
         if not letters <= set("TCZYXS") or len(letters) != len(self.axes):
-            raise ValueError(f"axes takes each of T, C, Z, Y, X, S once, got {self.axes!r}")
+            raise InputError("axes", f"takes each of T, C, Z, Y, X, S once, got {self.axes!r}")
         if not {"Y", "X"} <= letters:
-            raise ValueError(f"axes must name Y and X, got {self.axes!r}")
+            raise InputError("axes", f"must name Y and X, got {self.axes!r}")
         for name in ("scale", "translate", "units"):
             values = getattr(self, name)
             if isinstance(values, str) or len(values) != len(self.axes):
-                raise ValueError(
-                    f"{name} must have a value for each of the axes {self.axes!r}, got {values!r}"
+                raise InputError(
+                    name, f"must have a value for each of the axes {self.axes!r}, got {values!r}"
                 )
         if not all(isinstance(unit, str) for unit in self.units):
-            raise TypeError(f"units must be strings, got {self.units!r}")
+            raise InputTypeError("units", f"must be strings, got {self.units!r}")
         steps = tuple(check_float("scale", step, above=0.0) for step in self.scale)
         starts = tuple(check_float("translate", start) for start in self.translate)
         object.__setattr__(self, "scale", steps)  # of any type of number, numpy's included

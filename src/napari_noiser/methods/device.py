@@ -8,6 +8,8 @@ from textwrap import shorten
 
 import torch
 
+from napari_noiser._errors import InputError
+
 __all__ = ["best_device", "release_memory"]
 
 _NAMES = ("auto", "cpu", "cuda", "cuda:N", "mps", "xpu")
@@ -46,9 +48,10 @@ def best_device(device: str | torch.device = "auto") -> torch.device:
         _check_device(chosen)
     except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError
         others = [repr(name) for name in _NAMES if name.partition(":")[0] != str(device)]
-        raise ValueError(
-            f"device {str(device)!r} does not work here ({_in_short(error)}); "
-            f"use {', '.join(others[:-1])} or {others[-1]}"
+        raise InputError(
+            "device",
+            f"{str(device)!r} does not work here ({_in_short(error)}); "
+            f"use {', '.join(others[:-1])} or {others[-1]}",
         ) from error
     return chosen
 

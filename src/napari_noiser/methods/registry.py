@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from os import PathLike, fspath
 
+from napari_noiser._errors import InputError
 from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel, load_blind_spot, stage_of
 from napari_noiser.methods.irle.retinex.model import RetinexModel, load_retinex
 from napari_noiser.methods.irle.two_stage.model import IRLEModel, load_two_stages
@@ -57,7 +58,9 @@ def load_model(name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int
     if isinstance(name_or_path, (str, PathLike)):
         stage = stage_of(fspath(name_or_path))
         if stage == "unfinished":
-            raise ValueError(f"{fspath(name_or_path)} is an unfinished fit: go on with it first")
+            raise InputError(
+                "", f"{fspath(name_or_path)} is an unfinished fit: go on with it first"
+            )
         if stage in _FITTED:
             return _FITTED[stage](name_or_path)
     return load_srm(name_or_path, samples=samples, ndim=ndim)

@@ -7,6 +7,7 @@ from napari.layers import Layer
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtGui import QGuiApplication
 
+from napari_noiser._errors import InputError
 from napari_noiser.plugin.layers.preview_layer import is_preview
 from napari_noiser.plugin.layers.selection import selected_images
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
@@ -67,5 +68,7 @@ def open_widget(viewer: Viewer) -> None:
 
 def _source_of(layer: Layer | None) -> LayerSnapshot:
     if layer is not None and is_preview(layer):
-        raise ValueError(f"{layer.name} is only there to be looked at: select the image itself")
+        raise InputError(
+            "", f"{layer.name} is only there to be looked at: select the image itself"
+        )
     return LayerSnapshot.from_layer(layer)

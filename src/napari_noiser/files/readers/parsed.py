@@ -6,6 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from napari_noiser._errors import InputError
 from napari_noiser.arrays.layout import DEFAULT_AXES
 from napari_noiser.files.spatial_metadata import Channel, SpatialMetadata
 
@@ -71,9 +72,10 @@ class ParsedFile:
         if len(given) > len(self.names):
             axes = "".join(letter for letter in given if letter not in self.single)
         if len(axes) != len(self.names):
-            raise ValueError(
-                f"axes {given!r} names {len(given)} axes, but the image has {len(self.names)}: "
-                f"shape {tuple(self.array.shape)}"
+            raise InputError(
+                "axes",
+                f"{given!r} names {len(given)} axes, but the image has {len(self.names)}: "
+                f"shape {tuple(self.array.shape)}",
             )
         lengths = dict(zip(axes, self.array.shape, strict=True))
         told = len(self.channels) == lengths.get("C") and any(map(any, self.channels))
@@ -99,7 +101,8 @@ class ParsedFile:
         plain = {*names[:-2]} <= {UNNAMED} and names[-2:] in (("Y", "X"), (UNNAMED, UNNAMED))
         if plain and len(names) in DEFAULT_AXES:
             return DEFAULT_AXES[len(names)]
-        raise ValueError(
+        raise InputError(
+            "",
             f"its axes are {', '.join(names) or 'none'} (shape {tuple(self.array.shape)}; "
-            f"{UNNAMED}: not named): say what they are with axes=, one letter of TCZYXS for each"
+            f"{UNNAMED}: not named): say what they are with axes=, one letter of TCZYXS for each",
         )

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from napari_noiser._errors import InputError
 from napari_noiser.files.readers.parsed import UNNAMED, AxisPlacement, ParsedFile
 from napari_noiser.files.spatial_metadata import Channel
 from napari_noiser.files.units import unit_name
@@ -73,7 +74,7 @@ def _check_whole(tif: TiffFile) -> None:
     size, order = tif.tiff.offsetsize, "little" if tif.byteorder == "<" else "big"
     following = tif.filehandle.read(size)
     if len(following) < size or int.from_bytes(following, order):  # type: ignore[arg-type]
-        raise ValueError("it is cut off: further pages lie beyond its end")
+        raise InputError("", "it is cut off: further pages lie beyond its end")
 
 
 def _first_here(tif: TiffFile) -> int:
@@ -82,12 +83,12 @@ def _first_here(tif: TiffFile) -> int:
     Of an acquisition in several files each one tells of all images.
     """
     if not tif.series:
-        raise ValueError("it is a TIFF file without images")
+        raise InputError("", "it is a TIFF file without images")
     files = [_files(series) for series in tif.series]
     here = [index for index, each in enumerate(files) if each[:1] == [tif]]
     if not here:
         first = next((each[0] for each in files if tif in each), files[0][0])
-        raise ValueError(f"it holds a part of an image only: open {first.filename}, the first")
+        raise InputError("", f"it holds a part of an image only: open {first.filename}, the first")
     if len(here) > 1:
         _warn(tif, f"holds {len(here)} images, of which the first is taken")
     missing = sum(page is None for page in tif.series[here[0]].pages)
@@ -115,9 +116,10 @@ def _array(path: Path, tif: TiffFile, index: int) -> Any:
 
     compression = COMPRESSION(series.keyframe.compression)
     if compression not in TIFF.DECOMPRESSORS:
-        raise ValueError(
+        raise InputError(
+            "",
             f"it is compressed with {compression.name}, which takes the package imagecodecs: "
-            "pip install imagecodecs"
+            "pip install imagecodecs",
         )
     return zarr.open(tif.aszarr(series=index, level=0), mode="r")
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_noiser._errors import InputError
 from napari_noiser.files.readers.parsed import UNNAMED, AxisPlacement, ParsedFile
 from napari_noiser.files.spatial_metadata import Channel
 from napari_noiser.files.units import unit_name
@@ -52,7 +53,7 @@ def read_zarr(path: Path) -> ParsedFile:
     try:
         node = zarr.open(str(path), mode="r")
     except FileNotFoundError:
-        raise ValueError("it is a folder without zarr metadata") from None
+        raise InputError("", "it is a folder without zarr metadata") from None
     return _plain(node) if isinstance(node, zarr.Array) else _image(node)
 
 
@@ -76,16 +77,18 @@ def _image(group: Group) -> ParsedFile:
     other = next((text for key, text in _OTHERS.items() if key in found), None)
     if other or "multiscales" not in found:
         members = ", ".join(sorted(group.keys())[:8])
-        raise ValueError(
+        raise InputError(
+            "",
             f"it holds {other or 'a zarr group without OME-Zarr metadata'}, not one image; "
-            f"open one of its members: {members}"
+            f"open one of its members: {members}",
         )
     multiscale = _validated(found, "0.5" if "ome" in attributes else "0.4")
     array = group.get(multiscale.datasets[0].path)
     if not isinstance(array, Array) or array.ndim != len(multiscale.axes):
-        raise ValueError(
+        raise InputError(
+            "",
             f"its metadata name a level {multiscale.datasets[0].path!r} with "
-            f"{len(multiscale.axes)} axes, but the store holds {array} there"
+            f"{len(multiscale.axes)} axes, but the store holds {array} there",
         )
     names = tuple(_name(axis) for axis in multiscale.axes)
     places = dict(zip(names, _places(multiscale), strict=True))
@@ -98,12 +101,12 @@ def _validated(found: Mapping[str, Any], version: str) -> Multiscale:
     from yaozarrs import v04, v05
 
     if version == "0.5" and found.get("version") != version:
-        raise ValueError(f"it is OME-Zarr {found.get('version')}; 0.4 and 0.5 can be read")
+        raise InputError("", f"it is OME-Zarr {found.get('version')}; 0.4 and 0.5 can be read")
     try:
         kind = v04.Multiscale if version == "0.4" else v05.Multiscale
         return kind.model_validate(found["multiscales"][0])
     except (ValidationError, IndexError, TypeError) as error:
-        raise ValueError(f"its metadata are not valid OME-Zarr {version}: {error}") from error
+        raise InputError("", f"its metadata are not valid OME-Zarr {version}: {error}") from error
 
 
 def _channels(omero: Any) -> tuple[Channel, ...]:

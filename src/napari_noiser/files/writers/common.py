@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._validation import check_int
 from napari_noiser.arrays.layout import Slices
 from napari_noiser.files.spatial_metadata import SpatialMetadata
@@ -36,7 +37,7 @@ def stored_type(dtype: DTypeLike) -> np.dtype[Any]:
     """
     found = np.dtype(dtype).newbyteorder("=")
     if found.name not in _TYPES:
-        raise ValueError(f"dtype must be one of {', '.join(_TYPES)}, got {found}")
+        raise InputError("dtype", f"must be one of {', '.join(_TYPES)}, got {found}")
     return found
 
 
@@ -50,11 +51,11 @@ def stored_shape(shape: Iterable[int], space: SpatialMetadata) -> tuple[int, ...
     """
     lengths = tuple(check_int("shape", length) for length in shape)
     if len(lengths) != len(space.axes):
-        raise ValueError(
-            f"space names the axes {space.axes!r}, but the shape has {len(lengths)}: {lengths}"
+        raise InputError(
+            "space", f"names the axes {space.axes!r}, but the shape has {len(lengths)}: {lengths}"
         )
     if "S" in space.axes and lengths[space.axes.index("S")] not in (1, 3, 4):
-        raise ValueError(f"axis S holds 1 sample, RGB or RGBA, got the shape {lengths}")
+        raise InputError("axis", f"S holds 1 sample, RGB or RGBA, got the shape {lengths}")
     return lengths
 
 
@@ -69,7 +70,9 @@ def as_json(attributes: Mapping[str, Any]) -> str:
     try:
         return json.dumps(dict(attributes))
     except (TypeError, ValueError) as error:
-        raise TypeError(f"attributes must be a mapping of JSON-able values: {error}") from error
+        raise InputTypeError(
+            "", f"attributes must be a mapping of JSON-able values: {error}"
+        ) from error
 
 
 def axis_order(axes: str, wanted: str) -> tuple[int, ...]:
@@ -88,7 +91,7 @@ def full_region(region: Slices, shape: tuple[int, ...]) -> Slices:
         If a slice is empty, has a step, or lies outside the array.
     """
     if not isinstance(region, tuple) or not all(isinstance(each, slice) for each in region):
-        raise TypeError(f"region must be a tuple of slices, got {region!r}")
+        raise InputTypeError("region", f"must be a tuple of slices, got {region!r}")
     full = tuple(
         slice(each.start or 0, length if each.stop is None else each.stop)
         for each, length in zip(region, shape, strict=False)
@@ -96,8 +99,8 @@ def full_region(region: Slices, shape: tuple[int, ...]) -> Slices:
     inside = all(0 <= each.start < each.stop <= n for each, n in zip(full, shape, strict=False))
     stepless = all(each.step in (None, 1) for each in region)
     if len(region) != len(shape) or not inside or not stepless:
-        raise ValueError(
-            f"region must have a slice without step within each axis of {shape}, got {region}"
+        raise InputError(
+            "region", f"must have a slice without step within each axis of {shape}, got {region}"
         )
     return full
 
@@ -115,5 +118,5 @@ def check_block(block: Any, region: Slices, dtype: np.dtype[Any]) -> NDArray[Any
     values = np.asarray(block)
     shape = tuple(each.stop - each.start for each in region)
     if values.shape != shape:
-        raise ValueError(f"block must have the region's shape {shape}, got {values.shape}")
+        raise InputError("", f"block must have the region's shape {shape}, got {values.shape}")
     return values.astype(dtype, casting="same_kind", copy=False)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from napari_noiser._errors import InputError
 from napari_noiser.files.spatial_metadata import SpatialMetadata
 from napari_noiser.files.units import unit_symbol
 from napari_noiser.files.writers.common import (
@@ -167,12 +168,13 @@ class OmeTiff:
             raise
         except Exception as error:  # tifffile raises anything over a broken file
             kind = type(error).__name__
-            raise ValueError(f"{path} is no complete OME-TIFF file: {kind} {error}") from error
+            raise InputError("", f"{path} is no complete OME-TIFF file: {kind} {error}") from error
         shape = tuple(lengths.get(letter, 0) for letter in axes)
         if offset is None or prod(shape) != prod(lengths.values()):
-            raise ValueError(
+            raise InputError(
+                "",
                 f"{path} holds {lengths}{'' if offset else ', compressed'}, which cannot be "
-                f"filled as axes {axes!r}"
+                f"filled as axes {axes!r}",
             )
         return cls(Path(path), axes, shape, dtype, offset)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_noiser._errors import InputError
 from napari_noiser._validation import check_float
 from napari_noiser.arrays.layout import Slices
 from napari_noiser.files.spatial_metadata import SpatialMetadata
@@ -113,12 +114,13 @@ class OmeZarr:
 
         shape, dtype = stored_shape(shape, space), stored_type(dtype)
         if {"C", "S"} <= set(space.axes):
-            raise ValueError(
-                f"axes {space.axes!r} cannot be stored: OME-Zarr has one axis for both channels "
-                "(C) and color samples (S); a TIFF file holds both"
+            raise InputError(
+                "axes",
+                f"{space.axes!r} cannot be stored: OME-Zarr has one axis for both channels "
+                "(C) and color samples (S); a TIFF file holds both",
             )
         if "ome" in (attributes or {}):
-            raise ValueError("attributes must not have the key 'ome', which is OME-Zarr's own")
+            raise InputError("", "attributes must not have the key 'ome', which is OME-Zarr's own")
         as_json(attributes or {})  # or it would fail with half a store written
         if chunks is None:
             chunks = _chunks(shape, dtype.itemsize, space.axes, source)
@@ -169,10 +171,12 @@ class OmeZarr:
         except Exception as error:  # zarr raises anything over a broken store
             kind = type(error).__name__
             message = f"{path} is no complete OME-Zarr 0.5 image: {kind} {error}"
-            raise ValueError(message) from error
+            raise InputError("", message) from error
         order = axis_order(axes, _ORDER) if set(axes) <= set(_ORDER) else ()
         if "".join(axes[axis] for axis in order).replace("S", "C").lower() != names:
-            raise ValueError(f"{path} holds the axes {names!r}, which axes {axes!r} do not fit")
+            raise InputError(
+                "", f"{path} holds the axes {names!r}, which axes {axes!r} do not fit"
+            )
         return cls(Path(path), axes, arrays)
 
     @property
@@ -267,9 +271,10 @@ class OmeZarr:
         full = full_region(region, self.shape)
         for each, length, chunk in zip(full, self.shape, self.chunks, strict=True):
             if each.start % chunk or (each.stop % chunk and each.stop != length):
-                raise ValueError(
-                    f"region must start and end at multiples of the chunks {self.chunks} or at "
-                    f"the array's end {self.shape}, got {region}"
+                raise InputError(
+                    "region",
+                    f"must start and end at multiples of the chunks {self.chunks} or at "
+                    f"the array's end {self.shape}, got {region}",
                 )
         return full
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from napari_noiser._errors import InputError
 from napari_noiser._validation import check_int
 from napari_noiser.methods.irle.blind_spot.model import (
     METHOD,
@@ -69,7 +70,7 @@ class FittingState(Generic[Stage]):
         }
         found = {name: value.shape for name, value in self.moments.items()}
         if 0 < done < self.total and found != expected:
-            raise ValueError("moments must be two of the shape of each weight")
+            raise InputError("", "moments must be two of the shape of each weight")
 
     @classmethod
     def of(
@@ -105,7 +106,7 @@ class FittingState(Generic[Stage]):
         for name, here in start.describe().items():
             there = found.get(name)
             if name not in _OUTCOME and here != there:
-                raise ValueError(f"resume is of another fit: its {name} is {there}, not {here}")
+                raise InputError("resume", f"is of another fit: its {name} is {there}, not {here}")
 
     @property
     def total(self) -> int:
@@ -217,7 +218,7 @@ def load_fitting_state(path: str | PathLike[str]) -> FittingState[Any] | IRLESta
         kind = IRLEState if header["stage"] == "both" else FittingState
         return kind.from_header(header, tensors)
     except (AttributeError, KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not an unfinished fit: {error}") from error
+        raise InputError("", f"{path} is not an unfinished fit: {error}") from error
 
 
 def _prefixed(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from napari_noiser._errors import InputError
 from napari_noiser.methods.irle.checkpoint import FittingState, Stage
 from napari_noiser.methods.weights import copy_weights, downsample_losses
 
@@ -87,7 +88,7 @@ def optimization_steps(
         optimizer.param_groups[0]["lr"] = model.recipe.learning_rate * _cycle(done / total)
         losses.append(_step(network, optimizer, partial(loss, done)))
         if not isfinite(losses[-1]):
-            raise ValueError(f"the fit broke down at step {done}: lower recipe.learning_rate")
+            raise InputError("", f"the fit broke down at step {done}: lower recipe.learning_rate")
         snapshot = partial(FittingState.of, model, network, optimizer, done, losses)
         yield FittingStep(done, total, losses[-1], snapshot, stage)
     return replace(model, weights=copy_weights(network), losses=downsample_losses(losses))

@@ -9,6 +9,7 @@ from math import log
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from napari_noiser._errors import InputError
 from napari_noiser._validation import check_float, check_range
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import stabilize, stabilized_mean
@@ -184,8 +185,8 @@ def exposure_from_dict(values: Mapping[str, Any]) -> Exposure:
     given = dict(values)
     kind = given.pop("kind", None)
     if kind not in EXPOSURES:
-        raise ValueError(f"exposure kind must be one of {sorted(EXPOSURES)}, got {kind!r}")
+        raise InputError("exposure", f"kind must be one of {sorted(EXPOSURES)}, got {kind!r}")
     known = {field.name for field in fields(EXPOSURES[kind])}
     if not set(given) <= known:
-        raise ValueError(f"exposure {kind!r} takes {sorted(known)}, got {sorted(given)}")
+        raise InputError("exposure", f"{kind!r} takes {sorted(known)}, got {sorted(given)}")
     return EXPOSURES[kind](**given)

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._validation import check_int, check_ndim
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.noiser.fold import FoldedSRM, fold
@@ -75,10 +76,10 @@ class Model:
         expected = _shapes(self.recipe, self.samples, self.ndim)
         found = {name: tuple(value.shape) for name, value in self.weights.items()}
         if found != expected:
-            raise ValueError(f"weights must have the shapes {expected}, got {found}")
+            raise InputError("weights", f"must have the shapes {expected}, got {found}")
         for name, value in self.weights.items():
             if value.dtype != torch.float32 or not bool(value.isfinite().all()):
-                raise ValueError(f"weights must be finite float32 numbers, {name!r} is not")
+                raise InputError("weights", f"must be finite float32 numbers, {name!r} is not")
         object.__setattr__(self, "losses", _checked_losses(self.losses))
 
     @property
@@ -254,14 +255,15 @@ def load_model(name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int
     if isinstance(name_or_path, str) and name_or_path in RECIPES:
         return _load_bundled(name_or_path, samples, ndim)
     if not isinstance(name_or_path, (str, PathLike)):
-        raise TypeError(f"model must be a Model, a name or a path, got {name_or_path!r}")
+        raise InputTypeError("model", f"must be a Model, a name or a path, got {name_or_path!r}")
     path = Path(fspath(name_or_path))
     if path.is_file():
         return _read(path)
     if path.suffix != ".safetensors" and path.name == fspath(name_or_path):
-        raise ValueError(
-            f"model must be a Model, a .safetensors file or one of "
-            f"{sorted({name for name, _, _ in BUNDLED})}, got {fspath(name_or_path)!r}"
+        raise InputError(
+            "model",
+            f"must be a Model, a .safetensors file or one of "
+            f"{sorted({name for name, _, _ in BUNDLED})}, got {fspath(name_or_path)!r}",
         )
     raise FileNotFoundError(f"there is no model file {path}")
 
@@ -290,10 +292,11 @@ def _load_bundled(name: str, samples: int, ndim: int) -> Model:
         recipe.check_form(samples, ndim)
         sees = 1 if recipe.is_denoiser else samples
         have = ", ".join(f"{n} ({c} channels, {d}-D)" for n, c, d in BUNDLED)
-        raise ValueError(
-            f"model {name!r} is not bundled with {samples} channels in {ndim}-D; "
+        raise InputError(
+            "model",
+            f"{name!r} is not bundled with {samples} channels in {ndim}-D; "
             f"train it (train({name!r}, samples={sees}, ndim={ndim})) or take one of: "
-            f"{have}"
+            f"{have}",
         )
     return _read(bundled_file(*form))
 
@@ -306,7 +309,7 @@ def _read(path: Path) -> Model:
         if "channels" in header:  # as files of before say it
             header["samples"] = header.pop("channels")
         if header["format"] != _FORMAT:
-            raise ValueError(f"its format is {header['format']}, this version reads {_FORMAT}")
+            raise InputError("", f"its format is {header['format']}, this version reads {_FORMAT}")
         recipe = Recipe.from_dict(header["recipe"])
         return Model(
             recipe,
@@ -319,9 +322,13 @@ def _read(path: Path) -> Model:
             str(header.get("begun_from", "")),
         )
     except KeyError as error:
-        raise ValueError(f"{path} is not a model of napari-noiser: {error} is missing") from error
+        raise InputError(
+            "", f"{path} is not a model of napari-noiser: {error} is missing"
+        ) from error
     except (SafetensorError, ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is not a readable model of napari-noiser: {error}") from error
+        raise InputError(
+            "", f"{path} is not a readable model of napari-noiser: {error}"
+        ) from error
 
 
 def _checked_losses(losses: Any) -> tuple[float, ...]:
@@ -330,7 +337,7 @@ def _checked_losses(losses: Any) -> tuple[float, ...]:
             checked = tuple(map(float, losses))
             if all(map(isfinite, checked)):
                 return checked
-    raise ValueError("losses must be finite numbers")
+    raise InputError("losses", "must be finite numbers")
 
 
 def _shapes(recipe: Recipe, samples: int, ndim: int) -> dict[str, tuple[int, ...]]:

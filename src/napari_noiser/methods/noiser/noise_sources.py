@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from napari_noiser._errors import InputError
 from napari_noiser._validation import check_float, check_int
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class PureColor(NoiseSource):
     def __post_init__(self) -> None:
         object.__setattr__(self, "color", _floats("color", self.color))
         if not all(0 <= value <= 1 for value in self.color):
-            raise ValueError(f"color must lie in [0, 1], got {self.color!r}")
+            raise InputError("color", f"must lie in [0, 1], got {self.color!r}")
 
     def check_samples(self, samples: int) -> None:
         _check_length("color", self.color, samples)
@@ -135,14 +136,14 @@ def _floats(name: str, values: Any) -> tuple[float, ...]:
         values = (values,)
     numbers = tuple(check_float(name, value) for value in values)
     if not numbers:
-        raise ValueError(f"{name} must hold one number or more, got {values!r}")
+        raise InputError(name, f"must hold one number or more, got {values!r}")
     return numbers
 
 
 def _check_length(name: str, values: tuple[float, ...], samples: int) -> None:
     if len(values) not in (1, samples):
-        raise ValueError(
-            f"{name} must hold 1 value or one a channel ({samples}), got {len(values)}: {values}"
+        raise InputError(
+            name, f"must hold 1 value or one a channel ({samples}), got {len(values)}: {values}"
         )
 
 

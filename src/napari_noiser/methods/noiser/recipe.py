@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._validation import check_float, check_int
 from napari_noiser.methods.noiser.exposure import (
     Exposure,
@@ -115,16 +116,18 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise TypeError(f"name must be a string that is not empty, got {self.name!r}")
+            raise InputTypeError("name", f"must be a string that is not empty, got {self.name!r}")
         if not isinstance(self.source, NoiseSource):
-            raise TypeError(f"source must be a Source, got {type(self.source).__name__}")
+            raise InputTypeError("source", f"must be a Source, got {type(self.source).__name__}")
         if not isinstance(self.exposure, Exposure):
-            raise TypeError(f"exposure must be an Exposure, got {type(self.exposure).__name__}")
+            raise InputTypeError(
+                "exposure", f"must be an Exposure, got {type(self.exposure).__name__}"
+            )
         scales = self.scales if isinstance(self.scales, (tuple, list)) else (self.scales,)
         if not isinstance(self.betas, (tuple, list)):
-            raise TypeError(f"betas must be two numbers, got {self.betas!r}")
+            raise InputTypeError("betas", f"must be two numbers, got {self.betas!r}")
         if len(self.betas) != 2:
-            raise ValueError(f"betas must be two numbers, got {self.betas!r}")
+            raise InputError("betas", f"must be two numbers, got {self.betas!r}")
         checked: dict[str, Any] = {
             "iterations": check_int("iterations", self.iterations),
             "width": check_int("width", self.width),
@@ -176,8 +179,8 @@ class Recipe:
         """
         known = {item.name for item in fields(cls)}
         if not set(values) <= known or "name" not in values:
-            raise ValueError(
-                f"a recipe needs a name and takes {sorted(known)}, got {sorted(values)}"
+            raise InputError(
+                "", f"a recipe needs a name and takes {sorted(known)}, got {sorted(values)}"
             )
         changed = dict(values)
         if "source" in changed:
@@ -236,7 +239,9 @@ def mean_shifted_recipe(target: float | Sequence[float] | np.ndarray) -> Recipe:
     except (TypeError, ValueError):
         targets = np.array([np.nan])
     if targets.ndim != 1 or not bool(np.all((targets >= 0) & (targets <= 1))):
-        raise ValueError(f"target must be one number in [0, 1], or one a channel, got {target!r}")
+        raise InputError(
+            "target", f"must be one number in [0, 1], or one a channel, got {target!r}"
+        )
     return Recipe(
         name="ms-noiser", source=GaussianNoise(mean=tuple(np.round(2 * targets - 1, 12)))
     )
@@ -267,13 +272,13 @@ def target_mean(reference: ArrayLike, *, samples: int = 1) -> tuple[float, ...]:
     """
     image = np.asarray(reference)
     if image.dtype.kind not in "uif":
-        raise TypeError(f"reference must hold integers or floats, got {image.dtype}")
+        raise InputTypeError("reference", f"must hold integers or floats, got {image.dtype}")
     if image.size == 0 or samples < 1 or (samples > 1 and image.shape[-1:] != (samples,)):
-        raise ValueError(f"reference of shape {image.shape} does not hold {samples} channels")
+        raise InputError("reference", f"of shape {image.shape} does not hold {samples} channels")
     full = np.iinfo(image.dtype).max if image.dtype.kind in "ui" else 1.0
     low, high = float(image.min()) / full, float(image.max()) / full
     if not (low >= 0 and high <= 1):  # so that NaN is refused, too
-        raise ValueError(f"reference must lie in [0, 1] once scaled, it spans {low} to {high}")
+        raise InputError("reference", f"must lie in [0, 1] once scaled, it spans {low} to {high}")
     means = image.reshape(-1, samples).mean(axis=0, dtype=np.float64) / full
     return tuple(float(mean) for mean in means)
 
@@ -284,7 +289,7 @@ def as_recipe(recipe: str | Recipe) -> Recipe:
         return recipe
     if isinstance(recipe, str) and recipe in RECIPES:
         return RECIPES[recipe]
-    raise ValueError(f"recipe must be a Recipe or one of {list(RECIPES)}, got {recipe!r}")
+    raise InputError("recipe", f"must be a Recipe or one of {list(RECIPES)}, got {recipe!r}")
 
 
 _STRUCTURED = Recipe(

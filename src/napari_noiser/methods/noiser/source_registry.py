@@ -7,6 +7,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
+from napari_noiser._errors import InputError
 from napari_noiser.methods.noiser.noise_sources import (
     GaussianNoise,
     NoiseSource,
@@ -36,8 +37,8 @@ def source_from_dict(values: Mapping[str, Any]) -> NoiseSource:
     given = dict(values)
     kind = given.pop("kind", None)
     if kind not in SOURCES:
-        raise ValueError(f"source kind must be one of {sorted(SOURCES)}, got {kind!r}")
+        raise InputError("source", f"kind must be one of {sorted(SOURCES)}, got {kind!r}")
     known = {field.name for field in fields(SOURCES[kind])}
     if not set(given) <= known:
-        raise ValueError(f"source {kind!r} takes {sorted(known)}, got {sorted(given)}")
+        raise InputError("source", f"{kind!r} takes {sorted(known)}, got {sorted(given)}")
     return SOURCES[kind](**given)

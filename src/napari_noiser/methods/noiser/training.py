@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._progress import Progress, run_with_progress
 from napari_noiser.methods.device import best_device
 from napari_noiser.methods.noiser.cpu_training_step import ManualBackward
@@ -188,16 +189,17 @@ def copy_matching_weights(network: nn.Module, start: Model) -> None:
         If its weights do not fit.
     """
     if not isinstance(start, Model):
-        raise TypeError(f"start must be a Model, got {type(start).__name__}")
+        raise InputTypeError("start", f"must be a Model, got {type(start).__name__}")
     for name, parameter in network.named_parameters():
         weight = start.weights.get(name)
         if weight is not None and start.is_denoiser and (parameter.ndim, weight.ndim) == (5, 4):
             weight = nn.functional.pad(weight[:, :, None], (0, 0, 0, 0, 1, 1))
         if weight is None or weight.shape != parameter.shape:
-            raise ValueError(
-                f"start must be a model of the same shapes, or of planes for one that restores "
+            raise InputError(
+                "start",
+                f"must be a model of the same shapes, or of planes for one that restores "
                 f"volumes; its {name} is {None if weight is None else tuple(weight.shape)} "
-                f"instead of {tuple(parameter.shape)}"
+                f"instead of {tuple(parameter.shape)}",
             )
         parameter.data.copy_(weight)
 

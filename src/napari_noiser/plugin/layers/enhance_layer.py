@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 
+from napari_noiser._errors import InputTypeError
 from napari_noiser._progress import Progress, run_with_progress
 from napari_noiser.engine.contrast_limits import contrast_limits
 from napari_noiser.plugin.layers.gain_map import GainMapLayer
@@ -166,7 +167,7 @@ def _check_options(function: str, options: Mapping[str, Any], *refused: str) -> 
 
     unknown = set(options) - set(signature(make_plan).parameters) | set(options) & set(refused)
     if unknown:
-        raise TypeError(f"{function} takes no argument {sorted(unknown)}; see enhance")
+        raise InputTypeError("", f"{function} takes no argument {sorted(unknown)}; see enhance")
 
 
 def _source(layer: Layer, axes: str | None, options: Mapping[str, Any]) -> LayerSnapshot:

@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser.arrays.companion import infer_axes
 from napari_noiser.arrays.layout import Layout, Slices
 from napari_noiser.arrays.lazy_view import LazyView
@@ -52,9 +53,13 @@ class GainMapLayer:
         if isinstance(layer, GainMapLayer):
             return layer
         if not isinstance(layer, Image):
-            raise TypeError(f"gain must be an array or an Image layer, got {describe_type(layer)}")
+            raise InputTypeError(
+                "gain", f"must be an array or an Image layer, got {describe_type(layer)}"
+            )
         if layer.rgb:
-            raise ValueError(f"gain map {layer.name!r} must hold one number a pixel, not colors")
+            raise InputError(
+                "gain", f"map {layer.name!r} must hold one number a pixel, not colors"
+            )
         return cls(layer.name, layer.data[0] if layer.multiscale else layer.data)
 
     def resample_to(self, source: LayerSnapshot, ndim: int) -> Any:
@@ -82,7 +87,7 @@ def gain_maps_for(
         If none is chosen, or as in `GainMapLayer.beside`.
     """
     if gain is None:
-        raise ValueError(_NONE_CHOSEN)
+        raise InputError("", _NONE_CHOSEN)
     held = GainMapLayer.from_layer(gain)
     return [held.resample_to(source, ndim) for source in sources]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 from skimage.draw import line, polygon
 
+from napari_noiser._errors import InputError
 from napari_noiser.plugin.layers.transform import is_degenerate
 
 __all__ = ["DrawnRegion", "PaintedRegion"]
@@ -40,9 +41,11 @@ class PaintedRegion:
         painted = np.asarray(self.array)
         inside = painted != 0 if self.label is None else painted == self.label
         if not painted.any():
-            raise ValueError("is empty: paint on it, or choose another layer")
+            raise InputError("", "is empty: paint on it, or choose another layer")
         if not inside.any():
-            raise ValueError(f"shows label {self.label} alone, which is nowhere: show all labels")
+            raise InputError(
+                "", f"shows label {self.label} alone, which is nowhere: show all labels"
+            )
         inside = inside.any(axis=tuple(range(inside.ndim - len(shape))))
         if is_degenerate(matrix - np.diag(matrix.diagonal()), matrix):
             return _nearest(inside, matrix.diagonal(), offset, shape)
@@ -88,7 +91,7 @@ class DrawnRegion:
     ) -> NDArray[np.bool_]:
         """Draw the shapes on the image's voxels."""
         if not self.shapes:
-            raise ValueError("is empty: draw in it, or choose another layer")
+            raise InputError("", "is empty: draw in it, or choose another layer")
         mask = np.zeros(shape, np.bool_)
         for kind, vertices in self.shapes:
             moved = np.linalg.solve(matrix, (vertices[:, -len(shape) :] - offset).T).T
@@ -102,8 +105,10 @@ def _draw(mask: NDArray[np.bool_], kind: str, vertices: NDArray[np.float64]) -> 
     order = np.argsort(spread, kind="stable")  # where two are equal the last axes span the plane
     across, plane = order[:-2], np.sort(order[-2:])
     if (spread[across] > _FLAT).any():
-        raise ValueError(
-            f"has a {kind} that lies obliquely in the image: draw it on one plane, or paint labels"
+        raise InputError(
+            "",
+            f"has a {kind} that lies obliquely in the image: draw it on one plane, or paint "
+            "labels",
         )
     at = np.rint(vertices[:, across].mean(axis=0)).astype(int)
     if ((at < 0) | (at >= np.array(mask.shape)[across])).any():

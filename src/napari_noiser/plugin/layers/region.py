@@ -13,6 +13,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer, Shapes
 from numpy.typing import NDArray
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser.plugin.layers.rasterize import DrawnRegion, PaintedRegion
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot, describe_type
 from napari_noiser.plugin.layers.transform import LayerTransform
@@ -115,10 +116,11 @@ def statistics_mask(
         left_out = region_mask(leave_out, source, all_planes=all_planes)
         counted = counted & ~left_out  # of both the last axes are the same
     if not counted.any():
-        raise ValueError(
+        raise InputError(
+            "",
             f"{RegionSnapshot.from_layer(leave_out).name!r} leaves no pixel that could set the "
             f"exposure: choose "
-            "another region to leave out"
+            "another region to leave out",
         )
     return counted
 
@@ -156,7 +158,9 @@ class RegionSnapshot:
             return cls(layer.name, PaintedRegion.of(layer), LayerTransform.of(layer))
         if isinstance(layer, Shapes):
             return cls(layer.name, DrawnRegion.of(layer), LayerTransform.of(layer))
-        raise TypeError(f"region must be a Labels or a Shapes layer, got {describe_type(layer)}")
+        raise InputTypeError(
+            "region", f"must be a Labels or a Shapes layer, got {describe_type(layer)}"
+        )
 
     def mask_for(self, source: LayerSnapshot) -> NDArray[np.bool_]:
         """Return which voxels of an image lie in the region, along the axes that both have.
@@ -171,11 +175,12 @@ class RegionSnapshot:
             matrix, offset = self.place.from_image(LayerTransform.of_source(source))
             mask = self.marks.within(matrix, offset, shape[-len(offset) :])
         except ValueError as error:
-            raise ValueError(f"region {self.name!r} {error}") from error
+            raise InputError("region", f"{self.name!r} {error}") from error
         if not mask.any():
-            raise ValueError(
-                f"region {self.name!r} has no voxel in the image {source.name!r}: move it there, "
-                "or choose another layer"
+            raise InputError(
+                "region",
+                f"{self.name!r} has no voxel in the image {source.name!r}: move it there, "
+                "or choose another layer",
             )
         return mask
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Layer
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser.arrays.layout import DEFAULT_AXES
 from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.files.spatial_metadata import SpatialMetadata
@@ -85,21 +86,23 @@ class LayerSnapshot:
             If the axes cannot be guessed, or are not those of an RGB layer.
         """
         if not isinstance(layer, Image):
-            raise TypeError(
-                f"layer must be an Image layer, got {describe_type(layer)}: only images have "
+            raise InputTypeError(
+                "layer",
+                f"must be an Image layer, got {describe_type(layer)}: only images have "
                 f"brightness "
-                "to enhance (arrays: napari_noiser.enhance)"
+                "to enhance (arrays: napari_noiser.enhance)",
             )
         axes = guess_axes(layer) if axes is None else axes
         if not isinstance(axes, str):
-            raise TypeError(f"axes must be a string such as 'TZYX', got {axes!r}")
+            raise InputTypeError("axes", f"must be a string such as 'TZYX', got {axes!r}")
         if not axes:
-            raise ValueError(
-                f"axes cannot be guessed for {layer.ndim} dimensions of {layer.name!r}: take a "
-                "part of it that has T, C, Z, Y and X at most"
+            raise InputError(
+                "axes",
+                f"cannot be guessed for {layer.ndim} dimensions of {layer.name!r}: take a "
+                "part of it that has T, C, Z, Y and X at most",
             )
         if layer.rgb and not axes.endswith("S"):
-            raise ValueError(f"axes of an RGB layer end in S, its colors, got {axes!r}")
+            raise InputError("axes", f"of an RGB layer end in S, its colors, got {axes!r}")
         return cls(
             tuple(layer.data) if layer.multiscale else (layer.data,),
             axes,

@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
+from napari_noiser._errors import InputError
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 
 __all__ = ["LayerTransform", "is_degenerate"]
@@ -45,9 +46,10 @@ class LayerTransform:
         count = min(len(self.start), len(image.start))
         for place in (self, image):
             if not is_degenerate(place.linear[-count:, :-count], place.linear):
-                raise ValueError(
+                raise InputError(
+                    "",
                     f"has {len(self.start)} dimensions and the image {len(image.start)}, and one "
-                    "is turned out of the other's planes: take layers of equal dimensions"
+                    "is turned out of the other's planes: take layers of equal dimensions",
                 )
         factors = _factors(image.units[-count:], self.units[-count:])
         here = self.linear[-count:, -count:]

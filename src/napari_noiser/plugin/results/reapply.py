@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer, Shapes
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._progress import Progress
 from napari_noiser.files.provenance import EARLIER, PROVENANCE, is_fitted
 from napari_noiser.plugin.layers.enhance_layer import enhance_layer
@@ -109,18 +110,20 @@ def reapply(
     """
     provenance = provenance_of(layer)
     if provenance["mask"] is not None and mask is None:
-        raise ValueError(
+        raise InputError(
+            "",
             f"{layer.name!r} was made with a mask ({format_regions(provenance)}), of which it "
             f"keeps "
             f"but a "
-            "fingerprint: pass mask=, from region_mask or as it was passed before"
+            "fingerprint: pass mask=, from region_mask or as it was passed before",
         )
     if provenance["gain"] is not None and gain is None:
-        raise ValueError(
+        raise InputError(
+            "",
             f"{layer.name!r} was made with a gain map ({format_gain_map(provenance)}): pass "
             f"gain=, of "
             f"the "
-            "other image, an array or a layer"
+            "other image, an array or a layer",
         )
     known = [] if model is None else [_checked_model(model, provenance)]
     source, settings = (
@@ -150,13 +153,14 @@ def provenance_of(layer: Layer | None) -> dict[str, Any]:
         If the layer is no result.
     """
     if not isinstance(layer, Layer | None):
-        raise TypeError(f"layer must be an Image layer, got {describe_type(layer)}")
+        raise InputTypeError("layer", f"must be an Image layer, got {describe_type(layer)}")
     provenance = None if layer is None else layer.metadata.get(PROVENANCE)
     if not isinstance(provenance, dict) or not provenance.keys() >= _NEEDED or is_preview(layer):
         name = "no layer" if layer is None else repr(layer.name)
-        raise ValueError(
-            f"layer must be a result of napari-noiser, which says in its metadata how it was "
-            f"made; got {name}"
+        raise InputError(
+            "layer",
+            f"must be a result of napari-noiser, which says in its metadata how it was "
+            f"made; got {name}",
         )
     return {**EARLIER, **provenance}
 
@@ -191,11 +195,12 @@ def _model_from_provenance(provenance: Mapping[str, Any]) -> str | Recipe:
 
     name = provenance["recipe"]["name"]
     if is_fitted(provenance):
-        raise ValueError(
+        raise InputError(
+            "",
             f"{name!r} of fingerprint {provenance['fingerprint']} was fitted to images and "
             f"cannot be "
             "made again from its recipe: load its file into the list of models, or in a script "
-            "pass model=, the model or its file"
+            "pass model=, the model or its file",
         )
     return str(name) if is_bundled(provenance) else Recipe.from_dict(provenance["recipe"])
 
@@ -209,10 +214,11 @@ def _checked_model(
     if isinstance(model, (str, PathLike)) or not hasattr(model, "fingerprint"):
         model = load_model(model, samples=provenance["samples"], ndim=provenance["ndim"])
     if model.fingerprint != provenance["fingerprint"]:
-        raise ValueError(
-            f"model must be the one that the result was made with, "
+        raise InputError(
+            "model",
+            f"must be the one that the result was made with, "
             f"{provenance['recipe']['name']!r} of "
-            f"fingerprint {provenance['fingerprint']}; got {model.name!r} of {model.fingerprint}"
+            f"fingerprint {provenance['fingerprint']}; got {model.name!r} of {model.fingerprint}",
         )
     return model
 
@@ -257,7 +263,7 @@ def regions_from_provenance(
     missing = [name for name in names.values() if name not in found]
     if missing or not names:
         what = " and ".join(map(repr, missing)) if missing else "the mask it was made with"
-        raise ValueError(f"{what} is not among the layers: open it again, or use the console")
+        raise InputError("", f"{what} is not among the layers: open it again, or use the console")
     return {
         **{key: found[name] for key, name in names.items()},
         "all_planes": provenance.get("all_planes", False),
@@ -280,7 +286,7 @@ def gain_map_from_provenance(
     name = provenance.get("gain_layer")
     if name not in found:
         what = f"the gain map {provenance['gain']}" if name is None else f"the gain map {name!r}"
-        raise ValueError(f"{what} is not among the layers: open it again, or use the console")
+        raise InputError("", f"{what} is not among the layers: open it again, or use the console")
     return {"gain": found[name]}
 
 

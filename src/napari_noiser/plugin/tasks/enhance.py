@@ -13,6 +13,7 @@ from napari import Viewer
 from napari.layers import Image
 from napari.utils.notifications import show_info
 
+from napari_noiser._errors import InputError
 from napari_noiser._progress import Event, PartDone
 from napari_noiser.plugin.layers.gain_map import check_gain
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
@@ -69,8 +70,9 @@ def start_enhancing(
         map, but there is none that fits.
     """
     if settings.keep == "disk" and not settings.results_folder:
-        raise ValueError(
-            "Choose a folder for results on disk, in the widget or in Preferences > napari-noiser"
+        raise InputError(
+            "",
+            "Choose a folder for results on disk, in the widget or in Preferences > napari-noiser",
         )
     settings = settings.snapshot_layers()
     check_gain(settings, sources)

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_noiser._errors import InputError
 from napari_noiser._progress import Event, PartDone, map_events
 from napari_noiser.plugin.layers.gain_map import gain_map_for
 from napari_noiser.plugin.layers.region import statistics_mask
@@ -177,7 +178,7 @@ def _told_by_name(sources: Sequence[LayerSnapshot]) -> Iterator[None]:
         told = re.sub(r"\bimages\[(\d+)\]", lambda found: names[int(found[1])], str(error))
         if told == str(error):
             raise
-        raise ValueError(told) from error
+        raise InputError("", told) from error
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noiser._errors import InputError
 from napari_noiser._progress import Event
 from napari_noiser.arrays.layout import Colors, Layout, Slices, Statistics
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
@@ -254,7 +255,7 @@ def check_trained(model: Any, layout: Layout, colors: Colors) -> None:
     named = isinstance(model, str) and model in RECIPES and not bundled_form(model, *form)
     if named or isinstance(model, Recipe):
         name = model if named else model.name
-        raise ValueError(f"{name} has to be trained first for this image: press Train")
+        raise InputError(name, "has to be trained first for this image: press Train")
 
 
 def _nothing(level: Any, stack: ImageArray) -> NDArray[Any]:

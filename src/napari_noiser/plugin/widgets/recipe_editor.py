@@ -6,6 +6,7 @@ from magicgui.widgets import ComboBox, Container, LineEdit, Widget
 from psygnal import Signal
 from qtpy.QtWidgets import QLineEdit, QStyle
 
+from napari_noiser._errors import InputError
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.plugin.widgets.qt_helpers import Note, foldable, form
 from napari_noiser.plugin.widgets.recipe_fields import Entry, entries, from_text, to_text, validate
@@ -53,7 +54,7 @@ class RecipeEditor(Container):
     def recipe(self) -> Recipe:
         """What is written; raises a `ValueError` where something is wrong with it."""
         if self.faults:
-            raise ValueError("; ".join(self.faults.values()))
+            raise InputError("", "; ".join(self.faults.values()))
         return from_text(self._texts)
 
     @property

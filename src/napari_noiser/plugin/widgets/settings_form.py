@@ -8,6 +8,7 @@ from magicgui.widgets import CheckBox, ComboBox, FileEdit, FloatSlider
 from napari import Viewer
 from napari.layers import Image, Labels, Layer, Shapes
 
+from napari_noiser._errors import InputError
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe
@@ -188,7 +189,7 @@ class SettingsForm:
     def source(self) -> LayerSnapshot:
         """The chosen image; raises a `ValueError` where there is none."""
         if self.image.value is None:
-            raise ValueError(_NO_IMAGE)
+            raise InputError("", _NO_IMAGE)
         return LayerSnapshot.from_layer(self.image.value, self.axes.value)
 
     @property

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_noiser._errors import InputError
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.irle.blind_spot.likelihood import BlindEstimate, Scaling, posterior_mean
 from napari_noiser.methods.irle.blind_spot.network import BlindSpot
@@ -163,7 +164,9 @@ def _threes(volume: Tensor, halo: tuple[int, int]) -> Iterator[Tensor]:
     """
     last = volume.shape[2] - 1
     if last < 1:
-        raise ValueError("a volume must have 2 planes at least for a model that sees neighbors")
+        raise InputError(
+            "", "a volume must have 2 planes at least for a model that sees neighbors"
+        )
     for at in range(halo[0], last + 1 - halo[1]):
         around = (abs(at - 1), at, last - abs(last - at - 1))
         yield volume[:, :, around]

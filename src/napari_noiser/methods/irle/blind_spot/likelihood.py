@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from napari_noiser._errors import InputError
 from napari_noiser.methods.irle.blind_spot.network_input import NetworkInput
 from napari_noiser.methods.irle.noise_variance import noise_variance
 
@@ -77,7 +78,7 @@ class Scaling:
         values = torch.cat([crop.own.double().flatten() for crop in crops])
         log_gain = torch.cat([crop.log_gain.double().flatten() for crop in crops])
         if not float(values.std()) > 0:
-            raise ValueError("images are constant: there is nothing to learn from")
+            raise InputError("images", "are constant: there is nothing to learn from")
         noise = torch.stack([noise_variance(crop.own) for crop in crops]).mean(dim=0)
         return cls(
             float(values.mean()),

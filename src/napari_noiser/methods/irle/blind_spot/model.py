@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from napari_noiser._errors import InputError
 from napari_noiser._validation import check_float, check_int, check_ndim
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.irle.blind_spot.fold import FoldedBlindSpot
@@ -90,19 +91,19 @@ class BlindSpotModel:
         expected = {name: tuple(value.shape) for name, value in self._blank().named_parameters()}
         found = {name: tuple(value.shape) for name, value in self.weights.items()}
         if found != expected:
-            raise ValueError(f"weights must have the shapes {expected}, got {found}")
+            raise InputError("weights", f"must have the shapes {expected}, got {found}")
         for name, weight in self.weights.items():
             if weight.dtype != torch.float32 or not bool(weight.isfinite().all()):
-                raise ValueError(f"weights must be finite float32 numbers, {name!r} is not")
+                raise InputError("weights", f"must be finite float32 numbers, {name!r} is not")
         for name in ("center", "log_gain", "black"):
             check_float(name, getattr(self.scaling, name))
         for value in (self.scaling.scale, *self.scaling.noise):
             check_float("scale and noise", value, above=0.0)
         if len(self.scaling.noise) != self.samples:
-            raise ValueError(f"noise must be one a channel, got {self.scaling.noise}")
+            raise InputError("noise", f"must be one a channel, got {self.scaling.noise}")
         losses = tuple(map(float, self.losses))
         if not all(map(isfinite, losses)):
-            raise ValueError("losses must be finite numbers")
+            raise InputError("losses", "must be finite numbers")
         object.__setattr__(self, "losses", losses)
 
     @property
@@ -260,7 +261,7 @@ def load_blind_spot(path: str | PathLike[str]) -> BlindSpotModel:
     try:
         return BlindSpotModel.from_header(header, weights)
     except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not a fitted blind spot: {error}") from error
+        raise InputError("", f"{path} is not a fitted blind spot: {error}") from error
 
 
 def write_tensors(
@@ -293,7 +294,7 @@ def read_tensors(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str
             header = json.loads((file.metadata() or {})[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header["method"] != METHOD or header["format"] != _FORMAT:
-            raise ValueError(f"it says {header['method']!r}, format {header['format']}")
+            raise InputError("", f"it says {header['method']!r}, format {header['format']}")
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not a fitted blind spot: {error!r}") from error
+        raise InputError("", f"{path} is not a fitted blind spot: {error!r}") from error
     return tensors, dict(header)

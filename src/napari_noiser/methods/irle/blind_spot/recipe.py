@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from math import lcm
 from typing import Any, Literal, get_args
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._validation import check_float, check_int
 
 __all__ = ["BLOCK", "BLOCK_REACH", "BlindSpotRecipe", "GainSource"]
@@ -79,9 +80,9 @@ class BlindSpotRecipe:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise TypeError(f"name must be a string that is not empty, got {self.name!r}")
+            raise InputTypeError("name", f"must be a string that is not empty, got {self.name!r}")
         if not isinstance(self.scales, (tuple, list)):
-            raise TypeError(f"scales must be whole numbers, got {self.scales!r}")
+            raise InputTypeError("scales", f"must be whole numbers, got {self.scales!r}")
         checked: dict[str, Any] = {
             "iterations": check_int("iterations", self.iterations),
             "width": check_int("width", self.width),
@@ -95,10 +96,10 @@ class BlindSpotRecipe:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         if self.gain not in get_args(GainSource):
-            raise ValueError(f"gain must be one of {get_args(GainSource)}, got {self.gain!r}")
+            raise InputError("gain", f"must be one of {get_args(GainSource)}, got {self.gain!r}")
         if self.grid > _LARGEST_GRID:
-            raise ValueError(
-                f"spacing and scales make a grid of {self.grid} pixels; at most {_LARGEST_GRID}"
+            raise InputError(
+                "spacing", f"and scales make a grid of {self.grid} pixels; at most {_LARGEST_GRID}"
             )
         object.__setattr__(self, "crop", check_int("crop", self.crop, least=self.grid))
 
@@ -147,5 +148,7 @@ class BlindSpotRecipe:
         """
         known = {item.name for item in fields(cls)}
         if not set(values) <= known:
-            raise ValueError(f"a blind-spot recipe takes {sorted(known)}, got {sorted(values)}")
+            raise InputError(
+                "", f"a blind-spot recipe takes {sorted(known)}, got {sorted(values)}"
+            )
         return cls(**values)

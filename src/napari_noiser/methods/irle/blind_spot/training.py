@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_noiser._errors import InputTypeError
 from napari_noiser._validation import check_float, check_int, check_ndim
 from napari_noiser.methods.device import best_device
 from napari_noiser.methods.irle.blind_spot.block_gain import interpolate_blocks
@@ -118,7 +119,7 @@ def initial_model(
     """
     recipe = BlindSpotRecipe() if recipe is None else recipe
     if not isinstance(recipe, BlindSpotRecipe):
-        raise TypeError(f"recipe must be a BlindSpotRecipe, got {type(recipe).__name__}")
+        raise InputTypeError("recipe", f"must be a BlindSpotRecipe, got {type(recipe).__name__}")
     samples, ndim, seed = (
         check_int("samples", samples),
         check_ndim(ndim),

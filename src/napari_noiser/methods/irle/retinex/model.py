@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_noiser._errors import InputError
 from napari_noiser._validation import check_float, check_int
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.irle.blind_spot.model import METHOD, read_tensors, write_tensors
@@ -81,13 +82,13 @@ class RetinexModel:
         expected = {name: tuple(value.shape) for name, value in blank.named_parameters()}
         found = {name: tuple(value.shape) for name, value in self.weights.items()}
         if found != expected:
-            raise ValueError(f"weights must have the shapes {expected}, got {found}")
+            raise InputError("weights", f"must have the shapes {expected}, got {found}")
         for name, weight in self.weights.items():
             if weight.dtype != torch.float32 or not bool(weight.isfinite().all()):
-                raise ValueError(f"weights must be finite float32 numbers, {name!r} is not")
+                raise InputError("weights", f"must be finite float32 numbers, {name!r} is not")
         losses = tuple(map(float, self.losses))
         if not all(map(isfinite, losses)):
-            raise ValueError("losses must be finite numbers")
+            raise InputError("losses", "must be finite numbers")
         object.__setattr__(self, "losses", losses)
 
     @property
@@ -237,7 +238,7 @@ class RetinexModel:
 def check_gray_or_rgb(samples: Any) -> int:
     """Return 1 or 3, or raise a `ValueError`."""
     if isinstance(samples, bool) or samples not in (1, 3):
-        raise ValueError(f"samples must be 1 (gray) or 3 (RGB), got {samples!r}")
+        raise InputError("samples", f"must be 1 (gray) or 3 (RGB), got {samples!r}")
     return int(samples)
 
 
@@ -273,4 +274,4 @@ def load_retinex(path: str | PathLike[str]) -> RetinexModel:
     try:
         return RetinexModel.from_header(header, weights)
     except (AttributeError, KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not a fitted Retinex: {error}") from error
+        raise InputError("", f"{path} is not a fitted Retinex: {error}") from error

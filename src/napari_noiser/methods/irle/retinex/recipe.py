@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._validation import check_float, check_int
 
 __all__ = ["RetinexLosses", "RetinexRecipe"]
@@ -94,13 +95,15 @@ class RetinexRecipe:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise TypeError(f"name must be a string that is not empty, got {self.name!r}")
+            raise InputTypeError("name", f"must be a string that is not empty, got {self.name!r}")
         if not isinstance(self.widths, (tuple, list)):
-            raise TypeError(f"widths must be whole numbers, got {self.widths!r}")
+            raise InputTypeError("widths", f"must be whole numbers, got {self.widths!r}")
         if not 1 <= len(self.widths) <= _MOST_SCALES:
-            raise ValueError(f"widths must be 1 to {_MOST_SCALES} numbers, got {self.widths!r}")
+            raise InputError("widths", f"must be 1 to {_MOST_SCALES} numbers, got {self.widths!r}")
         if not isinstance(self.losses, RetinexLosses):
-            raise TypeError(f"losses must be RetinexLosses, got {type(self.losses).__name__}")
+            raise InputTypeError(
+                "losses", f"must be RetinexLosses, got {type(self.losses).__name__}"
+            )
         checked: dict[str, Any] = {
             "iterations": check_int("iterations", self.iterations),
             "widths": tuple(check_int("widths", width) for width in self.widths),
@@ -111,7 +114,7 @@ class RetinexRecipe:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         if self.crop % (2 * self.step):
-            raise ValueError(f"crop must be a multiple of {2 * self.step}, got {self.crop}")
+            raise InputError("crop", f"must be a multiple of {2 * self.step}, got {self.crop}")
 
     @property
     def step(self) -> int:
@@ -139,4 +142,4 @@ class RetinexRecipe:
 def _check_names(kind: type, values: Mapping[str, Any]) -> None:
     known = {item.name for item in fields(kind)}
     if not set(values) <= known:
-        raise ValueError(f"{kind.__name__} takes {sorted(known)}, got {sorted(values)}")
+        raise InputError("", f"{kind.__name__} takes {sorted(known)}, got {sorted(values)}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from napari_noiser._errors import InputError
 from napari_noiser.methods.irle.retinex.network import Retinex
 from napari_noiser.methods.noiser.mirror_padding import pad_tile
 from napari_noiser.methods.patches import Halo
@@ -84,8 +85,9 @@ class RetinexRendering:
 
     def _check(self, dark: Tensor, clean: Tensor) -> None:
         if dark.ndim != 4 or dark.shape[1] != self.samples or not dark.numel():
-            raise ValueError(f"dark must be (N, {self.samples}, Y, X), got {tuple(dark.shape)}")
+            raise InputError("dark", f"must be (N, {self.samples}, Y, X), got {tuple(dark.shape)}")
         if clean.shape != dark.shape:
-            raise ValueError(
-                f"clean must have the shape of dark, {tuple(dark.shape)}, got {tuple(clean.shape)}"
+            raise InputError(
+                "clean",
+                f"must have the shape of dark, {tuple(dark.shape)}, got {tuple(clean.shape)}",
             )

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._validation import check_int
 from napari_noiser.methods.device import best_device
 from napari_noiser.methods.irle.checkpoint import FittingState
@@ -105,7 +106,7 @@ def initial_retinex(
     """
     recipe = RetinexRecipe() if recipe is None else recipe
     if not isinstance(recipe, RetinexRecipe):
-        raise TypeError(f"recipe must be a RetinexRecipe, got {type(recipe).__name__}")
+        raise InputTypeError("recipe", f"must be a RetinexRecipe, got {type(recipe).__name__}")
     samples, seed = check_gray_or_rgb(samples), check_int("seed", seed, 0)
     weights = copy_weights(make_retinex(recipe, samples, seed))
     return RetinexModel(recipe, samples, seed, 0.0, 1.0, weights, device)
@@ -134,10 +135,13 @@ def _checked(crops: Tensor, model: RetinexModel) -> Tensor:
     sides = shape[-2:]
     fits = len(shape) == 4 and shape[1] in (samples, 2 * samples)
     if not fits or any(length < 64 or length % grid for length in sides):
-        raise ValueError(
-            f"draw must return (N, {samples}, Y, X), or {2 * samples} channels, "
-            f"Y and X multiples of {grid} of at least 64; got {shape}"
+        raise InputError(
+            "draw",
+            f"must return (N, {samples}, Y, X), or {2 * samples} channels, "
+            f"Y and X multiples of {grid} of at least 64; got {shape}",
         )
     if not bool(crops.isfinite().all()):
-        raise ValueError("draw must return finite numbers in [0, 1], got some that are not finite")
+        raise InputError(
+            "draw", "must return finite numbers in [0, 1], got some that are not finite"
+        )
     return crops

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_noiser._errors import InputError
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.irle.blind_spot.fold import FoldedBlindSpot
 from napari_noiser.methods.irle.blind_spot.model import (
@@ -67,11 +68,11 @@ class IRLEModel:
     def __post_init__(self) -> None:
         light, denoiser = self.light, self.denoiser
         if light.samples != denoiser.samples:
-            raise ValueError(
-                f"light is for {light.samples} channels, denoiser for {denoiser.samples}"
+            raise InputError(
+                "light", f"is for {light.samples} channels, denoiser for {denoiser.samples}"
             )
         if denoiser.ndim != 2 or not denoiser.requires_gain_map:
-            raise ValueError("denoiser must be of planes, and take a gain that is given")
+            raise InputError("denoiser", "must be of planes, and take a gain that is given")
 
     @property
     def recipe(self) -> IRLERecipe:
@@ -154,7 +155,7 @@ class IRLEModel:
         camera: CameraNoise | None,
     ) -> FoldedTwoStageDenoiser:
         if camera is None:
-            raise ValueError("camera must be known for a model that was fitted to counts")
+            raise InputError("camera", "must be known for a model that was fitted to counts")
         light, black = self.light, self.denoiser.scaling.black
         return FoldedTwoStageDenoiser(
             light.network(device),
@@ -255,4 +256,4 @@ def load_two_stages(path: str | PathLike[str]) -> IRLEModel:
     try:
         return IRLEModel.from_header(header, tensors)
     except (AttributeError, KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not a fitted model of both stages: {error}") from error
+        raise InputError("", f"{path} is not a fitted model of both stages: {error}") from error

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
 
@@ -37,15 +38,16 @@ class IRLERecipe:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise TypeError(f"name must be a string that is not empty, got {self.name!r}")
+            raise InputTypeError("name", f"must be a string that is not empty, got {self.name!r}")
         for name, kind in (("light", RetinexRecipe), ("denoiser", BlindSpotRecipe)):
             if not isinstance(getattr(self, name), kind):
                 found = type(getattr(self, name)).__name__
-                raise TypeError(f"{name} must be a {kind.__name__}, got {found}")
+                raise InputTypeError(name, f"must be a {kind.__name__}, got {found}")
         if self.denoiser.gain != "given":
-            raise ValueError(
-                f"denoiser must take a gain that is given, by stage 1: gain='given', "
-                f"got {self.denoiser.gain!r}"
+            raise InputError(
+                "denoiser",
+                f"must take a gain that is given, by stage 1: gain='given', "
+                f"got {self.denoiser.gain!r}",
             )
 
     @property
@@ -73,8 +75,8 @@ class IRLERecipe:
         """
         known = {"name", "iterations", "light", "denoiser"}
         if set(values) != known:
-            raise ValueError(
-                f"a recipe of both stages takes {sorted(known)}, got {sorted(values)}"
+            raise InputError(
+                "", f"a recipe of both stages takes {sorted(known)}, got {sorted(values)}"
             )
         return cls(
             name=values["name"],
