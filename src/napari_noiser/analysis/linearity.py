@@ -98,7 +98,7 @@ def measure_linearity(raw: ArrayLike, result: ArrayLike, *, axes: str | None = N
     --------
     >>> import numpy as np
     >>> image = np.random.default_rng(0).random((32, 32))
-    >>> linearity(100 + image, np.sqrt(image)).rank_correlation
+    >>> measure_linearity(100 + image, np.sqrt(image)).rank_correlation
     1.0
     """
     x, y, _ = sample_pairs(raw, result, axes)

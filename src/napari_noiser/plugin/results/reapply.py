@@ -104,7 +104,7 @@ def reapply(
     >>> from napari.layers import Image
     >>> first, second = Image(np.eye(16)), Image(np.eye(24), name="second")
     >>> result = enhance_layer(first, "noiser-es", contrast=2.0)
-    >>> again = replay(result, second)
+    >>> again = reapply(result, second)
     >>> again.name, again.metadata["napari_noiser"]["contrast"]
     ('second (noiser-es)', 2.0)
     """

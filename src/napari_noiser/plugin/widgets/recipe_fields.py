@@ -87,7 +87,7 @@ def entries() -> Iterator[Entry]:
 def to_text(recipe: Recipe) -> dict[str, str]:
     """Return a recipe as texts, by the names of their fields.
 
-    >>> written(Recipe(name="mine"))["source.variance"]
+    >>> to_text(Recipe(name="mine"))["source.variance"]
     '1.0'
     """
     texts: dict[str, str] = {}
@@ -114,8 +114,8 @@ def from_text(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> 
 
     Examples
     --------
-    >>> read({"name": "mine", "source.kind": "gaussian", "source.mean": "0, 0.1, 0.2"}).source
-    Gaussian(mean=(0.0, 0.1, 0.2), variance=1.0)
+    >>> from_text({"name": "mine", "source.kind": "gaussian", "source.mean": "0, 0.1, 0.2"}).source
+    GaussianNoise(mean=(0.0, 0.1, 0.2), variance=1.0)
     """
     values: dict[str, Any] = {}
     for name, text in texts.items():
@@ -136,7 +136,7 @@ def validate(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> d
 
     What no single field is to blame for goes under the name.
 
-    >>> faults({"name": "mine", "width": "none"})
+    >>> validate({"name": "mine", "width": "none"})
     {'width': "width must be a whole number of at least 1, got 'none'"}
     """
     sound = {name: text for name, text in texts.items() if name.endswith(_KIND)}
