@@ -18,9 +18,9 @@ from tables import Table, machine
 import napari_noiser as noiser
 from napari_noiser.engine.calibration import calibrate
 from napari_noiser.engine.plan import make_plan
-from napari_noiser.methods.irle.retinex.illumination_gain import log_gain_of
 from napari_noiser.methods.irle.retinex.perceptual_losses import band_profile
 from napari_noiser.methods.irle.two_stage.fold import FoldedTwoStageDenoiser
+from napari_noiser.methods.irle.two_stage.illumination_gain import illumination_log_gain
 from napari_noiser.recipes import BlindSpotRecipe, IRLEModel, IRLERecipe
 
 CPU = torch.device("cpu")
@@ -51,7 +51,7 @@ def denoising(data: DataSet, steps: int | None, seeds: int) -> None:
             start, busy = perf_counter(), process_time()
             model = noiser.fit(frames, recipe, seed=seed)
             taken = (f"{perf_counter() - start:.0f}", f"{process_time() - busy:.0f}")
-            found = [noiser.enhance(frame, model, output="intensity") for frame in frames]
+            found = [noiser.denoise(frame, model) for frame in frames]
             table.row([f"gain {gain}", str(seed), score(data, found), *taken])
 
 
@@ -98,7 +98,7 @@ def leak(model: IRLEModel, data: DataSet) -> None:
     """Tell how much of a pixel comes back to its own estimate through stage 1's gain map."""
     dark = data.pairs[0].dim[:384, :384].astype(float)
     plan = calibrate(make_plan(data.pairs[0].dim, model, axes="YXS"))
-    folded = model.restoration().fold(np.zeros(27), np.eye(27), CPU, *plan.cameras[:1])
+    folded = model.as_denoiser().fold(np.zeros(27), np.eye(27), CPU, *plan.cameras[:1])
     before, shares, moved = guided_estimate(folded, dark), [], []
     for at in np.random.default_rng(0).integers(100, 280, (6, 2)):
         changed = dark.copy()
@@ -119,12 +119,13 @@ def leak(model: IRLEModel, data: DataSet) -> None:
 def guided_estimate(
     folded: FoldedTwoStageDenoiser, image: Floats
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the gain's logarithm, what the blind spot estimates with it, and what it is told."""
-    seen = torch.from_numpy(folded.counts.seen(np.moveaxis(image, -1, 0))).float()[None]
-    light = folded.light.illumination(folded.levels.of(folded.counts.read(seen)))
+    """Return the gain's logarithm, the blind spot's estimate with it, and its input."""
+    seen = torch.from_numpy(folded.counts.stabilize(np.moveaxis(image, -1, 0))).float()[None]
+    counts = folded.levels.normalize(folded.counts.invert(seen))
+    light = folded.retinex.illumination(counts)
     centered = seen - folded.blind.scaling.center
-    guided = torch.cat([centered, log_gain := log_gain_of(light)], dim=1)
-    ((estimate, _),) = folded.blind.blind(guided, ((0, 0), (0, 0)), (0, 0))
+    guided = torch.cat([centered, log_gain := illumination_log_gain(light)], dim=1)
+    ((estimate, _),) = folded.blind.estimates(guided, ((0, 0), (0, 0)), (0, 0))
     return log_gain, estimate.light, seen
 
 

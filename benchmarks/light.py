@@ -37,8 +37,7 @@ APERTURE = 5.0
 
 def structured(image: Floats, **options: Any) -> Floats:
     """Return the denoised light in the image's units."""
-    options |= {"output": "intensity", "device": "cpu", "dtype": "float64"}
-    return noiser.enhance(image, "structured", **options)
+    return noiser.denoise(image, device="cpu", dtype="float64", **options)
 
 
 def blurred(image: Floats) -> Floats:

@@ -44,12 +44,12 @@ def moves(widget: NoiserWidget) -> dict[str, Callable[[int], None]]:
     """Return what is moved, and how for the nth time."""
     chosen = widget.controls
     models = cycle(("noiser-es", "noiser-var3", "noiser"))
-    scopes = cycle(("plane" if chosen.ndim.value == 2 else "volume", "stack"))
+    scopes = cycle(("plane" if chosen.options["ndim"].value == 2 else "volume", "stack"))
     return {
-        "brightness": lambda at: setattr(chosen.brightness, "value", (at + 1) * 0.05),
-        "contrast": lambda at: setattr(chosen.contrast, "value", 1 + (at + 1) * 0.05),
+        "brightness": lambda at: setattr(chosen.options["brightness"], "value", (at + 1) * 0.05),
+        "contrast": lambda at: setattr(chosen.options["contrast"], "value", 1 + (at + 1) * 0.05),
         "model": lambda at: setattr(chosen.model, "value", next(models)),
-        "exposure": lambda at: setattr(chosen.statistics, "value", next(scopes)),
+        "exposure": lambda at: setattr(chosen.options["statistics"], "value", next(scopes)),
     }
 
 
@@ -73,7 +73,7 @@ def measure(image: np.ndarray, rgb: bool, ndim: int) -> Iterator[tuple[str, floa
     viewer = Viewer()
     viewer.add_image(image, name="image", rgb=rgb)
     _, widget = viewer.window.add_plugin_dock_widget("napari-noiser", "Noise self-regression")
-    widget.controls.ndim.value = ndim
+    widget.controls.options["ndim"].value = ndim
     section = next(each for each in widget.sections if each.title == "Preview")
     settle(2)
     start = time.perf_counter()

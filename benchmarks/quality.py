@@ -28,7 +28,7 @@ Floats = NDArray[np.floating]
 Score = tuple[float, float]
 """PSNR in dB, and SSIM."""
 Render = Callable[[Array, str, str], Floats]
-"""From an image, its axes, and whether "display" or "intensity" is asked for, to the result."""
+"""From an image, its axes, and whether "enhance" or "denoise" is asked for, to the result."""
 Denoise = Callable[[Floats, int | None], Floats]
 """From an image in [0, 1] and its axis of samples to the light."""
 
@@ -58,7 +58,7 @@ class Method:
 # The methods that make a display, whatever is asked for.
 
 
-def unchanged(image: Array, axes: str = "", output: str = "") -> Floats:
+def unchanged(image: Array, axes: str = "", verb: str = "") -> Floats:
     """Scale to [0, 1]: by 255 for 8 bits, else by the image's own range."""
     if image.dtype == np.uint8:
         return image / 255.0
@@ -66,7 +66,7 @@ def unchanged(image: Array, axes: str = "", output: str = "") -> Floats:
     return (values - values.min()) / (values.max() - values.min())
 
 
-def auto_gamma(image: Array, axes: str, output: str) -> Floats:
+def auto_gamma(image: Array, axes: str, verb: str) -> Floats:
     """Raise to the power that brings the mean to 0.45, found by bisection."""
     values, low, high = unchanged(image), -10.0, 10.0  # of the power's logarithm
     for _ in range(60):
@@ -76,17 +76,17 @@ def auto_gamma(image: Array, axes: str, output: str) -> Floats:
     return values ** np.exp(low)
 
 
-def clahe(image: Array, axes: str, output: str) -> Floats:
+def clahe(image: Array, axes: str, verb: str) -> Floats:
     """Equalize the histogram adaptively, with scikit-image's defaults."""
     return equalize_adapthist(unchanged(image))
 
 
-def closed_form(image: Array, axes: str, output: str) -> Floats:
+def closed_form(image: Array, axes: str, verb: str) -> Floats:
     """Box mean, standardize, tanh: no training, no network."""
     return noiser.closed_form(image, axes=axes)
 
 
-def recipe(image: Array, axes: str, output: str, name: str, colors: str = "balanced") -> Floats:
+def recipe(image: Array, axes: str, verb: str, name: str, colors: str = "balanced") -> Floats:
     """Render with a bundled model of the paper's."""
     return noiser.enhance(image, name, axes=axes, colors=colors, device="cpu")
 
@@ -94,15 +94,16 @@ def recipe(image: Array, axes: str, output: str, name: str, colors: str = "balan
 # The methods that return light.
 
 
-def structured(image: Array, axes: str, output: str, name: str = "structured") -> Floats:
+def structured(image: Array, axes: str, verb: str, name: str = "structured") -> Floats:
     """Render with a bundled model that learned from structured noise."""
-    return noiser.enhance(image, name, axes=axes, output=output, device="cpu")
+    act = noiser.denoise if verb == "denoise" else noiser.enhance
+    return act(image, name, axes=axes, device="cpu")
 
 
-def denoised(image: Array, axes: str, output: str, denoise: Denoise) -> Floats:
+def denoised(image: Array, axes: str, verb: str, denoise: Denoise) -> Floats:
     """Return light; for display standardized by the moments of all samples, times 50/127.5."""
     light = denoise(unchanged(image), 2 if axes.endswith("S") else None)
-    if output == "intensity":
+    if verb == "denoise":
         return light
     return (np.tanh(50 / 127.5 * (light - light.mean()) / light.std()) + 1) / 2
 
@@ -180,17 +181,17 @@ class DataSet:
 
     name: str
     pairs: tuple[Pair, ...]
-    output: str
+    verb: str
     score: Callable[[Floats, Array], Score]
 
 
 def data_sets(folder: Path) -> tuple[DataSet, ...]:
     """Read all of them."""
     sets = (
-        DataSet("LOL", tuple(lol(folder)), "display", score_photograph),
-        DataSet("W2S", tuple(w2s(folder)), "intensity", score_fitted),
-        DataSet("Hagen", tuple(hagen(folder)), "intensity", score_fitted),
-        DataSet("astronomy", tuple(astronomy(folder)), "intensity", score_fitted),
+        DataSet("LOL", tuple(lol(folder)), "enhance", score_photograph),
+        DataSet("W2S", tuple(w2s(folder)), "denoise", score_fitted),
+        DataSet("Hagen", tuple(hagen(folder)), "denoise", score_fitted),
+        DataSet("astronomy", tuple(astronomy(folder)), "denoise", score_fitted),
     )
     for data in sets:
         if not data.pairs:
@@ -221,7 +222,7 @@ def scored(strength: str, render: Render, data: DataSet) -> Found:
     scores, seconds = [], 0.0
     for pair in data.pairs:
         start = perf_counter()
-        result = render(pair.dim, pair.axes, data.output)
+        result = render(pair.dim, pair.axes, data.verb)
         seconds += perf_counter() - start
         scores.append(data.score(result, pair.truth))
     psnr, ssim = np.mean(scores, axis=0)

@@ -20,7 +20,7 @@ from tables import Table, machine
 from torch import Tensor
 
 import napari_noiser as noiser
-from napari_noiser.methods.noiser.model import Model
+from napari_noiser.methods.noiser.model import NoiserModel
 from napari_noiser.methods.noiser.network import SRM
 from napari_noiser.methods.noiser.training import regress, total_variation
 
@@ -44,7 +44,7 @@ LARGEST = 1024
 class Snapshot:
     """A network after some steps, and what is known of it without any image."""
 
-    model: Model
+    model: NoiserModel
     known: Quantities
 
 
@@ -60,7 +60,7 @@ def snapshots(samples: int, seed: int) -> Iterator[Snapshot]:
         if step.done in STEPS:
             now = state(network, noise)
             weights = {name: value.clone() for name, value in network.state_dict().items()}
-            model = Model(replace(recipe, iterations=step.done), samples, 2, seed, weights)
+            model = NoiserModel(replace(recipe, iterations=step.done), samples, 2, seed, weights)
             known = {"loss": float(np.mean(losses)), **on_noise(now[1], noise)}
             known["step"] = edge(network, samples)
             known["weights moved"], known["output moved"] = map(moved, now, before)
@@ -108,7 +108,7 @@ def edge(network: SRM, samples: int) -> float:
 # What the user's image tells.
 
 
-def shown(image: Array, axes: str, model: Model) -> Floats:
+def shown(image: Array, axes: str, model: NoiserModel) -> Floats:
     """Render for display."""
     return noiser.enhance(image, model, axes=axes, camera=None, device="cpu")
 
@@ -130,7 +130,7 @@ def halves(image: Array) -> tuple[Floats, Floats]:
     return (even[::2, ::2] + even[1::2, 1::2]) / 2, (even[1::2, ::2] + even[::2, 1::2]) / 2
 
 
-def on_image(pair: Pair, model: Model, result: Floats, other: Floats) -> Quantities:
+def on_image(pair: Pair, model: NoiserModel, result: Floats, other: Floats) -> Quantities:
     """Return what a result says of itself; `other` is that of another seed."""
     light = response(result)
     curvature = 2 * light[1:-1] - light[:-2] - light[2:]

@@ -58,9 +58,9 @@ def compare(draw: Callable[[int], Floats], exposure: PhotonNoise) -> tuple[Float
         signal = torch.from_numpy(2 * draw(seed) - 1)[None].float()
         both = exposure.expose(signal, torch.Generator().manual_seed(seed))
         seen, light = (each[0, 0].numpy() for each in both)
-        options = {"output": "intensity", "camera": None, "device": "cpu"}
-        alone = noiser.enhance(seen[1], "structured", **options)
-        between = noiser.enhance(seen, "structured", ndim=3, **options)[1]
+        options = {"camera": None, "device": "cpu"}
+        alone = noiser.denoise(seen[1], **options)
+        between = noiser.denoise(seen, ndim=3, **options)[1]
         rows.append([left(found, light[1], seen[1]) for found in (alone, between)])
     alone, between = np.array(rows).T
     return alone, between

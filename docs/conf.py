@@ -20,6 +20,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = project
 html_sidebars = {"*": []}  # pages beside each other are in the header
 html_theme_options = {
+    "github_url": "https://github.com/napari-noiser/napari-noiser",
     "header_links_before_dropdown": 5,
     "secondary_sidebar_items": {"*": ["page-toc"], "guide/*": []},  # room for screenshots
     "show_prev_next": False,

@@ -76,8 +76,8 @@ def save_strip(name: str, photons: float) -> None:
     said(path)
 
 
-def exposures() -> Figure:
-    """Draw the brightness of one nucleus in the guide's movie, for two kinds of exposure."""
+def statistics() -> Figure:
+    """Draw the brightness of one nucleus in the guide's movie, for two kinds of statistics."""
     viewer = ViewerModel()
     exec(snippets(Path(__file__).parent / "guide" / "time_lapse.md")[0], {"viewer": viewer})
     movie = viewer.layers["Dim movie"].data
@@ -134,7 +134,7 @@ def main() -> None:
     mpl.use("agg")
     for name, photons in {**GRAYS, **COLORS}.items():
         save_strip(name, photons)
-    save_figure("exposure", exposures())
+    save_figure("statistics", statistics())
     save_figure("transfer", transfer())
 
 

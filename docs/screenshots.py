@@ -141,7 +141,7 @@ def time_lapse() -> None:
     controls = stage.widget.controls
     movie, shown = controls.image.value, []
     for scope, name in (("plane", "each plane"), ("stack", "whole series")):
-        controls.statistics.value = scope
+        controls.options["statistics"].value = scope
         stage.apply()
         result = stage.viewer.layers.pop()
         shown += [(f"{name}, frame {frame}", result.data[frame]) for frame in (11, 12)]
@@ -167,7 +167,7 @@ def photograph() -> None:
     stage = Stage("photograph.md")
     controls = stage.widget.controls
     for colors in ("balanced", "kept"):
-        controls.colors.value = colors
+        controls.options["colors"].value = colors
         stage.apply()
         stage.viewer.layers[-1].name = f"Colors {colors}"
     stage.grid(shape=(3, 1))
@@ -178,7 +178,7 @@ def photograph() -> None:
 def channels() -> None:
     stage = Stage("channels.md")
     stack = stage.viewer.layers.pop()
-    names, colors = ["Haematoxylin", "DAB"], ["cyan", "bop orange"]
+    names, colors = ["Hematoxylin", "DAB"], ["cyan", "bop orange"]
     n_channels = stage.viewer.add_image(stack.data, channel_axis=0, name=names, colormap=colors)
     stage.viewer.layers.selection = n_channels
     stage.widget.controls.image.value = n_channels[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import runpy
 from collections.abc import Callable
@@ -19,6 +20,7 @@ PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 NOT_RUN = {"clusters.md": "submits jobs to SLURM"}
 PICTURE = re.compile(r"!\[[^]]+\]\(([^)]+)\)")
 TOCTREE = re.compile(r"```\{toctree\}(.*?)```", re.DOTALL)
+FILE = re.compile(r"`(\w+/[\w/.]*(?:\.\w+|/))`")
 LINK = re.compile(r"(?<!!)\[[^]]+\]\(([^):#]+)(?:#[^)]*)?\)")
 
 snippets: Callable[[Path], list[str]] = runpy.run_path(str(DOCS / "snippets.py"))["snippets"]
@@ -72,6 +74,15 @@ def test_pictures_and_pages_that_a_page_names_are_there(page: Path) -> None:
         assert (page.parent / target).is_file(), target
 
 
+@pages([ROOT / "CONTRIBUTING.md", DOCS / "architecture.md"])
+def test_files_that_a_page_sends_to_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert all((page.parent / target).is_file() for target in LINK.findall(text))
+    for path in FILE.findall(text):
+        roots = (ROOT, Path(napari_noiser.__file__).parent)
+        assert any((root / path).exists() for root in roots), path
+
+
 def test_no_picture_is_large_or_left_over() -> None:
     named = {
         (page.parent / target).resolve()
@@ -84,9 +95,21 @@ def test_no_picture_is_large_or_left_over() -> None:
 
 
 def test_the_api_page_has_every_public_name() -> None:
+    said: set[str] = set()
+    module = "napari_noiser"
     text = (DOCS / "api.md").read_text(encoding="utf-8")
-    said = re.findall(r"^\.\. (?:auto\w+|py:data):: (\w+)$", text, re.MULTILINE)
-    assert sorted(said) == sorted(napari_noiser.__all__)
+    for kind, name in re.findall(r"^\.\. (currentmodule|auto\w+|py:data):: ([\w.]+)$", text, re.M):
+        module = name if kind == "currentmodule" else module
+        if kind != "currentmodule":
+            said.add(f"{module}.{name}")
+            assert name in importlib.import_module(module).__all__, f"{module}.{name}"
+    subjects = {"analysis", "camera", "io", "recipes"}
+    for subject in subjects:
+        names = importlib.import_module(f"napari_noiser.{subject}").__all__
+        assert {f"napari_noiser.{subject}.{name}" for name in names} <= said, subject
+    here = {f"napari_noiser.{name}" for name in set(napari_noiser.__all__) - subjects}
+    elsewhere = {name.rpartition(".")[2] for name in said}
+    assert {name for name in here - said if name.rpartition(".")[2] not in elsewhere} == set()
 
 
 def test_every_page_is_in_a_table_of_contents() -> None:

@@ -6,6 +6,8 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 
@@ -16,7 +18,14 @@ import napari_noiser
 PACKAGE = Path(napari_noiser.__file__).parent
 ROOT = Path(__file__).parents[1]
 DESKTOP = ["napari", "qtpy", "magicgui", "superqt", "npe2", "PyQt6", "PySide6"]
-OF_LAYERS = ("as_python", "enhance_layer", "live_layer", "region_mask", "reapply")
+OF_LAYERS = (
+    "as_python",
+    "denoise_layer",
+    "enhance_layer",
+    "live_layer",
+    "reapply",
+    "region_mask",
+)
 PUBLIC = [name for name in napari_noiser.__all__ if name not in OF_LAYERS]
 
 BLOCK = f"import sys; sys.modules.update(dict.fromkeys({DESKTOP}))\n"
@@ -39,6 +48,12 @@ def imported(path: Path) -> set[str]:
             assert node.level == 0, f"{path} imports relatively"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def name_of(path: Path) -> str:
+    """Return the full name of a module, and of a package."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def within(modules: set[str], *roots: str) -> set[str]:
@@ -79,27 +94,43 @@ def test_enhance_runs_without_the_desktop() -> None:
 
 
 def test_all_is_what_dir_shows_and_star_imports() -> None:
-    assert len(napari_noiser.__all__) == len(set(napari_noiser.__all__)) <= 25
     assert set(napari_noiser.__all__) <= set(dir(napari_noiser))
     with pytest.raises(AttributeError, match="No napari_noiser attribute enhanse"):
         napari_noiser.enhanse  # noqa: B018
 
 
-@pytest.mark.parametrize("room", ["methods", "arrays", "engine", "analysis"])
-def test_the_core_does_not_know_the_desktop(room: str) -> None:
-    files = sorted((PACKAGE / room).rglob("*.py"))
-    assert len(files) > 4
-    for file in files:
-        strangers = within(imported(file), *DESKTOP, "napari_noiser.plugin")
-        assert not strangers, f"{file.name} imports {strangers}"
+KNOWN_ROOMS: dict[str, set[str]] = {"camera": set(), "arrays": {"camera"}, "methods": {"camera"}}
+for room in ("engine", "analysis", "files"):
+    KNOWN_ROOMS[room] = set(KNOWN_ROOMS)
+KNOWN_ROOMS |= {room: set(KNOWN_ROOMS) for room in ("cli", "plugin")}
 
 
-@pytest.mark.parametrize("room", ["methods", "camera"])
-def test_methods_and_the_camera_do_not_know_the_stack(room: str) -> None:
-    others = {"arrays", "engine", "files", "plugin"} | ({"methods"} if room == "camera" else set())
-    for file in (PACKAGE / room).rglob("*.py"):
-        strangers = within(imported(file), *(f"napari_noiser.{other}" for other in others))
-        assert not strangers, f"{file.name} imports {strangers}"
+def room_of(module: str) -> str:
+    """Return the room that a module lies in, empty at the top of the package."""
+    room = f"{module}.".split(".")[1]
+    return room if room in KNOWN_ROOMS else ""
+
+
+def test_rooms_import_in_one_direction_and_no_files_in_a_circle() -> None:
+    files = {name_of(path): path for path in PACKAGE.rglob("*.py")}
+    graph = {}
+    for name, path in files.items():
+        modules = imported(path)
+        known = {m if m in files else m.rpartition(".")[0] for m in modules} & set(files)
+        graph[name] = known - {name, "napari_noiser"}  # whose names are loaded on first use
+        room, rooms = room_of(name), {room_of(module) for module in graph[name]} - {""}
+        if room:
+            assert rooms <= KNOWN_ROOMS[room] | {room}, f"{name} imports {rooms}"
+            assert room == "plugin" or not within(modules, *DESKTOP), f"{name} knows the desktop"
+        elif name.startswith("napari_noiser._") and name != "napari_noiser.__main__":
+            assert not rooms, f"{name} imports {rooms}"
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+    sizes = Counter(path.parent for path in files.values() if path.stem != "__init__")
+    assert not {folder for folder, size in sizes.items() if size > 18}
+    assert len(napari_noiser.__all__) == len(set(napari_noiser.__all__)) <= 25
 
 
 SUBJECTS = ("analysis", "camera", "io", "recipes")

@@ -2,12 +2,12 @@ from . import analysis, camera, io, recipes
 from .analysis.diagnosis import diagnose
 from .analysis.photometry import report
 from .engine.baseline import closed_form
-from .engine.enhance import enhance
+from .engine.enhance import denoise, enhance
 from .engine.fit import fit, fit_steps
 from .methods.noiser.recipe import RECIPES
 from .methods.noiser.training import train, train_steps
 from .methods.registry import load_model
-from .plugin.layers.enhance_layer import enhance_layer, live_layer
+from .plugin.layers.enhance_layer import denoise_layer, enhance_layer, live_layer
 from .plugin.layers.region import region_mask
 from .plugin.results.python_script import as_python
 from .plugin.results.reapply import reapply
@@ -19,6 +19,8 @@ __all__ = [
     "as_python",
     "camera",
     "closed_form",
+    "denoise",
+    "denoise_layer",
     "diagnose",
     "enhance",
     "enhance_layer",

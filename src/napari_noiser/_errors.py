@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["InputError", "InputTypeError"]
-
 
 class InputError(ValueError):
     """An argument that cannot be what it is; says so in words that each surface makes its own.

@@ -1,4 +1,4 @@
-"""Draining a generator of events, with or without a progress bar."""
+"""Progress of generators: run to their end, with a bar, a callback or in silence."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any, Protocol, TypeVar
 
 from napari_noiser._errors import InputTypeError
 
-__all__ = ["Event", "PartDone", "Progress", "map_events", "run_with_progress"]
-
 Progress = bool | Callable[[int, int], object]
 
 Result = TypeVar("Result")
@@ -18,7 +16,7 @@ Other = TypeVar("Other")
 
 
 class Event(Protocol):
-    """What long work yields: how much is done, of how much, in which stage."""
+    """A generator's progress: how many of its steps are done, and in which stage it is."""
 
     @property
     def done(self) -> int: ...
@@ -30,17 +28,7 @@ class Event(Protocol):
 
 @dataclass(frozen=True)
 class PartDone:
-    """One of several parts of long work is done: all that came before it was about that part.
-
-    Attributes
-    ----------
-    done, total : int
-        How many parts are done, of how many.
-    result : object
-        Of this part.
-    stage : str
-        As of any event.
-    """
+    """One of several parts of long work is done: all that came before it was about that part."""
 
     done: int
     total: int
@@ -51,7 +39,7 @@ class PartDone:
 def map_events(
     steps: Generator[Event, None, Result], change: Callable[[Any], Other]
 ) -> Generator[Other, None, Result]:
-    """Yield other events for a generator's own, and return what it returns."""
+    """Yield a generator's events, each changed, and return what it returns."""
     with closing(steps):
         while True:
             try:
@@ -66,24 +54,8 @@ def run_with_progress(
 ) -> Result:
     """Run a generator to its end and return its return value.
 
-    Parameters
-    ----------
-    steps : generator
-        Yields events with ``done``, ``total`` and ``stage``.
-    progress : bool or callable
-        False for silence, True for a tqdm bar, or a callable taking ``(done, total)``.
-    description : str
-        Stands before the bar.
-
-    Returns
-    -------
-    object
-        What the generator returned.
-
-    Raises
-    ------
-    TypeError
-        If `progress` is neither a bool nor callable.
+    Progress is False for silence, True for a tqdm bar with the description before it, or a
+    callable that takes ``(done, total)``.
     """
     if callable(progress):
         return _report(steps, progress)

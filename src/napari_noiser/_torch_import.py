@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["explain_torch_import_error"]
-
 _DLL_INIT_FAILED = 1114
 
 

@@ -1,15 +1,16 @@
-from .files.enhance_to_file import enhance_to_file
+from .files.enhance_to_file import denoise_to_file, enhance_to_file
 from .files.open_image import open_image
 from .files.provenance import read_provenance
 from .files.spatial_metadata import SpatialMetadata
 from .files.writers.ome_zarr import OmeZarr
-from .methods.irle.checkpoint import load_fitting_state
+from .methods.irle.checkpoint import load_fit_state
 
 __all__ = [
     "OmeZarr",
     "SpatialMetadata",
+    "denoise_to_file",
     "enhance_to_file",
-    "load_fitting_state",
+    "load_fit_state",
     "open_image",
     "read_provenance",
 ]

@@ -5,7 +5,7 @@ from .methods.irle.retinex.recipe import RetinexLosses, RetinexRecipe
 from .methods.irle.two_stage.model import IRLEModel
 from .methods.irle.two_stage.recipe import IRLERecipe
 from .methods.noiser.exposure import NoExposure, PhotonNoise
-from .methods.noiser.model import Model
+from .methods.noiser.model import NoiserModel
 from .methods.noiser.noise_sources import GaussianNoise, Palette, PureColor
 from .methods.noiser.recipe import RECIPES, Recipe, mean_shifted_recipe, target_mean
 from .methods.noiser.structured_noise import DeadLeaves, PowerLaw, Structure
@@ -18,8 +18,8 @@ __all__ = [
     "GaussianNoise",
     "IRLEModel",
     "IRLERecipe",
-    "Model",
     "NoExposure",
+    "NoiserModel",
     "Palette",
     "PhotonNoise",
     "PowerLaw",

@@ -93,7 +93,7 @@ def test_nothing_to_compare() -> None:
 
 
 def test_shapes_have_to_fit() -> None:
-    with pytest.raises(TypeError, match="result: image must hold integers or floats, got bool"):
+    with pytest.raises(TypeError, match="result must hold integers or floats, got bool"):
         report(np.ones((9, 9)), np.ones((9, 9), bool))
     with pytest.raises(ValueError, match="result must have the shape of raw"):
         report(np.zeros((9, 9)), np.zeros((9, 8)))

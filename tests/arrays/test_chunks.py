@@ -109,7 +109,7 @@ def test_blocks_are_read_with_their_edges_and_cells_once(
     for index in blocks:
         box = blocks.box(index, reach)
         np.testing.assert_array_equal(read(index), array[box])
-        assert sum(cell.nbytes for cell in read._held.values()) <= most
+        assert sum(cell.nbytes for cell in read._cached.values()) <= most
     if most == 10**9:
         assert (counts == 1).all()
     assert (counts >= 1).all()
@@ -122,6 +122,6 @@ def test_what_is_of_no_more_use_is_let_go_of() -> None:
     read = make_block_reader(array, chunks, chunks, (2, 2), 10**9)
     for index in chunks:
         read(index)
-        held.append(len(read._held))
+        held.append(len(read._cached))
     assert max(held) <= 2 * 10 + 4
     assert held[-1] <= 4

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_noiser._errors import InputError
 from napari_noiser.arrays.layout import DEFAULT_AXES, Layout
+from napari_noiser.engine.options import check_options
 
 
 @st.composite
@@ -87,7 +89,7 @@ def test_a_trailing_axis_of_three_is_never_guessed_to_be_color(ndim: int, axes: 
 @pytest.mark.parametrize(
     ("statistics", "sharing"), [("stack", "TZ"), ("volume", "Z"), ("plane", "")]
 )
-def test_which_planes_share_an_exposure(statistics: str, sharing: str) -> None:
+def test_which_planes_share_statistics(statistics: str, sharing: str) -> None:
     layout = Layout.of((2, 3, 4, 5, 6), "TCZYX")
     groups: dict[object, set[tuple[int, ...]]] = {}
     for image in layout.images():
@@ -134,8 +136,8 @@ def test_the_layout_of_a_mask_lacks_only_the_samples() -> None:
         ((5, 6), "ZYX", 2, ["axes", "'ZYX'", "(5, 6)"]),
         ((5, 6), "YX", 3, ["ndim", "Z, or T", "'YX'"]),
         ((4, 5, 6), "CYX", 3, ["ndim", "Z, or T", "'CYX'"]),
-        ((5, 6, 2), "YXS", 2, ["axis S", "2", "RGB", "axis C"]),
-        ((5, 6, 5), "YXS", 2, ["axis S", "5", "RGB"]),
+        ((5, 6, 2), "YXS", 2, ["S holds", "2", "RGB", "axis C"]),
+        ((5, 6, 5), "YXS", 2, ["S holds", "5", "RGB"]),
         ((5, 0), "YX", 2, ["image", "empty", "(5, 0)"]),
         ((5,), None, 2, ["image", "axes", "2 to 5", "(5,)"]),
         ((2,) * 6, None, 2, ["image", "axes", "2 to 5", str((2,) * 6)]),
@@ -155,9 +157,14 @@ def test_axes_must_be_a_string() -> None:
         Layout.of((5, 6), 5)  # type: ignore[arg-type]
 
 
-def test_an_unknown_scope_is_refused() -> None:
-    layout = Layout.of((5, 6))
-    with pytest.raises(ValueError, match=r"statistics must be one of .*'plane'.* got 'frame'"):
-        layout.check_statistics("frame")
-    with pytest.raises(ValueError, match=r"statistics='plane' .* ndim=3"):
+def test_planes_of_volumes_have_no_statistics_of_their_own() -> None:
+    Layout.of((4, 5, 6)).check_statistics("plane")
+    with pytest.raises(InputError, match=r"'plane' .* ndim=3") as caught:
         Layout.of((4, 5, 6), ndim=3).check_statistics("plane")
+    assert caught.value.argument == "statistics"
+
+
+def test_an_unknown_scope_is_refused() -> None:
+    with pytest.raises(InputError, match=r"must be one of .*'plane'.* got 'frame'") as caught:
+        check_options("enhance", {"statistics": "frame"})
+    assert caught.value.argument == "statistics"

@@ -164,11 +164,11 @@ def test_errors_name_the_argument() -> None:
     image = np.zeros((4, 5))
     with pytest.raises(ValueError, match=r"result must have the shape of raw, \(4, 5\), got \(5"):
         sample_pairs(image, image.T)
-    with pytest.raises(TypeError, match=r"^result: .* must hold integers or floats, got bool"):
+    with pytest.raises(TypeError, match=r"^result must hold integers or floats, got bool"):
         sample_pairs(image, image > 0)
-    with pytest.raises(ValueError, match=r"^raw: image must have 2 to 5 dimensions"):
+    with pytest.raises(ValueError, match=r"^raw must have 2 to 5 dimensions"):
         sample_pairs(image[0], image[0])
-    with pytest.raises(ValueError, match=r"^raw: image is empty"):
+    with pytest.raises(ValueError, match=r"^raw is empty"):
         sample_pairs(image[:0], image[:0])
 
 

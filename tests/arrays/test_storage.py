@@ -10,7 +10,8 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from plain_reference import scene
+from helpers.errors import refused
+from helpers.scenes import scene
 
 from napari_noiser import enhance
 from napari_noiser.engine.enhance import plan_steps
@@ -55,7 +56,7 @@ def pairs(folder: Path) -> dict[str, tuple[Any, Any]]:
 )
 def test_a_result_is_not_written_over_its_image(name: str, tmp_path: Path) -> None:
     image, out = pairs(tmp_path)[name]
-    with pytest.raises(ValueError, match="out shares its memory with image"):
+    with refused("out"):
         make_plan(image, out=out)
 
 
@@ -81,9 +82,9 @@ def test_a_store_that_vanishes_under_dask_is_no_dark_image(tmp_path: Path, inlin
 
 def test_what_cannot_be_filled_is_refused(tmp_path: Path) -> None:
     stored(tmp_path / "a.zarr")
-    with pytest.raises(ValueError, match="out must be an array that can be written to"):
+    with refused("out"):
         enhance(IMAGE, out=zarr.open_array(tmp_path / "a.zarr", mode="r"))
-    with pytest.raises(ValueError, match="out must be an array that can be written to"):
+    with refused("out"):
         enhance(IMAGE, out=da.zeros(IMAGE.shape, dtype="f4"))
 
 
@@ -91,5 +92,5 @@ def test_an_image_of_unknown_shape_is_refused_with_and_without_out() -> None:
     lazy = da.from_array(IMAGE, chunks=(2, 40, 50))
     unknown = lazy[lazy.mean(axis=(1, 2)) > -1]
     for out in (None, np.empty(IMAGE.shape, "f4")):
-        with pytest.raises(ValueError, match=r"compute_chunk_sizes\(\)"):
+        with refused("image", "compute_chunk_sizes()"):
             enhance(unknown, out=out)

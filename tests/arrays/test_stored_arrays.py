@@ -7,11 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from plain_reference import largest_difference, scene
+from helpers.arrays import counting_dask
+from helpers.compare import largest_difference
+from helpers.scenes import scene
 from zarr.storage import MemoryStore, WrapperStore
 
 from napari_noiser import enhance
@@ -99,13 +100,7 @@ def test_chunks_of_image_and_result_may_differ(out_chunks: tuple[int, ...]) -> N
 def test_dask_is_computed_twice_if_there_is_something_to_fill(
     chunks: tuple[tuple[int, ...], ...],
 ) -> None:
-    counts: Counter[tuple[int, ...]] = Counter()
-
-    def noted(block: np.ndarray, block_id: tuple[int, ...] = ()) -> np.ndarray:
-        counts[block_id] += 1
-        return block
-
-    lazy = da.from_array(IMAGE, chunks=chunks).map_blocks(noted, meta=IMAGE[:0])
+    lazy, counts = counting_dask(IMAGE, chunks)
     out = np.empty(IMAGE.shape, "f4")
     assert enhance(lazy, out=out) is out
     assert set(counts.values()) == {2}

@@ -5,21 +5,23 @@ from __future__ import annotations
 import io
 import re
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
 import tifffile
 from alike import assert_alike
 
-from napari_noiser import enhance, load_model, train
+from napari_noiser import denoise, enhance, load_model, train
 from napari_noiser.camera import CameraNoise
 from napari_noiser.cli.main import main
-from napari_noiser.cli.parser import make_parser
+from napari_noiser.cli.parser import add_options, make_parser
+from napari_noiser.engine.options import EnhanceOptions, Option, options_of
 from napari_noiser.files.open_image import open_image
 
 STACK = np.random.default_rng(0).poisson(5, (3, 40, 50)).astype(np.uint16) + 100
@@ -70,11 +72,36 @@ def test_colors_are_kept(tmp_path: Path, shape: tuple[int, ...], options: tuple[
     np.testing.assert_allclose(stored(tmp_path / "b.tif"), expected, rtol=0, atol=1e-6)
 
 
-def test_the_options_are_the_arguments_of_enhance() -> None:
-    asked = vars(make_parser().parse_args(["enhance", "IN", "OUT"]))
+@pytest.mark.parametrize("verb", [enhance, denoise])
+def test_the_options_are_the_arguments_of_the_function(verb: Callable[..., Any]) -> None:
+    asked = vars(make_parser().parse_args([verb.__name__, "IN", "OUT"]))
     own = {"command", "source", "target", "to", "resume", "quiet", "debug"}
     options = {name: value for name, value in asked.items() if name not in own}
-    assert options == defaults(enhance, "image", "out", "progress")
+    assert options == defaults(verb, "image", "out", "progress")
+
+
+class ExtendedOptions(EnhanceOptions, total=False):
+    """The options of enhance, and two more."""
+
+    gamma: Annotated[
+        float, Option(2.0, "float", "", help="100 % bent", parse=float, metavar="POWER")
+    ]
+    inverted: Annotated[bool, Option(False, "bool", "", help="show a negative")]
+    internal: Annotated[int, Option(0, "int", "Not for the command line.")]
+
+
+def test_an_option_is_offered_as_soon_as_it_is_defined() -> None:
+    parser = ArgumentParser()
+    add_options(parser, options_of(ExtendedOptions))
+    given = parser.parse_args(["--gamma", "1.5", "--inverted", "--ndim", "3"])
+    assert (given.gamma, given.inverted, given.ndim) == (1.5, True, 3)
+    assert not hasattr(given, "internal")
+    without = parser.parse_args(["--no-inverted"])
+    assert (without.gamma, without.inverted) == (2.0, False)
+    said = " ".join(parser.format_help().split())
+    assert "--gamma POWER 100 % bent (default: 2.0)" in said
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(["--gamma", "much"])
 
 
 def test_the_options_are_the_arguments_of_train() -> None:
@@ -91,7 +118,7 @@ def test_training_begins_from_a_model(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run("train", "structured-tiny", volumes, *options) == 0
     assert load_model(volumes).begun_from == load_model("structured-tiny").fingerprint
     assert run("train", "noiser", tmp_path / "b.safetensors", *options) == 2
-    assert "start must be a model of the same shapes" in capsys.readouterr().err
+    assert "--start must be a model of the same shapes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["bright.ome.zarr", "bright.zarr", "bright.tif", "bright.TIFF"])
@@ -147,12 +174,12 @@ def test_the_camera_and_what_light_keeps_are_passed_on(
     electrons[40, 40] = 5000
     image = (2 * electrons + 100).astype("uint16")
     np.save(tmp_path / "a.npy", image)
-    options = ["--model", "structured", "--output", "intensity", "--device", "cpu"]
-    assert run("enhance", tmp_path / "a.npy", tmp_path / "b.tif", *options, *words.split()) == 0
-    expected = enhance(image, "structured", output="intensity", device="cpu", **asked)
+    options = ["--device", "cpu", *words.split()]
+    assert run("denoise", tmp_path / "a.npy", tmp_path / "b.tif", *options) == 0
+    expected = denoise(image, "structured", device="cpu", **asked)
     assert_alike(stored(tmp_path / "b.tif"), expected)
     if asked:
-        plain = enhance(image, "structured", output="intensity", device="cpu")
+        plain = denoise(image, "structured", device="cpu")
         assert abs(expected - plain).max() > 0.1
 
 
@@ -235,21 +262,21 @@ def test_what_exists_is_an_error_before_anything_is_computed(
         ("images b.zarr", "OUT must be a folder, got .*b.zarr"),
         ("images a.tif", "OUT must be a folder, got .*a.tif"),
         ("twins results", r"c\.npy and c\.tif would both become .*c\.tif"),
-        ("a.tif b.tif --axes ZZYX", "axes takes each of T, C, Z, Y, X, S once, got 'ZZYX'"),
-        ("a.tif b.tif --axes QYX", "axes takes each of T, C, Z, Y, X, S once, got 'QYX'"),
-        ("a.tif b.tif --axes CYX --ndim 3", "--ndim 3 needs an axis Z, or T"),
-        ("a.tif b.tif --conserve 2 --output intensity", "takes a model that learned to see light"),
+        ("a.tif b.tif --axes ZZYX", "--axes takes each of T, C, Z, Y, X, S once, got 'ZZYX'"),
+        ("a.tif b.tif --axes QYX", "--axes takes each of T, C, Z, Y, X, S once, got 'QYX'"),
+        ("a.tif b.tif --axes CYX --ndim 3", "--axes must have Z, or T in its place, for --ndim 3"),
+        ("a.tif b.tif --max-change 2", "--max-change takes a model that learned to see light"),
         (
             "a.tif b.tif --statistics plane --ndim 3",
-            "--statistics plane does not go with --ndim 3",
+            "--statistics 'plane' does not go with --ndim 3",
         ),
-        ("a.tif b.tif --conserve -1", "conserve must be a finite number above 0"),
-        ("a.tif b.tif --contrast 0", "contrast must be a finite number above 0.*got 0"),
-        ("a.tif b.tif --model nosier", "model must be .* one of .*'noiser'.*got 'nosier'"),
+        ("a.tif b.tif --max-change -1", "--max-change must be a finite number above 0"),
+        ("a.tif b.tif --contrast 0", "--contrast must be a finite number above 0.*got 0"),
+        ("a.tif b.tif --model nosier", "--model must be .* one of .*'noiser'.*got 'nosier'"),
         ("a.tif b.tif --model no.safetensors", "there is no model file no.safetensors"),
-        ("a.tif b.tif --device tpu", "device 'tpu' does not work here"),
-        ("a.tif b.tif --dtype int8", "dtype must be one of .*got 'int8'"),
-        ("a.tif b.tif --tile 0", "tile"),
+        ("a.tif b.tif --device tpu", "--device 'tpu' does not work here"),
+        ("a.tif b.tif --dtype int8", "--dtype must be one of .*got 'int8'"),
+        ("a.tif b.tif --tile 0", "--tile must be a whole number"),
         ("a.tif b.tif --mask no.tif", "no image at no.tif"),
     ],
 )
@@ -281,6 +308,8 @@ def test_a_wrong_command_is_said_in_one_line_and_begins_nothing(
         ["train", "unknown", "b.safetensors"],
         ["train", "noiser", "b.safetensors", "--samples", "2"],
         ["fit", "a.tif", "b.safetensors", "--camera", "none"],
+        ["enhance", "a.tif", "b.tif", "--camera", "2,100"],
+        ["denoise", "a.tif", "b.tif", "--background", "dark"],
     ],
 )
 def test_what_argparse_refuses_is_2_as_well(arguments: list[str]) -> None:
@@ -309,10 +338,10 @@ def test_options_that_do_not_fit_an_image_are_its_own_failure(
 ) -> None:
     np.save(tmp_path / "mask.npy", np.ones((9, 9), bool))
     assert run("enhance", image, tmp_path / "b.tif", "--axes", "YX") == 1
-    assert "axes 'YX' names 2 axes, but the image has 3" in capsys.readouterr().err
+    assert "--axes 'YX' names 2 axes, but the image has 3" in capsys.readouterr().err
     assert run("enhance", image, tmp_path / "b.tif", "--mask", tmp_path / "mask.npy") == 1
     said = capsys.readouterr().err
-    assert said.startswith("napari-noiser: a.tif: mask must have the image's shape")
+    assert said.startswith("napari-noiser: a.tif: --mask must have the image's shape")
     assert "Traceback" not in said
     assert run("enhance", image, tmp_path / "b.tif", "--axes", "YX", "--debug") == 1
     assert "Traceback" in capsys.readouterr().err

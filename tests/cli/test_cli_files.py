@@ -30,25 +30,29 @@ def saved(folder: Path, **images: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", ["gain", "mask"])
-def test_each_image_of_a_folder_has_its_map(tmp_path: Path, kind: str, capsys: Any) -> None:
-    model = untrained(spacing=2, scales=()).save(tmp_path / "mine") if kind == "gain" else "noiser"
-    options = {"camera": CameraNoise(3, 50, 0.5)} if kind == "gain" else {}
+@pytest.mark.parametrize(("kind", "flag"), [("gain_map", "--gain-map"), ("mask", "--mask")])
+def test_each_image_of_a_folder_has_its_map(
+    tmp_path: Path, kind: str, flag: str, capsys: Any
+) -> None:
+    model, options = "noiser", {}
+    if kind == "gain_map":
+        model = untrained(spacing=2, scales=()).save(tmp_path / "mine")
+        options = {"camera": CameraNoise(3, 50, 0.5)}
     ramp = np.linspace(1, 3, 90) * np.ones((80, 90))
     maps = {"a": ramp > 2, "b": ramp < 2} if kind == "mask" else {"a": ramp, "b": ramp[:, ::-1]}
     images = {"a": DIM, "b": DIM[::-1] * 2}
-    raw, given = saved(tmp_path / "raw", **images), saved(tmp_path / "maps", **maps)
-    words = ["--model", model, *(["--camera", "3,50,.5"] if options else []), f"--{kind}"]
-    assert run("enhance", raw, tmp_path / "out", *words, given) == 0
-    assert run("enhance", raw, tmp_path / "all", *words, given / "a.npy") == 0
+    raw, folder_of_maps = saved(tmp_path / "raw", **images), saved(tmp_path / "maps", **maps)
+    words = ["--model", model, *(["--camera", "3,50,.5"] if options else []), flag]
+    assert run("enhance", raw, tmp_path / "out", *words, folder_of_maps) == 0
+    assert run("enhance", raw, tmp_path / "all", *words, folder_of_maps / "a.npy") == 0
     for name, image in images.items():
         for folder, values in (("out", maps[name]), ("all", maps["a"])):
             expected = enhance(image, model, **{kind: values}, **options)
             assert_alike(open_image(tmp_path / folder / f"{name}.tif").array[:], expected)
-    (given / "a.npy").rename(given / "c.npy")
-    assert run("enhance", raw, tmp_path / "no", *words, given) == 2
+    (folder_of_maps / "a.npy").rename(folder_of_maps / "c.npy")
+    assert run("enhance", raw, tmp_path / "no", *words, folder_of_maps) == 2
     said = capsys.readouterr().err
-    assert f"--{kind} takes a map of the name of each image; without a partner" in said
+    assert f"{flag} takes a map of the name of each image; without a partner" in said
     assert not (tmp_path / "no").exists()
 
 

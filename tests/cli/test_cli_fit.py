@@ -24,7 +24,7 @@ from napari_noiser.camera import CameraNoise
 from napari_noiser.cli.main import main
 from napari_noiser.cli.parser import make_parser
 from napari_noiser.files.open_image import open_image
-from napari_noiser.io import enhance_to_file, load_fitting_state
+from napari_noiser.io import denoise_to_file, load_fit_state
 from napari_noiser.recipes import BlindSpotRecipe, IRLEModel, IRLERecipe, RetinexRecipe
 
 QUICK = ["--iterations", "3", "--width", "4", "--device", "cpu"]
@@ -51,14 +51,15 @@ def model(tmp_path: Path) -> Path:
 def test_the_options_are_the_arguments_of_fit_and_its_recipe() -> None:
     asked = vars(make_parser().parse_args(["fit", "A", "B", "MODEL"]))
     own = {"command", "images", "target", "stages", "resume", "quiet", "debug"}
-    recipe = {name: asked.pop(name) for name in ("iterations", "width", "gain")}
+    recipe = {name: asked.pop(name) for name in ("iterations", "width")}
+    recipe["gain"] = asked.pop("gain_map")
     assert BlindSpotRecipe(**recipe) == BlindSpotRecipe()
     parameters = signature(fit).parameters
     options = {name: value for name, value in asked.items() if name not in own}
     assert options == {
         name: each.default
         for name, each in parameters.items()
-        if name not in {"images", "recipe", "gain", "resume", "progress"}
+        if name not in {"images", "recipe", "gain_map", "resume", "progress"}
     }
 
 
@@ -93,7 +94,7 @@ def test_a_model_is_fitted_and_used(
     assert run("enhance", image, tmp_path / "b.tif", "--model", model) == 0
     assert_alike(open_image(tmp_path / "b.tif").array[:], enhance(DIM, model))
     assert run("enhance", image, tmp_path / "c.tif", "--model", model, "--camera", "none") == 2
-    assert "camera must be known for this model" in capsys.readouterr().err
+    assert "--camera must be known for this model" in capsys.readouterr().err
 
 
 def test_a_gain_map_is_passed_on(tmp_path: Path, image: Path, capsys: Any) -> None:
@@ -101,12 +102,12 @@ def test_a_gain_map_is_passed_on(tmp_path: Path, image: Path, capsys: Any) -> No
     gain[:100] = 5
     np.save(tmp_path / "gain.npy", gain)
     recipe = BlindSpotRecipe(iterations=3, width=4, gain="given")
-    model = fit(DIM, recipe, gain=gain, device="cpu")
+    model = fit(DIM, recipe, gain_map=gain, device="cpu")
     words = [image, tmp_path / "b.tif", "--model", model.save(tmp_path / "mine")]
     assert run("enhance", *words) == 2
-    assert "gain must be given" in capsys.readouterr().err
-    assert run("enhance", *words, "--gain", tmp_path / "gain.npy") == 0
-    assert_alike(open_image(tmp_path / "b.tif").array[:], enhance(DIM, model, gain=gain))
+    assert "--gain-map must be given" in capsys.readouterr().err
+    assert run("enhance", *words, "--gain-map", tmp_path / "gain.npy") == 0
+    assert_alike(open_image(tmp_path / "b.tif").array[:], enhance(DIM, model, gain_map=gain))
 
 
 def test_a_gain_map_of_colors_whatever_their_axis(tmp_path: Path) -> None:
@@ -114,10 +115,10 @@ def test_a_gain_map_of_colors_whatever_their_axis(tmp_path: Path) -> None:
     np.save(tmp_path / "photo.npy", photo)
     np.save(tmp_path / "gain.npy", gain)
     path = untrained(samples=3, spacing=2, scales=()).save(tmp_path / "mine")
-    words = ["--model", path, "--gain", tmp_path / "gain.npy", "--camera", "3,50,0.5"]
+    words = ["--model", path, "--gain-map", tmp_path / "gain.npy", "--camera", "3,50,0.5"]
     places = [tmp_path / "photo.npy", tmp_path / "b.zarr"]
     assert run("enhance", *places, *words, "--axes", "SYX") == 0
-    expected = enhance(photo, path, axes="SYX", gain=gain, camera=CameraNoise(3, 50, 0.5))
+    expected = enhance(photo, path, axes="SYX", gain_map=gain, camera=CameraNoise(3, 50, 0.5))
     assert_alike(open_image(tmp_path / "b.zarr").array[:], expected)
 
 
@@ -130,11 +131,11 @@ def test_gain_maps_guide_the_fit(tmp_path: Path, model: Path) -> None:
         np.save(path, values)
     recipe, both = replace(RECIPE, gain="given"), [gain, gain[:, ::-1]]
     for named, given in ((one, [gain] * 2), (maps, both)):
-        assert run("fit", a, b, model, *QUICK, "--gain", named) == 0
+        assert run("fit", a, b, model, *QUICK, "--gain-map", named) == 0
         found = load_model(model)
-        expected = fit([DIM, OTHER], recipe, gain=given, device="cpu")
+        expected = fit([DIM, OTHER], recipe, gain_map=given, device="cpu")
         assert found.describe() == expected.describe()
-        assert run("fit", a, b, model, *QUICK, "--gain", named, "--resume") == 0
+        assert run("fit", a, b, model, *QUICK, "--gain-map", named, "--resume") == 0
         model.unlink()
 
 
@@ -143,7 +144,7 @@ def test_gain_maps_are_of_the_image_of_their_name(tmp_path: Path, model: Path) -
     for folder in ("maps", "others"):
         (tmp_path / folder).mkdir()
     a, b = tmp_path / "dim.ome.zarr", tmp_path / "a.other.npy"
-    enhance_to_file(DIM, a, "structured-tiny", output="intensity")
+    denoise_to_file(DIM, a, "structured-tiny")
     places = {"a.other": gain, "dim": gain[:, ::-1]}
     np.save(b, OTHER)
     for name, values in places.items():
@@ -152,8 +153,8 @@ def test_gain_maps_are_of_the_image_of_their_name(tmp_path: Path, model: Path) -
         np.save(tmp_path / "others" / f"{name}.npy", values)
     recipe, images = replace(RECIPE, gain="given"), [open_image(a).array, OTHER]
     for folder, maps in (("maps", [gain[:, ::-1], gain]), ("others", [gain, gain[:, ::-1]])):
-        assert run("fit", a, b, model, *QUICK, "--gain", tmp_path / folder) == 0
-        expected = fit(images, recipe, gain=maps, device="cpu")
+        assert run("fit", a, b, model, *QUICK, "--gain-map", tmp_path / folder) == 0
+        expected = fit(images, recipe, gain_map=maps, device="cpu")
         assert load_model(model).describe() == expected.describe()
         model.unlink()
 
@@ -174,11 +175,11 @@ def test_every_option_and_several_images_reach_the_fit(tmp_path: Path, model: Pa
     for name, stack in zip(("b", "c"), stacks[1:], strict=True):
         np.save(folder / f"{name}.npy", stack)
     np.save(tmp_path / "a.npy", stacks[0])
-    words = "--axes TYX --ndim 3 --gain none --seed 5 --camera 3,50,.5 --no-repair"
+    words = "--axes TYX --ndim 3 --gain-map none --seed 5 --camera 3,50,.5 --no-repair"
     images = [tmp_path / "a.npy", folder]
     assert run("fit", *images, model, *QUICK, *words.split()) == 0
     found = load_model(model)
-    assert (found.ndim, found.seed, found.recipe.gain_map) == (3, 5, "none")
+    assert (found.ndim, found.seed, found.recipe.gain) == (3, 5, "none")
     options: dict[str, Any] = {"axes": "TYX", "ndim": 3, "camera": CameraNoise(3, 50, 0.5)}
     recipe = BlindSpotRecipe(iterations=3, width=4, gain="none")
     expected = fit(stacks, recipe, repair=False, device="cpu", seed=5, **options)
@@ -212,20 +213,20 @@ def test_a_signal_keeps_what_was_learned_and_resume_goes_on(
 ) -> None:
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patch:
-        patch.setattr("napari_noiser.cli.main.shown_progress", lambda *_: Stops(number, 2))
+        patch.setattr("napari_noiser.cli.main.progress_display", lambda *_: Stops(number, 2))
         assert run("fit", image, model, *QUICK) == code
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert capsys.readouterr().err.startswith(f"napari-noiser: {word}; what was learned")
     assert [path.name for path in model.parent.iterdir()] == ["mine.partial.safetensors"]
-    state = load_fitting_state(model.parent / "mine.partial.safetensors")
+    state = load_fit_state(model.parent / "mine.partial.safetensors")
     assert state.done == 3  # a step is finished before it stops
     assert run("fit", image, model, *QUICK) == 2
     assert "is unfinished: --resume goes on with it" in capsys.readouterr().err
     assert run("fit", image, model, *QUICK, "--seed", 1, "--resume") == 2
-    assert "resume is of another fit: its seed is 0, not 1" in capsys.readouterr().err
+    assert "--resume is of another fit: its seed is 0, not 1" in capsys.readouterr().err
     np.save(tmp_path / "other.npy", DIM[::-1])
     assert run("fit", tmp_path / "other.npy", model, *QUICK, "--resume") == 2
-    assert "resume is of another fit: its images" in capsys.readouterr().err
+    assert "--resume is of another fit: its images" in capsys.readouterr().err
     image = image.rename(tmp_path / "moved.npy")
     assert run("fit", image, model, *QUICK, "--resume") == 0
     assert [path.name for path in model.parent.iterdir()] == ["mine.safetensors"]
@@ -243,7 +244,7 @@ def test_both_stages_are_gone_on_with_wherever_they_stopped(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("napari_noiser.cli.main.shown_progress", lambda *_: stop)
+        patch.setattr("napari_noiser.cli.main.progress_display", lambda *_: stop)
         assert run(*words) == 130
     state = checkpoint.load_checkpoint(model)
     assert state is not None
@@ -273,7 +274,7 @@ def test_what_breaks_down_is_1_and_kept(
     def breaking(done: int, total: int) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("napari_noiser.cli.main.shown_progress", lambda *_: breaking)
+    monkeypatch.setattr("napari_noiser.cli.main.progress_display", lambda *_: breaking)
     assert run("fit", image, model, *QUICK) == 1
     assert capsys.readouterr().err.startswith("napari-noiser: mine.safetensors: RuntimeError out")
     assert checkpoint.load_checkpoint(model).done == 1  # type: ignore[union-attr]
@@ -301,23 +302,23 @@ def test_a_finished_model_is_left_alone(
         ("none.npy out.safetensors", "no image at .*none.npy"),
         ("a.npy out.tif", r"must end in .safetensors, got .*out\.tif"),
         ("empty out.safetensors", "no images in .*empty"),
-        ("a.npy stack.npy out.safetensors", "axes must be the same for all.*'YX' of .*'ZYX' of"),
+        ("a.npy stack.npy out.safetensors", "--axes must be the same for all.*'YX' of .*'ZYX' of"),
         ("a.npy out.safetensors --axes ZYX", "axes"),
         ("small.npy out.safetensors", "small.npy has too few pixels"),
         ("a.npy nan.npy out.safetensors", "nan.npy must be finite throughout"),
-        ("a.npy out.safetensors --width 0", "width must be a whole number of at least 1"),
-        ("a.npy out.safetensors --iterations 0", "iterations must be a whole number"),
-        ("a.npy out.safetensors --device tpu", "device 'tpu' does not work here"),
-        ("a.npy out.safetensors --gain given", "no image at given"),
-        ("a.npy out.safetensors --gain maps", "without a partner: maps/b.npy"),
-        ("a.npy small.npy out.safetensors --gain maps", "partner: small.npy, maps/b.npy"),
+        ("a.npy out.safetensors --width 0", "--width must be a whole number of at least 1"),
+        ("a.npy out.safetensors --iterations 0", "--iterations must be a whole number"),
+        ("a.npy out.safetensors --device tpu", "--device 'tpu' does not work here"),
+        ("a.npy out.safetensors --gain-map given", "no image at given"),
+        ("a.npy out.safetensors --gain-map maps", "without a partner: maps/b.npy"),
+        ("a.npy small.npy out.safetensors --gain-map maps", "partner: small.npy, maps/b.npy"),
         (
-            "small.npy out.safetensors --gain maps",
+            "small.npy out.safetensors --gain-map maps",
             "must be one map, or one map an image, 1; got 2",
         ),
-        ("a.npy out.safetensors --gain small.npy", "gain must have the image's shape"),
-        ("a.npy out.safetensors --gain zero.npy", "gain must be finite and above 0"),
-        ("a.npy out.safetensors --stages both --gain a.npy", "stage 1 finds the gain"),
+        ("a.npy out.safetensors --gain-map small.npy", "--gain-map must have the image's shape"),
+        ("a.npy out.safetensors --gain-map zero.npy", "--gain-map must be finite and above 0"),
+        ("a.npy out.safetensors --stages both --gain-map a.npy", "stage 1 finds the gain"),
     ],
 )
 def test_a_wrong_command_is_said_in_one_line_and_begins_nothing(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from napari_noiser._errors import InputError
 from napari_noiser.cli.console import print_error, print_warnings
 from napari_noiser.cli.main import main
+from napari_noiser.cli.parser import make_parser
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="no device that is always full")
@@ -74,21 +77,32 @@ def test_a_stream_may_be_closed(
 
 
 @pytest.mark.parametrize(
-    ("python", "said"),
+    ("error", "said"),
     [
-        ("say what they are with axes=, one letter", "say what they are with --axes, one letter"),
-        ("for ndim=2, but ndim=3 came", "for --ndim 2, but --ndim 3 came"),
-        ("use output='intensity'", "use --output intensity"),
-        ("Give camera=CameraNoise(gain, offset, read_noise)", "--camera GAIN,OFFSET,READ_NOISE"),
-        ("(train('noiser', samples=3, ndim=2))", "(train noiser OUT --samples 3 --ndim 2)"),
-        ("no image at data/ndim=2/axes=ZYX/a.tif", "at data/ndim=2/axes=ZYX/a.tif"),
+        (
+            InputError("axes", "must be named: take {axes}", axes=None),
+            "--axes must be named: take",
+        ),
+        (InputError("ndim", "must fit, {ndim} came", ndim=3), "--ndim must fit, --ndim 3 came"),
+        (InputError("model", "is for {samples}", samples=3), "--model is for samples=3"),
+        (InputError("max_change", "is wrong"), "--max-change is wrong"),
+        (InputError("image", "is empty"), "image is empty"),
+        (InputError("", "has too few pixels", index=1), "b.tif has too few pixels"),
+        (InputError("camera", "must be known", index=0), "a.tif: --camera must be known"),
+        (FileNotFoundError("no image at ndim=2/a.tif"), "no image at ndim=2/a.tif"),
+        (MemoryError("no room"), "no room"),
+        (ValueError("a bug"), "ValueError a bug"),
     ],
 )
-def test_errors_name_options(python: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    print_error(ValueError(python), debug=False)
-    assert said in capsys.readouterr().err
-    with print_warnings():
-        import warnings
+def test_errors_name_options_and_files(
+    error: Exception, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = make_parser().parse_args(["enhance", "IN", "OUT"])
+    print_error(error, args, "name", [Path("a.tif"), Path("b.tif")])
+    assert capsys.readouterr().err.startswith(f"napari-noiser: name: {said}")
 
-        warnings.warn(python, stacklevel=1)
-    assert said in capsys.readouterr().err
+
+def test_warnings_are_said_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with print_warnings("name"):
+        warnings.warn("the GPU is out of memory", stacklevel=1)
+    assert capsys.readouterr().err == "napari-noiser: name: warning: the GPU is out of memory\n"

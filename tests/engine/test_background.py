@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import pytest
+from helpers.errors import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+from napari_noiser import enhance
 from napari_noiser.engine.background import background_level
 from napari_noiser.engine.baseline import BoxMean
-from napari_noiser.engine.enhance import enhance
 from napari_noiser.engine.tone import DARK
 
 BACKGROUND = 100.0
@@ -79,17 +79,7 @@ def test_noise_alone_stays_dark() -> None:
     assert dark.std() < 0.03
 
 
-def test_tiles_blocks_and_dask_agree() -> None:
-    image = np.stack([cells(120, 90, seed=seed) for seed in range(3)])
-    whole = enhance(image, "noiser", background="dark", statistics="plane")
-    tiled = enhance(image, "noiser", background="dark", statistics="plane", tile=31)
-    np.testing.assert_allclose(tiled, whole, atol=2e-6)
-    lazy = da.from_array(image, chunks=(1, 50, 45))
-    found = enhance(lazy, "noiser", background="dark", statistics="plane").compute()
-    np.testing.assert_allclose(found, whole, atol=2e-6)
-
-
-def test_each_dye_has_its_own_background() -> None:
+def test_each_channel_has_its_own_background() -> None:
     image = np.stack([cells(120, 90), 30 + 7 * cells(120, 90)])
     dark = enhance(image, "noiser", axes="CYX", background="dark")
     np.testing.assert_allclose(dark[0], dark[1], atol=1e-5)
@@ -114,13 +104,6 @@ def test_brightness_and_contrast_come_on_top() -> None:
     np.testing.assert_allclose(np.arctanh(2 * other - 1), expected, atol=1e-3)
 
 
-def test_light_is_not_toned() -> None:
-    image = cells(90, 90)
-    plain = enhance(image, "structured", output="intensity")
-    dark = enhance(image, "structured", output="intensity", background="dark")
-    np.testing.assert_array_equal(dark, plain)
-
-
 def test_without_a_signal_it_is_all_background() -> None:
     with pytest.warns(UserWarning, match="no signal"):
         flat = enhance(np.full((70, 70), 7.0), "noiser", background="dark")
@@ -128,5 +111,5 @@ def test_without_a_signal_it_is_all_background() -> None:
 
 
 def test_there_are_two() -> None:
-    with pytest.raises(ValueError, match="background must be one of"):
+    with refused("background", "black"):
         enhance(cells(40, 40), background="black")

@@ -10,46 +10,40 @@ import dask.array as da
 import numpy as np
 import pytest
 import torch
-from plain_reference import assert_same, largest_difference, scene
+from helpers.compare import assert_same, largest_difference
+from helpers.errors import refused
+from helpers.scenes import scene
 
-from napari_noiser import closed_form, enhance, load_model
+from napari_noiser import closed_form, denoise, enhance, load_model
 
 IMAGE = scene((20, 22))
 VOLUME = scene((5, 12, 13))
 COLOR = scene((20, 22, 3))
 GRAY = load_model("noiser")
 GRAY_3D = load_model("noiser", ndim=3)
-
-
-def refusal(error: type[Exception], image: object, **arguments: Any) -> str:
-    """Return the message with which enhance refuses."""
-    with pytest.raises(error) as caught:
-        enhance(image, **arguments)
-    assert type(caught.value) is error
-    return str(caught.value)
+VERBS = [enhance, denoise, closed_form]
 
 
 @pytest.mark.parametrize(
-    ("image", "words"),
+    ("image", "came"),
     [
-        (np.zeros((0, 5)), ["empty", "(0, 5)"]),
-        (np.zeros((3, 0, 5)), ["empty", "(3, 0, 5)"]),
-        (np.float32(3), ["2 to 5 dimensions", "()"]),
-        (7, ["2 to 5 dimensions", "()"]),
-        (np.arange(5), ["2 to 5 dimensions", "(5,)"]),
-        (np.zeros((2,) * 6), ["2 to 5 dimensions", "axes"]),
-        (np.full((5, 6), np.nan), ["finite"]),
-        (np.full((5, 6), np.inf), ["finite"]),
-        (np.array([[1.0, np.nan], [2.0, 3.0]]), ["finite"]),
-        (IMAGE * 1e200, ["too large", "scale"]),
+        (np.zeros((0, 5)), "(0, 5)"),
+        (np.zeros((3, 0, 5)), "(3, 0, 5)"),
+        (np.float32(3), "()"),
+        (7, "()"),
+        (np.arange(5), "(5,)"),
+        (np.zeros((2,) * 6), "axes"),
+        (np.full((5, 6), np.nan), "finite"),
+        (np.full((5, 6), np.inf), "finite"),
+        (np.array([[1.0, np.nan], [2.0, 3.0]]), "finite"),
+        (IMAGE * 1e200, "too large"),
+        (np.random.default_rng(0).random((12, 12)) * 1e-170, "too small"),
     ],
 )
-def test_images_that_cannot_be_measured(image: object, words: list[str]) -> None:
-    message = refusal(ValueError, image)
-    for word in ["image", *words]:
-        assert word in message
-    with pytest.raises(ValueError, match="image"):
-        closed_form(image)
+@pytest.mark.parametrize("verb", VERBS)
+def test_images_that_cannot_be_measured(verb: Any, image: object, came: str) -> None:
+    with refused("image", came):
+        verb(image)
 
 
 @pytest.mark.parametrize(
@@ -61,100 +55,105 @@ def test_images_that_cannot_be_measured(image: object, words: list[str]) -> None
         (IMAGE.astype("M8[s]"), "datetime64"),
         ([["a", "b"], ["c", "d"]], "<U1"),
         (None, "object"),
+        (np.ma.masked_greater(IMAGE, 10), "mask="),
+        (SimpleNamespace(data=IMAGE, dtype=IMAGE.dtype), "enhance_layer"),  # napari's layers
     ],
 )
-def test_types_that_hold_no_brightness(image: object, came: str) -> None:
-    message = refusal(TypeError, image)
-    assert "image must hold integers or floats" in message
-    assert came in message
-    with pytest.raises(TypeError, match="image must hold integers or floats"):
-        closed_form(image)
+@pytest.mark.parametrize("verb", VERBS)
+def test_types_that_hold_no_brightness(verb: Any, image: object, came: str) -> None:
+    with refused("image", came, error=TypeError):
+        verb(image)
 
 
 @pytest.mark.parametrize(
-    ("image", "arguments", "words"),
+    ("image", "arguments", "blamed", "came"),
     [
-        (IMAGE, {"axes": "XX"}, ["axes", "'XX'"]),
-        (IMAGE, {"axes": "QX"}, ["axes", "'QX'", "T, C, Z, Y, X, S"]),
-        (IMAGE, {"axes": "yx"}, ["axes", "'yx'", "T, C, Z, Y, X, S"]),
-        (IMAGE, {"axes": ""}, ["axes", "''"]),
-        (IMAGE, {"axes": "ZYX"}, ["axes", "'ZYX'", "(20, 22)"]),
-        (VOLUME, {"axes": "TZX"}, ["axes", "Y and X", "'TZX'"]),
-        (COLOR[..., :2], {"axes": "YXS"}, ["axis S", "2"]),
-        (IMAGE, {"ndim": 4}, ["ndim", "4", "2", "3"]),
-        (IMAGE, {"ndim": "2"}, ["ndim", "'2'"]),
-        (IMAGE, {"ndim": 3}, ["ndim=3", "Z", "'YX'"]),
-        (COLOR, {"axes": "YXS", "model": GRAY}, ["model", "1 samples", "3", "S"]),
-        (IMAGE, {"model": load_model("noiser", samples=3)}, ["model", "3 samples", "1"]),
-        (IMAGE, {"model": GRAY_3D}, ["model", "ndim=3", "ndim=2"]),
-        (VOLUME, {"model": GRAY, "ndim": 3}, ["model", "ndim=2", "ndim=3"]),
-        (IMAGE, {"model": "nois"}, ["model", "'nois'", "noiser-var3"]),
-        (IMAGE, {"model": "ms-noiser"}, ["ms-noiser", "train", "noiser-var3"]),
-        (VOLUME[..., :3], {"axes": "ZXS", "ndim": 2}, ["axes", "Y and X"]),
-        (IMAGE, {"brightness": np.nan}, ["brightness", "finite", "nan"]),
-        (IMAGE, {"brightness": np.inf}, ["brightness", "finite", "inf"]),
-        (IMAGE, {"contrast": 0}, ["contrast", "above 0", "got 0"]),
-        (IMAGE, {"contrast": -1.5}, ["contrast", "above 0", "-1.5"]),
-        (IMAGE, {"contrast": np.nan}, ["contrast", "finite", "nan"]),
-        (IMAGE, {"tile": 0}, ["tile", "at least 1", "got 0"]),
-        (IMAGE, {"memory_limit": 0}, ["memory_limit", "at least 1", "got 0"]),
-        (IMAGE, {"memory_limit": -5}, ["memory_limit", "at least 1", "-5"]),
-        (IMAGE, {"statistics": "frame"}, ["statistics", "'stack'", "'plane'", "'frame'"]),
-        (IMAGE, {"statistics": None}, ["statistics", "'stack'", "None"]),
-        (VOLUME, {"statistics": "plane", "ndim": 3}, ["statistics='plane'", "ndim=3", "'stack'"]),
-        (IMAGE, {"mask": np.zeros(IMAGE.shape, bool)}, ["mask"]),
-        (IMAGE, {"mask": np.ones((3, 4), bool)}, ["mask", "(20, 22)", "(3, 4)"]),
-        (IMAGE, {"mask": np.ones((2, 20, 22), bool)}, ["mask", "(20, 22)", "(2, 20, 22)"]),
-        (VOLUME, {"mask": np.ones((5, 12), bool)}, ["mask", "(5, 12, 13)", "(5, 12)"]),
-        (COLOR, {"axes": "YXS", "mask": np.ones((20, 22, 3), bool)}, ["mask", "(20, 22)"]),
-        (VOLUME, {"mask": 3}, ["mask", "(5, 12, 13)", "()"]),
-        (IMAGE, {"mask": True}, ["mask", "(20, 22)", "()"]),
-        (IMAGE, {"conserve": -1}, ["conserve", "above 0", "-1"]),
-        (IMAGE, {"conserve": np.nan}, ["conserve", "finite", "nan"]),
-        (IMAGE, {"statistics": np.ones(2)}, ["statistics", "'stack'", "array"]),
-        (IMAGE, {"colors": np.ones(2)}, ["colors", "'kept'", "array"]),
-        (IMAGE, {"background": np.ones(2)}, ["background", "'dark'", "array"]),
-        (IMAGE, {"background": None}, ["background", "'dark'", "None"]),
-        (IMAGE, {"output": np.ones(2)}, ["output", "'intensity'", "array"]),
-        (IMAGE, {"device": "nonsense"}, ["device", "'nonsense'", "'cpu'"]),
+        (IMAGE, {"axes": "XX"}, "axes", ["'XX'"]),
+        (IMAGE, {"axes": "QX"}, "axes", ["'QX'", "T, C, Z, Y, X, S"]),
+        (IMAGE, {"axes": "yx"}, "axes", ["'yx'", "T, C, Z, Y, X, S"]),
+        (IMAGE, {"axes": ""}, "axes", ["''"]),
+        (IMAGE, {"axes": "ZYX"}, "axes", ["'ZYX'", "(20, 22)"]),
+        (VOLUME, {"axes": "TZX"}, "axes", ["'TZX'"]),
+        (VOLUME[..., :3], {"axes": "ZXS"}, "axes", ["'ZXS'"]),
+        (COLOR[..., :2], {"axes": "YXS"}, "axes", ["2"]),
+        (IMAGE, {"ndim": 4}, "ndim", ["4", "2", "3"]),
+        (IMAGE, {"ndim": "2"}, "ndim", ["'2'"]),
+        (IMAGE, {"ndim": 3}, "axes", ["ndim=3", "'YX'"]),
+        (COLOR, {"axes": "YXS", "model": GRAY}, "model", ["1 samples", "3"]),
+        (IMAGE, {"model": load_model("noiser", samples=3)}, "model", ["3 samples", "1"]),
+        (IMAGE, {"model": GRAY_3D}, "model", ["ndim=3", "ndim=2"]),
+        (VOLUME, {"model": GRAY, "ndim": 3}, "model", ["ndim=2", "ndim=3"]),
+        (IMAGE, {"model": "nois"}, "model", ["'nois'", "noiser-var3"]),
+        (IMAGE, {"model": "ms-noiser"}, "model", ["ms-noiser", "train", "noiser-var3"]),
+        (IMAGE, {"brightness": np.nan}, "brightness", ["nan"]),
+        (IMAGE, {"brightness": np.inf}, "brightness", ["inf"]),
+        (IMAGE, {"contrast": 0}, "contrast", ["above 0", "got 0"]),
+        (IMAGE, {"contrast": -1.5}, "contrast", ["-1.5"]),
+        (IMAGE, {"contrast": np.nan}, "contrast", ["nan"]),
+        (IMAGE, {"tile": 0}, "tile", ["at least 1", "got 0"]),
+        (IMAGE, {"memory_limit": 0}, "memory_limit", ["at least 1", "got 0"]),
+        (IMAGE, {"memory_limit": -5}, "memory_limit", ["-5"]),
+        (IMAGE, {"statistics": "frame"}, "statistics", ["'stack'", "'plane'", "'frame'"]),
+        (IMAGE, {"statistics": None}, "statistics", ["None"]),
+        (IMAGE, {"statistics": np.ones(2)}, "statistics", ["array"]),
+        (VOLUME, {"statistics": "plane", "ndim": 3}, "statistics", ["ndim=3", "'plane'"]),
+        (IMAGE, {"mask": np.zeros(IMAGE.shape, bool)}, "image", ["mask"]),
+        (IMAGE, {"mask": np.ones((3, 4), bool)}, "mask", ["(20, 22)", "(3, 4)"]),
+        (IMAGE, {"mask": np.ones((2, 20, 22), bool)}, "mask", ["(20, 22)", "(2, 20, 22)"]),
+        (VOLUME, {"mask": np.ones((5, 12), bool)}, "mask", ["(5, 12, 13)", "(5, 12)"]),
+        (COLOR, {"axes": "YXS", "mask": np.ones((20, 22, 3), bool)}, "mask", ["(20, 22)"]),
+        (VOLUME, {"mask": 3}, "mask", ["(5, 12, 13)", "()"]),
+        (IMAGE, {"mask": True}, "mask", ["(20, 22)", "()"]),
+        (IMAGE, {"colors": np.ones(2)}, "colors", ["'kept'", "array"]),
+        (IMAGE, {"background": np.ones(2)}, "background", ["'dark'", "array"]),
+        (IMAGE, {"background": None}, "background", ["'dark'", "None"]),
+        (IMAGE, {"device": "nonsense"}, "device", ["'nonsense'", "'cpu'"]),
     ],
 )
 def test_arguments_that_do_not_fit(
-    image: np.ndarray, arguments: dict[str, Any], words: list[str]
+    image: np.ndarray, arguments: dict[str, Any], blamed: str, came: list[str]
 ) -> None:
-    message = refusal(ValueError, image, **arguments)
-    for word in words:
-        assert word in message
+    with refused(blamed, *came):
+        enhance(image, **arguments)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "came"),
     [
-        ({"axes": 5}, ["axes", "string", "5"]),
-        ({"model": 5}, ["model", "name", "path", "Model", "int"]),
-        ({"model": None}, ["model", "NoneType"]),
-        ({"mask": np.ones(IMAGE.shape)}, ["mask", "bool or integers", "float64"]),
-        ({"progress": 5}, ["progress", "callable", "5"]),
-        ({"brightness": "bright"}, ["brightness", "bright"]),
-        ({"contrast": None}, ["contrast", "None"]),
-        ({"tile": 1.5}, ["tile", "whole number", "1.5"]),
-        ({"conserve": "a"}, ["conserve", "number", "'a'"]),
-        ({"conserve": []}, ["conserve", "number", "[]"]),
-        ({"repair": "no"}, ["repair", "True or False", "'no'"]),
-        ({"camera": np.ones(())}, ["camera", "CameraNoise", "1"]),
-        ({"memory_limit": "64 MB"}, ["memory_limit", "whole number", "64 MB"]),
+        ({"axes": 5}, "5"),
+        ({"model": 5}, "int"),
+        ({"model": None}, "NoneType"),
+        ({"mask": np.ones(IMAGE.shape)}, "float64"),
+        ({"progress": 5}, "5"),
+        ({"brightness": "bright"}, "bright"),
+        ({"contrast": None}, "None"),
+        ({"tile": 1.5}, "1.5"),
+        ({"repair": "no"}, "'no'"),
+        ({"camera": np.ones(())}, "1"),
+        ({"memory_limit": "64 MB"}, "64 MB"),
     ],
 )
-def test_arguments_of_the_wrong_type(arguments: dict[str, Any], words: list[str]) -> None:
-    message = refusal(TypeError, IMAGE, **arguments)
-    for word in words:
-        assert word in message
+def test_arguments_of_the_wrong_type(arguments: dict[str, Any], came: str) -> None:
+    with refused(next(iter(arguments)), came, error=TypeError):
+        enhance(IMAGE, **arguments)
 
 
-@pytest.mark.parametrize("argument", [{"mask": 3}, {"conserve": -1}, {"background": None}])
+@pytest.mark.parametrize(
+    ("value", "error"), [(-1, ValueError), (np.nan, ValueError), ("a", TypeError), ([], TypeError)]
+)
+def test_light_that_cannot_be_conserved(value: Any, error: type[Exception]) -> None:
+    with refused("conserve", value, error=error):
+        denoise(IMAGE, conserve=value)
+
+
+@pytest.mark.parametrize("argument", [{"mask": 3}, {"contrast": -1}, {"background": None}])
 def test_a_lazy_image_is_no_excuse(argument: dict[str, Any]) -> None:
-    lazy = da.from_array(IMAGE, chunks=(10, 22))
-    assert refusal(ValueError, lazy, **argument) == refusal(ValueError, IMAGE, **argument)
+    said = []
+    for image in (IMAGE, da.from_array(IMAGE, chunks=(10, 22))):
+        with refused(next(iter(argument))) as caught:
+            enhance(image, **argument)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
 
 
 def test_a_mask_that_only_touches_bad_values() -> None:
@@ -162,33 +161,33 @@ def test_a_mask_that_only_touches_bad_values() -> None:
     image[10, 10] = np.nan
     mask = np.zeros(IMAGE.shape, bool)
     mask[9:12, 9:12] = True
-    assert "mask" in refusal(ValueError, image, mask=mask)
+    with refused("image", "mask"):
+        enhance(image, mask=mask)
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\x08\0\0\0\0\0\0\0{}      ", b"\xff" * 64])
 def test_a_corrupt_model_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.safetensors"
     path.write_bytes(content)
-    message = refusal(ValueError, IMAGE, model=path)
-    assert "model" in message
-    assert str(path) in message
+    with refused("", path, "model"):
+        enhance(IMAGE, path)
 
 
 def test_a_model_file_that_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "none.safetensors"
-    message = refusal(FileNotFoundError, IMAGE, model=path)
-    assert "model" in message
-    assert str(path) in message
+    with pytest.raises(FileNotFoundError, match=path.name):
+        enhance(IMAGE, path)
 
 
 def test_an_out_that_cannot_be_written_is_refused_before_the_work() -> None:
     out = np.empty(IMAGE.shape, "f4")
     out.flags.writeable = False
-    assert "out" in refusal(ValueError, IMAGE, out=out).split()
+    with refused("out"):
+        enhance(IMAGE, out=out)
 
 
 @pytest.mark.parametrize("value", [0, 7, 1e-300, 0.1, 1e300, -5.5])
-@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (30, 31), (3, 4, 5)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (3, 4, 5)])
 def test_an_image_without_signal_is_flat(shape: tuple[int, ...], value: float) -> None:
     image = np.full(shape, value)
     for function in (enhance, closed_form):
@@ -211,7 +210,7 @@ def test_flat_is_flat_in_every_form() -> None:
 def test_one_constant_plane_of_several() -> None:
     planes = VOLUME.copy()
     planes[2] = 11
-    with pytest.warns(UserWarning, match="no signal in 1 of 5 exposures"):
+    with pytest.warns(UserWarning, match="no signal in 1 of 5"):
         found = enhance(planes, statistics="plane")
     assert (found[2] == 0.5).all()
     for z in (0, 1, 3, 4):
@@ -233,24 +232,6 @@ def test_a_faint_signal_is_not_called_constant(gain: float) -> None:
     assert largest_difference(enhance(IMAGE * gain), enhance(IMAGE)) < 1e-4
 
 
-def test_a_masked_array_is_refused_with_the_way_out() -> None:
-    masked = np.ma.masked_greater(np.arange(64.0).reshape(8, 8), 10)
-    with pytest.raises(TypeError, match=r"image must not be a masked array.*mask="):
-        enhance(masked)
-
-
-def test_a_layer_is_refused_with_the_way_out() -> None:
-    layer = SimpleNamespace(data=IMAGE, dtype=IMAGE.dtype)  # as napari's, it has no shape
-    with pytest.raises(TypeError, match=r"must be an array, got .*its data, or use enhance_layer"):
-        enhance(layer)
-
-
 def test_a_tensor_is_taken_for_the_array_that_it_holds() -> None:
     image = np.random.default_rng(0).random((12, 12))
     assert_same(enhance(torch.from_numpy(image)), enhance(image))
-
-
-def test_values_too_small_to_square_are_refused() -> None:
-    image = np.random.default_rng(0).random((12, 12)) * 1e-170
-    with pytest.raises(ValueError, match="image holds values too small to square"):
-        enhance(image)

@@ -14,9 +14,12 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+from helpers.arrays import counting_dask
+from helpers.compare import assert_same, largest_difference
+from helpers.errors import refused
+from helpers.scenes import scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_reference import assert_same, largest_difference, scene
 
 import napari_noiser.engine.plan as plan
 from napari_noiser import closed_form, enhance, load_model
@@ -39,19 +42,9 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-class Source:
-    """A lazy stack in chunks of one plane that counts how often each is computed."""
-
-    def __init__(self, planes: np.ndarray) -> None:
-        self.counts: Counter[int] = Counter()
-
-        def load(block_id: tuple[int, ...] = ()) -> np.ndarray:
-            self.counts[block_id[0]] += 1
-            return planes[block_id[0]][None].copy()
-
-        chunks = ((1,) * len(planes), *((n,) for n in planes.shape[1:]))
-        meta = np.empty((0, 0, 0), planes.dtype)
-        self.lazy = da.map_blocks(load, chunks=chunks, dtype=planes.dtype, meta=meta)
+def planes_of(values: np.ndarray) -> tuple[da.Array, Counter[tuple[int, ...]]]:
+    """Return a lazy stack in chunks of one plane, and how often each was computed."""
+    return counting_dask(values, (1, *values.shape[1:]))
 
 
 def partition(data: st.DataObject, length: int) -> tuple[int, ...]:
@@ -60,7 +53,7 @@ def partition(data: st.DataObject, length: int) -> tuple[int, ...]:
     return tuple(np.diff(sorted(cuts)).tolist())
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.data())
 def test_any_chunks_equal_the_whole(data: st.DataObject) -> None:
     axes, ndim, statistics = data.draw(st.sampled_from(CASES))
@@ -76,7 +69,7 @@ def test_any_chunks_equal_the_whole(data: st.DataObject) -> None:
         assert largest_difference(found, enhance(image, **options)) < 1e-5
 
 
-@settings(max_examples=30)
+@settings(max_examples=10)
 @given(st.data())
 def test_any_chunks_equal_the_whole_with_a_mask_and_bad_values(data: st.DataObject) -> None:
     image = scene((4, 22, 23), seed=data.draw(st.integers(0, 99)))
@@ -136,32 +129,32 @@ def test_shape_and_type_are_known_beforehand(dtype: str | None) -> None:
 
 @pytest.mark.parametrize("dtype", ["uint16", "int64", "float32"])
 def test_nothing_is_computed_before_it_is_asked_for(dtype: str) -> None:
-    source = Source(scene((5, 20, 21), dtype=dtype))
-    mask = source.lazy[0] > 3
-    found = enhance(source.lazy, mask=mask, ndim=3)
-    closed_form(source.lazy)
-    assert not source.counts
+    lazy_planes, computed = planes_of(scene((5, 20, 21), dtype=dtype))
+    mask = lazy_planes[0] > 3
+    found = enhance(lazy_planes, mask=mask, ndim=3)
+    closed_form(lazy_planes)
+    assert not computed
     found.compute()
-    assert source.counts
+    assert computed
 
 
 def test_a_chunk_is_computed_twice_and_not_held_in_between() -> None:
-    planes = scene((40, 384, 385), dtype="uint16")
-    source = Source(planes)
-    enhance(source.lazy[:2]).compute()  # what is imported on the way is not to count
-    source.counts.clear()
-    lazy = enhance(source.lazy, tile=64).map_blocks(lambda block: block[:, :1, :1].copy())
+    planes = scene((30, 256, 257), dtype="uint16")
+    lazy_planes, computed = planes_of(planes)
+    enhance(lazy_planes[:2]).compute()  # what is imported on the way is not to count
+    computed.clear()
+    lazy = enhance(lazy_planes, tile=64).map_blocks(lambda block: block[:, :1, :1].copy())
     tracemalloc.start()
     lazy.compute()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert set(source.counts.values()) == {2}
+    assert set(computed.values()) == {2}
     assert peak < 0.6 * planes.nbytes  # it takes above 1 where all chunks are held
 
 
 def test_whatever_made_the_image_is_computed_twice() -> None:
-    source = Source(scene((6, 30, 31)))
-    planes = source.lazy
+    lazy_planes, computed = planes_of(scene((6, 30, 31)))
+    planes = lazy_planes
     factor = dask.delayed(np.float64)(3)
     images = {
         "sliced": planes[1:5, ::2, 3:],
@@ -178,9 +171,9 @@ def test_whatever_made_the_image_is_computed_twice() -> None:
     }
     for name, image in images.items():
         values = image.compute()
-        source.counts.clear()
+        computed.clear()
         found = enhance(image).compute()
-        assert set(source.counts.values()) == {2}, name
+        assert set(computed.values()) == {2}, name
         assert largest_difference(found, enhance(values)) < 1e-5, name
 
 
@@ -190,13 +183,13 @@ def test_what_is_enhanced_can_be_enhanced() -> None:
     assert largest_difference(enhance(lazy).compute(), enhance(enhance(image))) < 1e-5
 
 
-def test_only_what_shares_an_exposure_is_measured() -> None:
-    source = Source(scene((6, 20, 21)))
-    found = enhance(source.lazy, statistics="plane")[2].compute()
-    assert set(source.counts) == {2}
-    source.counts.clear()
-    assert largest_difference(enhance(source.lazy)[2].compute(), found) > 0.001
-    assert source.counts == {0: 1, 1: 1, 2: 2, 3: 1, 4: 1, 5: 1}
+def test_only_what_shares_statistics_is_measured() -> None:
+    lazy_planes, computed = planes_of(scene((6, 20, 21)))
+    found = enhance(lazy_planes, statistics="plane")[2].compute()
+    assert {plane for plane, *_ in computed} == {2}
+    computed.clear()
+    assert largest_difference(enhance(lazy_planes)[2].compute(), found) > 0.001
+    assert [computed[plane, 0, 0] for plane in range(6)] == [1, 1, 2, 1, 1, 1]
 
 
 def test_the_graph_is_small_and_holds_the_method_once() -> None:
@@ -206,7 +199,7 @@ def test_the_graph_is_small_and_holds_the_method_once() -> None:
     sizes = {key: len(cloudpickle.dumps(task)) for key, task in graph.items()}
     large = [key for key, size in sizes.items() if size > 3000]
     assert len(large) == 1
-    assert "Model" in str(large[0])
+    assert "Plan" in str(large[0])
     assert sizes[large[0]] < 50_000
     assert sum(sizes.values()) < 3000 * len(graph) < 100_000 * image.npartitions
 
@@ -236,11 +229,11 @@ def test_empty_chunks_do_no_harm() -> None:
     assert largest_difference(enhance(lazy).compute(), enhance(image)) < 1e-5
 
 
-def test_a_flat_exposure_is_said_when_it_is_computed() -> None:
+def test_a_flat_group_is_said_when_it_is_computed() -> None:
     planes = scene((3, 20, 21))
     planes[1] = 7
     lazy = enhance(da.from_array(planes, (1, 9, 9)), statistics="plane")
-    with pytest.warns(UserWarning, match="no signal in 1 of 1 exposures"):
+    with pytest.warns(UserWarning, match="no signal in 1 of 1"):
         found = lazy.compute()
     assert (found[1] == 0.5).all()
     assert largest_difference(found[2], enhance(planes[2])) < 1e-5
@@ -249,41 +242,41 @@ def test_a_flat_exposure_is_said_when_it_is_computed() -> None:
 
 
 def test_nothing_to_measure_is_an_error_when_it_is_computed() -> None:
-    lazy = enhance(da.full((3, 20, 21), np.nan, chunks=(1, 10, 10)))
-    with pytest.raises(ValueError, match="no patch to measure"):
-        lazy.compute()
-    with pytest.raises(ValueError, match="no patch to measure"):
-        enhance(da.ones((20, 21), chunks=10), mask=np.zeros((20, 21), bool)).compute()
-    with pytest.raises(ValueError, match="too large to square"):
-        enhance(da.from_array(np.array([[0, 1e200], [3e200, 0]] * 4), -1)).compute()
+    for lazy in (
+        enhance(da.full((3, 20, 21), np.nan, chunks=(1, 10, 10))),
+        enhance(da.ones((20, 21), chunks=10), mask=np.zeros((20, 21), bool)),
+        enhance(da.from_array(np.array([[0, 1e200], [3e200, 0]] * 4), -1)),
+    ):
+        with refused("image"):
+            lazy.compute()
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "came"),
     [
-        ({"contrast": 0}, "contrast"),
-        ({"axes": "ZYX"}, "axes 'ZYX' names 3 axes"),
-        ({"statistics": "series"}, "statistics must be one of"),
-        ({"model": "nonsense"}, "model must be"),
-        ({"dtype": "int8"}, "dtype must be one of"),
-        ({"tile": 0}, "tile must be"),
-        ({"mask": da.ones((5, 5), dtype=bool)}, "mask must have the image's shape"),
-        ({"device": "nonsense"}, "device 'nonsense' does not work"),
-        ({"progress": True}, "progress must be False for a dask image"),
+        ({"contrast": 0}, "0"),
+        ({"axes": "ZYX"}, "ZYX"),
+        ({"statistics": "series"}, "series"),
+        ({"model": "nonsense"}, "nonsense"),
+        ({"dtype": "int8"}, "int8"),
+        ({"tile": 0}, "0"),
+        ({"mask": da.ones((5, 5), dtype=bool)}, "(5, 5)"),
+        ({"device": "nonsense"}, "nonsense"),
+        ({"progress": True}, "ProgressBar"),
     ],
 )
-def test_what_does_not_fit_is_refused_at_once(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_what_does_not_fit_is_refused_at_once(options: dict[str, Any], came: str) -> None:
+    with refused(next(iter(options)), came):
         enhance(da.ones((20, 21), chunks=10), **options)
 
 
 def test_images_that_are_none_are_refused_at_once() -> None:
-    with pytest.raises(TypeError, match="image must hold integers or floats, got bool"):
+    with refused("image", "bool", error=TypeError):
         enhance(da.ones((20, 21), dtype=bool))
-    with pytest.raises(TypeError, match="mask must hold bool or integers"):
+    with refused("mask", "float64", error=TypeError):
         enhance(da.ones((20, 21)), mask=da.ones((20, 21)))
     values = da.from_array(scene((20, 21)), 10)
-    with pytest.raises(ValueError, match="image must be of known shape"):
+    with refused("image"):
         enhance(values[values[:, 0] > 5])
 
 
@@ -302,7 +295,7 @@ def test_the_device_is_found_by_whoever_computes(monkeypatch: pytest.MonkeyPatch
     lazy.compute()
     assert set(asked) == {"auto"}
     elsewhere = enhance(da.from_array(scene((20, 21)), 10), device="cuda:99")  # may be there
-    with pytest.raises(ValueError, match="device 'cuda:99' does not work here"):
+    with refused("device", "cuda:99"):
         elsewhere.compute()
 
 
@@ -324,12 +317,12 @@ def test_the_closed_form_is_lazy_as_well(shape: tuple[int, ...], axes: str) -> N
 
 def test_once_measured_only_what_is_looked_at_is_computed() -> None:
     planes = scene((6, 20, 21), dtype="int64")
-    source = Source(planes)
-    measured = make_lazy_plan(source.lazy).measured()
-    assert set(source.counts) == set(range(6))
-    source.counts.clear()
+    lazy_planes, computed = planes_of(planes)
+    measured = make_lazy_plan(lazy_planes).measured()
+    assert {plane for plane, *_ in computed} == set(range(6))
+    computed.clear()
     assert largest_difference(measured.result()[4].compute(), enhance(planes)[4]) < 1e-5
-    assert source.counts == {4: 1}
+    assert computed == {(4, 0, 0): 1}
 
 
 def test_numpy_needs_no_dask() -> None:

@@ -8,7 +8,8 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from plain_reference import largest_difference, scene
+from helpers.compare import largest_difference
+from helpers.scenes import scene
 from torch import Tensor
 
 from napari_noiser import enhance, load_model
@@ -16,7 +17,7 @@ from napari_noiser.engine.device_memory import DeviceMemory
 from napari_noiser.engine.enhance import plan_steps
 from napari_noiser.engine.plan import make_plan
 from napari_noiser.engine.tiles import Tile, tiles
-from napari_noiser.methods.noiser.model import Model
+from napari_noiser.methods.noiser.model import NoiserModel
 from napari_noiser.methods.patches import Halo, Scratch
 
 MODEL = load_model("noiser")
@@ -25,15 +26,10 @@ MODEL = load_model("noiser")
 class Cramped:
     """A method whose device has room for tiles of so many voxels, halo included."""
 
-    def __init__(self, most: int, model: Model = MODEL) -> None:
+    def __init__(self, most: int, model: NoiserModel = MODEL) -> None:
         self.most, self.model = most, model
         self.samples, self.ndim, self.halo = model.samples, model.ndim, model.halo
-        self.voxel_bytes, self.is_denoiser = model.voxel_bytes, model.is_denoiser
-        self.requires_camera_noise, self.requires_gain_map = (
-            model.requires_camera_noise,
-            model.requires_gain_map,
-        )
-        self.requires_raw_counts = model.requires_raw_counts
+        self.voxel_bytes, self.traits = model.voxel_bytes, model.traits
         self.failures = 0
 
     def describe(self) -> dict[str, object]:
@@ -46,7 +42,7 @@ class Cramped:
 class CrampedTiles:
     def __init__(self, method: Cramped, folded: object) -> None:
         self.method, self.folded = method, folded
-        self.center, self.scale, self.step = (
+        self.input_offset, self.input_scale, self.grid_period = (
             folded.input_offset,
             folded.input_scale,
             folded.grid_period,
@@ -88,7 +84,7 @@ def test_at_last_it_is_the_cpu() -> None:
         found = list(device_memory.run_in_pieces(tile, (2, 2), act))
     for piece, result in found:
         assert result == "done"
-        covered[piece.place] += 1
+        covered[piece.inner] += 1
     assert (covered == 1).all()
     assert [str(each.message).split(" (")[0] for each in warned] == [
         "cuda is out of memory: going on with tiles of 50",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.compare import assert_same, largest_difference
+from helpers.plain_srm import plain_srm
+from helpers.scenes import scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_reference import assert_same, largest_difference, plain_srm, scene
 
 from napari_noiser import RECIPES, closed_form, enhance, load_model, train
-from napari_noiser.methods.noiser.model import BUNDLED
+from napari_noiser.methods.noiser.recipe import BUNDLED
 from napari_noiser.recipes import Recipe
 
 GRAY, RGB, VOLUME = (
@@ -113,8 +115,8 @@ def test_the_closed_form_takes_samples_channels_and_planes_one_by_one() -> None:
     for sample in range(3):
         assert largest_difference(found[sample], closed_form(color[sample])) < 1e-6
     n_channels = closed_form(image, axes="CZYX")
-    for dye in range(3):
-        assert largest_difference(n_channels[dye], closed_form(image[dye])) < 1e-6
+    for channel in range(3):
+        assert largest_difference(n_channels[channel], closed_form(image[channel])) < 1e-6
     planes = closed_form(image[0], statistics="plane")
     for z in range(4):
         assert largest_difference(planes[z], closed_form(image[0, z])) < 1e-6

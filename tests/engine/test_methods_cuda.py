@@ -9,35 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from alike import assert_alike
-from scenes import NOISE, QUICK, counts, light, untrained
+from helpers.compare import assert_alike
+from helpers.models import BOTH, FIRST, QUICK, STRUCTURED, untrained
+from helpers.scenes import NOISE, counts, light
 
-from napari_noiser import enhance, fit, fit_steps, load_model, train
+from napari_noiser import denoise, enhance, fit, fit_steps, load_model, train
 from napari_noiser.methods.base import Method
-from napari_noiser.methods.noiser.exposure import PhotonNoise
-from napari_noiser.methods.noiser.recipe import Recipe
-from napari_noiser.methods.noiser.structured_noise import Structure
-from napari_noiser.recipes import IRLERecipe, RetinexRecipe
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 
-FIRST = RetinexRecipe(iterations=3, widths=(4, 4), crop=64, batch=2)
-BOTH = IRLERecipe(light=FIRST, denoiser=replace(QUICK, gain="given"))
 FITS = {"denoise": QUICK, "light": FIRST, "both": BOTH}
-RESTORING = Recipe(
-    name="small",
-    source=Structure(),
-    exposure=PhotonNoise(),
-    iterations=100,
-    width=8,
-    scales=(12,),
-    batch=4,
-    size=48,
-    learning_rate=2e-3,
-)
+RESTORING = replace(STRUCTURED, iterations=100, width=8, scales=(12,), batch=4, size=48)
 
 
 @pytest.fixture(scope="module")
@@ -49,25 +34,25 @@ def image(*shape: int) -> np.ndarray[Any, Any]:
     return counts(light(shape)).clip(0, 65535).astype("uint16")
 
 
-def assert_same_on_both(image: np.ndarray[Any, Any], model: Method | str, **options: Any) -> None:
-    expected = enhance(image, model, device="cpu", **options)
-    assert_alike(enhance(image, model, device="cuda", **options), expected, within=1e-4)
+def assert_same_on_both(
+    image: np.ndarray[Any, Any], model: Method | str, verb: Any = enhance, **options: Any
+) -> None:
+    expected = verb(image, model, device="cpu", **options)
+    assert_alike(verb(image, model, device="cuda", **options), expected, within=1e-4)
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("verb", "options"),
     [
-        {},
-        {"background": "dark"},
-        {"output": "intensity"},
-        {"output": "intensity", "conserve": 2, "max_change": 3},
-        {"output": "intensity", "camera": None, "tile": 100},
+        (enhance, {}),
+        (enhance, {"background": "dark"}),
+        (denoise, {}),
+        (denoise, {"conserve": 2, "max_change": 3}),
+        (denoise, {"camera": None, "tile": 100}),
     ],
 )
-def test_structured_restores_as_on_the_cpu(options: dict[str, Any]) -> None:
-    assert_same_on_both(
-        image(300, 310), "structured", camera=options.pop("camera", NOISE), **options
-    )
+def test_structured_restores_as_on_the_cpu(verb: Any, options: dict[str, Any]) -> None:
+    assert_same_on_both(image(300, 310), "structured", verb, **{"camera": NOISE, **options})
 
 
 def test_structured_restores_volumes_and_colors_as_on_the_cpu() -> None:
@@ -91,7 +76,7 @@ def test_a_blind_spot_renders_as_on_the_cpu(shape: tuple[int, ...], ndim: int) -
     model = untrained(ndim=ndim)
     gain = np.linspace(0.5, 2, shape[-1]) * np.ones(shape)
     assert_same_on_both(
-        image(*shape), model, gain=gain, ndim=ndim, camera=NOISE, output="intensity", tile=64
+        image(*shape), model, denoise, gain_map=gain, ndim=ndim, camera=NOISE, tile=64
     )
 
 

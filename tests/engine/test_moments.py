@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from helpers.scenes import scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
-from plain_reference import scene
 
 from napari_noiser.engine.moments import PatchMoments, patch_moments
 

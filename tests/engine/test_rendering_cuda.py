@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from plain_reference import largest_difference, scene
+from helpers.compare import largest_difference
+from helpers.scenes import scene
 
 from napari_noiser import train
 from napari_noiser.engine.enhance import enhance, plan_steps
 from napari_noiser.engine.plan import make_plan
 from napari_noiser.methods.noiser.recipe import Recipe
-from napari_noiser.recipes import Model
+from napari_noiser.recipes import NoiserModel
 
 pytestmark = [
     pytest.mark.gpu,
@@ -23,7 +24,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def models() -> dict[tuple[int, int], Model]:
+def models() -> dict[tuple[int, int], NoiserModel]:
     recipe = Recipe(name="short", iterations=60, size=32, size_3d=12)
     forms = [(1, 2), (3, 2), (1, 3)]
     return {form: train(recipe, samples=form[0], ndim=form[1], device="cpu") for form in forms}
@@ -45,7 +46,7 @@ def little_memory() -> Iterator[None]:
     [((700, 900), "YX", 2), ((300, 400, 3), "YXS", 2), ((40, 120, 130), "ZYX", 3)],
 )
 def test_the_result_is_that_of_the_cpu(
-    models: dict[tuple[int, int], Model], shape: tuple[int, ...], axes: str, ndim: int
+    models: dict[tuple[int, int], NoiserModel], shape: tuple[int, ...], axes: str, ndim: int
 ) -> None:
     model = models[3 if "S" in axes else 1, ndim]
     image = scene(shape, dtype="uint16")
@@ -55,7 +56,7 @@ def test_the_result_is_that_of_the_cpu(
 
 
 def test_tiles_shrink_where_memory_runs_out(
-    models: dict[tuple[int, int], Model], little_memory: None
+    models: dict[tuple[int, int], NoiserModel], little_memory: None
 ) -> None:
     image = scene((3000, 3000), dtype="uint16")
     with pytest.warns(UserWarning, match="cuda.* is out of memory: going on with tiles of"):
@@ -64,7 +65,7 @@ def test_tiles_shrink_where_memory_runs_out(
 
 
 @pytest.mark.parametrize("ending", ["return", "close"])
-def test_memory_is_given_back(models: dict[tuple[int, int], Model], ending: str) -> None:
+def test_memory_is_given_back(models: dict[tuple[int, int], NoiserModel], ending: str) -> None:
     image = scene((500, 600), dtype="uint16")
     enhance(image, models[1, 2], device="cuda")  # what the libraries keep for good is taken by now
     gc.collect()
@@ -80,7 +81,7 @@ def test_memory_is_given_back(models: dict[tuple[int, int], Model], ending: str)
 
 
 def test_gain_and_offset_do_not_matter_there_either(
-    models: dict[tuple[int, int], Model],
+    models: dict[tuple[int, int], NoiserModel],
 ) -> None:
     image = scene((200, 300), dtype="uint16").astype(np.float64)
     one = enhance(image, models[1, 2], device="cuda")

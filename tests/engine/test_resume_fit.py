@@ -11,18 +11,18 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
+from helpers.compare import drained
+from helpers.models import BOTH, FIRST, QUICK
+from helpers.scenes import counts, light
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
-from scenes import QUICK, counts, drained, light
 
 from napari_noiser import fit, fit_steps, load_model
-from napari_noiser.engine.fit_stages import FittedRecipe, State
-from napari_noiser.io import load_fitting_state
-from napari_noiser.recipes import IRLEModel, IRLERecipe, RetinexRecipe
+from napari_noiser.engine.fit import FittedRecipe, State
+from napari_noiser.io import load_fit_state
+from napari_noiser.recipes import IRLEModel
 
-FIRST = RetinexRecipe(iterations=3, widths=(4, 4), crop=64, batch=2)
-BOTH = IRLERecipe(light=FIRST, denoiser=replace(QUICK, gain="given"))
 IMAGE = counts(light() * np.linspace(0.2, 4, 256))
 CPU: dict[str, Any] = {"device": "cpu"}
 
@@ -46,7 +46,7 @@ def whole() -> IRLEModel:
 @pytest.mark.parametrize("after", [1, 2, 3, 4, 6])
 def test_both_stages(tmp_path: Path, whole: IRLEModel, after: int) -> None:
     path = stopped(BOTH, after).save(tmp_path / "state")
-    state = load_fitting_state(path)
+    state = load_fit_state(path)
     assert (state.done, state.total) == (after, 6)
     with pytest.raises(ValueError, match="is an unfinished fit: go on with it first"):
         load_model(path)
@@ -101,7 +101,7 @@ def test_other_images_are_refused_and_the_same_ones_never(
     assert image.size > 2**20
     steps = fit_steps(saved_again(image, tmp_path / "a", (300, 70)), recipe, **CPU)
     event = [next(steps) for _ in range(after)][-1]
-    state = load_fitting_state(event.state().save(tmp_path / "state"))
+    state = load_fit_state(event.state().save(tmp_path / "state"))
     _, whole = drained(steps)
     moved = saved_again(image, tmp_path / "b", (64, 512))
     for same in (image, moved, da.from_array(moved)):
@@ -125,14 +125,14 @@ def test_a_state_of_before_images_were_told_apart(tmp_path: Path) -> None:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     del header["images"]
     save_file(tensors, path, metadata={"napari_noiser": json.dumps(header)})
-    assert load_fitting_state(path).images == ""
+    assert load_fit_state(path).images == ""
 
 
 @pytest.mark.parametrize(
     ("begun", "recipe", "message"),
     [
-        (BOTH, FIRST, "resume must be of type FittingState for this recipe, got IRLEState"),
-        (FIRST, BOTH, "resume must be of type IRLEState for this recipe, got FittingState"),
+        (BOTH, FIRST, "resume must be of type FitState for this recipe, got IRLEState"),
+        (FIRST, BOTH, "resume must be of type IRLEState for this recipe, got FitState"),
         (FIRST, QUICK, "resume is of another fit: its stage is light, not denoise"),
         (QUICK, FIRST, "resume is of another fit: its stage is denoise, not light"),
     ],
@@ -154,7 +154,7 @@ def test_files_of_before_stage_1_could_be_resumed(tmp_path: Path, whole: IRLEMod
     del header["light"]["done"]
     tensors = {name.replace("light.weight.", "light."): each for name, each in tensors.items()}
     save_file(tensors, path, metadata={"napari_noiser": json.dumps(header)})
-    state = load_fitting_state(path)
+    state = load_fit_state(path)
     assert (state.done, state.total) == (5, 6)
     assert fit(IMAGE, BOTH, resume=state, **CPU).describe() == whole.describe()
 

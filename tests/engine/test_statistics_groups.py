@@ -1,12 +1,14 @@
-"""What shares one exposure: scopes, channels, samples and the mask."""
+"""What shares statistics: scopes, channels, samples and the mask."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.compare import assert_same, largest_difference
+from helpers.plain_srm import plain_srm
+from helpers.scenes import scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_reference import assert_same, largest_difference, plain_srm, scene
 
 from napari_noiser import enhance, load_model
 
@@ -24,11 +26,11 @@ def test_stack_keeps_the_order_of_brightness_and_plane_levels_it() -> None:
     planes = fading_planes()
     means = enhance(planes, statistics="stack").mean(axis=(1, 2))
     assert (np.diff(means) < -0.02).all()
-    levelled = enhance(planes, statistics="plane").mean(axis=(1, 2))
-    assert np.ptp(levelled) < 0.1 * np.ptp(means)
+    leveled = enhance(planes, statistics="plane").mean(axis=(1, 2))
+    assert np.ptp(leveled) < 0.1 * np.ptp(means)
 
 
-def test_stack_is_one_exposure_of_all_planes() -> None:
+def test_stack_is_one_group_of_all_planes() -> None:
     planes = fading_planes()
     expected = plain_srm(planes[:, None], GRAY)[:, 0]
     assert largest_difference(enhance(planes), expected) < 1e-5
@@ -65,12 +67,12 @@ def test_on_one_image_the_scopes_are_the_same(statistics: str) -> None:
 @pytest.mark.parametrize("statistics", ["stack", "volume", "plane"])
 @pytest.mark.parametrize("axes", ["CZYX", "ZCYX", "ZYXC", "YCXZ"])
 def test_channels_are_each_for_themselves(axes: str, statistics: str) -> None:
-    n_channels = np.stack([fading_planes(), 100 * fading_planes()[::-1], fading_planes() + 7])
-    image = n_channels.transpose(["CZYX".index(letter) for letter in axes])
+    channels = np.stack([fading_planes(), 100 * fading_planes()[::-1], fading_planes() + 7])
+    image = channels.transpose(["CZYX".index(letter) for letter in axes])
     found = enhance(image, axes=axes, statistics=statistics)
     found = found.transpose([axes.index(letter) for letter in "CZYX"])
-    for dye, each in zip(n_channels, found, strict=True):
-        assert largest_difference(each, enhance(dye, statistics=statistics)) < 1e-6
+    for channel, each in zip(channels, found, strict=True):
+        assert largest_difference(each, enhance(channel, statistics=statistics)) < 1e-6
 
 
 def test_color_samples_are_seen_together() -> None:

@@ -21,7 +21,7 @@ def test_tiles_cover_exactly_once(
     covered = np.zeros(shape, int)
     found = list(tiles(shape, side, halo[: len(shape)]))
     for tile in found:
-        part = covered[tile.place]
+        part = covered[tile.inner]
         assert part.size > 0
         assert max(part.shape) <= side
         part += 1
@@ -35,12 +35,12 @@ def test_a_halo_reaches_as_far_as_asked_or_to_the_border(
 ) -> None:
     halo = halo[: len(shape)]
     for tile in tiles(shape, side, halo):
-        for length, place, read, (low, high), far in zip(
-            shape, tile.place, tile.read, tile.halo, halo, strict=True
+        for length, inner, read, (low, high), far in zip(
+            shape, tile.inner, tile.outer, tile.halo, halo, strict=True
         ):
-            assert read.start == max(0, place.start - far)
-            assert read.stop == min(length, place.stop + far)
-            assert (low, high) == (place.start - read.start, read.stop - place.stop)
+            assert read.start == max(0, inner.start - far)
+            assert read.stop == min(length, inner.stop + far)
+            assert (low, high) == (inner.start - read.start, read.stop - inner.stop)
 
 
 @given(shapes, st.integers(1, 20), halos, st.data())
@@ -63,16 +63,16 @@ def test_a_part_of_an_image_has_the_tiles_of_the_whole(
     ]
     part, covered = np.empty(shape)[tuple(cut)], np.zeros(shape, int)
     for tile in tiles(part.shape, side, halo, margin):
-        place = tuple(
+        inner = tuple(
             slice(there.start + where.start, there.stop + where.start)
-            for there, where in zip(tile.place, cut, strict=True)
+            for there, where in zip(tile.inner, cut, strict=True)
         )
-        covered[place] += 1
-        for far, length, there, sides in zip(halo, shape, place, tile.halo, strict=True):
+        covered[inner] += 1
+        for far, length, there, sides in zip(halo, shape, inner, tile.halo, strict=True):
             assert sides == (min(far, there.start), min(far, length - there.stop))
-        assert part[tile.read].shape == tuple(
+        assert part[tile.outer].shape == tuple(
             there.stop - there.start + sum(sides)
-            for there, sides in zip(tile.place, tile.halo, strict=True)
+            for there, sides in zip(tile.inner, tile.halo, strict=True)
         )
     inside = tuple(map(slice, starts, stops))
     assert (covered[inside] == 1).all()
@@ -81,7 +81,7 @@ def test_a_part_of_an_image_has_the_tiles_of_the_whole(
 
 def test_a_side_beyond_the_image_is_one_tile() -> None:
     (tile,) = tiles((5, 6), 1000, (2, 2))
-    assert tile.place == tile.read == (slice(0, 5), slice(0, 6))
+    assert tile.inner == tile.outer == (slice(0, 5), slice(0, 6))
     assert tile.halo == ((0, 0), (0, 0))
 
 

@@ -28,9 +28,9 @@ from napari_noiser.files.enhance_to_file import enhance_to_file, start_save
 from napari_noiser.files.open_image import open_image
 from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.files.spatial_metadata import SpatialMetadata
-from napari_noiser.methods.irle.blind_spot.model import read_tensors, write_tensors
+from napari_noiser.methods.base import FittedModel
 from napari_noiser.methods.irle.retinex.training import initial_retinex
-from napari_noiser.methods.registry import AnyModel
+from napari_noiser.methods.model_file import read_model_file, write_model_file
 from napari_noiser.recipes import IRLEModel
 
 
@@ -82,12 +82,13 @@ def test_what_an_earlier_version_began_is_gone_on_with(tmp_path: Path) -> None:
     start_save(image, tmp_path / "a.tif", axes="YXS").close()
     begun = tmp_path / "a.tif.partial" / "run.json"
     description = json.loads(begun.read_text())
-    for name in ("colors", "output"):
-        del description["asked"][name]
+    for name in ("colors", "verb"):
+        del description["request"][name]
+    description["request"]["channels"] = description["request"].pop("samples")
     for name in ("exposure", "scales", "batch"):
-        del description["asked"]["recipe"][name]
+        del description["request"]["recipe"][name]
     begun.write_text(json.dumps(description))
-    with pytest.raises(ValueError, match="was made with another channels, colors, fingerprint:"):
+    with pytest.raises(ValueError, match="was made with another colors, fingerprint, samples:"):
         start_save(image, tmp_path / "a.tif", axes="YXS", colors="kept", resume=True)
     path = enhance_to_file(image, tmp_path / "a.tif", axes="YXS", resume=True)
     np.testing.assert_allclose(stored(path), enhance(image, axes="YXS"), atol=1e-6)
@@ -108,7 +109,7 @@ LIGHT = initial_retinex(None, 1, 0)
     ],
 )
 def test_recipes_of_fitted_models_may_have_grown_meanwhile(
-    tmp_path: Path, model: AnyModel, later: list[str]
+    tmp_path: Path, model: FittedModel, later: list[str]
 ) -> None:
     def shorten(recipe: Any) -> None:
         for name in later:
@@ -119,17 +120,17 @@ def test_recipes_of_fitted_models_may_have_grown_meanwhile(
     start_save(image, tmp_path / "a.tif", model, **options).close()
     begun = tmp_path / "a.tif.partial" / "run.json"
     description = json.loads(begun.read_text())
-    shorten(description["asked"]["recipe"])
+    shorten(description["request"]["recipe"])
     begun.write_text(json.dumps(description))
     path = enhance_to_file(image, tmp_path / "a.tif", model, resume=True, **options)
     np.testing.assert_allclose(stored(path), enhance(image, model, **options), atol=1e-5)
 
     file = model.save(tmp_path / "model")
-    tensors, header = read_tensors(file)
+    header, tensors = read_model_file(file, lambda *parts: parts)
     parts = [header] if "recipe" in header else [header["light"], header["denoiser"]]
     for part in parts:
         part["recipe"].pop("batch")
-    assert load_model(write_tensors(file, tensors, header)).describe() == model.describe()
+    assert load_model(write_model_file(file, tensors, header)).describe() == model.describe()
 
 
 def test_while_it_is_made_it_has_another_name(tmp_path: Path) -> None:
@@ -194,7 +195,7 @@ def test_finished_blocks_are_neither_read_nor_computed_again(
 
 
 def test_measuring_is_resumed_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_noiser.files.enhance_to_file._KEEP_MOMENTS", 0.0)
+    monkeypatch.setattr("napari_noiser.files.enhance_to_file._SAVE_MOMENTS_EVERY", 0.0)
     image = Counted(scene((128, 160)))
     whole = enhance_to_file(image, tmp_path / "whole.zarr", **OPTIONS)
     steps = start_save(image, tmp_path / "a.zarr", **OPTIONS).steps()

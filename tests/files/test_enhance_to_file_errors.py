@@ -30,8 +30,8 @@ def test_what_was_begun_differently_is_not_gone_on_with(tmp_path: Path) -> None:
         ({"contrast": 1.0}, "another contrast"),
         ({"contrast": 2.0, "model": "noiser-es"}, "another"),
         ({"contrast": 2.0, "dtype": "uint8"}, "another dtype"),
-        ({"contrast": 2.0, "tile": 8}, "was begun with tile=16"),
-        ({"contrast": 2.0, "memory_limit": 10**6}, "was begun with memory_limit=2000000"),
+        ({"contrast": 2.0, "tile": 8}, r"tile was 16 \(16\) when"),
+        ({"contrast": 2.0, "memory_limit": 10**6}, "memory_limit was 2000000"),
     ]:
         with pytest.raises(ValueError, match=names):
             start_save(image, tmp_path / "a.zarr", resume=True, **others)
@@ -122,7 +122,7 @@ def test_another_version_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     next(steps)
     steps.close()
     monkeypatch.setattr("napari_noiser.__version__", "99.0")
-    with pytest.warns(UserWarning, match=r"begun by napari-noiser .* gone on with by 99\.0"):
+    with pytest.warns(UserWarning, match=r"begun by napari-noiser .* resumed by 99\.0"):
         enhance_to_file(image, tmp_path / "a.zarr", resume=True)
 
 
@@ -188,8 +188,8 @@ def test_what_was_killed_before_it_began_starts_anew(tmp_path: Path) -> None:
     ("options", "error", "match"),
     [
         ({"contrast": 0}, ValueError, "contrast"),
-        ({"out": np.zeros((40, 50))}, TypeError, r"takes no argument \['out'\]"),
-        ({"color": 1}, TypeError, r"takes no argument \['color'\]"),
+        ({"out": np.zeros((40, 50))}, TypeError, "out is not taken here"),
+        ({"color": 1}, TypeError, "takes no argument 'color'"),
         ({"axes": "ZYX"}, ValueError, "axes 'ZYX'"),
     ],
 )
@@ -214,7 +214,7 @@ def test_resume_is_no_string(tmp_path: Path) -> None:
 
 def test_a_space_is_no_string(tmp_path: Path) -> None:
     space: Any = "YX"
-    with pytest.raises(TypeError, match="space must be a Space, got 'YX'"):
+    with pytest.raises(TypeError, match="space must be a SpatialMetadata, got 'YX'"):
         enhance_to_file(scene((40, 50)), tmp_path / "a.zarr", space=space)
 
 
@@ -246,7 +246,7 @@ def test_a_full_disk_is_said_and_what_is_finished_stays(tmp_path: Path) -> None:
     failed = run(path, max(limit, 8000))
     assert failed.returncode == 1
     last = failed.stderr.strip().splitlines()[-1]
-    assert "a.zarr cannot be written on (File too large)" in last
+    assert "a.zarr cannot be written (File too large)" in last
     assert "is kept in" in last
     assert not path.exists()
     finished = (tmp_path / "a.zarr.partial" / "finished").stat().st_size
@@ -295,4 +295,4 @@ def test_the_run_can_be_read_by_people(tmp_path: Path) -> None:
     next(steps)
     steps.close()
     text = (tmp_path / "a.zarr.partial" / "run.json").read_text()
-    assert json.loads(text)["asked"]["brightness"] == 0.5
+    assert json.loads(text)["request"]["brightness"] == 0.5

@@ -106,9 +106,10 @@ def test_what_was_finished_is_there_after_a_kill(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys\n"
         "import numpy as np\n"
-        "from napari_noiser.files.spatial_metadata import Space\n"
-        "from napari_noiser.files.writers.ome_tiff import Tif\n"
-        "tif = Tif.create(sys.argv[1], (3, 4, 5), 'uint16', Space.pixels('YXZ'), name='a')\n"
+        "from napari_noiser.files.spatial_metadata import SpatialMetadata\n"
+        "from napari_noiser.files.writers.ome_tiff import OmeTiff\n"
+        "space = SpatialMetadata.pixels('YXZ')\n"
+        "tif = OmeTiff.create(sys.argv[1], (3, 4, 5), 'uint16', space, name='a')\n"
         "region = (slice(0, 2), slice(None), slice(None))\n"
         "tif[region] = np.full((2, 4, 5), 7, 'uint16')\n"
         "tif.finish(region)\n"
@@ -162,7 +163,7 @@ def test_what_cannot_be_stored_is_refused(tmp_path: Path) -> None:
     path, space = tmp_path / "a.tif", SpatialMetadata.pixels("YX")
     with pytest.raises(ValueError, match="dtype must be one of"):
         OmeTiff.create(path, (4, 5), "int64", space, name="a")
-    with pytest.raises(ValueError, match="axis S holds 1 sample, RGB or RGBA"):
+    with pytest.raises(ValueError, match="axes S holds 1 sample, RGB or RGBA"):
         OmeTiff.create(path, (4, 5, 2), "uint8", SpatialMetadata.pixels("YXS"), name="a")
     with pytest.raises(TypeError, match="JSON-able"):
         OmeTiff.create(path, (4, 5), "uint8", space, name="a", attributes={"a": space})

@@ -126,7 +126,7 @@ def test_axes_in_another_order_are_stored_in_ome_ngffs(tmp_path: Path) -> None:
     image = OmeZarr.create(tmp_path / "a.zarr", array.shape, "uint16", space, name="a")
     fill(image, array)
     opened = open_image(tmp_path / "a.zarr")
-    assert replace(opened.space, samples=()) == SpatialMetadata(
+    assert replace(opened.space, channels=()) == SpatialMetadata(
         "CZYX", (1.0, 2.0, 0.5, 0.25), (0.0, 3.0, 1.0, 2.0), ("", *["micrometer"] * 3)
     )
     np.testing.assert_array_equal(opened.array[:], array.transpose(3, 2, 0, 1))
@@ -240,7 +240,7 @@ def test_chunks_are_planes_of_about_2_mb(
         ),
         (
             {"space": SpatialMetadata.pixels("YXS"), "shape": (4, 4, 2)},
-            "axis S holds 1 sample, RGB or RGBA",
+            "axes S holds 1 sample, RGB or RGBA",
         ),
         ({"dtype": "complex64"}, "dtype must be one of uint8, .*, got complex64"),
         ({"dtype": "int64"}, "got int64"),
@@ -371,6 +371,6 @@ def test_chunks_go_with_those_of_the_source(
         "f4",
         SpatialMetadata.pixels("TYX"),
         name="a",
-        source=source,
+        source_chunks=source,
     )
     assert store.chunks == chunks

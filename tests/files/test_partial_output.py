@@ -13,7 +13,7 @@ from napari_noiser.files.partial_output import PartialOutput
 def begun(path: Path) -> PartialOutput:
     unfinished = PartialOutput(path)
     assert unfinished.claim() is None
-    unfinished.begin({"asked": 1})
+    unfinished.begin({"request": 1})
     return unfinished
 
 

@@ -137,7 +137,7 @@ def test_a_stack_of_color_images_must_be_told_what_it_is(tmp_path: Path) -> None
     image = np.stack([STACK[0, 0].transpose(1, 2, 0)] * 2)
     path = written(tmp_path / "a.tif", image, photometric="rgb")
     with pytest.raises(
-        ValueError, match=r"its axes are \?, Y, X, S .*say what they are with axes="
+        ValueError, match=r"its axes are \?, Y, X, S .*say what they are with axes"
     ):
         open_image(path)
     assert open_image(path, "TYXS").space.axes == "TYXS"
@@ -230,7 +230,7 @@ def test_an_image_in_several_files_is_opened_by_the_first(
         with pytest.raises(ValueError, match=r"part of an image only: open 0\.tif"):
             open_image(tmp_path / part)
     (tmp_path / "2.tif").unlink()
-    with pytest.warns(UserWarning, match=r"0\.tif tells of planes that are not there \(1\)"):
+    with pytest.warns(UserWarning, match=r"0\.tif names planes that are not there \(1\)"):
         opened = open_image(tmp_path / "0.tif")
     np.testing.assert_array_equal(opened.array[:2], STACK[0, :2, 0])
     assert not np.any(opened.array[2])

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
+from superqt.utils import WorkerBase
 
 from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+
+
+@pytest.fixture(autouse=True)
+def _traced_workers(monkeypatch) -> None:
+    """Let coverage see what runs in Qt's threads: Python has only its own threads traced."""
+    trace, run = threading.gettrace(), WorkerBase.run
+    if trace is None:
+        return
+
+    def traced(worker: WorkerBase) -> None:
+        sys.settrace(trace)
+        run(worker)
+
+    monkeypatch.setattr(WorkerBase, "run", traced)
 
 
 @pytest.fixture

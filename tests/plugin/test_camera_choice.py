@@ -14,6 +14,7 @@ from parts import part_of
 import napari_noiser as noiser
 from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.plugin.results.reapply import provenance_of
+from napari_noiser.plugin.results.statistics import result_statistics
 from napari_noiser.plugin.results.summary import format_provenance
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 from napari_noiser.plugin.widgets.preview_section import PreviewSection
@@ -31,7 +32,6 @@ def exposed() -> np.ndarray:
 
 
 DIM = exposed()
-LIGHT: dict[str, Any] = {"output": "intensity"}
 
 
 @pytest.fixture
@@ -46,20 +46,19 @@ def result_of_script(layer: Image) -> np.ndarray:
     return namespace["result"]
 
 
-@pytest.mark.parametrize("camera", ["auto", "none"])
+@pytest.mark.parametrize("camera", ["auto", None])
 @pytest.mark.parametrize("repair", [True, False])
 def test_what_is_chosen_is_applied(
-    widget: NoiserWidget, viewer: ViewerModel, wait_for_run, camera: str, repair: bool
+    widget: NoiserWidget, viewer: ViewerModel, wait_for_run, camera: str | None, repair: bool
 ) -> None:
     controls = widget.controls
     controls.model.value = "structured"
-    controls.output.value = "intensity"
-    controls.camera.value, controls.repair.value = camera, repair
+    controls.verb.value = "denoise"
+    controls.options["camera"].value, controls.options["repair"].value = camera, repair
     widget.apply.native.click()
     wait_for_run()
     result = viewer.layers["dim (structured)"]
-    asked = {"camera": None if camera == "none" else camera, "repair": repair}
-    expected = noiser.enhance(DIM, "structured", **asked, **LIGHT)
+    expected = noiser.denoise(DIM, camera=camera, repair=repair)
     assert_alike(result.data, expected)
     hot_is_gone = expected[HOT].max() < 400
     assert hot_is_gone == (camera == "auto" and repair)
@@ -67,11 +66,11 @@ def test_what_is_chosen_is_applied(
 
 def test_it_is_shown_for_models_that_restore_only(widget: NoiserWidget) -> None:
     controls = widget.controls
-    own = (controls.camera, controls.repair)
+    own = (controls.options["camera"], controls.options["repair"])
     assert not any(each.visible for each in own)
     controls.model.value = "structured"
     assert all(each.visible for each in own)
-    assert controls.background.visible
+    assert controls.options["background"].visible
 
 
 def test_a_dark_background_is_previewed_and_applied(
@@ -92,7 +91,7 @@ def test_a_dark_background_is_previewed_and_applied(
         ("noiser", "dark"),
     ):
         widget.controls.model.value = model
-        widget.controls.background.value = background
+        widget.controls.options["background"].value = background
         expected = noiser.enhance(DIM, model, background=background)
         qtbot.waitUntil(lambda expected=expected: shows(expected), timeout=30_000)
     widget.apply.native.click()
@@ -111,7 +110,7 @@ def test_a_dark_background_is_previewed_and_applied(
     ],
 )
 def test_it_is_told_and_done_again(options: dict[str, Any], words: str) -> None:
-    result = noiser.enhance_layer(Image(DIM, name="dim"), "structured", **LIGHT, **options)
+    result = noiser.denoise_layer(Image(DIM, name="dim"), **options)
     made = provenance_of(result)
     assert words in format_provenance(made)
     assert ("Camera" in format_provenance(made)) == (options.get("camera", "auto") is not None)
@@ -122,17 +121,18 @@ def test_it_is_told_and_done_again(options: dict[str, Any], words: str) -> None:
 
 def test_an_estimate_is_made_anew_for_another_image_and_a_given_camera_is_kept() -> None:
     other = (7.0 * DIM.astype("float64") + 30).astype("float32")
-    estimated = noiser.enhance_layer(Image(DIM), "structured", **LIGHT)
+    estimated = noiser.denoise_layer(Image(DIM))
     again = noiser.reapply(estimated, Image(other))
-    assert_alike(again.data, noiser.enhance(other, "structured", **LIGHT))
-    given = noiser.enhance_layer(Image(DIM), "structured", camera=CAMERA, **LIGHT)
+    assert_alike(again.data, noiser.denoise(other))
+    given = noiser.denoise_layer(Image(DIM), camera=CAMERA)
     kept = noiser.reapply(given, Image(other)).metadata[PROVENANCE]["camera"]
     assert kept == {"gain": 2.0, "offset": 100.0, "read_noise": 1.0}
 
 
-def test_light_carries_its_report() -> None:
-    result = noiser.enhance_layer(Image(DIM), "structured", camera=CAMERA, **LIGHT)
-    found = result.metadata[PROVENANCE]["light"]
-    assert found["flux"] == pytest.approx(1, abs=0.03)
-    assert found["taken"] == pytest.approx(1, abs=0.2)
-    assert "light" not in noiser.enhance_layer(Image(DIM), "structured").metadata[PROVENANCE]
+def test_light_has_a_report() -> None:
+    result = noiser.denoise_layer(Image(DIM), camera=CAMERA)
+    found = result_statistics(
+        DIM, result.data, "YX", verb="denoise", camera=provenance_of(result)["camera"]
+    ).light
+    assert found.flux == pytest.approx(1, abs=0.03)
+    assert found.taken == pytest.approx(1, abs=0.2)

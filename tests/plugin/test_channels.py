@@ -84,7 +84,7 @@ def test_and_live_and_the_preview(data: np.ndarray, axes: str, axis: int) -> Non
 def test_the_choice_of_colors_is_there_for_color_images(
     widget: NoiserWidget, viewer: ViewerModel
 ) -> None:
-    colors = widget.controls.colors
+    colors = widget.controls.options["colors"]
     assert not colors.visible
     viewer.add_image(COLOR, rgb=True)
     assert (colors.visible, colors.value) == (True, "balanced")
@@ -101,7 +101,7 @@ def test_colors_are_kept_as_in_the_console(
     keep: str, widget: NoiserWidget, viewer: ViewerModel, wait_for_run, tmp_path
 ) -> None:
     viewer.add_image(COLOR, rgb=True, name="photo")
-    widget.controls.colors.value = "kept"
+    widget.controls.options["colors"].value = "kept"
     widget.controls.keep.value, widget.controls.results_folder.value = keep, tmp_path
     widget.apply.native.click()
     wait_for_run()
@@ -122,7 +122,7 @@ def test_the_preview_follows_the_choice(
     layer = viewer.layers["photo [preview]"]
     wanted = noiser.enhance(COLOR, axes="YXS", colors="kept")
     assert not np.allclose(np.asarray(layer.data), wanted, atol=1e-3)
-    widget.controls.colors.value = "kept"
+    widget.controls.options["colors"].value = "kept"
     qtbot.waitUntil(lambda: np.allclose(np.asarray(layer.data), wanted, atol=1e-6), timeout=10_000)
 
 
@@ -131,13 +131,13 @@ def test_so_does_the_closed_form() -> None:
     for colors in ("balanced", "kept"):
         look = run_with_progress(closed_form_state(source, colors, "stack"), False, "")
         expected = noiser.closed_form(COLOR, axes="YXS", colors=colors)
-        np.testing.assert_allclose(np.asarray(look.picture.levels[0]), expected, atol=1e-6)
+        np.testing.assert_allclose(np.asarray(look.view.levels[0]), expected, atol=1e-6)
 
 
 def test_a_recipe_for_kept_colors_learns_one_channel(viewer: ViewerModel, wait_for_run) -> None:
     recipe = replace(noiser.RECIPES["p-regression"], iterations=4)
     sources = [LayerSnapshot.from_layer(Image(COLOR, rgb=True))]
-    start_enhancing(viewer, sources, Settings(model=recipe, colors="kept"))
+    start_enhancing(viewer, sources, Settings(model=recipe, options={"colors": "kept"}))
     wait_for_run()
     assert viewer.layers[0].metadata["napari_noiser"]["samples"] == 1
 
@@ -155,7 +155,8 @@ def test_results_of_before_say_nothing_and_are_balanced() -> None:
     photo = Image(COLOR, rgb=True, name="photo")
     result = noiser.enhance_layer(photo)
     del result.metadata["napari_noiser"]["colors"]
-    assert settings_from_provenance(provenance_of(result)).colors == "balanced"
-    assert "colors" not in noiser.as_python(result)
+    settings = settings_from_provenance(provenance_of(result))
+    assert settings.resolved["colors"] == "balanced"
+    assert "colors='balanced'" in noiser.as_python(result)
     again = noiser.reapply(result, photo)
     np.testing.assert_allclose(again.data, result.data, rtol=0, atol=1e-6)

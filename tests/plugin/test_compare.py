@@ -12,8 +12,7 @@ from napari.layers import Image
 from parts import part_of
 
 import napari_noiser as noiser
-from napari_noiser.plugin.widgets.compare_grid import CompareGrid
-from napari_noiser.plugin.widgets.compare_section import CompareSection
+from napari_noiser.plugin.widgets.compare_section import CompareGrid, CompareSection
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 PLANES = np.random.default_rng(0).poisson(4, (6, 40, 50)).astype(np.uint16) + 100
@@ -182,7 +181,7 @@ def test_the_closed_form_is_that_of_the_console(
     wait_for_run()
     layer = viewer.layers["cells [closed form]"]
     for statistics in ("stack", "plane"):
-        widget.controls.statistics.value = statistics
+        widget.controls.options["statistics"].value = statistics
         expected = noiser.closed_form(PLANES, statistics=statistics)
         np.testing.assert_allclose(np.asarray(layer.data), expected, rtol=0, atol=1e-6)
     assert layer.metadata["napari_noiser"]["preview"]

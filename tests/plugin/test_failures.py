@@ -17,7 +17,7 @@ from napari.utils.notifications import (
 )
 from scenes import untrained
 
-import napari_noiser.plugin.tasks.destinations as keeping
+import napari_noiser.engine.device_memory as device_memory
 from napari_noiser._validation import check_same_axes
 from napari_noiser.plugin.commands import enhance_selected
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
@@ -64,9 +64,9 @@ def assert_plain(record: Notification, text: str) -> None:
         ([NOTHING], {}, "image has no patch to measure"),
         ([NOTHING], {"keep": "live"}, "image has no patch to measure"),
         ([DIM, NOTHING], {}, "image 2: image has no patch to measure"),
-        ([DIM], {"ndim": 3}, "ndim=3 needs an axis Z"),
+        ([DIM], {"options": {"ndim": 3}}, "axes must have Z"),
         ([DIM], {"region": EMPTY}, "region 'empty'"),
-        ([DIM], {"model": untrained(scales=(4,)), "gain": FLAT}, "gain"),
+        ([DIM], {"model": untrained(scales=(4,)), "gain_map": FLAT}, "gain"),
         ([DIM], {"keep": "disk", "results_folder": "nowhere"}, "there is none at nowhere"),
     ],
 )
@@ -97,13 +97,25 @@ def test_a_folder_that_one_may_not_look_into_is_said_so(told, monkeypatch, tmp_p
 
     monkeypatch.setattr(Path, "exists", forbidden)
     enhance([DIM], keep="disk", results_folder=tmp_path)
-    assert_plain(told(), f"{tmp_path} cannot be looked into (Permission denied)")
+    assert_plain(told(), f"{tmp_path} cannot be read (Permission denied)")
 
 
 def test_too_little_memory_is_said_so_as_well(told, monkeypatch) -> None:
-    monkeypatch.setattr(keeping, "free_memory", lambda: 0)
+    monkeypatch.setattr(device_memory, "free_memory", lambda: 0)
     enhance([DIM])
     assert_plain(told(), "memory")
+
+
+def test_what_the_system_lacks_is_said_as_well(told, monkeypatch) -> None:
+    monkeypatch.setattr(device_memory, "free_memory", Path("nowhere/at/all").read_text)
+    enhance([DIM])
+    assert_plain(told(), "No such file or directory")
+
+
+def test_controls_are_called_by_their_labels(told) -> None:
+    options = {"ndim": 3, "statistics": "plane"}
+    enhance([np.stack([DIM, DIM])], options=options)
+    assert_plain(told(), "shared statistics")
 
 
 def test_the_command_says_what_it_refuses_likewise(told) -> None:
@@ -115,10 +127,6 @@ def test_the_command_says_what_it_refuses_likewise(told) -> None:
 
 def of_torch() -> None:
     raise RuntimeError("no kernel image is available")
-
-
-def of_the_system() -> None:
-    Path("nowhere/at/all").read_text()
 
 
 def of_numpy() -> None:
@@ -133,10 +141,10 @@ def of_ours() -> None:
     check_same_axes([1])  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("fault", [of_torch, of_the_system, of_numpy, of_a_reader, of_ours])
+@pytest.mark.parametrize("fault", [of_torch, of_numpy, of_a_reader, of_ours])
 @pytest.mark.parametrize("several", [False, True])
 def test_what_may_be_a_bug_keeps_its_traceback(fault, several: bool, told, monkeypatch) -> None:
-    monkeypatch.setattr(keeping, "free_memory", fault)
+    monkeypatch.setattr(device_memory, "free_memory", fault)
     enhance([DIM, DIM] if several else [DIM])
     record = told()
     assert isinstance(record, ErrorNotification)

@@ -62,11 +62,11 @@ def test_renamed_saved_loaded_and_removed(
     ]
     assert other.controls.model.value.describe() == fitted.renamed("mine").describe()
     assert other.controls.method.value == "images"
-    assert part_of(other, PlotsSection).figure.panels[0].across == "fitting step"
-    section.remove.native.click()
-    assert models.value == "noiser"
+    assert part_of(other, PlotsSection).figure.panels[0].x_label == "fitting step"
+    section.remove_model.native.click()
+    assert models.value == "auto"
     assert widget.controls.method.value == "noise"
-    assert not widget.controls.camera.visible
+    assert not widget.controls.options["camera"].visible
 
 
 def test_noise_can_be_trained_on_while_a_fitted_model_is_chosen(
@@ -110,8 +110,8 @@ def test_the_preview_shows_what_apply_makes(
     wait_for_run()
     widget.controls.model.add(fitted, "fitted")
     wait_for_run()
-    widget.controls.brightness.value = 0.3
-    preview._update()
+    widget.controls.options["brightness"].value = 0.3
+    preview._render()
     assert preview.note.value == ""
     shown = np.asarray(viewer.layers["dim [preview]"].data)
     assert_alike(shown, noiser.enhance(DIM, fitted, brightness=0.3))
@@ -127,10 +127,10 @@ def test_the_preview_asks_for_a_camera_where_the_model_needs_one(
     wait_for_run()
     widget.controls.model.add(fitted, "fitted")
     wait_for_run()
-    preview._update()
+    preview._render()
     assert preview.note.value == ""
     shown = np.asarray(viewer.layers["even [preview]"].data)
     assert_alike(shown, noiser.enhance(NO_CAMERA, fitted))
-    widget.controls.camera.value = "none"
+    widget.controls.options["camera"].value = None
     wait_for_run()
-    assert "camera must be known" in preview.note.value
+    assert "camera noise must be known" in preview.note.value

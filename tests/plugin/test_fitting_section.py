@@ -17,8 +17,8 @@ import napari_noiser as noiser
 import napari_noiser.plugin.tasks.background_task as worker
 from napari_noiser.plugin.results.reapply import provenance_of
 from napari_noiser.plugin.results.summary import format_provenance
-from napari_noiser.plugin.tasks.fit import FitPanel
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.fit_panel import FitPanel
 from napari_noiser.plugin.widgets.plots_section import PlotsSection
 
 TINY = noiser.recipes.BlindSpotRecipe(iterations=3, width=4, scales=(4,), crop=64, batch=1)
@@ -66,11 +66,11 @@ def test_the_method_comes_first_and_shows_its_own_options(
 ) -> None:
     chosen, section = widget.controls, widget.training
     assert (section.noise.visible, section.fitting.visible) == (True, False)
-    assert (chosen.camera.visible, chosen.repair.visible) == (False, False)
+    noise = (chosen.options["camera"], chosen.options["repair"])
+    assert not any(control.visible for control in noise)
     chosen.method.value = "images"
     assert (section.noise.visible, section.fitting.visible) == (False, True)
-    assert (chosen.camera.visible, chosen.repair.visible) == (True, True)
-    assert not chosen.output.visible  # of the result: the chosen model makes a display
+    assert all(control.visible for control in noise)
     assert chosen.fit.recipe_for("images") == noiser.recipes.BlindSpotRecipe()
     chosen.model.value = "structured"
     assert (section.noise.visible, section.fitting.visible) == (True, False)
@@ -119,7 +119,7 @@ def test_the_options_are_the_recipes(widget: NoiserWidget) -> None:
     form.fields["gain"].value = "none"
     assert form.recipe_for("images") == replace(TINY, iterations=7, width=9, gain="none")
     form.show_recipe(replace(TINY, gain="given"))
-    assert form.recipe_for("images").gain_map == "given"
+    assert form.recipe_for("images").gain == "given"
 
 
 def test_a_fit_is_added_to_the_list_and_applied(
@@ -136,15 +136,16 @@ def test_a_fit_is_added_to_the_list_and_applied(
     assert (model.recipe, model.seed, model.ndim) == (TINY, 4, 2)
     assert labels(widget)[-1] == "blind spot (fitted to dim, gray, 2-D)"
     assert chosen.method.value == "images"
-    assert all(control.visible for control in (chosen.output, chosen.camera, chosen.repair))
+    noise = (chosen.options["camera"], chosen.options["repair"])
+    assert all(control.visible for control in (chosen.verb, *noise))
     expected = noiser.fit(DIM, TINY, device="cpu", seed=4)
     for name, weight in expected.weights.items():
         np.testing.assert_allclose(model.weights[name], weight, atol=1e-4)
-    chosen.output.value = "intensity"
+    chosen.verb.value = "denoise"
     widget.apply.native.click()
     wait_for_run()
     result = viewer.layers["dim (blind spot)"]
-    assert_alike(result.data, noiser.enhance(DIM, model, output="intensity"))
+    assert_alike(result.data, noiser.denoise(DIM, model))
     made = result.metadata["napari_noiser"]
     assert made["method"] == "IRLE, reconstructed from public figures"
     assert made["fingerprint"] == model.fingerprint
@@ -157,8 +158,8 @@ def test_what_is_chosen_above_is_what_is_fitted_to(
     viewer.add_image(np.stack([DIM] * 4), name="more")
     viewer.layers.selection = {second, viewer.layers["more"]}
     widget.controls.image.value = second
-    widget.controls.ndim.value = 3
-    widget.controls.repair.value = False
+    widget.controls.options["ndim"].value = 3
+    widget.controls.options["repair"].value = False
     panel.fit.native.click()
     wait_for_run()
     assert labels(widget)[-1] == "blind spot (fitted to stack and 1 other, gray, 3-D)"
@@ -176,11 +177,11 @@ def test_colors_are_fitted_to_together(
     color = np.stack([counts(light(), seed) for seed in (1, 2, 3)], axis=-1)
     layer = viewer.add_image((color / 2).clip(0, 255).astype(np.uint8), rgb=True, name="rgb")
     widget.controls.image.value = layer
-    widget.controls.colors.value = "kept"  # as chosen for another model
+    widget.controls.options["colors"].value = "kept"  # as chosen for another model
     panel.fit.native.click()
     wait_for_run()
     assert labels(widget)[-1] == "blind spot (fitted to rgb, RGB, 2-D)"
-    assert not widget.controls.colors.visible
+    assert not widget.controls.options["colors"].visible
     widget.apply.native.click()
     wait_for_run()
     assert viewer.layers["rgb (blind spot)"].data.shape == (256, 256, 3)
@@ -230,7 +231,7 @@ def test_gone_on_with_it_ends_as_if_never_stopped(
     found = widget.controls.model.value
     assert (panel.fit.text, panel._last.state) == ("Fit", None)
     monkeypatch.undo()
-    widget.controls.model.remove()
+    widget.controls.model.remove_chosen()
     widget.controls.method.value = "images"
     widget.controls.fit.show_recipe(recipe)
     panel.fit.native.click()
@@ -247,9 +248,9 @@ def test_another_choice_begins_anew(
     canceled(widget, qtbot, wait_for_run)
     for control, other in (
         (chosen.image, viewer.layers["other"]),
-        (chosen.repair, False),
+        (chosen.options["repair"], False),
         (chosen.seed, 3),
-        (chosen.camera, "none"),
+        (chosen.options["camera"], None),
         (form.fields["width"], 5),
         (form.fields["gain"], "light"),
     ):
@@ -316,7 +317,7 @@ def test_the_fit_stops_when_the_widget_leaves(
     ("data", "said"),
     [
         (DIM[:100, :100], "too few pixels"),
-        (np.full((256, 256), 7.0), "there is nothing to learn in 'bad'"),
+        (np.full((256, 256), 7.0), "'bad' is constant: there is nothing to learn"),
         (np.full((256, 256), np.nan), "'bad' must be finite throughout"),
     ],
 )
@@ -340,10 +341,10 @@ def test_what_cannot_be_fitted_to_is_said(
 def test_noise_that_is_not_considered_cannot_be_weighed(
     widget: NoiserWidget, panel: FitPanel, wait_for_run
 ) -> None:
-    widget.controls.camera.value = "none"
+    widget.controls.options["camera"].value = None
     panel.fit.native.click()
     wait_for_run()
-    assert "camera must be known" in widget.status.value
+    assert "camera noise must be known" in widget.status.value
 
 
 def test_what_is_wrong_before_any_work_is_said_at_once(

@@ -127,16 +127,16 @@ def test_a_fit_with_a_gain_map_is_applied_with_it(
     chosen.gain.value = viewer.layers["flat"]
     panel.fit.native.click()
     wait_for_run()
-    found, expected = chosen.model.value, noiser.fit(DIM, TINY, gain=FLAT, device="cpu")
+    found, expected = chosen.model.value, noiser.fit(DIM, TINY, gain_map=FLAT, device="cpu")
     assert found.recipe == TINY
     for name, weight in expected.weights.items():
         np.testing.assert_allclose(found.weights[name], weight, atol=1e-4)
     assert chosen.gain.visible
-    chosen.output.value = "intensity"
+    chosen.verb.value = "denoise"
     widget.apply.native.click()
     wait_for_run()
     result = viewer.layers["dim (blind spot)"]
-    assert_alike(result.data, noiser.enhance(DIM, found, gain=FLAT, output="intensity"))
+    assert_alike(result.data, noiser.denoise(DIM, found, gain_map=FLAT))
 
 
 def test_one_map_serves_all_images_that_are_fitted_to(
@@ -151,7 +151,7 @@ def test_one_map_serves_all_images_that_are_fitted_to(
     widget.training.fitting.fit.native.click()
     wait_for_run()
     images = [layer.data for layer in stacks]
-    expected = noiser.fit(images, TINY, axes="ZYX", gain=[FLAT, FLAT], device="cpu")
+    expected = noiser.fit(images, TINY, axes="ZYX", gain_map=[FLAT, FLAT], device="cpu")
     for name, weight in expected.weights.items():
         np.testing.assert_allclose(widget.controls.model.value.weights[name], weight, atol=1e-4)
 
@@ -193,13 +193,13 @@ def test_the_result_is_that_of_the_console(
     guided.apply.native.click()
     wait_for_run()
     result = viewer.layers[-1]
-    expected = noiser.enhance(DIM, model, gain=FLAT)
+    expected = noiser.enhance(DIM, model, gain_map=FLAT)
     assert_alike(values(result), expected)
-    assert np.abs(expected - noiser.enhance(DIM, model, gain=OTHER)).max() > 0.05
+    assert np.abs(expected - noiser.enhance(DIM, model, gain_map=OTHER)).max() > 0.05
     made = provenance_of(result)
     assert made["gain_layer"] == "flat"
-    by_array = noiser.enhance_layer(viewer.layers["dim"], model, gain=FLAT)
-    assert made["gain"] == provenance_of(by_array)["gain"]
+    by_array = noiser.enhance_layer(viewer.layers["dim"], model, gain_map=FLAT)
+    assert made["gain_map"] == provenance_of(by_array)["gain_map"]
     assert "gain_layer" not in provenance_of(by_array)
     viewer.layers["flat"].name = "field"
     guided.apply.native.click()
@@ -217,7 +217,7 @@ def test_a_plane_serves_a_stack_and_all_images_that_are_selected(
     guided.apply.native.click()
     wait_for_run()
     for name in ("stack", "dim"):
-        expected = noiser.enhance(viewer.layers[name].data, model, gain=FLAT)
+        expected = noiser.enhance(viewer.layers[name].data, model, gain_map=FLAT)
         assert_alike(viewer.layers[f"{name} (blind spot)"].data, expected)
 
 
@@ -235,21 +235,21 @@ def test_the_preview_follows_the_map(
     preview.switch.value = True
     wait_for_run()
     shown = viewer.layers["dim [preview]"]
-    assert_alike(np.asarray(shown.data), noiser.enhance(DIM, model, gain=FLAT))
+    assert_alike(np.asarray(shown.data), noiser.enhance(DIM, model, gain_map=FLAT))
     assert offered(guided) == ["none", "flat", "other"]
-    guided.controls.brightness.value = 0.3
-    preview._update()
-    expected = noiser.enhance_layer(viewer.layers["dim"], model, gain=FLAT, brightness=0.3)
+    guided.controls.options["brightness"].value = 0.3
+    preview._render()
+    expected = noiser.enhance_layer(viewer.layers["dim"], model, gain_map=FLAT, brightness=0.3)
     assert_alike(np.asarray(shown.data), expected.data)
-    assert shown.metadata["napari_noiser"]["gain"] == provenance_of(expected)["gain"]
+    assert shown.metadata["napari_noiser"]["gain_map"] == provenance_of(expected)["gain_map"]
     guided.controls.gain.value = viewer.layers["other"]
     wait_for_run()
-    other = noiser.enhance(DIM, model, gain=OTHER, brightness=0.3)
+    other = noiser.enhance(DIM, model, gain_map=OTHER, brightness=0.3)
     assert_alike(np.asarray(viewer.layers["dim [preview]"].data), other)
     viewer.layers["other"].data = FLAT * 2
-    qtbot.waitUntil(lambda: preview._run is not None, timeout=5_000)
+    qtbot.waitUntil(lambda: preview._task is not None, timeout=5_000)
     wait_for_run()
-    doubled = noiser.enhance(DIM, model, gain=FLAT * 2, brightness=0.3)
+    doubled = noiser.enhance(DIM, model, gain_map=FLAT * 2, brightness=0.3)
     assert_alike(np.asarray(viewer.layers["dim [preview]"].data), doubled)
     guided.apply.native.click()
     wait_for_run()
@@ -273,11 +273,11 @@ def test_the_preview_measures_anew_for_a_model_that_takes_a_map(
             widget.controls.model.value = chosen
         preview.switch.value = True
         wait_for_run()
-        preview._update()
+        preview._render()
         assert preview.note.value == ""
         gain = FLAT if chosen is model else None
         shown = np.asarray(viewer.layers["dim [preview]"].data)
-        assert_alike(shown, noiser.enhance(DIM, chosen, gain=gain))
+        assert_alike(shown, noiser.enhance(DIM, chosen, gain_map=gain))
 
 
 # what cannot be
@@ -288,7 +288,7 @@ def test_without_a_map_that_fits_nothing_begins(
 ) -> None:
     chosen, preview = guided.controls, part_of(guided, PreviewSection)
     half = viewer.add_image(FLAT[:100], name="half")
-    viewer.add_layer(noiser.enhance_layer(viewer.layers["dim"], model, gain=FLAT))
+    viewer.add_layer(noiser.enhance_layer(viewer.layers["dim"], model, gain_map=FLAT))
     for held, said in (
         (None, "Choose a gain map"),
         (half, "gain map 'half' for 'dim' must have the image's shape without S, (256, 256)"),
@@ -307,7 +307,7 @@ def test_without_a_map_that_fits_nothing_begins(
     chosen.gain.value = viewer.layers["flat"]
     guided.apply.native.click()
     wait_for_run()
-    assert guided.status.value == "failed: gain must be finite and above 0 throughout"
+    assert guided.status.value == "failed: gain map must be finite and above 0 throughout"
 
 
 # made again
@@ -320,15 +320,19 @@ def test_it_is_told_and_found_again_by_its_name(
     wait_for_run()
     result = viewer.layers["dim (blind spot)"]
     made = provenance_of(result)
-    assert f"\nGain map: 'flat', {made['gain']}\n" in format_provenance(made)
+    assert f"\nGain map: 'flat', {made['gain_map']}\n" in format_provenance(made)
     lines = noiser.as_python(result).splitlines()
-    at = lines.index(f"gain = ...  # the gain map; fingerprint {made['gain']}")
-    assert lines[at + 1] == "# In napari: gain = viewer.layers['flat'].data"
+    at = lines.index(
+        f"gain_map = ...  # how much pixels are amplified; fingerprint {made['gain_map']!r}"
+    )
+    assert lines[at + 1] == "# In napari: gain_map = viewer.layers['flat'].data"
     second = viewer.add_image(DIM[::-1], name="second")
-    with pytest.raises(ValueError, match=rf"gain map \('flat', {made['gain']}\): pass gain="):
+    with pytest.raises(
+        ValueError, match=rf"gain map \('flat', {made['gain_map']}\): pass gain_map="
+    ):
         noiser.reapply(result, second, model=model)
-    again = noiser.reapply(result, second, model=model, gain=viewer.layers["flat"])
-    assert_alike(again.data, noiser.enhance(DIM[::-1], model, gain=FLAT))
+    again = noiser.reapply(result, second, model=model, gain_map=viewer.layers["flat"])
+    assert_alike(again.data, noiser.enhance(DIM[::-1], model, gain_map=FLAT))
     assert provenance_of(again)["gain_layer"] == "flat"
     repeat = part_of(guided, ProvenanceSection)
     guided.controls.image.value, guided.controls.gain.value = second, None
@@ -345,7 +349,7 @@ def test_it_is_told_and_found_again_by_its_name(
     viewer.layers.remove("flat")
     repeat.apply.native.click()
     assert repeat.note.value.startswith("the gain map 'flat' is not among the layers: open it")
-    by_hand = noiser.enhance_layer(viewer.layers["dim"], model, gain=FLAT)
+    by_hand = noiser.enhance_layer(viewer.layers["dim"], model, gain_map=FLAT)
     viewer.layers.selection.active = viewer.add_layer(by_hand)
     repeat.apply.native.click()
-    assert repeat.note.value.startswith(f"the gain map {made['gain']} is not among the layers")
+    assert repeat.note.value.startswith(f"the gain map {made['gain_map']} is not among the layers")

@@ -34,12 +34,12 @@ def test_each_level_that_is_looked_at_has_its_part_of_the_map(
     gain = np.stack([FLAT[:250], OTHER[:250]])
     held = kinds[what](gain)
     layer = Image(levels, multiscale=True, name="pyramid")
-    live = noiser.live_layer(layer, model, gain=Image(held, name="flat"))
+    live = noiser.live_layer(layer, model, gain_map=Image(held, name="flat"))
     assert provenance_of(live)["gain_layer"] == "flat"
     if what == "watched":
         held.read.clear()
     for fine, view, step in zip(levels, live.data, (1, 2), strict=True):
-        expected = noiser.enhance(fine, model, gain=gain[:, ::step, ::step])
+        expected = noiser.enhance(fine, model, gain_map=gain[:, ::step, ::step])
         assert_alike(np.asarray(view[1]), expected[1])
     if what == "watched":
         assert held.read.keys() == {1}  # of the plane that is looked at
@@ -51,26 +51,28 @@ def test_a_coarse_map_holds_the_nearest(lengths: tuple[int, int]) -> None:
     fine = np.zeros((3, 24, 25))
     level = np.zeros((3, *lengths))
     source = LayerSnapshot.from_layer(Image([fine, level], multiscale=True))
-    found = gain_for_level(gain, source, level, 2)
+    found = gain_for_level(gain, *(each.layout for each in source.images()))
     assert found.shape == lengths
     y, x = np.divmod(np.asarray(found), 100)
     assert (np.abs(y.T - np.arange(lengths[0]) * 24 / lengths[0]) < 24 / lengths[0]).all()
     assert (np.abs(x - np.arange(lengths[1]) * 25 / lengths[1]) < 25 / lengths[1]).all()
     assert_alike(found[3:5, -1:], np.asarray(found)[3:5, -1:])
-    assert gain_for_level(gain, source, source.array, 2) is gain
+    assert gain_for_level(gain, source.layout(), source.layout()) is gain
 
 
 def test_the_console_takes_layers(model: noiser.recipes.BlindSpotModel) -> None:
     dim = Image(DIM, name="dim")
     pyramid = Image([FLAT, FLAT[::2, ::2]], multiscale=True, name="flat")
-    found = noiser.enhance_layer(dim, model, gain=pyramid)
-    assert_alike(found.data, noiser.enhance(DIM, model, gain=FLAT))
-    lazy = noiser.enhance_layer(Image(da.from_array(DIM)), model, gain=pyramid)
+    found = noiser.enhance_layer(dim, model, gain_map=pyramid)
+    assert_alike(found.data, noiser.enhance(DIM, model, gain_map=FLAT))
+    lazy = noiser.enhance_layer(Image(da.from_array(DIM)), model, gain_map=pyramid)
     assert_alike(np.asarray(lazy.data), found.data)
     assert provenance_of(lazy)["gain_layer"] == "flat"
-    turned = noiser.enhance_layer(Image(DIM.T), model, axes="XY", gain=Image(FLAT.T))
+    turned = noiser.enhance_layer(Image(DIM.T), model, axes="XY", gain_map=Image(FLAT.T))
     assert_alike(turned.data.T, found.data)
     with pytest.raises(ValueError, match="'flat' must hold one number a pixel"):
-        noiser.enhance_layer(dim, model, gain=Image(np.ones((256, 256, 3)), rgb=True, name="flat"))
+        noiser.enhance_layer(
+            dim, model, gain_map=Image(np.ones((256, 256, 3)), rgb=True, name="flat")
+        )
     with pytest.raises(TypeError, match="an array or an Image layer, got Labels 'cells'"):
-        noiser.enhance_layer(dim, model, gain=Labels(np.ones((256, 256), int), name="cells"))
+        noiser.enhance_layer(dim, model, gain_map=Labels(np.ones((256, 256), int), name="cells"))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import get_args
 
 import pytest
+import yaml
 from napari._app_model.constants._menus import is_menu_contributable
 from npe2 import PluginManifest
 
-import napari_noiser as noiser
-from napari_noiser.arrays.layout import Statistics
-from napari_noiser.methods.noiser.model import BUNDLED
-from napari_noiser.plugin.settings import DEVICES, DTYPES, KEEPS, Settings
+from napari_noiser.engine.options import verb_options
+from napari_noiser.methods.noiser.recipe import BUNDLED
+from napari_noiser.plugin.settings import KEEPS, Settings, preferences_schema
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +48,22 @@ def test_copying_stands_under_layers_data(manifest: PluginManifest) -> None:
     assert item.command == "napari-noiser.copy"
 
 
+def test_preferences_are_those_of_the_options() -> None:
+    text = (resources.files("napari_noiser") / "napari.yaml").read_text()
+    defaults = yaml.safe_load(text)["contributions"]["configurations"]["defaults"]
+    assert defaults["properties"] == preferences_schema()
+
+
 def test_preferences_offer_what_the_code_takes(manifest: PluginManifest) -> None:
     offered = manifest.contributions.configurations["defaults"].properties
-    assert tuple(offered["statistics"].enum) == get_args(Statistics)
-    assert tuple(offered["dtype"].enum) == DTYPES
-    assert tuple(offered["device"].enum) == DEVICES
     assert tuple(offered["keep"].enum) == KEEPS
-    assert set(offered["model"].enum) == {name for name, _, _ in BUNDLED} <= set(noiser.RECIPES)
+    assert set(offered["model"].enum) == {"auto"} | {name for name, _, _ in BUNDLED}
+    settings = Settings()
     for name, preference in offered.items():
-        assert (preference.default or None) == getattr(Settings(), name)
         assert preference.description
+        if name in verb_options("enhance"):
+            assert name in verb_options("denoise")
+            for value in preference.enum:
+                assert settings.with_options(**{name: value}).resolved[name] == value
+        else:
+            assert (preference.default or None) == getattr(settings, name)

@@ -16,12 +16,12 @@ from parts import values
 import napari_noiser as noiser
 from napari_noiser._progress import run_with_progress
 from napari_noiser.arrays.lazy_view import LazyView
+from napari_noiser.engine import device_memory
 from napari_noiser.files.open_image import open_image
 from napari_noiser.files.writers.ome_zarr import OmeZarr
 from napari_noiser.plugin.commands import enhance_selected
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import Settings
-from napari_noiser.plugin.tasks import destinations as keeping
 from napari_noiser.plugin.tasks import enhance as enhancing
 from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.tasks.destinations import file_name
@@ -288,7 +288,7 @@ def test_what_was_begun_otherwise_or_is_being_made_is_left_alone(
     next(begun)
     assert run_job(small, settings) == "small (noiser)-1.ome.zarr"  # another run makes the first
     begun.close()
-    brighter = Settings(keep="disk", results_folder=tmp_path, brightness=1.0)
+    brighter = Settings(keep="disk", results_folder=tmp_path, options={"brightness": 1.0})
     assert run_job(small, brighter) == "small (noiser)-2.ome.zarr"
     assert (tmp_path / "small (noiser).ome.zarr.partial").exists()
     assert run_job(small, settings) == "small (noiser).ome.zarr"
@@ -311,7 +311,7 @@ def test_a_folder_is_needed(viewer: ViewerModel, tmp_path: Path, monkeypatch) ->
     with pytest.raises(ValueError, match=r"Choose a folder .* Preferences > napari-noiser$"):
         start_enhancing(viewer, [cells()], Settings(keep="disk"))
     assert BackgroundTask.current is None
-    monkeypatch.setattr(Settings, "preferred", lambda: Settings(keep="disk"))
+    monkeypatch.setattr(Settings, "from_preferences", lambda: Settings(keep="disk"))
     enhance_selected(viewer, Image(PLANES))
     assert "Choose a folder" in notification_manager.records[-1].message
     nowhere = Settings(keep="disk", results_folder=tmp_path / "none")
@@ -327,7 +327,7 @@ def test_what_cannot_be_stored_so_is_said(settings: Settings, tmp_path: Path) ->
 
 
 def test_a_result_larger_than_memory_is_refused_with_what_to_do(monkeypatch) -> None:
-    monkeypatch.setattr(keeping, "free_memory", lambda: 10_000)
+    monkeypatch.setattr(device_memory, "free_memory", lambda: 10_000)
     source = LayerSnapshot.from_layer(Image(PLANES[0]))
     with pytest.raises(MemoryError, match="keep it on disk, or live"):
         run_with_progress(enhance_task(source, Settings()), False, "")

@@ -7,6 +7,7 @@ import pytest
 from alike import assert_alike
 from napari.components import ViewerModel
 from napari.layers import Image
+from parts import labels
 
 import napari_noiser as noiser
 from napari_noiser.plugin.results.reapply import provenance_of
@@ -23,33 +24,36 @@ def viewer(viewer: ViewerModel) -> ViewerModel:
 
 
 def test_light_has_the_units_of_the_image() -> None:
-    result = noiser.enhance_layer(Image(DIM, name="dim"), "structured", output="intensity")
+    result = noiser.denoise_layer(Image(DIM, name="dim"))
     assert result.data.dtype == np.float32
     assert result.data.mean() == pytest.approx(DIM.mean(), rel=0.01)
     lower, upper = result.contrast_limits
     assert 100 < lower < upper < 140
-    assert result.metadata["napari_noiser"]["output"] == "intensity"
-    assert result.metadata["napari_noiser"]["linearity"]["slope"] == pytest.approx(1, abs=0.2)
+    assert result.metadata["napari_noiser"]["verb"] == "denoise"
+    assert noiser.analysis.measure_linearity(DIM, result.data).slope == pytest.approx(1, abs=0.2)
     assert "light itself" in format_provenance(provenance_of(result))
 
 
 def test_the_widget_offers_it_for_models_that_restore(widget: NoiserWidget) -> None:
     controls = widget.controls
-    assert controls.settings.output == "display"
-    controls.model.value = "structured"
-    controls.output.value = "intensity"
-    assert controls.settings.output == "intensity"
     controls.model.value = "noiser"
-    assert controls.settings.output == "display"
+    assert not controls.verb.visible
+    assert controls.settings.verb == "enhance"
+    controls.model.value = "structured"
+    assert controls.verb.visible
+    controls.verb.value = "denoise"
+    assert controls.settings.verb == "denoise"
+    controls.model.value = "noiser"
+    assert controls.settings.verb == "enhance"
 
 
 def test_applied_and_replayed(widget: NoiserWidget, viewer: ViewerModel, wait_for_run) -> None:
     widget.controls.model.value = "structured"
-    widget.controls.output.value = "intensity"
+    widget.controls.verb.value = "denoise"
     widget.apply.native.click()
     wait_for_run()
     result = viewer.layers["dim (structured)"]
-    assert_alike(result.data, noiser.enhance(DIM, "structured", output="intensity"))
+    assert_alike(result.data, noiser.denoise(DIM, "structured"))
     again = noiser.reapply(result, viewer.layers["dim"])
     assert_alike(again.data, result.data)
     namespace = {"image": DIM}
@@ -59,9 +63,7 @@ def test_applied_and_replayed(widget: NoiserWidget, viewer: ViewerModel, wait_fo
 
 def test_light_in_color_is_not_shown_white() -> None:
     photo = np.stack([DIM[0] - 100 + 20 * at for at in range(3)], axis=-1).astype("uint8")
-    result = noiser.enhance_layer(
-        Image(photo, rgb=True, name="photo"), "structured", output="intensity"
-    )
+    result = noiser.denoise_layer(Image(photo, rgb=True, name="photo"))
     lower, upper = result.contrast_limits
     assert lower == 0
     assert 0.8 * result.data.max() <= upper <= result.data.max()
@@ -70,13 +72,11 @@ def test_light_in_color_is_not_shown_white() -> None:
 def test_the_tiny_one_for_volumes_trains_first(widget: NoiserWidget) -> None:
     controls = widget.controls
     controls.model.value = "structured-tiny"
-    controls.ndim.value = 3
-    labels = [label for label, _ in controls.model._offered(None)]
-    assert {"structured-tiny (trains first)", "structured (bundled)"} <= set(labels)
+    controls.options["ndim"].value = 3
+    assert {"structured-tiny (trains first)", "structured (bundled)"} <= {*labels(widget)}
     assert not controls.recipe.faults
-    controls.ndim.value = 2
-    labels = [label for label, _ in controls.model._offered(None)]
-    assert "structured-tiny (bundled)" in labels
+    controls.options["ndim"].value = 2
+    assert "structured-tiny (bundled)" in labels(widget)
 
 
 def test_structured_keeps_colors_and_leaves_no_choice(
@@ -84,7 +84,7 @@ def test_structured_keeps_colors_and_leaves_no_choice(
 ) -> None:
     photo = np.stack([DIM[0]] * 3, axis=-1).astype("uint8")
     widget.controls.image.value = viewer.add_image(photo, rgb=True, name="photo")
-    assert widget.controls.colors.visible
+    assert widget.controls.options["colors"].visible
     widget.controls.model.value = "structured"
-    assert not widget.controls.colors.visible
+    assert not widget.controls.options["colors"].visible
     assert widget.controls.samples == 1

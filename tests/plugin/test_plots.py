@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -18,10 +20,10 @@ from qtpy.QtWidgets import QApplication
 from superqt import QCollapsible
 
 import napari_noiser as noiser
-from napari_noiser.plugin.results import statistics as report
-from napari_noiser.plugin.results.statistics import result_statistics
-from napari_noiser.plugin.widgets import plot_data as figures
+from napari_noiser.plugin.results import statistics
+from napari_noiser.plugin.results.statistics import ResultStatistics, result_statistics
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.plot_data import histogram_figure, transfer_figure
 from napari_noiser.plugin.widgets.plots_section import PlotsSection
 
 LOSS, HISTOGRAMS, TRANSFER = "loss while training", "histograms", "transfer curve"
@@ -38,11 +40,31 @@ def plots(widget: NoiserWidget) -> PlotsSection:
     return part_of(widget, PlotsSection)
 
 
+def box(widget: NoiserWidget) -> QCollapsible:
+    boxes = widget.native.findChildren(QCollapsible)
+    (found,) = (each for each in boxes if each.text().endswith("Plots"))
+    return found
+
+
 def unfold(widget: NoiserWidget) -> None:
-    (box,) = (
-        each for each in widget.native.findChildren(QCollapsible) if each.text().endswith("Plots")
-    )
-    box.expand()
+    box(widget).expand()
+
+
+def fold(widget: NoiserWidget) -> None:
+    box(widget).collapse()
+
+
+@pytest.fixture
+def apply(widget: NoiserWidget, plots: PlotsSection, wait_for_run, qtbot) -> Callable[[], None]:
+    """Return a function that applies, and waits for the plots, if they are unfolded."""
+
+    def apply() -> None:
+        widget.apply.native.click()
+        wait_for_run()
+        if plots.canvas is not None:
+            qtbot.waitUntil(lambda: isinstance(plots._statistics, ResultStatistics))
+
+    return apply
 
 
 def lines(plots: PlotsSection) -> list[tuple[list[float], list[float]]]:
@@ -84,10 +106,9 @@ def test_the_loss_is_drawn_while_it_falls_and_kept_with_the_model(
     assert lines(plots) == [([0.5, 1.5, 2.5, 3.5], list(trained.losses))]
 
 
-def test_a_result_is_drawn(widget, plots, viewer, dim_stack, wait_for_run) -> None:
+def test_a_result_is_drawn(widget, plots, viewer, dim_stack, apply) -> None:
     unfold(widget)
-    widget.apply.native.click()
-    wait_for_run()
+    apply()
     made = result_statistics(dim_stack.data, viewer.layers[-1].data, "ZYX")
     assert plots.choice.value == HISTOGRAMS
     (before, _), (after, heights) = lines(plots)
@@ -113,35 +134,68 @@ def test_what_one_looks_at_is_not_taken_away(widget, plots, wait_for_run) -> Non
     assert plots.choice.value == TRANSFER
 
 
-def test_nothing_is_drawn_or_imported_before_it_is_unfolded(widget, plots, wait_for_run) -> None:
-    widget.apply.native.click()
-    wait_for_run()
-    assert plots.canvas is None
-    unfold(widget)
-    assert len(lines(plots)) == 2
-
-
-def test_it_computes_in_the_background(widget, viewer, wait_for_run, monkeypatch) -> None:
+@pytest.fixture
+def threads(monkeypatch) -> list[threading.Thread]:
+    """The threads on which images are compared with their results."""
     threads = []
-    for name in ("sampled_values", "histogram", "transfer_curve", "linearity"):
-        compute = getattr(report, name)
+    for name in ("sample_values", "histogram", "transfer_curve", "measure_linearity"):
+        compute = getattr(statistics, name)
 
         def watched(*arguments, compute=compute, **options) -> object:
             threads.append(threading.current_thread())
             return compute(*arguments, **options)
 
-        monkeypatch.setattr(report, name, watched)
+        monkeypatch.setattr(statistics, name, watched)
+    return threads
+
+
+def test_nothing_is_computed_drawn_or_imported_before_it_is_unfolded(
+    widget, plots, apply, threads, qtbot
+) -> None:
+    apply()
+    assert plots.canvas is None
+    assert not threads
     unfold(widget)
+    qtbot.waitUntil(lambda: len(lines(plots)) == 2)
+    assert threads
+
+
+def test_folded_again_it_waits_with_the_next_result(widget, plots, apply, threads, qtbot) -> None:
+    unfold(widget)
+    apply()
+    fold(widget)
+    threads.clear()
+    widget.controls.options["brightness"].value = 0.5
     widget.apply.native.click()
-    wait_for_run()
+    qtbot.waitUntil(lambda: widget.status.value.startswith("finished"), timeout=60_000)
+    qtbot.wait(50)
+    assert not threads
+    before = plots.figure
+    unfold(widget)
+    qtbot.waitUntil(lambda: bool(plots.figure.panels))
+    assert plots.figure is not before
+
+
+def test_it_computes_in_the_background(widget, apply, threads) -> None:
+    unfold(widget)
+    apply()
     assert len(threads) == 5
     assert threading.main_thread() not in threads
 
 
-def test_the_colors_are_naparis(widget, plots, viewer, wait_for_run) -> None:
+def test_a_result_that_is_gone_is_no_error(widget, plots, viewer, apply, qtbot) -> None:
+    apply()
+    viewer.layers.clear()
+    viewer.add_image(np.eye(9))  # napari remembers what was selected last
+    gc.collect()
     unfold(widget)
-    widget.apply.native.click()
-    wait_for_run()
+    qtbot.waitUntil(lambda: "Apply again" in plots.caption.value)
+    assert not plots.canvas.plots
+
+
+def test_the_colors_are_naparis(widget, plots, viewer, apply) -> None:
+    unfold(widget)
+    apply()
     for name in ("light", "dark"):
         viewer.theme = name
         theme = get_theme(name)
@@ -205,25 +259,24 @@ def test_a_result_after_closing_is_no_error(viewer, qtbot, wait_for_run) -> None
 def test_axes_say_what_is_on_them(raw, shown, across) -> None:
     image = np.arange(64).reshape(8, 8)
     made = result_statistics(image.astype(raw), (image / 64).astype(shown), "YX")
-    assert [panel.across for panel in figures.histogram_figure(made).panels] == across
-    assert "Of 64 values" in figures.histogram_figure(made).caption
-    (panel,) = figures.transfer_figure(made).panels
-    assert (panel.across, panel.up) == (across[0].removeprefix("image: "), "result")
+    assert [panel.x_label for panel in histogram_figure(made).panels] == across
+    assert "Of 64 values" in histogram_figure(made).caption
+    (panel,) = transfer_figure(made).panels
+    assert (panel.x_label, panel.y_label) == (across[0].removeprefix("image: "), "result")
 
 
 def test_an_image_without_a_finite_value_has_no_plots() -> None:
     """Its enhancement fails, but not that of a large image of which only the sample is empty."""
     made = result_statistics(np.full((8, 8), np.nan), np.full((8, 8), np.nan), "YX")
-    for figure in (figures.histogram_figure(made), figures.transfer_figure(made)):
+    for figure in (histogram_figure(made), transfer_figure(made)):
         assert (figure.caption, figure.panels) == ("None of the values sampled is finite.", ())
 
 
-def test_a_constant_image_has_plots(widget, plots, viewer, wait_for_run) -> None:
+def test_a_constant_image_has_plots(widget, plots, viewer, apply) -> None:
     viewer.layers.clear()
     viewer.add_image(np.full((20, 20), 7))
     unfold(widget)
-    widget.apply.native.click()
-    wait_for_run()
+    apply()
     plots.choice.value = TRANSFER
     assert lines(plots) == [([7], [0.5])]
 

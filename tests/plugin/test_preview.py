@@ -69,7 +69,7 @@ def test_it_follows_the_controls_without_reading_again(
         ("statistics", "plane"),
     ):
         before = in_view(layer)
-        getattr(controls, name).value = expected[name] = value
+        {"model": controls.model, **controls.options}[name].value = expected[name] = value
         qtbot.waitUntil(follows)
         assert not np.allclose(before, in_view(layer), atol=1e-3)
     assert not watched.read
@@ -89,8 +89,8 @@ def test_it_equals_the_result_and_gives_way_to_it(
     qtbot,
 ) -> None:
     layer = preview(Image(PLANES, name="cells"))
-    widget.controls.contrast.value = 1.7
-    widget.controls.dtype.value = "uint16"
+    widget.controls.options["contrast"].value = 1.7
+    widget.controls.options["dtype"].value = "uint16"
     qtbot.waitUntil(lambda: layer.metadata["napari_noiser"]["contrast"] == 1.7)
     shown = in_view(layer)
     layer.contrast_limits = (0.25, 0.75)
@@ -118,7 +118,7 @@ def test_volumes_are_measured_anew(
     preview, widget: NoiserWidget, viewer: ViewerModel, wait_for_run
 ) -> None:
     preview(Image(PLANES, name="cells"))
-    widget.controls.ndim.value = 3
+    widget.controls.options["ndim"].value = 3
     wait_for_run()
     layer = viewer.layers["cells [preview]"]
     expected = noiser.enhance(PLANES, ndim=3)[viewer.dims.current_step[0]]
@@ -278,7 +278,7 @@ def test_everything_is_let_go_of(
     image = Image(PLANES, name="cells")
     preview(image)
     measured = weakref.ref(section._shown.measured)
-    widget.controls.brightness.value = 1.0  # is still to come
+    widget.controls.options["brightness"].value = 1.0  # is still to come
     match how:
         case "switch":
             section.switch.value = False
@@ -326,7 +326,7 @@ def test_in_a_window_with_and_without_asynchronous_slicing(
         layer = viewer.layers["cells [preview]"]
         for at, brightness in ((2, 0.5), (9, -0.5)):
             viewer.dims.set_current_step(0, at)
-            widget.controls.brightness.value = brightness
+            widget.controls.options["brightness"].value = brightness
             expected = noiser.enhance(PLANES, brightness=brightness)[at]
             qtbot.waitUntil(lambda e=expected, la=layer: np.allclose(in_view(la), e, atol=1e-6))
         section.switch.value = False

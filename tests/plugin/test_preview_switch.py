@@ -44,7 +44,7 @@ def test_what_cannot_be_shown_is_said_once_and_without_a_pop_up(
     told = len(notification_manager.records)
     widget.controls.model.value = "structured-tiny"
     wait_for_run()
-    widget.controls.ndim.value = 3
+    widget.controls.options["ndim"].value = 3
     assert "structured-tiny has to be trained first" in section.note.value
     assert not section.switch.value
     widget.controls.model.value = "noiser"
@@ -52,8 +52,8 @@ def test_what_cannot_be_shown_is_said_once_and_without_a_pop_up(
     plane = viewer.add_image(PLANES[0], name="plane")
     widget.controls.image.value = plane
     section.switch.value = True
-    assert "needs an axis Z" in section.note.value
-    widget.controls.ndim.value = 2
+    assert "axes must have Z" in section.note.value
+    widget.controls.options["ndim"].value = 2
     assert section.note.value == ""
     assert len(notification_manager.records) == told
     assert list(viewer.layers) == [viewer.layers["cells"], plane]

@@ -8,8 +8,13 @@ import pytest
 
 from napari_noiser.methods.noiser.exposure import PhotonNoise
 from napari_noiser.methods.noiser.noise_sources import GaussianNoise, Palette, PureColor
-from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, mean_shifted_recipe
-from napari_noiser.plugin.widgets.recipe_fields import KINDS, entries, from_text, to_text, validate
+from napari_noiser.methods.noiser.recipe import KINDS, RECIPES, Recipe, mean_shifted_recipe
+from napari_noiser.plugin.widgets.recipe_fields import (
+    from_text,
+    recipe_fields,
+    to_text,
+    validate,
+)
 
 DECIMALS = ": decimals take a point, a comma stands between numbers"
 UNUSUAL = Recipe(
@@ -30,7 +35,7 @@ def test_what_is_written_reads_as_the_same_recipe(recipe: Recipe) -> None:
 
 
 def test_every_field_has_an_entry_that_says_what_it_does() -> None:
-    found = list(entries())
+    found = list(recipe_fields())
     plain = {field.name for field in fields(Recipe)} - set(KINDS)
     kinds = {f"{part}.kind" for part in KINDS}
     assert {each.name for each in found if not each.part} == plain | kinds
@@ -39,7 +44,7 @@ def test_every_field_has_an_entry_that_says_what_it_does() -> None:
             names = {each.name for each in found if (each.part, each.kind) == (part, kind)}
             assert names == {f"{part}.{field.name}" for field in fields(cls)}
     for entry in found:
-        said, _, name = entry.says.rpartition("\nIn a script: ")
+        said, _, name = entry.help.rpartition("\nIn a script: ")
         assert len(said) > 40
         assert name == entry.name.removesuffix(".kind").removeprefix(f"{entry.part}.")
         assert entry.label
@@ -58,7 +63,7 @@ def test_every_field_has_an_entry_that_says_what_it_does() -> None:
 )
 def test_only_the_fields_of_the_chosen_kind_stand_in_it(recipe: Recipe, standing: set) -> None:
     texts = to_text(recipe)
-    found = {each.name for each in entries() if each.stands_in(texts)}
+    found = {each.name for each in recipe_fields() if each.applies_to(texts)}
     assert found == set(texts)
     assert {name[7:] for name in found if name.startswith("source.")} == {"kind", *standing}
 
@@ -140,6 +145,6 @@ def test_every_fault_is_found() -> None:
 def test_values_a_channel_must_fit_the_image() -> None:
     texts = to_text(replace(RECIPES["noiser"], source=GaussianNoise((0.1, 0.2, 0.3))))
     assert validate(texts, (3, 2)) == {}
-    assert "one a channel (1), got 3" in validate(texts, (1, 2))["source.mean"]
+    assert "one a sample (1), got 3" in validate(texts, (1, 2))["source.mean"]
     with pytest.raises(ValueError, match="mean must hold"):
         from_text(texts, (1, 2))

@@ -259,7 +259,7 @@ def test_the_widget_gives_what_the_console_gives(
         asked.append(settings)
         return enhance_all(sources, settings)
 
-    monkeypatch.setattr("napari_noiser.plugin.tasks.enhance.enhance_each", job)
+    monkeypatch.setattr("napari_noiser.plugin.tasks.enhance.enhance_all", job)
     cell = viewer.add_shapes([SQUARE * 2], shape_type="rectangle", name="cell")
     spots = viewer.add_labels(np.eye(50, dtype=int)[:40], name="spots", scale=(0.5, 0.5))
     widget.controls.region.value, widget.controls.leave_out.value = cell, spots
@@ -301,7 +301,7 @@ def test_holding_on_all_planes_is_offered_where_there_are_planes(
     controls = widget.controls
     assert not controls.all_planes.visible
     on_one = viewer.add_shapes([np.insert(SQUARE * 2, 0, 2.0, axis=1)], name="cell")
-    controls.region.value, controls.statistics.value = on_one, "plane"
+    controls.region.value, controls.options["statistics"].value = on_one, "plane"
     assert controls.all_planes.visible
     controls.all_planes.value = True
     widget.apply.native.click()

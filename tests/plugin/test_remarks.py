@@ -90,7 +90,7 @@ def test_it_follows_the_choice_the_data_the_axes_and_the_scale(widget, viewer, q
     other = viewer.add_image(np.stack([NOISE, NOISE]))
     widget.controls.image.value = other
     qtbot.waitUntil(lambda: "Noise" in widget.remarks.value)
-    widget.controls.ndim.value = 3
+    widget.controls.options["ndim"].value = 3
     other.scale = (5, 1, 1)
     assert widget.remarks.value.startswith("The step in z is 5 times the pixel size")
     assert "Noise" in widget.remarks.value
@@ -101,17 +101,17 @@ def test_it_follows_the_choice_the_data_the_axes_and_the_scale(widget, viewer, q
 def test_light_that_a_number_type_cannot_hold_is_said(widget, viewer) -> None:
     viewer.add_image(NOISE)
     controls = widget.controls
-    controls.model.value, controls.output.value = "structured", "intensity"
+    controls.model.value, controls.verb.value = "structured", "denoise"
     assert "cut off" not in widget.remarks.value
-    controls.dtype.value = "uint8"
+    controls.options["dtype"].value = "uint8"
     assert "to whole numbers from 0 to 255, and cut off" in widget.remarks.value
-    controls.dtype.value = "uint16"
+    controls.options["dtype"].value = "uint16"
     assert "cut off" not in widget.remarks.value
     controls.image.value = viewer.add_image(EXPOSED)
-    controls.dtype.value = "uint8"
-    controls.dtype.value = "uint16"
+    controls.options["dtype"].value = "uint8"
+    controls.options["dtype"].value = "uint16"
     assert "from 0 to 65535" in widget.remarks.value
-    controls.output.value = "display"
+    controls.verb.value = "enhance"
     assert "cut off" not in widget.remarks.value
 
 
@@ -121,7 +121,7 @@ def test_a_layer_that_is_no_longer_chosen_is_not_followed(widget, viewer, qtbot)
     widget.controls.image.value = viewer.add_image(EXPOSED)
     qtbot.waitUntil(lambda: "well exposed" in widget.remarks.value)
     asked = []
-    widget.remarks._latest.ask = asked.append
+    widget.remarks._latest.submit = asked.append
     first.data = np.zeros((40, 50))
     qtbot.wait(50)
     assert asked == []
@@ -173,7 +173,7 @@ def test_closing_meanwhile_leaves_nothing(viewer, qtbot, monkeypatch) -> None:
         assert allowed.wait(30)
         return ["too late"]
 
-    monkeypatch.setattr(remarks, "_examined", wait)
+    monkeypatch.setattr(remarks, "_diagnose", wait)
     layer = Image(NOISE.copy())
     data = weakref.ref(layer.data)
     viewer.layers.append(layer)

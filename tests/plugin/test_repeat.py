@@ -49,7 +49,7 @@ def test_it_tells_of_the_active_result(section: ProvenanceSection, viewer: Viewe
     result = noiser.enhance_layer(viewer.layers["cells"], "noiser-es", contrast=2.0)
     viewer.add_layer(result)
     assert "Model: noiser-es, 600 steps, seed 0" in section.how.value
-    assert "contrast 2" in section.how.value
+    assert "Contrast: 2" in section.how.value
     assert section.copy.enabled
     assert section.apply.enabled
     viewer.layers.selection.active = viewer.layers["cells"]
@@ -82,12 +82,12 @@ def test_it_applies_the_same_settings_to_another_image(
     mask = noiser.region_mask(cell, cells)
     controls = widget.controls
     controls.image.value, controls.region.value = cells, cell
-    controls.model.value, controls.brightness.value = "noiser-es", 0.5
+    controls.model.value, controls.options["brightness"].value = "noiser-es", 0.5
     widget.apply.native.click()
     wait_for_run()
     result = viewer.layers["cells (noiser-es)"]
     controls.image.value, controls.region.value = viewer.layers["other"], None
-    controls.model.value, controls.brightness.value = "noiser", 0.0
+    controls.model.value, controls.options["brightness"].value = "noiser", 0.0
     assert section.result is result
     section.apply.native.click()
     assert section.apply.text == "Cancel"

@@ -30,6 +30,7 @@ from napari_noiser.plugin.tasks.generators import enhance_task
 PLANES = np.random.default_rng(0).poisson(4, (3, 40, 50)).astype(np.uint16) + 100
 COLOR = np.random.default_rng(0).integers(0, 20, (30, 40, 3), np.uint8)
 SHORT = replace(noiser.RECIPES["p-regression"], iterations=2)
+TONED = {"brightness": 0.4, "contrast": 1.8, "statistics": "plane"}
 CELL = np.array([[5.0, 5.0], [5.0, 30.0], [25.0, 30.0], [25.0, 5.0]])
 
 
@@ -55,14 +56,15 @@ def executed(script: str, **fill: np.ndarray) -> np.ndarray:
     ("data", "settings"),
     [
         (PLANES, Settings()),
-        (PLANES, Settings(model="noiser-var3", brightness=0.4, contrast=1.8, statistics="plane")),
-        (PLANES, Settings(axes="TYX", statistics="volume", dtype="uint16")),
-        (PLANES, Settings(ndim=3)),
+        (PLANES, Settings(model="noiser-var3", options=TONED)),
+        (PLANES, Settings(axes="TYX", options={"statistics": "volume", "dtype": "uint16"})),
+        (PLANES, Settings(options={"ndim": 3})),
         (PLANES, Settings(keep="live")),
+        (PLANES, Settings(verb="denoise", options={"conserve": 2.0})),
         (PLANES, Settings(model=noiser.RECIPES["p-regression"], seed=3)),
         (COLOR, Settings(model="noiser-es")),
         (COLOR, Settings(model=replace(noiser.RECIPES["noiser"], iterations=3, width=5))),
-        (PLANES, Settings(model=noiser.recipes.mean_shifted_recipe(0.45), ndim=3)),
+        (PLANES, Settings(model=noiser.recipes.mean_shifted_recipe(0.45), options={"ndim": 3})),
     ],
 )
 def test_the_script_makes_the_same_array(data: np.ndarray, settings: Settings) -> None:
@@ -107,7 +109,7 @@ def test_an_image_from_a_file_is_opened(tmp_path: Path, qapp, npe2pm) -> None:
     (layer,) = viewer.open(str(path), plugin="napari")
     result = noiser.enhance_layer(layer)
     script = noiser.as_python(result)
-    assert f"open_image({str(path)!r})" in script
+    assert f"noiser.io.open_image({str(path)!r})" in script
     np.testing.assert_allclose(executed(script), result.data, rtol=0, atol=1e-6)
     layer.data = layer.data[1:]  # no longer what is in the file
     assert "image = ...  # the array of layer 'cells'" in noiser.as_python(
@@ -144,12 +146,11 @@ def test_the_script_notices_another_model() -> None:
 
 
 def test_the_same_settings_on_another_layer() -> None:
-    result = made_by(
-        Image(PLANES), Settings(model="noiser-es", contrast=2.0, statistics="plane", dtype="uint8")
-    )
+    options = {"contrast": 2.0, "statistics": "plane", "dtype": "uint8"}
+    result = made_by(Image(PLANES), Settings(model="noiser-es", options=options))
     other = PLANES[:, ::-1] * 3
     again = noiser.reapply(result, Image(other, name="other", scale=(3, 1, 1)))
-    expected = noiser.enhance(other, "noiser-es", contrast=2.0, statistics="plane", dtype="uint8")
+    expected = noiser.enhance(other, "noiser-es", **options)
     np.testing.assert_array_equal(again.data, expected)
     assert again.name == "other (noiser-es)"
     assert again.scale.tolist() == [3, 1, 1]
@@ -202,9 +203,11 @@ def test_regions_are_found_by_their_names() -> None:
 
 
 def test_settings_survive() -> None:
-    settings = Settings(model="noiser-es", statistics="plane", brightness=0.5, device="cpu")
-    made = provenance_of(made_by(Image(PLANES), settings))
-    assert settings_from_provenance(made) == settings
+    options = {"statistics": "plane", "brightness": 0.5, "device": "cpu", "dtype": "float32"}
+    settings = Settings(model="noiser-es", options=options)
+    again = settings_from_provenance(provenance_of(made_by(Image(PLANES), settings)))
+    assert again.resolved == settings.resolved
+    assert (again.verb, again.model, again.seed) == ("enhance", "noiser-es", 0)
 
 
 def test_what_is_no_result_is_said() -> None:
@@ -221,23 +224,26 @@ def test_what_is_no_result_is_said() -> None:
             noiser.as_python(given)
     with pytest.raises(TypeError, match=r"model must be .* got 3"):
         noiser.reapply(result, Image(PLANES), model=3)
-    with pytest.raises(ValueError, match="needs an axis Z"):
+    with pytest.raises(ValueError, match="axes must have Z"):
         noiser.reapply(noiser.enhance_layer(Image(PLANES), ndim=3), Image(PLANES[0]))
 
 
 def test_it_is_told_in_words(qapp, tmp_path: Path, wait_for_run) -> None:
     viewer = ViewerModel()
     cell = viewer.add_shapes([CELL], shape_type="polygon", name="cell")
-    settings = Settings(region=cell, contrast=2.0, keep="disk", results_folder=tmp_path)
+    settings = Settings(
+        region=cell, options={"contrast": 2.0}, keep="disk", results_folder=tmp_path
+    )
     start_enhancing(viewer, [LayerSnapshot.from_layer(Image(PLANES, name="cells"))], settings)
     wait_for_run()
     text = format_provenance(provenance_of(viewer.layers["cells (noiser)"]))
     for line in (
         "Image: cells, axes ZYX",
         "Model: noiser, 2000 steps, seed 0, ",
-        "Rendered: planes, on ",
-        "One exposure: whole series, from 'cell' mask ",
-        "Brightness: 0, contrast 2",
+        "Render: planes (2-D)",
+        "Shared statistics: whole series, from 'cell' mask ",
+        "Brightness: 0",
+        "Contrast: 2",
         f"File: {tmp_path}",
     ):
         assert f"\n{line}" in f"\n{text}"

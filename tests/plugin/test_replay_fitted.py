@@ -32,7 +32,7 @@ def fitted() -> noiser.recipes.BlindSpotModel:
 @pytest.fixture
 def result(fitted: noiser.recipes.BlindSpotModel) -> Image:
     layer = Image(DIM, name="dim")
-    return noiser.enhance_layer(layer, fitted, output="intensity", device="cpu")
+    return noiser.denoise_layer(layer, fitted, device="cpu")
 
 
 def made_of(script: str, model: Path, **fill: np.ndarray) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_the_same_on_another_image(
     model = fitted.save(tmp_path / "mine") if as_file else fitted
     again = noiser.reapply(result, Image(OTHER, name="other"), model=model)
     assert again.name == "other (blind spot)"
-    assert_alike(again.data, noiser.enhance(OTHER, fitted, output="intensity", device="cpu"))
+    assert_alike(again.data, noiser.denoise(OTHER, fitted, device="cpu"))
 
 
 def test_without_the_model_it_is_named(
@@ -99,14 +99,16 @@ def test_a_gain_map_must_be_given_again(tmp_path: Path) -> None:
     recipe = replace(QUICK, gain="given")
     gain = np.full(DIM.shape, 2.0)
     gain[:100] = 5
-    model = noiser.fit(DIM, recipe, gain=gain, device="cpu")
-    result = noiser.enhance_layer(Image(DIM, name="dim"), model, gain=gain)
-    with pytest.raises(ValueError, match=r"was made with a gain map \(\w+\): pass gain="):
+    model = noiser.fit(DIM, recipe, gain_map=gain, device="cpu")
+    result = noiser.enhance_layer(Image(DIM, name="dim"), model, gain_map=gain)
+    with pytest.raises(ValueError, match=r"was made with a gain map \(\w+\): pass gain_map="):
         noiser.reapply(result, Image(DIM), model=model)
-    again = noiser.reapply(result, Image(DIM), model=model, gain=gain)
+    again = noiser.reapply(result, Image(DIM), model=model, gain_map=gain)
     assert_alike(again.data, result.data)
     script = noiser.as_python(result)
-    assert made_of(script, model.save(tmp_path / "mine"), gain=gain) == pytest.approx(result.data)
+    assert made_of(script, model.save(tmp_path / "mine"), gain_map=gain) == pytest.approx(
+        result.data
+    )
 
 
 def test_the_widget_finds_the_model_or_says_that_it_is_missing(
@@ -128,4 +130,4 @@ def test_the_widget_finds_the_model_or_says_that_it_is_missing(
     wait_for_run()
     assert section.note.value == "finished"
     found = viewer.layers["other (blind spot)"].data
-    assert_alike(found, noiser.enhance(OTHER, fitted, output="intensity", device="cpu"))
+    assert_alike(found, noiser.denoise(OTHER, fitted, device="cpu"))

@@ -1,8 +1,8 @@
-"""What a result's layer says of itself: how far it is from its raw data."""
+"""A result compared with its image, when somebody asks: histograms, curve, linearity, light."""
 
 from __future__ import annotations
 
-import json
+import weakref
 from dataclasses import asdict
 
 import dask.array as da
@@ -26,34 +26,38 @@ def enhanced(layer: Image, **settings) -> TaskResult:
 
 
 @pytest.mark.parametrize("keep", ["memory", "live", "disk"])
-def test_every_result_says_how_linear_it_is(dim_stack: Image, keep: str, tmp_path) -> None:
+def test_every_result_can_be_asked_how_linear_it_is(dim_stack: Image, keep: str, tmp_path) -> None:
     found = enhanced(dim_stack, keep=keep, results_folder=tmp_path)
+    assert not {"linearity", "light"} & found.provenance.keys()
+    statistics = found.statistics()
     expected = noiser.analysis.measure_linearity(dim_stack.data, noiser.enhance(dim_stack.data))
-    said = json.loads(json.dumps(found.provenance))["linearity"]
-    assert said == asdict(found.report.linearity)
-    assert said == pytest.approx(asdict(expected), abs=1e-4)
-    assert said["rank_correlation"] < 0.99
+    assert asdict(statistics.linearity) == pytest.approx(asdict(expected), abs=1e-4)
+    assert statistics.linearity.rank_correlation < 0.99
+    assert statistics.light is None
+    assert found.statistics() is statistics
 
 
-def test_the_console_says_it_too(dim_stack: Image) -> None:
-    result = noiser.enhance_layer(dim_stack)
-    expected = asdict(noiser.analysis.measure_linearity(dim_stack.data, result.data))
-    assert result.metadata["napari_noiser"]["linearity"] == expected
-    live = noiser.live_layer(dim_stack).metadata["napari_noiser"]["linearity"]
-    assert live == pytest.approx(expected, abs=1e-4)
+def test_light_has_a_report(dim_stack: Image) -> None:
+    found = enhanced(dim_stack, verb="denoise")
+    assert found.statistics().light.flux == pytest.approx(1, abs=0.1)
 
 
-def test_a_lazy_result_does_not_say_what_would_have_to_be_computed(dim_stack: Image) -> None:
-    lazy = Image(da.from_array(dim_stack.data, (1, 40, 50)), contrast_limits=(100, 120))
-    assert "linearity" not in noiser.enhance_layer(lazy).metadata["napari_noiser"]
+def test_a_removed_result_gives_its_memory_back(dim_stack: Image) -> None:
+    found = enhanced(dim_stack)
+    statistics, data = found.statistics, weakref.ref(found.data)
+    del found
+    assert data() is None
+    with pytest.raises(ValueError, match="Apply again"):
+        statistics()
 
 
-def test_the_report_is_of_the_finest_level(tmp_path) -> None:
+def test_the_statistics_are_of_the_finest_level(tmp_path) -> None:
     image = np.random.default_rng(0).poisson(4, (64, 64)).astype(np.uint16)
     levels = Image([image, image[::2, ::2]], multiscale=True, contrast_limits=(0, 20))
     for keep in ("live", "disk"):
-        report = enhanced(levels, keep=keep, results_folder=tmp_path).report
-        assert report.before.counts.sum() == report.after.counts.sum() == image.size
+        result = enhanced(levels, keep=keep, results_folder=tmp_path)
+        statistics = result.statistics()
+        assert statistics.before.counts.sum() == statistics.after.counts.sum() == image.size
 
 
 def test_histograms_are_in_each_ones_own_units() -> None:

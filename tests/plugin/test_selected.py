@@ -76,7 +76,7 @@ def test_it_opens_with_the_selected_images(viewer: ViewerModel, images, opened) 
 def test_apply_enhances_each_by_its_own_moments(
     widget: NoiserWidget, viewer: ViewerModel, images: list[Image], wait_for_run
 ) -> None:
-    widget.controls.contrast.value = 1.5
+    widget.controls.options["contrast"].value = 1.5
     widget.apply.native.click()
     wait_for_run()
     assert results(viewer) == ["plane (noiser)", "color (noiser)", "stack (noiser)"]
@@ -179,11 +179,11 @@ def test_what_does_not_fit_is_said_before_any_work(
     widget: NoiserWidget, viewer: ViewerModel, images: list[Image], wait_for_run, qtbot
 ) -> None:
     widget.controls.image.value = images[2]
-    widget.controls.ndim.value = 3
+    widget.controls.options["ndim"].value = 3
     widget.apply.native.click()
     wait_for_run()
     qtbot.wait(50)
-    assert widget.status.value.startswith("failed: plane: ndim=3 needs an axis Z")
+    assert widget.status.value.startswith("failed: plane: axes must have Z")
     assert results(viewer) == []
 
 

@@ -99,7 +99,7 @@ def test_a_duplicate_keeps_to_what_was_shown(
     duplicate = viewer.layers[-1]
     assert duplicate.name == f"{original.name} copy"
     assert enhanced_layer(viewer.layers, "a") is (original if kind is PreviewSection else None)
-    widget.controls.statistics.value = "plane"
+    widget.controls.options["statistics"].value = "plane"
     qtbot.waitUntil(lambda: not np.allclose(values(original), before))
     control.value = off
     assert original not in viewer.layers

@@ -12,10 +12,9 @@ from parts import labels
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 import napari_noiser as noiser
-from napari_noiser.methods.noiser.model import Model
+from napari_noiser.methods.noiser.model import NoiserModel
 from napari_noiser.methods.noiser.training import TrainingStep
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
-from napari_noiser.plugin.widgets.model_combobox import offered
 from napari_noiser.plugin.widgets.training_section import TrainingSection
 
 SMALL = noiser.recipes.Recipe(name="small", iterations=2, size=8, size_3d=5, width=3)
@@ -33,7 +32,7 @@ def section(widget: NoiserWidget) -> TrainingSection:
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
+def model() -> NoiserModel:
     return noiser.train(SMALL, device="cpu", seed=3)
 
 
@@ -43,7 +42,7 @@ def edit(widget: NoiserWidget, **texts: str) -> None:
         widget.controls.recipe.fields[name.replace("source_", "source.")].value = text
 
 
-def test_the_chosen_models_recipe_is_shown(widget: NoiserWidget, model: Model) -> None:
+def test_the_chosen_models_recipe_is_shown(widget: NoiserWidget, model: NoiserModel) -> None:
     recipes = widget.controls.recipe
     assert recipes.recipe == noiser.RECIPES["noiser"]
     for name in ("ms-noiser", "c-regression", "p-regression", "noiser-es"):
@@ -75,7 +74,7 @@ def test_what_is_wrong_is_said_in_place_and_nothing_trains(
     edit(widget, source_variance="1")
     assert section.train.enabled
     assert not any(marked(each) for each in recipes.fields.values())
-    assert section.state.value == "Edited. Until it is trained, Apply uses noiser (bundled)."
+    assert section.state.value == "Edited. Until it is trained, Apply uses auto: noiser (bundled)."
     edit(widget, width="18")
     assert section.state.value == ""
 
@@ -84,7 +83,7 @@ def test_what_does_not_fit_the_images_colors_is_said(
     widget: NoiserWidget, section: TrainingSection, viewer: ViewerModel
 ) -> None:
     edit(widget, source_mean="0, 0.1, 0.2")
-    assert "one a channel (1)" in widget.controls.recipe.notes["source.mean"].value
+    assert "one a sample (1)" in widget.controls.recipe.notes["source.mean"].value
     widget.controls.image.value = viewer.add_image(np.zeros((8, 8, 3), np.uint8), rgb=True)
     assert widget.controls.recipe.notes["source.mean"].value == ""
     assert section.train.enabled
@@ -154,7 +153,7 @@ def test_renamed_saved_and_loaded_elsewhere_it_is_the_same(
     widget: NoiserWidget,
     section: TrainingSection,
     viewer: ViewerModel,
-    model: Model,
+    model: NoiserModel,
     opened,
     monkeypatch,
     tmp_path: Path,
@@ -170,7 +169,7 @@ def test_renamed_saved_and_loaded_elsewhere_it_is_the_same(
     section.save.native.click()
     (file,) = tmp_path.iterdir()
     assert file.name == "a_b.safetensors"
-    assert str(file) in section.said.value
+    assert str(file) in section.message.value
     other = opened()
     answer = ([str(file)], "")
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *args: answer)
@@ -183,12 +182,12 @@ def test_renamed_saved_and_loaded_elsewhere_it_is_the_same(
 
 @pytest.mark.parametrize("name", ["", "   "])
 def test_an_empty_name_is_refused_in_place(
-    widget: NoiserWidget, section: TrainingSection, model: Model, monkeypatch, name: str
+    widget: NoiserWidget, section: TrainingSection, model: NoiserModel, monkeypatch, name: str
 ) -> None:
     widget.controls.model.add(model)
     monkeypatch.setattr(QInputDialog, "getText", lambda *args, **options: (name, True))
     section.rename.native.click()
-    assert section.said.value.startswith("name must be a string that is not empty")
+    assert section.message.value.startswith("name must be a string that is not empty")
     assert widget.controls.model.value is model
 
 
@@ -224,27 +223,28 @@ def test_several_files_are_loaded_at_once_and_what_is_none_is_said(
         "noiser (2.safetensors, gray, 2-D)",
         "noiser (3.safetensors, gray, 3-D)",
     ]
-    assert "is not a readable model" in section.said.value
-    assert widget.controls.ndim.value == 3
+    assert "is not a readable model" in section.message.value
+    assert widget.controls.options["ndim"].value == 3
 
 
 def test_only_models_of_ones_own_are_renamed_and_removed(
-    widget: NoiserWidget, section: TrainingSection, model: Model
+    widget: NoiserWidget, section: TrainingSection, model: NoiserModel
 ) -> None:
-    assert (section.rename.enabled, section.remove.enabled) == (False, False)
+    assert (section.rename.enabled, section.remove_model.enabled) == (False, False)
     widget.controls.model.add(model)
-    assert (section.rename.enabled, section.remove.enabled) == (True, True)
-    section.remove.native.click()
-    assert widget.controls.model.value == "noiser"
+    assert (section.rename.enabled, section.remove_model.enabled) == (True, True)
+    section.remove_model.native.click()
+    assert widget.controls.model.value == "auto"
     assert labels(widget)[-1] == "p-regression (trains first)"
     assert widget.controls.recipe.recipe == noiser.RECIPES["noiser"]
 
 
 def test_what_trains_first_depends_on_the_image(
-    widget: NoiserWidget, viewer: ViewerModel, model: Model
+    widget: NoiserWidget, viewer: ViewerModel, model: NoiserModel
 ) -> None:
-    assert labels(widget)[:6] == [
-        *("noiser (bundled)", "noiser-es (bundled)", "noiser-var3 (bundled)"),
+    assert labels(widget)[:7] == [
+        *("auto: noiser (bundled)", "noiser (bundled)", "noiser-es (bundled)"),
+        "noiser-var3 (bundled)",
         *("structured (bundled)", "structured-tiny (bundled)"),
         "structured-large (trains first)",
     ]
@@ -253,20 +253,20 @@ def test_what_trains_first_depends_on_the_image(
     seen = []
     widget.controls.model.changed.connect(seen.append)
     widget.controls.image.value = viewer.add_image(np.zeros((4, 8, 8, 3), np.uint8), rgb=True)
-    widget.controls.ndim.value = 3
-    assert labels(widget)[:2] == ["noiser (trains first)", "noiser-es (trains first)"]
+    widget.controls.options["ndim"].value = 3
+    assert labels(widget)[:2] == ["auto: noiser (trains first)", "noiser (trains first)"]
     assert labels(widget)[-1] == "small (trained, gray, 2-D)"
     assert widget.controls.model.value == "noiser-es"
     assert not seen
 
 
-def test_no_two_models_look_the_same(model: Model) -> None:
-    other = noiser.train(SMALL, device="cpu", seed=5)
-    found = [label for label, _ in offered({model: "trained", other: "trained"}, 1, 2)]
-    assert found[-2:] == ["small (trained, gray, 2-D)", "small [2] (trained, gray, 2-D)"]
+def test_no_two_models_look_the_same(widget: NoiserWidget, model: NoiserModel) -> None:
+    widget.controls.model.add(model)
+    widget.controls.model.add(noiser.train(SMALL, device="cpu", seed=5))
+    assert labels(widget)[-2:] == ["small (trained, gray, 2-D)", "small [2] (trained, gray, 2-D)"]
 
 
-def test_the_same_model_is_in_the_list_once(widget: NoiserWidget, model: Model) -> None:
+def test_the_same_model_is_in_the_list_once(widget: NoiserWidget, model: NoiserModel) -> None:
     again = noiser.train(SMALL, device="cpu", seed=3)
     widget.controls.model.add(model)
     widget.controls.model.add(again, "small.safetensors")

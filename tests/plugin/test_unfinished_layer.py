@@ -23,7 +23,7 @@ PLANES = np.random.default_rng(0).poisson(4, (3, 40, 50)).astype(np.uint16) + 10
 def test_light_fills_in_between_the_sources_black_and_white(dtype: str) -> None:
     source = LayerSnapshot.from_layer(Image(PLANES, name="cells", contrast_limits=(100, 150)))
     data = np.zeros_like(PLANES, dtype)
-    assert source.unfinished(data, "light", "intensity").contrast_limits == [100, 150]
+    assert source.unfinished(data, "light", "denoise").contrast_limits == [100, 150]
     whole = [0, 1] if dtype == "float32" else [0, 65535]
     assert source.unfinished(data, "display").contrast_limits == whole
 
@@ -33,7 +33,7 @@ def test_light_is_added_with_those_limits(
 ) -> None:
     monkeypatch.setattr(enhancing, "_REFRESH", 0.0)
     settings = Settings(
-        keep="disk", results_folder=tmp_path, model=untrained(gain="none"), output="intensity"
+        keep="disk", results_folder=tmp_path, model=untrained(gain="none"), verb="denoise"
     )
     seen = []
     source = LayerSnapshot.from_layer(Image(PLANES, name="cells", contrast_limits=(100, 150)))

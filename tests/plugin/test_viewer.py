@@ -69,14 +69,14 @@ def test_all_new_results_are_selected(viewer: Viewer, widget: NoiserWidget, wait
 
 def test_cancel_in_the_middle(viewer: Viewer, widget: NoiserWidget, wait_for_run, qtbot) -> None:
     before = list(viewer.layers)
-    widget.controls.ndim.value = 3
+    widget.controls.options["ndim"].value = 3
     widget.apply.native.click()
     qtbot.waitUntil(lambda: "of" in widget.status.value, timeout=60_000)
     widget.cancel.native.click()
     wait_for_run()
     assert widget.status.value.startswith("canceled")
     assert list(viewer.layers) == before
-    widget.controls.ndim.value = 2
+    widget.controls.options["ndim"].value = 2
     widget.apply.native.click()
     wait_for_run()
     assert len(viewer.layers) == len(before) + 1

@@ -1,4 +1,4 @@
-"""What an image or a result is like: diagnosis, linearity, transfer curve, photometry."""
+"""Diagnosis of images; linearity, transfer curve and photometry of results."""
 
 import lazy_loader
 

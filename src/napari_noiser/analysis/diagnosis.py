@@ -1,4 +1,4 @@
-"""What an image is like before it is enhanced, and what that means for the result."""
+"""Diagnose an image before it is enhanced: saturation, exposure, signal to noise."""
 
 from __future__ import annotations
 
@@ -16,46 +16,42 @@ from napari_noiser.arrays.sampling import SampledPlane, sample_planes
 from napari_noiser.camera.correlation import Whiteness, noise_correlation
 from napari_noiser.camera.noise_variance import noise_variance, signal_to_noise, variance
 
-__all__ = ["Diagnosis", "diagnose"]
-
 _SATURATED = 1e-4  # of the values: a field's bright spots matter, a few hot pixels do not
-_PILE = 4  # times as many values at the maximum as below it: tails thin out, they do not pile up
-_PILE_LEAST = 5  # values: fewer are no pile
-_BELOW = 0.02  # of the range: what counts as just below the maximum
+_CLIPPED_RATIO = 4  # values at the maximum over those just below it: tails thin out
+_MIN_CLIPPED = 5  # values at the maximum
+_JUST_BELOW = 0.02  # of the range, below the maximum
 
 _MIDTONES = (1 / 3, 2 / 3)  # the result's mean is 1/2
-_WIDE = 0.5 / sqrt(12)  # half the deviation of values that are level from black to white
-_USED = (0.1, 99.9)  # percentiles, as in display_limits
+_WIDE_SPREAD = 0.5 / sqrt(12)  # half the deviation of values that are level from black to white
+_DISPLAY_RANGE = (0.1, 99.9)  # percentiles, as in contrast_limits
 
-_NOISE_MATTERS = 10.0  # structure over noise: above it fine texture is taken for noise
-_NOISY = 1.0  # structure over noise: below it most of what is stretched is noise
+_CLEAN = 10.0  # signal to noise above which fine texture is taken for correlated noise
+_NOISY = 1.0  # signal to noise below which most of what is stretched is noise
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a sample of an image tells.
+    """Saturation, exposure and noise of an image, estimated from a sample of it.
 
     Parameters
     ----------
     constant : bool
         Whether the values of each channel are all equal.
     saturated : float
-        The fraction of values at the type's maximum, or piled up at their plane's own (12 bits
-        in uint16), in [0, 1].
+        The fraction of values at the type's maximum, or clipped at their plane's own (12 bits in
+        uint16), in [0, 1].
     mean, spread : float
         Mean and standard deviation (less the noise's) on the scale from black (0) to white (1)
         on which viewers show the image: for color the type's range ([0, 1] of floats), else the
-        range that each channel uses, so that neither gain nor offset matters. NaN where
-        nothing is known.
+        range that each channel uses, so that neither gain nor offset matters. NaN if unknown.
     planes : tuple of ImageIndex
         Which planes were sampled: the index along each axis but Y, X and S. Large planes are
         sampled in parts, and then occur repeatedly.
     signal_to_noise : tuple of float
         For each of them the standard deviation of structure over that of noise, estimated;
-        NaN where nothing is known. See `napari_noiser.camera.noise_variance`.
+        NaN if unknown. See `napari_noiser.camera.noise_variance`.
     whiteness : Whiteness, optional
-        How the noise of one of the planes is correlated between neighbors; None where that
-        cannot be told.
+        The correlation of noise between neighbors, in one of the planes; None if unknown.
     """
 
     constant: bool
@@ -68,7 +64,7 @@ class Diagnosis:
 
     @property
     def noisy(self) -> tuple[float, ...]:
-        """The signal to noise of those planes where noise is stronger than structure."""
+        """The signal to noise of the planes where noise is stronger than structure."""
         return tuple(ratio for ratio in self.signal_to_noise if ratio < _NOISY)
 
     @property
@@ -82,53 +78,53 @@ class Diagnosis:
     @property
     def well_exposed(self) -> bool:
         """Whether most tones are neither dark nor bright, and spread far enough to be seen."""
-        return _MIDTONES[0] <= self.mean <= _MIDTONES[1] and self.spread >= _WIDE
+        return _MIDTONES[0] <= self.mean <= _MIDTONES[1] and self.spread >= _WIDE_SPREAD
 
     def remarks(self) -> list[str]:
-        """Return what was found and what it means for the result: a sentence each, often none."""
+        """Return the findings and their meaning for the result: a sentence each, often none."""
         if self.constant:
             return ["All values sampled are equal: there is no signal, and the result is flat."]
-        found = []
+        remarks = []
         if self.saturated >= _SATURATED:
-            found.append(
+            remarks.append(
                 f"{100 * self.saturated:.2g} % of the values are saturated: what differed there "
                 "is lost, and the result cannot bring it back."
             )
         if self.well_exposed:
-            found.append(
+            remarks.append(
                 f"The image is already well exposed (mean {self.mean:.2f}, spread "
                 f"{self.spread:.2f} on a scale from black to white): the result would rewrite its "
                 "tones and hardly show more."
             )
         if self.noise_dominated:
-            found.append(
+            remarks.append(
                 f"Noise is stronger than structure{self._where()}: estimated signal to noise "
-                f"{_span(self.noisy)}. It is amplified with the signal, unless the model takes it "
-                "out (structured, or fitted), and texture in the result may be noise."
+                f"{_format_range(self.noisy)}. It is amplified with the signal, unless the model "
+                "takes it out (structured, or fitted), and texture in the result may be noise."
             )
-        if self.whiteness is not None and min(self.signal_to_noise) < _NOISE_MATTERS:
-            found += filter(None, [self.whiteness.remark()])
-        return found
+        if self.whiteness is not None and min(self.signal_to_noise) < _CLEAN:
+            remarks += filter(None, [self.whiteness.remark()])
+        return remarks
 
     def _where(self) -> str:
         if len(self.planes) == 1:
             return ""
-        what = "planes" if len(set(self.planes)) == len(self.planes) else "parts"
-        return f" in {len(self.noisy)} of {len(self.planes)} {what} sampled"
+        unit = "planes" if len(set(self.planes)) == len(self.planes) else "parts"
+        return f" in {len(self.noisy)} of {len(self.planes)} {unit} sampled"
 
 
 @dataclass(frozen=True)
-class _Part:
-    """What is kept of a sampled plane: some values, flat and finite, and its variances."""
+class _PlaneSample:
+    """Some finite values of a plane, flat, and its variances."""
 
     values: NDArray[np.float64]
     saturated: int
-    total: float
-    noise: float
+    variance: float
+    noise_variance: float
 
 
 def diagnose(image: ArrayLike, *, axes: str | None = None) -> Diagnosis:
-    """Say whether an image is constant, saturated, already well exposed or mostly noise.
+    """Diagnose whether an image is constant, saturated, well exposed or mostly noise.
 
     All but the scale of color images is independent of the camera's gain and offset.
 
@@ -143,14 +139,12 @@ def diagnose(image: ArrayLike, *, axes: str | None = None) -> Diagnosis:
     Returns
     -------
     Diagnosis
-        Its method ``remarks()`` says it in sentences.
+        Its method ``remarks()`` returns it in sentences.
 
     Raises
     ------
-    TypeError
-        If the image does not hold integers or floats.
-    ValueError
-        If it is empty or 0-d, or the axes do not fit.
+    InputTypeError, InputError
+        If the image does not hold integers or floats, is empty or 0-d, or the axes do not fit.
 
     Examples
     --------
@@ -163,11 +157,11 @@ def diagnose(image: ArrayLike, *, axes: str | None = None) -> Diagnosis:
     whiteness = None
     for plane in sample_planes(stack):
         whiteness = whiteness or _whiteness(plane)
-        part = _examine_plane(plane, _largest(stack))
+        part = _sample(plane, _dtype_maximum(stack))
         planes.append((plane.image, part))
         if part.values.size:
             channels[stack.layout.group(plane.image, "stack")].append(part)
-    mean, spread = _tones([_as_shown(parts, _color_scale(stack)) for parts in channels.values()])
+    mean, spread = _tones([_displayed(parts, _color_scale(stack)) for parts in channels.values()])
     count = sum(part.values.size for _, part in planes)
     return Diagnosis(
         constant=bool(channels) and all(map(_is_constant, channels.values())),
@@ -175,78 +169,81 @@ def diagnose(image: ArrayLike, *, axes: str | None = None) -> Diagnosis:
         mean=mean,
         spread=spread,
         planes=tuple(index for index, _ in planes),
-        signal_to_noise=tuple(signal_to_noise(part.total, part.noise) for _, part in planes),
+        signal_to_noise=tuple(
+            signal_to_noise(part.variance, part.noise_variance) for _, part in planes
+        ),
         whiteness=whiteness,
     )
 
 
 def _whiteness(plane: SampledPlane) -> Whiteness | None:
-    """Return how a plane's noise is correlated, None if it is too small or has none."""
+    """Return the correlation of a plane's noise, None if it is too small or has none."""
     try:
         return noise_correlation(plane.values[0])
     except ValueError:
         return None
 
 
-def _examine_plane(plane: SampledPlane, largest: float) -> _Part:
+def _sample(plane: SampledPlane, maximum: float) -> _PlaneSample:
     thin = plane.values[:, :: plane.step, :: plane.step]
     values = thin[~np.isnan(thin)]
-    return _Part(
+    return _PlaneSample(
         values,
-        _saturated(values, largest),
+        _count_saturated(values, maximum),
         variance(plane.values, plane.step),
         noise_variance(plane.values, plane.step),
     )
 
 
-def _saturated(values: NDArray[np.float64], largest: float) -> int:
-    """Return how many values lie at the type's maximum, or piled up at their own."""
+def _count_saturated(values: NDArray[np.float64], maximum: float) -> int:
+    """Return the number of values at the dtype's maximum, or clipped at their own."""
     if not values.size or values.min() == (top := values.max()):
-        return int(np.count_nonzero(values >= largest))
-    piled = int(np.count_nonzero(values == top))
-    if top >= largest:
-        return piled
-    if piled < _PILE_LEAST:
+        return int(np.count_nonzero(values >= maximum))
+    at_top = int(np.count_nonzero(values == top))
+    if top >= maximum:
+        return at_top
+    if at_top < _MIN_CLIPPED:
         return 0
-    below = min(values[values < top].max(), top - _BELOW * (top - values.min()))
-    return piled if piled >= _PILE * (np.count_nonzero(values >= below) - piled) else 0
+    below = min(values[values < top].max(), top - _JUST_BELOW * (top - values.min()))
+    just_below = np.count_nonzero(values >= below) - at_top
+    return at_top if at_top >= _CLIPPED_RATIO * just_below else 0
 
 
-def _largest(stack: ImageArray) -> float:
+def _dtype_maximum(stack: ImageArray) -> float:
     dtype = np.dtype(stack.array.dtype)
     return float(np.iinfo(dtype).max - stack.integer_offset) if dtype.kind in "ui" else inf
 
 
-def _is_constant(parts: Sequence[_Part]) -> bool:
+def _is_constant(parts: Sequence[_PlaneSample]) -> bool:
     first = parts[0].values[0]
     return all(bool((part.values == first).all()) for part in parts)
 
 
 def _color_scale(stack: ImageArray) -> tuple[float, float] | None:
-    """Return what viewers show color samples from black to white on; None for gray."""
+    """Return what viewers show as black and white in color images; None for gray."""
     if stack.layout.samples == 1:
         return None
     floats = np.dtype(stack.array.dtype).kind == "f"
-    return float(-stack.integer_offset), 1.0 if floats else _largest(stack)
+    return float(-stack.integer_offset), 1.0 if floats else _dtype_maximum(stack)
 
 
-def _as_shown(
-    parts: Sequence[_Part], scale: tuple[float, float] | None
+def _displayed(
+    parts: Sequence[_PlaneSample], scale: tuple[float, float] | None
 ) -> tuple[NDArray[np.float64], float]:
-    """Return a channel's values as they are shown, in [0, 1], and the noise's variance there."""
+    """Return a channel's values as displayed, in [0, 1], and the noise's variance there."""
     values = np.concatenate([part.values for part in parts])
-    black, white = scale or np.percentile(values, _USED)
+    black, white = scale or np.percentile(values, _DISPLAY_RANGE)
     if not black < white:
         black, white = values.min(), values.max()
     if not black < white:
         return np.zeros(0), 0.0
-    noise = [part.noise for part in parts if not isnan(part.noise)]
+    noise = [each for part in parts if not isnan(each := part.noise_variance)]
     shown = ((values - black) / (white - black)).clip(0, 1)
     return shown, float(np.mean(noise or 0)) / (white - black) ** 2
 
 
 def _tones(channels: Sequence[tuple[NDArray[np.float64], float]]) -> tuple[float, float]:
-    """Return the mean of all values shown, and their standard deviation less the noise's."""
+    """Return the mean of all displayed values, and their deviation less the noise's."""
     shown = np.concatenate([np.zeros(0), *(values for values, _ in channels)])
     if not shown.size:
         return nan, nan
@@ -254,6 +251,6 @@ def _tones(channels: Sequence[tuple[NDArray[np.float64], float]]) -> tuple[float
     return float(shown.mean()), sqrt(max(float(shown.var()) - noise, 0.0))
 
 
-def _span(numbers: Sequence[float]) -> str:
+def _format_range(numbers: Sequence[float]) -> str:
     ends = [f"{number:.1f}" for number in (min(numbers), max(numbers))]
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)

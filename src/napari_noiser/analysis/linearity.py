@@ -1,4 +1,4 @@
-"""How far a result is from its raw data: what measurements on it would get wrong."""
+"""The linearity of a result: how far it is from being proportional to its raw data."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser.arrays.sampling import sample_pairs
 
-__all__ = ["Linearity", "measure_linearity"]
-
 _DARKEST = 0.02  # of the values: their median is the background
 _FAINTEST = 0.05  # of the range above it: where the slope begins, out of the background's noise
-_TONES = 24  # bins for the slope, a sixth of a stop each
-_TONES_LEAST = 3
-_ALIKE = 32  # values with about equal raw values, for the spread
-_RANGE = (0.1, 99.9)  # percentiles, as in display_limits
+_BINS = 24  # for the slope, a sixth of a stop each
+_MIN_BINS = 3
+_GROUP = 32  # values with about equal raw values, for the spread
+_RANGE = (0.1, 99.9)  # percentiles, as in contrast_limits
 
 
 @dataclass(frozen=True)
 class Linearity:
-    """How a result relates to its raw data; ``dataclasses.asdict`` gives what JSON can hold.
+    """How a result relates to its raw data; ``dataclasses.asdict`` gives JSON-able values.
 
     Parameters
     ----------
@@ -43,7 +41,7 @@ class Linearity:
     spread: float | None
 
     def remark(self) -> str:
-        """Return what it means, in a sentence."""
+        """Return the measures and their meaning in a sentence."""
         facts = []
         if self.rank_correlation is not None:
             facts.append(f"its rank correlation with the raw data is {self.rank_correlation:.2f}")
@@ -51,23 +49,23 @@ class Linearity:
             facts.append(f"its brightness grows with the signal to the power of {self.slope:.2f}")
         if self.spread is not None:
             facts.append(f"equal raw values differ by {100 * self.spread:.1f} % of its range")
-        found = f" ({', '.join(facts)})" if facts else ""
-        return f"Measure on the raw data: the result is a display{found}."
+        measures = f" ({', '.join(facts)})" if facts else ""
+        return f"Measure on the raw data: the result is a display{measures}."
 
 
 def measure_linearity(raw: ArrayLike, result: ArrayLike, *, axes: str | None = None) -> Linearity:
-    """Report how far a result is from being proportional to its raw data.
+    """Measure how far a result is from being proportional to its raw data.
 
-    One report for all planes, channels and samples together: where they were enhanced
-    differently, the spread says so. Nothing in it depends on the gain and offset of either array.
+    All planes, channels and samples are taken together: where they were enhanced differently, the
+    spread grows. Nothing in it depends on the gain and offset of either array.
 
     Parameters
     ----------
     raw : array, 2 to 6 dimensions
         The image; integers or floats of any size.
     result : array
-        What became of it, of the same shape. Of large arrays about 2**18 pairs of values count,
-        of lazy ones they come from at most 8 places. Pairs that are not finite are left out.
+        Of the same shape. Of large arrays about 2**18 pairs of values count, of lazy ones they
+        come from at most 8 planes or chunks. Pairs that are not finite are left out.
     axes : str, optional
         One letter an axis, as in `enhance`. Alpha is left out.
 
@@ -78,10 +76,8 @@ def measure_linearity(raw: ArrayLike, result: ArrayLike, *, axes: str | None = N
 
     Raises
     ------
-    TypeError
-        If an array does not hold integers or floats.
-    ValueError
-        If the shapes differ or the axes do not fit.
+    InputTypeError, InputError
+        If an array does not hold integers or floats, the shapes differ or the axes do not fit.
 
     Notes
     -----
@@ -109,7 +105,7 @@ def measure_linearity(raw: ArrayLike, result: ArrayLike, *, axes: str | None = N
 
 
 def _rescale(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return values from 0 to 1, so that squares neither vanish nor overflow; 0 if constant."""
+    """Return values scaled to [0, 1], where no square under- or overflows; 0 if constant."""
     if not len(values):
         return values
     above: NDArray[np.float64] = values - values.min()
@@ -118,26 +114,13 @@ def _rescale(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _rank_correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
-    if not (x.any() and y.any()):
-        return None
-    first, second = _ranks(x), _ranks(y)
-    shared = float(first @ second / np.sqrt((first @ first) * (second @ second)))
-    return min(max(shared, -1.0), 1.0)
+    from scipy.stats import spearmanr  # slow to import
 
-
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the ranks less their mean; equal values share the mean of theirs."""
-    order = np.argsort(values)
-    ascending = values[order]
-    new = np.flatnonzero(np.diff(ascending, prepend=np.nan) != 0)
-    counts = np.diff(new, append=len(values))
-    ranks = np.empty(len(values))
-    ranks[order] = np.repeat(new + (counts - len(values)) / 2, counts)
-    return ranks
+    return float(spearmanr(x, y).statistic) if x.any() and y.any() else None
 
 
 def _slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
-    """Return the slope of log(result) over log(raw), both less their background; x ascends."""
+    """Return the slope of log(y) over log(x), both less their background; x ascends."""
     if not x.any():
         return None
     darkest = np.searchsorted(x, x[int(_DARKEST * (len(x) - 1))], side="right")
@@ -145,7 +128,7 @@ def _slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
     brightest = np.percentile(raw, _RANGE[1])
     if brightest <= 0:
         return None
-    edges = np.geomspace(_FAINTEST * brightest, brightest, _TONES + 1)
+    edges = np.geomspace(_FAINTEST * brightest, brightest, _BINS + 1)
     cuts = [*np.searchsorted(raw, edges[:-1]), np.searchsorted(raw, edges[-1], side="right")]
     points = [
         (np.median(raw[start:stop]), np.median(result[start:stop]))
@@ -153,17 +136,17 @@ def _slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
         if start < stop
     ]
     logarithms = np.log([point for point in points if point[1] > 0])
-    if len(logarithms) < _TONES_LEAST:
+    if len(logarithms) < _MIN_BINS:
         return None
     across, up = (logarithms - logarithms.mean(axis=0)).T
     return float(across @ up / (across @ across))
 
 
 def _spread(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
-    """Return the residual at equal raw values, as a fraction of the result's range; x ascends."""
+    """Return the deviation of y at equal x, as a fraction of its range; x ascends."""
     if not y.any():
         return None
-    width = min(_ALIKE, len(y))
+    width = min(_GROUP, len(y))
     raw, result = (values[len(y) % width :].reshape(-1, width) for values in (x, y))
     across, up = raw - raw[:, :1], result - result[:, :1]  # exactly 0 where all are equal
     across, up = (each - each.mean(axis=1, keepdims=True) for each in (across, up))

@@ -1,4 +1,4 @@
-"""Whether light can be measured on: what denoising left of the flux, the scale and the noise."""
+"""Photometry of denoised light: what denoising left of the flux, the scale and the noise."""
 
 from __future__ import annotations
 
@@ -9,32 +9,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_noiser._errors import InputError
 from napari_noiser.analysis.linearity import measure_linearity
-from napari_noiser.arrays.image_array import ImageArray, check_image
+from napari_noiser.arrays.image_array import ImageArray, check_pair
 from napari_noiser.arrays.layout import Slices
 from napari_noiser.camera.correlation import residual_whiteness
 from napari_noiser.camera.noise_model import Camera, CameraNoise, broadcast_cameras
 from napari_noiser.camera.outliers import repair_outliers
 from napari_noiser.engine.calibration import sample_boxes, single_plane
 
-__all__ = ["LightReport", "report"]
-
 Floats = NDArray[np.float64]
 
-_DARKEST = 0.02  # of the values: where light is counted from
+_DARKEST = 0.02  # of the values: the background, from which light is counted
 _SQUARE = 8  # pixels a side
-_NORMAL = 1.4826  # the standard deviation over the median size, of normal noise
+_NORMAL = 1.4826  # standard deviation over median absolute value, of normal noise
 
 
 @dataclass(frozen=True)
 class LightReport:
-    """What a denoised image kept of its raw data; ``dataclasses.asdict`` gives JSON-able values.
+    """What denoising left of an image's light; ``dataclasses.asdict`` gives JSON-able values.
 
     Parameters
     ----------
     flux : float or None
-        All light of the result over that of the raw data, 1 if none came or went. Light is counted
+        All light of the result over that of the raw data, 1 if it is conserved. Light is counted
         from the darkest 2 % of the raw data. None if there is none above.
     slope : float or None
         As of `measure_linearity`, by the means of 8 x 8 pixels: 1 if twice the signal is twice as
@@ -54,7 +51,7 @@ class LightReport:
     taken: float | None
 
     def remark(self) -> str:
-        """Return what it says, in a sentence."""
+        """Return the report in a sentence."""
         facts = []
         if self.flux is not None:
             facts.append(f"the result holds {100 * self.flux:.2f} % of the light")
@@ -75,15 +72,15 @@ def report(
     axes: str | None = None,
     camera: Camera = None,
 ) -> LightReport:
-    """Report what denoising did to the light of an image.
+    """Report what denoising left of an image's light.
 
     Parameters
     ----------
     raw : array, 2 to 6 dimensions
         The image.
     result : array
-        What `enhance` made of it with ``output="intensity"``, of the same shape. Of large arrays
-        a few planes of each channel count.
+        What `denoise` returned for it, of the same shape. Of large arrays a few planes of each
+        channel count.
     axes : str, optional
         One letter an axis, as in `enhance`. Alpha is left out.
     camera : CameraNoise or sequence of CameraNoise, optional
@@ -97,14 +94,12 @@ def report(
 
     Raises
     ------
-    TypeError
-        If an array does not hold integers or floats.
-    ValueError
-        If the shapes differ or the axes do not fit.
+    InputTypeError, InputError
+        If an array does not hold integers or floats, the shapes differ or the axes do not fit.
 
     See Also
     --------
-    linearity : The same question, asked of a display.
+    napari_noiser.analysis.measure_linearity : The same question, asked of a display.
 
     Examples
     --------
@@ -112,16 +107,11 @@ def report(
     >>> light = np.full((64, 64), 50.0)
     >>> light[:, 32:] = 400.0
     >>> raw = np.random.default_rng(0).poisson(light)
-    >>> found = report(raw, light, camera=CameraNoise(gain=1.0))
-    >>> round(found.flux, 1), round(found.taken, 1)
+    >>> measured = report(raw, light, camera=CameraNoise(gain=1.0))
+    >>> round(measured.flux, 1), round(measured.taken, 1)
     (1.0, 1.0)
     """
-    before, after = check_image("raw", raw, axes), check_image("result", result, axes)
-    if before.layout.shape != after.layout.shape:
-        raise InputError(
-            "result",
-            f"must have the shape of raw, {before.layout.shape}, got {after.layout.shape}",
-        )
+    before, after = check_pair(raw, result, axes)
     cameras = (
         broadcast_cameras(camera, n_channels := before.layout.n_channels) or (None,) * n_channels
     )
@@ -140,7 +130,7 @@ def report(
 
 @dataclass(frozen=True)
 class _Channel:
-    """A few planes of a channel, outliers repaired, and what became of them; NaN where unknown."""
+    """A few planes of a channel, outliers repaired, and of its result; NaN where unknown."""
 
     before: list[Floats]
     after: list[Floats]
@@ -162,17 +152,17 @@ class _Channel:
 
     @property
     def light(self) -> tuple[float, float]:
-        """All light of the planes before and after, from the darkest before."""
+        """The light of the planes before and after, above the background before."""
         x, y = (np.concatenate([*map(np.ravel, each)]) for each in (self.before, self.after))
-        known = np.isfinite(x) & np.isfinite(y)
-        if not known.any():
+        finite = np.isfinite(x) & np.isfinite(y)
+        if not finite.any():
             return 0.0, 0.0
-        dark = np.quantile(x[known], _DARKEST)
-        return float((x[known] - dark).sum()), float((y[known] - dark).sum())
+        background = np.quantile(x[finite], _DARKEST)
+        return float((x[finite] - background).sum()), float((y[finite] - background).sum())
 
     @property
     def taken(self) -> Iterator[Floats]:
-        """What was taken away, over the noise's deviation if it is known."""
+        """The residuals, over the noise's standard deviation if it is known."""
         for before, after in zip(self.before, self.after, strict=True):
             noise = 1.0 if self.camera is None else np.sqrt(self.camera.variance(after))
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -181,7 +171,7 @@ class _Channel:
 
 
 def _planes(stack: ImageArray, box: Slices) -> Floats:
-    """Return the samples of a plane."""
+    """Return the samples of a plane as a single plane."""
     return single_plane(ImageArray.from_array(np.asarray(stack.array[box]), stack.layout.axes))
 
 
@@ -191,15 +181,15 @@ def _flux(channels: Sequence[_Channel]) -> float | None:
 
 
 def _slope(channels: Sequence[_Channel]) -> float | None:
-    """Return the slope that means of squares have, whose noise hardly bends it; the median."""
-    found = []
+    """Return the median slope of the channels, of means of squares: noise would bend it."""
+    slopes = []
     for channel in channels:
         before, after = (
             np.concatenate([_square_means(plane) for plane in planes])[None]
             for planes in (channel.before, channel.after)
         )
-        found.append(measure_linearity(before, after).slope)
-    known = [slope for slope in found if slope is not None]
+        slopes.append(measure_linearity(before, after).slope)
+    known = [slope for slope in slopes if slope is not None]
     return float(np.median(known)) if known else None
 
 
@@ -211,14 +201,14 @@ def _square_means(plane: Floats) -> Floats:
 
 def _correlation(planes: Sequence[Floats]) -> float | None:
     """Return the median of the planes' strongest correlations."""
-    found = []
+    strongest = []
     for plane in planes:
         with suppress(ValueError):  # too small, or nowhere finite
-            found.append(residual_whiteness(plane).strongest)
-    return float(np.median(found)) if found else None
+            strongest.append(residual_whiteness(plane).strongest)
+    return float(np.median(strongest)) if strongest else None
 
 
 def _deviation(planes: Sequence[Floats]) -> float | None:
-    """Return the standard deviation, as the median of sizes tells it: of what is not repaired."""
+    """Return the standard deviation about 0, robustly: repaired outliers do not count."""
     values = np.concatenate([plane[np.isfinite(plane)] for plane in planes])
     return float(np.median(np.abs(values)) * _NORMAL) if values.size else None

@@ -14,18 +14,7 @@ import numpy as np
 
 from napari_noiser.arrays.layout import Slices
 
-__all__ = [
-    "LEAST_SIDE",
-    "BlockIndex",
-    "Grid",
-    "chunk_grid",
-    "merge_chunks",
-    "overlap",
-    "relative_to",
-    "split_chunks",
-]
-
-LEAST_SIDE = 8
+MIN_SIDE = 8
 """Of blocks and tiles that memory is too small for: below, their halos are most of the work."""
 
 BlockIndex = tuple[int, ...]
@@ -34,13 +23,7 @@ BlockIndex = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Grid:
-    """Where an array is cut into blocks.
-
-    Attributes
-    ----------
-    cuts : tuple of tuple of int
-        Along each axis of the array, from 0 to its length, ascending.
-    """
+    """Where an array is cut into blocks: along each axis from 0 to its length, ascending."""
 
     cuts: tuple[tuple[int, ...], ...]
 
@@ -82,13 +65,9 @@ class Grid:
 def chunk_grid(array: Any, plane: Collection[int] | None = None) -> Grid:
     """Return how an array is chunked: what its storage reads or writes at a time.
 
-    Parameters
-    ----------
-    array : array
-        With the attribute ``shards`` or ``chunks`` (a length, or all lengths, along each axis)
-        if it is chunked, as zarr, h5py and dask have it.
-    plane : collection of int, optional
-        The axes, by default the last two, that are not cut in an array that tells no chunks.
+    A chunked array has the attribute ``shards`` or ``chunks`` (a length, or all lengths, along
+    each axis), as zarr, h5py and dask have it. An array that tells no chunks is not cut along the
+    axes `plane`, by default the last two.
     """
     ndim = len(array.shape)
     chunks = getattr(array, "shards", None) or getattr(array, "chunks", None)
@@ -115,16 +94,8 @@ def merge_chunks(
 ) -> Grid:
     """Return blocks of whole chunks.
 
-    Parameters
-    ----------
-    chunks : Grid
-        Of the array.
-    wanted : sequence of int
-        How long a block may be along each axis; it is longer only where a chunk is.
-    most : int
-        How many values a block may hold; it holds more only if a chunk does.
-    near : sequence of int, optional
-        Lengths that blocks are made shorter than only after all that are longer.
+    A block is longer than `wanted` along an axis, and holds more than `most` values, only where a
+    chunk does. Blocks become shorter than `near` only after all that are longer.
     """
     own = chunks.largest_chunk
     cuts = [_merged(*each) for each in zip(chunks.cuts, wanted, strict=True)]
@@ -143,7 +114,7 @@ def split_chunks(grid: Grid, most: int) -> Grid:
 
     For storage whose chunks are larger than memory: each is then read several times.
     """
-    while prod(grid.largest_chunk) > most and max(grid.largest_chunk) > LEAST_SIDE:
+    while prod(grid.largest_chunk) > most and max(grid.largest_chunk) > MIN_SIDE:
         axis = int(np.argmax(grid.largest_chunk))
         halves = [(a, (a + b) // 2) if b - a > 1 else (a,) for a, b in pairwise(grid.cuts[axis])]
         along = (*(cut for pair in halves for cut in pair), grid.cuts[axis][-1])

@@ -1,4 +1,4 @@
-"""Arrays beside an image: with its axes or some of them, read region by region."""
+"""Masks and gain maps of an image: arrays with its axes or some of them, read by region."""
 
 from __future__ import annotations
 
@@ -17,32 +17,15 @@ from napari_noiser.arrays.chunks import chunk_grid, split_chunks
 from napari_noiser.arrays.layout import Layout, Slices
 from napari_noiser.arrays.reader import make_reader
 
-__all__ = [
-    "CompanionArray",
-    "GainMap",
-    "Mask",
-    "expand_mask",
-    "expand_to_axes",
-    "infer_axes",
-    "log_gain",
-]
-
-
-_PIECE = 2**20
+_DIGEST_VALUES = 2**20
 
 
 @dataclass(frozen=True)
 class CompanionArray:
     """An array beside an image.
 
-    Attributes
-    ----------
-    array : array
-        Of numpy, or anything that slices and stays where it is.
-    axes : str
-        Its axes: a letter each.
-    layout : Layout
-        The image's without S.
+    The array is numpy's, or anything that slices and stays where it is; the layout is the image's
+    without S.
     """
 
     array: Any
@@ -55,7 +38,7 @@ class CompanionArray:
         return isinstance(self.array, np.ndarray)
 
     def read(self, region: Slices) -> NDArray[Any]:
-        """Return the values in a region of the image without S, repeated where they are."""
+        """Return the values in a region of the image without S, broadcast along axes it lacks."""
         here = dict(zip(self.layout.axes, region, strict=True))
         values = self._reader(tuple(here[letter] for letter in self.axes))
         placed = expand_to_axes(values, self.axes, self.layout)
@@ -68,19 +51,19 @@ class CompanionArray:
         out); of another the first, middle and last part, so that it need not be read twice.
         """
         digest = sha256(str(self.layout.shape).encode())
-        for part in self._telling_parts():
+        for part in self._sampled_parts():
             digest.update(said(part).tobytes())
         return digest.hexdigest()[:12]
 
-    def _telling_parts(self) -> Iterator[NDArray[Any]]:
+    def _sampled_parts(self) -> Iterator[NDArray[Any]]:
         if self.in_memory:
             placed = expand_to_axes(self.array, self.axes, self.layout)
             array = placed[tuple(slice(None) if step else slice(0, 1) for step in placed.strides)]
-            rows = max(1, _PIECE // prod(array.shape[1:]))
+            rows = max(1, _DIGEST_VALUES // prod(array.shape[1:]))
             for first in range(0, len(array), rows):
                 yield array[first : first + rows]
         else:
-            grid = split_chunks(chunk_grid(self.array), _PIECE)
+            grid = split_chunks(chunk_grid(self.array), _DIGEST_VALUES)
             counts = [len(along) - 1 for along in grid.cuts]
             for part in (tuple(at * (n - 1) // 2 for n in counts) for at in range(3)):
                 yield self._reader(grid.box(part))
@@ -102,11 +85,6 @@ def infer_axes(name: str, array: HasShape, layout: Layout) -> str:
 
     An array of the image's shape has its axes, whichever lengths are equal; one of fewer axes is
     rather a plane or a volume, Y before X, than what trails.
-
-    Raises
-    ------
-    ValueError
-        If its shape is not the image's without S, its trailing axes, or one plane's or volume's.
     """
     whole = layout.without_samples
     trailing = len(whole.shape) - len(array.shape)
@@ -133,17 +111,11 @@ def expand_to_axes(array: Any, axes: str, whole: Layout) -> Any:
 
 
 class Mask(CompanionArray):
-    """Which pixels of an image set its exposure: those that are not 0."""
+    """Which pixels of an image count in its statistics: those that are not 0."""
 
     @classmethod
     def of(cls, mask: Any, layout: Layout) -> Mask:
-        """Check a mask for an image of the given layout.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As in `expand_mask`.
-        """
+        """Check a mask for an image of the given layout."""
         lazy = isinstance(getattr(mask, "dtype", None), np.dtype) and hasattr(mask, "shape")
         array = mask if lazy else np.asarray(mask)
         return cls(array, _axes_of(array, layout), layout.without_samples)
@@ -154,27 +126,7 @@ class Mask(CompanionArray):
 
 
 def expand_mask(mask: Any, layout: Layout) -> Any:
-    """Return a mask with the layout's axes without S, of length 1 where it is to be repeated.
-
-    Parameters
-    ----------
-    mask : array
-        Of numpy or dask, which stays lazy.
-    layout : Layout
-        Of the image.
-
-    Returns
-    -------
-    array
-        The same values, of the same kind.
-
-    Raises
-    ------
-    TypeError
-        If it holds neither bool nor integers.
-    ValueError
-        If its shape is not the image's without S, its trailing axes, or one plane's or volume's.
-    """
+    """Return a mask (dask's stays lazy) with an image's axes but S, of length 1 where repeated."""
     return expand_to_axes(mask, _axes_of(mask, layout), layout.without_samples)
 
 
@@ -192,44 +144,31 @@ class GainMap(CompanionArray):
 
     @classmethod
     def of(cls, gain: Any, layout: Layout) -> GainMap:
-        """Check a gain map for an image of the given layout.
-
-        Raises
-        ------
-        TypeError
-            If it holds neither integers nor floats.
-        ValueError
-            If it is no single number, and its shape is not the image's without S, its trailing
-            axes, or one plane's or volume's.
-        """
+        """Check a gain map for an image of the given layout."""
         lazy = isinstance(getattr(gain, "dtype", None), np.dtype) and hasattr(gain, "shape")
         array = gain if lazy else np.asarray(gain)
         if array.dtype.kind not in "uif":
-            raise InputTypeError("gain", f"must hold integers or floats, got {array.dtype}")
-        axes = infer_axes("gain", array, layout) if array.shape else ""  # one number for all
+            raise InputTypeError("gain_map", f"must hold integers or floats, got {array.dtype}")
+        axes = infer_axes("gain_map", array, layout) if array.shape else ""  # one number for all
         return cls(array, axes, layout.without_samples)
 
     def fingerprint(self) -> str:
         """Return twelve hexadecimal digits that tell gain maps apart; see `digest`."""
         return self.digest(lambda values: values.astype(np.float32))
 
-    def in_image(self, image: tuple[int, ...], region: Slices) -> NDArray[np.float32]:
-        """Return the logarithms in a region of one of the images: (1, *spatial)."""
+    def read_log(self, image: tuple[int, ...], region: Slices) -> NDArray[np.float32]:
+        """Return the logarithm in a region of one of the images: (1, *spatial)."""
         places = dict(zip(self.layout.spatial, region, strict=True))
         places |= {
             letter: slice(at, at + 1) for letter, at in zip(self.layout.outer, image, strict=True)
         }
         values = self.read(tuple(places[letter] for letter in self.layout.axes))
-        nowhere = (0,) * len(image)
-        return log_gain(self.layout.read(values, nowhere, _all(region)))
+        first, everything = (0,) * len(image), (slice(None),) * len(region)
+        return log_gain(self.layout.read(values, first, everything))
 
 
 def log_gain(gain: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the logarithm of a gain map, or raise a `ValueError` where it has none."""
+    """Return the logarithm of a gain map, or raise an `InputError` where it has none."""
     if not (np.isfinite(gain).all() and (gain > 0).all()):
-        raise InputError("gain", "must be finite and above 0 throughout")
+        raise InputError("gain_map", "must be finite and above 0 throughout")
     return np.log(gain.astype(np.float64)).astype(np.float32)
-
-
-def _all(region: Slices) -> Slices:
-    return tuple(slice(None) for _ in region)

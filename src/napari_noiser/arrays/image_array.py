@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -14,40 +14,16 @@ from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import stabilize
 
-__all__ = [
-    "Background",
-    "ImageArray",
-    "Output",
-    "check_image",
-    "check_output_dtype",
-    "check_shape",
-    "is_dask",
-    "to_display",
-    "to_intensity",
-]
-
-Output = Literal["display", "intensity"]
-"""What a result is: to be looked at, in [0, 1], or light in the image's units."""
-
-Background = Literal["gray", "dark"]
-"""What a display makes of the background: mid-gray with the image's mean, or nearly black."""
-
 _FAR = 1e18  # standard deviations: what a mask keeps out of the statistics may be anything
 _OUTPUTS = ("float32", "float64", "uint8", "uint16")
 
 
 @dataclass(frozen=True)
 class ImageArray:
-    """An array of any kind, its layout, and the zero that its values are read against.
+    """An array of any kind, its layout, and the offset that its values are read against.
 
-    Attributes
-    ----------
-    array : array
-        Anything with a shape, a dtype and slicing.
-    layout : Layout
-        What its axes mean.
-    zero : int
-        Taken off 64-bit integers before they become float64, which would round them otherwise.
+    `integer_offset` is taken off 64-bit integers before they become float64, which would round
+    them otherwise.
     """
 
     array: Any
@@ -56,15 +32,7 @@ class ImageArray:
 
     @classmethod
     def from_array(cls, image: Any, axes: str | None = None, ndim: int = 2) -> ImageArray:
-        """Check an image and return it as a stack.
-
-        Raises
-        ------
-        TypeError
-            If it does not hold integers or floats.
-        ValueError
-            If it is empty or 0-d, or the axes do not fit, or its shape is not known.
-        """
+        """Check an image and return it as a stack."""
         if isinstance(image, np.ma.MaskedArray):
             raise InputTypeError(
                 "image", "must not be a masked array: pass its data, and mask=~image.mask"
@@ -149,14 +117,24 @@ class ImageArray:
 
 
 def check_shape(image: Any) -> None:
-    """Raise a `ValueError` if a dask array does not know how long it is."""
+    """Raise an `InputError` if a dask array does not know how long it is."""
     if any(length != length for length in image.shape):  # NaN
         raise InputError(
             "image", f"must be of known shape, got {image.shape}; call its compute_chunk_sizes()"
         )
 
 
-def check_image(name: str, array: Any, axes: str | None) -> ImageArray:
+def check_pair(raw: Any, result: Any, axes: str | None) -> tuple[ImageArray, ImageArray]:
+    """Return an image and what became of it, of one shape."""
+    before, after = _check_image("raw", raw, axes), _check_image("result", result, axes)
+    shape = before.layout.shape
+    if shape != after.layout.shape:
+        problem = f"must have the shape of raw, {shape}, got {after.layout.shape}"
+        raise InputError("result", problem)
+    return before, after
+
+
+def _check_image(name: str, array: Any, axes: str | None) -> ImageArray:
     """Return `ImageArray.from_array` an argument of this name; an error names it."""
     try:
         return ImageArray.from_array(array, axes)
@@ -173,7 +151,7 @@ def is_dask(array: Any) -> bool:
 
 
 def check_output_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return the dtype of a result, or raise a `ValueError` if it is not among those offered."""
+    """Return the dtype of a result, or raise an `InputError` if it is not among those offered."""
     try:
         chosen = np.dtype(dtype)
     except TypeError:
@@ -188,18 +166,9 @@ def to_display(
 ) -> NDArray[Any]:
     """Return a rendered block in the result's type, with what passes through put back.
 
-    Parameters
-    ----------
-    enhanced : array of float32, shape (samples, *spatial)
-        In [0, 1].
-    raw : array, shape (S, *spatial)
-        The input: its NaN and inf come out as they went in, its alpha scaled to [0, 1].
-    dtype : dtype
-        A float, or an integer type whose maximum then stands for 1 (and inf), 0 for 0 (and NaN).
-
-    Returns
-    -------
-    array of `dtype`, shape (S, *spatial)
+    The enhanced samples (samples, *spatial) lie in [0, 1]; the maximum of an integer type stands
+    for 1 (and inf), 0 for 0 (and NaN). NaN and inf of the input (S, *spatial) come out as they
+    went in, its alpha scaled to [0, 1].
     """
     alpha = raw[len(enhanced) :] / (np.iinfo(raw.dtype).max if raw.dtype.kind in "ui" else 1)
     block = _restore_alpha_and_nonfinite(enhanced, alpha.astype(np.float32), raw)
@@ -212,20 +181,11 @@ def to_display(
 def to_intensity(
     light: NDArray[np.float64], raw: NDArray[Any], dtype: np.dtype[Any]
 ) -> NDArray[Any]:
-    """Return restored light in the result's type, with what passes through put back.
+    """Return light in the result's type, with what passes through put back.
 
-    Parameters
-    ----------
-    light : array of float64, shape (samples, *spatial)
-        In the image's units.
-    raw : array, shape (S, *spatial)
-        The input: its NaN and inf come out as they went in, and so does its alpha.
-    dtype : dtype
-        A float, or an integer type that is rounded to and clipped at (NaN becomes 0).
-
-    Returns
-    -------
-    array of `dtype`, shape (S, *spatial)
+    Light (samples, *spatial) is in the image's units; for an integer type it is rounded and
+    clipped (NaN becomes 0). NaN, inf and alpha of the input (S, *spatial) come out as they went
+    in.
     """
     block = _restore_alpha_and_nonfinite(light, raw[len(light) :].astype(np.float64), raw)
     if dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""What the axes of an array mean: planes or volumes, samples, and what shares one exposure."""
+"""What the axes of an array mean: planes or volumes, samples, and what shares its statistics."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser._errors import InputError, InputTypeError
-from napari_noiser._validation import check_choice, check_ndim
-
-__all__ = ["DEFAULT_AXES", "Colors", "ImageIndex", "Layout", "Slices", "Statistics"]
+from napari_noiser._errors import InputError
+from napari_noiser._validation import check_axes, check_ndim
 
 Statistics = Literal["stack", "volume", "plane"]
-"""Which images share one exposure: a whole series, each time point, or each image for itself."""
+"""Which images share their statistics: a whole series, each time point, or each image alone."""
 
 Colors = Literal["balanced", "kept"]
 """What becomes of a color cast: it is removed like a lack of light, or left as it is."""
@@ -36,21 +34,9 @@ _SAMPLES = (1, 3, 4)
 class Layout:
     """The axes of one array, and how it falls into images.
 
-    Parameters
-    ----------
-    axes : str
-        One letter an axis, in any order: T time, C channel (a dye), Z, Y, X, and S for color
-        samples (1, RGB or RGBA).
-    shape : tuple of int
-        Of the array.
-    ndim : int
-        2 if images are planes (YX), 3 if they are volumes (ZYX together; without Z, time stands
-        in its place: TYX together).
-
-    Raises
-    ------
-    ValueError
-        If the letters do not fit the shape, or Y, X (or both Z and T, in 3-D) are missing.
+    Axes have one letter each, in any order: T time, C channel (a fluorophore), Z, Y, X, and S for
+    color samples (1, RGB or RGBA). Images are planes (YX) if ndim is 2, volumes if it is 3 (ZYX
+    together; without Z, time stands in its place: TYX together).
     """
 
     axes: str
@@ -59,13 +45,7 @@ class Layout:
 
     def __post_init__(self) -> None:
         check_ndim(self.ndim)
-        if not isinstance(self.axes, str):
-            raise InputTypeError("axes", f"must be a string such as 'TZYX', got {self.axes!r}")
-        letters = set(self.axes)
-        if not letters <= set("TCZYXS") or len(letters) != len(self.axes):
-            raise InputError("axes", f"takes each of T, C, Z, Y, X, S once, got {self.axes!r}")
-        if not {"Y", "X"} <= letters:
-            raise InputError("axes", f"must name Y and X, got {self.axes!r}")
+        letters = check_axes(self.axes)
         if len(self.axes) != len(self.shape):
             raise InputError(
                 "axes",
@@ -74,24 +54,21 @@ class Layout:
             )
         if self.ndim == 3 and not letters & {"Z", "T"}:
             raise InputError(
-                "", f"ndim=3 needs an axis Z, or T in its place, got axes {self.axes!r}"
+                "axes",
+                f"must have Z, or T in its place, for {{ndim}}, got {self.axes!r}",
+                ndim=3,
             )
         if "S" in letters and self._length("S") not in _SAMPLES:
             raise InputError(
-                "axis", f"S holds 1 sample, RGB or RGBA, got {self._length('S')}; dyes are axis C"
+                "axes",
+                f"S holds 1 sample, RGB or RGBA, got {self._length('S')}; fluorophores are axis C",
             )
         if 0 in self.shape:
             raise InputError("image", f"is empty: shape {self.shape}")
 
     @classmethod
     def of(cls, shape: tuple[int, ...], axes: str | None = None, ndim: int = 2) -> Layout:
-        """Return the layout of an array, by default YX, ZYX, TZYX or TCZYX.
-
-        Raises
-        ------
-        ValueError
-            If the axes do not fit, or are left out where no default stands for them.
-        """
+        """Return the layout of an array, by default YX, ZYX, TZYX or TCZYX."""
         if axes is None and len(shape) not in DEFAULT_AXES:
             raise InputError(
                 "image", f"must have 2 to 5 dimensions unless axes names them, got shape {shape}"
@@ -135,9 +112,9 @@ class Layout:
         return product(*(range(self._length(letter)) for letter in self.outer))
 
     def group(self, image: ImageIndex, statistics: Statistics) -> ImageIndex:
-        """Return a key that is equal for the images that share one exposure.
+        """Return a key that is equal for the images that share their statistics.
 
-        Channels (C) are dyes and never share.
+        Channels (C) never share.
         """
         shared = self.shared(statistics)
         return tuple(
@@ -154,32 +131,25 @@ class Layout:
         return image[self.outer.index("C")] if "C" in self.axes else 0
 
     def channel_of_group(self, group: ImageIndex, statistics: Statistics) -> int:
-        """Return which channel the images are of that share an exposure."""
+        """Return which channel the images are of of a statistics group."""
         shared = self.shared(statistics)
         kept = [letter for letter in self.outer if letter not in shared]
         return group[kept.index("C")] if "C" in kept else 0
 
     def shared(self, statistics: Statistics) -> str:
-        """Return the outer axes along which all images share one exposure."""
+        """Return the outer axes along which all images share their statistics."""
         shared = {"stack": "TZ", "volume": "Z", "plane": ""}[statistics]
         return "".join(letter for letter in self.outer if letter in shared)
 
-    def check_statistics(self, statistics: str) -> Statistics:
-        """Return the scope, or raise a `ValueError` if it is unknown or does not fit."""
-        found: Statistics = check_choice("statistics", statistics, Statistics)
-        if found == "plane" and self.ndim == 3:
+    def check_statistics(self, statistics: Statistics) -> None:
+        """Raise an `InputError` if what shares its statistics does not go with volumes."""
+        if statistics == "plane" and self.ndim == 3:
             raise InputError(
-                "",
-                "statistics='plane' does not go with ndim=3, whose images are volumes; "
-                "use 'volume' or 'stack', or ndim=2",
+                "statistics",
+                "'plane' does not go with {ndim}, whose images are volumes; use 'volume' or "
+                "'stack', or planes",
+                ndim=3,
             )
-        return found
-
-    @staticmethod
-    def check_colors(colors: str) -> Colors:
-        """Return what becomes of a cast, or raise a `ValueError` if it is unknown."""
-        found: Colors = check_choice("colors", colors, Colors)
-        return found
 
     def read(self, array: Any, image: ImageIndex, region: Slices) -> NDArray[Any]:
         """Return a region of one image as a new view or array of shape (S, *spatial).

@@ -14,8 +14,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_noiser.arrays.layout import Slices
 
-__all__ = ["LazyView"]
-
 
 @dataclass(frozen=True, eq=False)
 class LazyView:
@@ -24,17 +22,10 @@ class LazyView:
     Viewers slice in several steps (the part in view of all planes, then one plane of it): only
     the last step tells what is needed.
 
-    Parameters
-    ----------
-    read : callable
-        Takes a box of the whole array, returns its values: its own, of type `dtype`. Views that
-        are read on several threads call it on several threads.
-    dtype : dtype
-        Of the values.
-    lengths : tuple of int
-        How much of the whole array is best read at a time, along each axis.
-    picked : tuple of int and range
-        What a view shows of each axis of the whole array: an axis with one index is gone.
+    `read` takes a box of the whole array and returns its values, its own and of type `dtype`;
+    views that are read on several threads call it on several threads. `lengths` says how much of
+    the whole array is best read at a time, `picked` what a view shows of each of its axes: one
+    with a single index is gone.
     """
 
     read: Callable[[Slices], NDArray[Any]]
@@ -50,20 +41,7 @@ class LazyView:
         dtype: DTypeLike,
         chunks: tuple[int, ...],
     ) -> LazyView:
-        """Return a view of all there is.
-
-        Parameters
-        ----------
-        read, dtype : see above
-            What is there, and of which type.
-        shape, chunks : tuple of int
-            How long each axis is, and how much of it is best read at a time.
-
-        Returns
-        -------
-        Deferred
-            To be sliced.
-        """
+        """Return a view of all there is; chunks say how much is best read at a time."""
         return cls(read, np.dtype(dtype), tuple(chunks), tuple(map(range, shape)))
 
     @property
@@ -115,7 +93,7 @@ class LazyView:
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("a deferred array has to be read: there is no array without a copy")
+            raise ValueError("a lazy view has to be read: there is no array without a copy")
         portions = list(self._portions())
         if len(portions) == 1:
             values = self._read(portions[0][1]).reshape(self.shape)
@@ -129,7 +107,9 @@ class LazyView:
         """Return what is at given ranges of the whole array."""
         if not all(parts):
             return np.empty([len(part) for part in parts], self.dtype)
-        return self.read(tuple(map(_spanned, parts)))[tuple(map(_stepped, parts))]
+        ends = [sorted((part[0], part[-1])) for part in parts]  # ranges may descend
+        spans = tuple(slice(first, last + 1) for first, last in ends)
+        return self.read(spans)[tuple(slice(None, None, part.step) for part in parts)]
 
     def _portions(self) -> Iterator[tuple[Slices, tuple[range, ...]]]:
         """Yield what is read at a time: where it goes, and the range along each axis.
@@ -173,14 +153,3 @@ def _whole(key: Any) -> int:
             f"index must be of integers, slices and '...', got {key!r}; numpy.asarray() reads "
             "what any index can then be used on"
         ) from None
-
-
-def _spanned(part: range) -> slice:
-    """Return the shortest slice that holds a range, which may descend."""
-    ends = sorted((part[0], part[-1]))
-    return slice(ends[0], ends[1] + 1)
-
-
-def _stepped(part: range) -> slice:
-    """Return what takes a range out of its span."""
-    return slice(None, None, part.step)

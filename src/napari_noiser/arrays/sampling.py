@@ -11,19 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser._errors import InputError
 from napari_noiser.arrays.chunks import Grid, chunk_grid, split_chunks
-from napari_noiser.arrays.image_array import ImageArray, check_image
+from napari_noiser.arrays.image_array import ImageArray, check_pair
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
-
-__all__ = [
-    "PAIRS",
-    "SampledPlane",
-    "content_digest",
-    "sample_pairs",
-    "sample_planes",
-    "sample_values",
-]
 
 _VALUES = 2**20  # histograms and limits need no more, and lazy arrays stay lazy
 _BOXES = 8
@@ -39,14 +29,9 @@ PAIRS = 2**18
 class SampledPlane:
     """A plane, or a part of a large one.
 
-    Attributes
-    ----------
-    image : tuple of int
-        Which plane it is (of): its index along the layout's outer axes.
-    values : array of float64, shape (samples, Y, X)
-        Without alpha, less the stack's zero; NaN where they are not finite.
-    step : int
-        Every how many pixels along Y and X to look: all planes together then give 2**20 values.
+    `image` is its index along the layout's outer axes. `values`, (samples, Y, X), are without
+    alpha and less the image's integer offset, NaN where they are not finite. Every `step` pixels
+    along Y and X to look makes 2**20 values of all planes together.
     """
 
     image: ImageIndex
@@ -63,19 +48,7 @@ def sample_values(
     come from at most 8 boxes, each inside one chunk of every array; without chunks, a plane
     stands for one.
 
-    Parameters
-    ----------
-    *arrays : array
-        Anything with a shape, a dtype and slicing.
-    layout : Layout, optional
-        What their axes mean: color samples are taken together, alpha is left out.
-    most : int
-        How many values at most, roughly.
-
-    Returns
-    -------
-    list of array
-        One an array, all of one length.
+    With a layout, color samples are taken together and alpha is left out. `most` is rough.
     """
     color = layout.axes.find("S") if layout else -1
     if all(map(_is_in_memory, arrays)):
@@ -95,33 +68,11 @@ def sample_pairs(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """Return values of an image and of what became of it, where both are finite.
 
-    Parameters
-    ----------
-    raw, result : array
-        Of one shape; integers or floats.
-    axes : str, optional
-        One letter an axis, as in `enhance`. Alpha is left out, all channels and samples are one.
-
-    Returns
-    -------
-    raw, result : array of float64
-        About 2**18 values, or fewer.
-    zero : int
-        Taken off `raw`: not 0 for 64-bit integers, which float64 would round.
-
-    Raises
-    ------
-    TypeError
-        If one of them does not hold integers or floats.
-    ValueError
-        If they are not of one shape, or the axes do not fit.
+    About 2**18 values, or fewer: alpha is left out, all channels and samples are one. The third
+    result is the integer offset taken off `raw`: not 0 for 64-bit integers, which float64 would
+    round.
     """
-    before, after = check_image("raw", raw, axes), check_image("result", result, axes)
-    if before.layout.shape != after.layout.shape:
-        raise InputError(
-            "result",
-            f"must have the shape of raw, {before.layout.shape}, got {after.layout.shape}",
-        )
+    before, after = check_pair(raw, result, axes)
     pair = sample_values(before.array, after.array, layout=before.layout, most=PAIRS)
     x, y = (
         stack.to_float64(values[None])[0]
@@ -135,16 +86,6 @@ def sample_planes(stack: ImageArray) -> Iterator[SampledPlane]:
     """Iterate over a few planes spread through a stack, or parts of them.
 
     Of a plane in several chunks, a chunk is read; no more than 2**22 values at a time.
-
-    Parameters
-    ----------
-    stack : Stack
-        Of planes.
-
-    Yields
-    ------
-    SampledPlane
-        At most 8.
     """
     layout = stack.layout
     cuts = _common_chunks([stack.array], layout).cuts

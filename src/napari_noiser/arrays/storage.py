@@ -11,8 +11,6 @@ import numpy as np
 
 from napari_noiser.arrays.image_array import is_dask
 
-__all__ = ["arrays_in", "check_store", "shares_memory"]
-
 
 def check_store(array: Any) -> None:
     """Raise a `FileNotFoundError` if a zarr array's folder is gone: zarr would read zeros."""

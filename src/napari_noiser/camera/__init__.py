@@ -1,4 +1,4 @@
-"""A camera's noise: its model, estimated from the data or given, and what follows from it."""
+"""A camera's noise: model and estimation, stabilization, correlation, outliers."""
 
 import lazy_loader
 

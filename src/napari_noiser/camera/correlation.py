@@ -1,4 +1,4 @@
-"""Whether noise is white: whether a pixel's error tells nothing of its neighbors' errors."""
+"""Correlation of noise between neighboring pixels: whether it is white."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from scipy.ndimage import convolve1d, correlate
 
 from napari_noiser._errors import InputError
 from napari_noiser._validation import check_not_masked
-
-__all__ = ["Whiteness", "noise_correlation", "residual_whiteness"]
+from napari_noiser.camera.noise_model import check_frames
 
 Floats = NDArray[np.float64]
 Lags = list[tuple[int, int]]
@@ -23,7 +22,6 @@ _BLOCKS_MOST = 4096  # looked at; a megapixel's
 _BLOCKS_LEAST = 16
 _FLATTEST = 0.1  # of the blocks
 _BLOCK_ERROR = 0.22  # of a block's correlation, as white noise has it behind all that is done here
-_LEAST_SIDE = 64
 _PAIRS_MOST = 8  # of frames
 _BINOMIAL = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 _EDGE = 2  # pixels on each side that the high-pass needs
@@ -66,7 +64,7 @@ class Whiteness:
         return abs(self.strongest) > _WHITE + 2 * self.error
 
     def remark(self) -> str:
-        """Return what it means of an image's noise, in two sentences; nothing if it is white."""
+        """Return a warning of what that means for an image; empty if the noise is white."""
         if not self.correlated:
             return ""
         found = f"Pixels share noise with their neighbors (correlation {self.strongest:.2f})"
@@ -82,7 +80,7 @@ class Whiteness:
         )
 
     def residual_remark(self) -> str:
-        """Return what it means of raw less denoised, in a sentence; nothing if it is white."""
+        """Return a warning of what it means for raw less denoised; empty if it is white."""
         if not self.correlated:
             return ""
         found = f"What denoising removed is not white (correlation {self.strongest:.2f})"
@@ -121,14 +119,7 @@ def noise_correlation(image: ArrayLike) -> Whiteness:
     the block's variance, is a known linear function of the noise's own autocovariance, if that
     vanishes beyond 2 pixels: it is solved for it by least squares.
     """
-    frames = check_not_masked("image", image)
-    if frames.ndim not in (2, 3) or min(frames.shape[-2:]) < _LEAST_SIDE or not len(frames):
-        raise InputError(
-            "image",
-            f"must be a plane or a few frames of it, of {_LEAST_SIDE} pixels a side or "
-            f"more; got shape {frames.shape}",
-        )
-    blocks = _blocks(_changes(frames), _EDGE)
+    blocks = _blocks(_changes(check_frames(image)), _EDGE)
     fine = _high_passed(blocks)
     power = np.square(fine).mean(axis=(1, 2))
     noisy = power > _ROUNDING * np.square(blocks).mean(axis=(1, 2))
@@ -138,9 +129,9 @@ def noise_correlation(image: ArrayLike) -> Whiteness:
     fine, power = fine[noisy], power[noisy]
     count = max(int(_FLATTEST * len(power)), _BLOCKS_LEAST)
     flattest = np.argsort(coarse / power, kind="stable")[:count]
-    own, seen = _lags(_FARTHEST), _lags(_FARTHEST + _EDGE)
-    response = _response(seen, own)
-    measured = np.median(_correlations(fine[flattest], seen), axis=0)
+    own, measured_at = _lags(_FARTHEST), _lags(_FARTHEST + _EDGE)
+    response = _response(measured_at, own)
+    measured = np.median(_correlations(fine[flattest], measured_at), axis=0)
     noise = np.asarray(np.linalg.lstsq(response, measured, rcond=None)[0], np.float64)
     return _whiteness(own, noise, _BLOCK_ERROR / len(flattest) ** 0.5)
 
@@ -170,12 +161,12 @@ def residual_whiteness(residual: ArrayLike) -> Whiteness:
     plane = check_not_masked("residual", residual)
     if plane.ndim != 2 or min(plane.shape) < _BLOCK:
         raise InputError(
-            "",
-            f"residual must be a plane of {_BLOCK} pixels a side or more, got shape {plane.shape}",
+            "residual",
+            f"must be a plane of {_BLOCK} pixels a side or more, got shape {plane.shape}",
         )
     blocks = _blocks([plane.astype(np.float64)], 0)
     if not len(blocks):
-        raise InputError("", "residual has no block of 16 x 16 finite pixels")
+        raise InputError("residual", "has no block of 16 x 16 finite pixels")
     level = blocks.mean(axis=(1, 2), keepdims=True)
     blocks = (blocks - level)[np.ptp(blocks, axis=(1, 2)) > 0]
     if not len(blocks):
@@ -202,15 +193,15 @@ def _changes(frames: NDArray[np.generic]) -> list[Floats]:
 def _blocks(planes: list[Floats], edge: int) -> Floats:
     """Return blocks spread evenly, each with an edge around it; edges overlap, blocks do not."""
     side = _BLOCK + 2 * edge
-    found = []
+    blocks_of_planes = []
     for plane in planes:
         y, x = (np.arange(0, length - side + 1, _BLOCK) for length in plane.shape)
         corners = np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1).reshape(-1, 2)
         chosen = np.linspace(0, len(corners) - 1, min(len(corners), _BLOCKS_MOST // len(planes)))
         corners = corners[chosen.astype(int)]
         rows, columns = (corners[:, axis, None] + np.arange(side) for axis in (0, 1))
-        found.append(plane[rows[:, :, None], columns[:, None, :]])
-    blocks = np.concatenate(found)
+        blocks_of_planes.append(plane[rows[:, :, None], columns[:, None, :]])
+    blocks = np.concatenate(blocks_of_planes)
     return np.asarray(blocks[np.isfinite(blocks).all(axis=(1, 2))])
 
 
@@ -242,17 +233,17 @@ def _correlations(blocks: Floats, lags: Lags) -> Floats:
     return shared
 
 
-def _response(seen: Lags, own: Lags) -> Floats:
-    """Return what the high-pass makes of a unit of covariance at each lag, (seen, own)."""
+def _response(measured_at: Lags, own: Lags) -> Floats:
+    """Return the high-pass's response to unit covariance at each lag, (measured_at, own)."""
     kernel = np.pad([[1.0]], _EDGE) - np.outer(_BINOMIAL, _BINOMIAL)
     reach = 2 * _FARTHEST + _EDGE  # the sum of the lags' reaches: beyond the kernel's, zeros
     wide = np.pad(kernel, reach)
     echo = correlate(wide, kernel, mode="constant")
     middle = len(wide) // 2
 
-    def one(seen: tuple[int, int], own: tuple[int, int]) -> float:
-        same = echo[middle + seen[0] - own[0], middle + seen[1] - own[1]]
-        mirrored = echo[middle + seen[0] + own[0], middle + seen[1] + own[1]]
+    def one(lag: tuple[int, int], own: tuple[int, int]) -> float:
+        same = echo[middle + lag[0] - own[0], middle + lag[1] - own[1]]
+        mirrored = echo[middle + lag[0] + own[0], middle + lag[1] + own[1]]
         return float(same + mirrored) if own != (0, 0) else float(same)
 
-    return np.array([[one(there, lag) for lag in own] for there in seen])
+    return np.array([[one(there, lag) for lag in own] for there in measured_at])

@@ -1,4 +1,4 @@
-"""How a camera's noise grows with its signal: the model, and its parameters from an image."""
+"""A camera's noise model, gain, offset and read noise, and its estimation from images."""
 
 from __future__ import annotations
 
@@ -10,34 +10,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser._errors import InputError, InputTypeError
-from napari_noiser._validation import check_float, check_not_masked
-
-__all__ = [
-    "Camera",
-    "CameraNoise",
-    "Cameras",
-    "broadcast_cameras",
-    "camera_from_json",
-    "cameras_to_json",
-    "check_camera",
-    "constant_noise",
-    "estimate_noise",
-    "estimate_pooled_noise",
-]
-
+from napari_noiser._validation import check_fields, check_float, check_not_masked
+from napari_noiser.camera.noise_variance import noise_power
 
 Floats = NDArray[np.float64]
 
 _BLOCK = 16  # pixels a side: enough to know a variance to 15 %, and small beside most structure
 _LEAST_SIDE = 64
 _LEVELS = 24  # of brightness, at which the variance is looked up
-_KERNEL_POWER = 36  # the sum of squares of (1, -2, 1) times (1, -2, 1)
 _UNEVEN = 0.01  # of the variance: how much more it is at the brightest
 
 
 @dataclass(frozen=True)
 class CameraNoise:
-    """A camera's noise, as photons and electronics make it.
+    """A camera's noise model: Poisson noise of electrons, and Gaussian read noise.
 
     Counts are ``gain * Poisson(electrons) + offset + N(0, (gain * read_noise)**2)``, so that their
     variance is ``gain * (mean - offset) + (gain * read_noise)**2``.
@@ -67,11 +53,9 @@ class CameraNoise:
     read_noise: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "gain", check_float("gain", self.gain, above=0.0))
-        object.__setattr__(self, "offset", check_float("offset", self.offset))
-        object.__setattr__(
-            self, "read_noise", check_float("read_noise", self.read_noise, least=0.0)
-        )
+        check_fields(self, check_float, "gain", above=0.0)
+        check_fields(self, check_float, "offset")
+        check_fields(self, check_float, "read_noise", least=0.0)
 
     def variance(self, mean: ArrayLike) -> Floats:
         """Return the variance of counts around a mean; without light, that of the read noise."""
@@ -80,30 +64,23 @@ class CameraNoise:
 
 
 def check_camera(noise: Any) -> CameraNoise:
-    """Return a camera's noise, or raise a `TypeError` if it is none."""
+    """Return a `CameraNoise`, or raise a `TypeError` if it is none."""
     if not isinstance(noise, CameraNoise):
         raise InputTypeError("noise", f"must be a CameraNoise, got {noise!r}")
     return noise
 
 
 def constant_noise(deviation: float, low: float, high: float) -> CameraNoise:
-    """Return a camera whose noise is the same at any light, to half a percent.
+    """Return a camera whose noise has one standard deviation at counts from low to high.
 
-    Many electrons a count, and read noise that drowns theirs.
-
-    Parameters
-    ----------
-    deviation : float
-        The standard deviation of its counts, above 0.
-    low, high : float
-        The counts that it is for.
+    To half a percent: many electrons a count, and read noise that drowns theirs.
     """
     gain = _UNEVEN * deviation**2 / (high - low)
     return CameraNoise(gain, low, deviation / gain)
 
 
 def estimate_noise(image: ArrayLike, *, offset: float | None = None) -> CameraNoise:
-    """Estimate a camera's noise from what it took.
+    """Estimate a camera's noise model from an image.
 
     Parameters
     ----------
@@ -134,35 +111,28 @@ def estimate_noise(image: ArrayLike, *, offset: float | None = None) -> CameraNo
     brightness; a line through those, robust against blocks full of structure. A single image's
     noise is what its second differences hold (Immerkaer, CVIU 64(2), 1996).
     """
+    frames = check_frames(image)
+    if not np.isfinite(frames).all():
+        raise InputError("image", "must be finite throughout")
+    return _from_blocks(*_blocks(frames.astype(np.float64)), offset)
+
+
+def check_frames(image: ArrayLike) -> NDArray[Any]:
+    """Return a plane or frames of it, or raise an error if they are masked or too small."""
     frames = check_not_masked("image", image)
-    if frames.ndim not in (2, 3) or min(frames.shape[-2:]) < _LEAST_SIDE:
+    if frames.ndim not in (2, 3) or min(frames.shape[-2:]) < _LEAST_SIDE or not len(frames):
         raise InputError(
             "image",
             f"must be a plane or a few frames of it, of {_LEAST_SIDE} pixels a side or "
             f"more; got shape {frames.shape}",
         )
-    if not np.isfinite(frames).all():
-        raise InputError("image", "must be finite throughout")
-    return _fitted(*_blocks(frames.astype(np.float64)), offset)
+    return frames
 
 
 def estimate_pooled_noise(planes: Iterable[ArrayLike]) -> CameraNoise:
-    """Estimate a camera's noise from planes of different scenes, each for itself.
+    """Estimate a camera's noise model from planes of different scenes, in six digits.
 
-    Parameters
-    ----------
-    planes : iterable of array, shape (Y, X)
-        Raw counts; blocks that are not finite throughout are left out.
-
-    Returns
-    -------
-    CameraNoise
-        As of `estimate_noise`, in six digits.
-
-    Raises
-    ------
-    ValueError
-        If no plane is 64 pixels a side or larger, or the variance does not grow with the mean.
+    They hold raw counts; blocks that are not finite throughout are left out.
     """
     arrays = [np.asarray(plane, np.float64) for plane in planes]
     large = [_blocks(plane) for plane in arrays if min(plane.shape) >= _LEAST_SIDE]
@@ -170,12 +140,12 @@ def estimate_pooled_noise(planes: Iterable[ArrayLike]) -> CameraNoise:
         raise InputError("", f"planes must be of {_LEAST_SIDE} pixels a side or more")
     means, variances = map(np.concatenate, zip(*large, strict=True))
     known = np.isfinite(means) & np.isfinite(variances)
-    found = _fitted(means[known], variances[known])
-    return CameraNoise(*(float(f"{value:.6g}") for value in astuple(found)))
+    noise = _from_blocks(means[known], variances[known])
+    return CameraNoise(*(float(f"{value:.6g}") for value in astuple(noise)))
 
 
-def _fitted(means: Floats, variances: Floats, offset: float | None = None) -> CameraNoise:
-    """Return the noise that the means and variances of blocks tell of."""
+def _from_blocks(means: Floats, variances: Floats, offset: float | None = None) -> CameraNoise:
+    """Return the noise model of a line through the variances of blocks over their means."""
     if len(means) < 2:
         raise InputError("image", "must be finite, in two blocks of 16 x 16 pixels at least")
     slope, intercept = _line(*_levels(means, variances))
@@ -194,8 +164,7 @@ def _blocks(frames: Floats) -> tuple[Floats, Floats]:
         mean, squares = frames.mean(axis=0), np.square(np.diff(frames, axis=0)).mean(axis=0) / 2
     else:
         mean = frames.reshape(frames.shape[-2:])
-        rough = np.diff(np.diff(mean, 2, axis=0), 2, axis=1)
-        mean, squares = mean[1:-1, 1:-1], np.square(rough) / _KERNEL_POWER
+        mean, squares = mean[1:-1, 1:-1], noise_power(mean)
     return _block_means(mean), _block_means(squares)
 
 
@@ -232,20 +201,14 @@ def _line(means: Floats, variances: Floats) -> tuple[float, float]:
 
 
 Cameras = tuple[CameraNoise | None, ...]
-"""The noise of the camera of each channel, None where it is not considered."""
+"""The noise model of each channel's camera, None where it is not considered."""
 
 Camera = CameraNoise | Sequence[CameraNoise | None] | str | None
-"""What can be asked for: the camera's noise, for all channels or each; "auto"; or nothing."""
+"""The option `camera`: the noise model of all channels or of each, "auto", or None."""
 
 
 def broadcast_cameras(camera: Camera, channels: int) -> Cameras | None:
-    """Return the noise of each channel's camera, None if it is to be estimated.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is something else, or not one for each of the channels.
-    """
+    """Return the noise of each channel's camera, None if it is to be estimated."""
     if isinstance(camera, str):
         if camera != "auto":
             raise InputError("camera", f"must be 'auto', None or a CameraNoise, got {camera!r}")
@@ -268,8 +231,8 @@ def cameras_to_json(cameras: Cameras | None) -> Any:
     return each[0] if all(one == each[0] for one in each) else each
 
 
-def camera_from_json(told: Any) -> Camera:
-    """Return what to ask for, from what `cameras_to_json` returned."""
-    if isinstance(told, list):
-        return [camera_from_json(each) for each in told]  # type: ignore[misc]
-    return CameraNoise(**told) if isinstance(told, dict) else told
+def camera_from_json(values: Any) -> Camera:
+    """Return the option `camera` from what `cameras_to_json` returned."""
+    if isinstance(values, list):
+        return [camera_from_json(each) for each in values]  # type: ignore[misc]
+    return CameraNoise(**values) if isinstance(values, dict) else values

@@ -1,4 +1,4 @@
-"""Hot pixels, dead pixels and cosmic rays: what no lens makes, told from stars and repaired."""
+"""Find and repair hot pixels, dead pixels and cosmic rays: sharper than any point of light."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._validation import check_float, check_not_masked
 from napari_noiser.camera.noise_model import CameraNoise, check_camera
 from napari_noiser.camera.stabilization import stabilize
-
-__all__ = ["REACH", "find_outliers", "repair_outliers"]
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -61,15 +59,15 @@ def repair_outliers(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0
         return given
     repaired = given.copy()
     for plane in np.ndindex(given.shape[:-2]):
-        places = np.nonzero(found[plane])
-        if len(places[0]):
+        outliers = np.nonzero(found[plane])
+        if len(outliers[0]):
             good = _padded(np.where(found[plane], np.nan, given[plane]), 1)
-            middle = _quantile(np.sort(_windows(good, places, 1), axis=1), 2)
+            median = _quantile(np.sort(_windows(good, outliers, 1), axis=1), 2)
             if given.dtype.kind in "iu":
-                middle = np.rint(middle)
-            known = ~np.isnan(middle)
-            there = tuple(index[known] for index in places)
-            repaired[plane][there] = middle[known].astype(given.dtype)
+                median = np.rint(median)
+            known = ~np.isnan(median)
+            pixels = tuple(index[known] for index in outliers)
+            repaired[plane][pixels] = median[known].astype(given.dtype)
     return repaired
 
 
@@ -123,14 +121,15 @@ def find_outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> 
     found = np.zeros(given.shape, bool)
     for plane in np.ndindex(given.shape[:-2]):
         values = _padded(given[plane], _AROUND)
-        places = np.nonzero(_suspects(values, noise, (1 - _POINT) * sigmas))
-        sure = _is_outlier(_windows(values, places, _AROUND), noise, sigmas)
-        found[plane][tuple(index[sure] for index in places)] = True
+        suspects = np.nonzero(_suspects(values, noise, (1 - _POINT) * sigmas))
+        if len(suspects[0]):
+            sure = _is_outlier(_windows(values, suspects, _AROUND), noise, sigmas)
+            found[plane][tuple(index[sure] for index in suspects)] = True
     return found
 
 
 def _suspects(values: Floats, noise: CameraNoise, sigmas: float) -> Bools:
-    """Return what is far from its neighbors in its row, or column: a few pixels of the noise."""
+    """Return the pixels far from their neighbors in the row, or column: few of the noise."""
     level = stabilize(values[1:-1, 1:-1], noise)
     middle = level[1:-1, 1:-1]
     row = _mean(level[1:-1, :-2], level[1:-1, 2:])
@@ -180,10 +179,10 @@ def _padded(plane: Array, width: int) -> Floats:
     return padded
 
 
-def _windows(padded: Floats, places: tuple[NDArray[np.intp], ...], width: int) -> Floats:
-    """Return the square around each place, one a row."""
-    y, x = np.indices((2 * width + 1,) * 2).reshape(2, -1)
-    return np.asarray(padded[places[0][:, None] + y, places[1][:, None] + x])
+def _windows(padded: Floats, pixels: tuple[NDArray[np.intp], ...], width: int) -> Floats:
+    """Return the square around each pixel, one a row."""
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * width + 1,) * 2)
+    return np.asarray(windows[pixels].reshape(len(pixels[0]), -1))
 
 
 def _mean(one: Floats, other: Floats) -> Floats:

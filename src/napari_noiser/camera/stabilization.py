@@ -1,4 +1,4 @@
-"""The generalized Anscombe transform: noise of the same variance at every brightness, and back."""
+"""The generalized Anscombe transform, which makes the noise's variance 1, and its inverse."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser._validation import check_not_masked
 from napari_noiser.camera.noise_model import CameraNoise, check_camera
-
-__all__ = ["stabilize", "stabilized_mean", "unstabilize"]
 
 _LEAST = 2 * (3 / 8) ** 0.5  # what no electrons and no read noise are turned into
 _STEPS = 4096  # of a table; a straight line between two of them is right to 1e-6
@@ -47,7 +45,7 @@ def stabilize(image: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
 
 
 def unstabilize(values: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
-    """Return the mean counts that stabilized values with this mean come from.
+    """Return the mean counts whose stabilized values have these means: the unbiased inverse.
 
     The algebraic inverse would be too dark: the mean of a root is not the root of the mean.
 
@@ -56,7 +54,7 @@ def unstabilize(values: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
     values : array
         Means of what `stabilize` returned, as a denoiser estimates them.
     noise : CameraNoise
-        The same.
+        As of `stabilize`.
 
     Returns
     -------
@@ -74,19 +72,9 @@ def unstabilize(values: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
 
 
 def stabilized_mean(mean: ArrayLike, noise: CameraNoise) -> NDArray[np.float64]:
-    """Return the mean of what `stabilize` makes of counts: `unstabilize` takes it back.
+    """Return the mean of what `stabilize` makes of counts of a mean: `unstabilize` takes it back.
 
-    Parameters
-    ----------
-    mean : array
-        The mean of the counts: light.
-    noise : CameraNoise
-        Of the camera that counts.
-
-    Returns
-    -------
-    array of float64
-        Below `stabilize` of the mean itself, by up to a quarter where photons are few.
+    It is below `stabilize` of the mean itself, by up to a quarter where photons are few.
     """
     electrons = (np.asarray(mean, np.float64) - noise.offset) / noise.gain + noise.read_noise**2
     brightest = 2 * (max(float(electrons.max(initial=0.0)), 0.0) + 1) ** 0.5 + 1

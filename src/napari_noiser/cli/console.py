@@ -1,62 +1,42 @@
-"""What the command line says: paths of results to stdout, all else in single lines to stderr."""
+"""The streams and signals of the command: paths of results to stdout, all else to stderr."""
 
 from __future__ import annotations
 
 import io
 import os
-import re
 import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, TextIO
+from typing import Any, TextIO
 
-if TYPE_CHECKING:
-    from napari_noiser._progress import Progress
-
-__all__ = [
-    "Terminated",
-    "defer_signals",
-    "escape_unencodable",
-    "print_error",
-    "print_message",
-    "print_path",
-    "print_warnings",
-    "progress_display",
-    "raise_on_sigterm",
-]
-
+from napari_noiser._errors import InputError
+from napari_noiser._progress import Progress
 
 _LOG_EVERY = 30.0  # seconds
-
-_IN_PYTHON = (
-    (r"train\('([^']+)', samples=(\d), ndim=(\d)\)", r"train \1 OUT --samples \2 --ndim \3"),
-    (r"camera=CameraNoise\(gain, offset, read_noise\)", "--camera GAIN,OFFSET,READ_NOISE"),
-    (r"(?<![\w./\\-])(axes|channels|colors|ndim|output|statistics)=(?![/\\])", r"--\1 "),
-    (r"(--(?:colors|output|statistics)) '(\w+)'", r"\1 \2"),
-    (r"--axes ,", "--axes,"),
-)
-"""How errors name arguments, and what that is on the command line."""
+_POSITIONAL = {"command", "images", "recipe", "source", "target"}
 
 
 def escape_unencodable() -> None:
-    """Let stdout and stderr escape the letters that they cannot encode."""
+    """Let stdout and stderr escape the characters that they cannot encode."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def print_message(text: str, name: str = "") -> None:
-    """Write one line to stderr, if there is one, above a bar."""
+    """Write one line to stderr, if there is one, above a progress bar."""
     from tqdm import tqdm
 
     start = f"napari-noiser: {name}: " if name else "napari-noiser: "
     if sys.stderr is not None:
-        with suppress(OSError, ValueError), _detach_if_full(sys.stderr):
+        with suppress(OSError, ValueError), _silence_if_unwritable(sys.stderr):
             tqdm.write(start + " ".join(text.split()), file=sys.stderr)
 
 
@@ -65,34 +45,47 @@ def print_path(path: Path) -> None:
     if sys.stdout is None:
         return
     try:
-        with _detach_if_full(sys.stdout):
+        with _silence_if_unwritable(sys.stdout):
             sys.stdout.write(f"{path}\n")
             sys.stdout.flush()
     except (OSError, ValueError) as error:  # it may be closed as well
         print_message(f"{path} is done, but stdout cannot be written: {error}")
 
 
-def print_error(error: Exception, debug: bool, name: str = "") -> None:
-    """Say what went wrong, in the command line's own words."""
-    if debug and sys.stderr is not None:
+def print_error(
+    error: Exception, args: Namespace, name: str = "", images: Sequence[Path] = ()
+) -> None:
+    """Write what went wrong to stderr, naming options and files.
+
+    An argument is named as an option of the command if it is one. `name` says what the error is
+    about and stands before it; `images` are the files that those of the function in Python were
+    opened from. With ``args.debug`` the traceback is written as well.
+    """
+    if args.debug and sys.stderr is not None:
         traceback.print_exception(error)
-    expected = isinstance(error, (OSError, TypeError, ValueError)) and str(error)
-    print_message(_in_options(str(error)) if expected else f"{type(error).__name__} {error}", name)
+    if isinstance(error, InputError):
+        text = error.phrase(partial(_name_argument, args), lambda index: str(images[index]))
+    elif isinstance(error, (OSError, MemoryError)) and str(error):
+        text = str(error)
+    else:
+        text = f"{type(error).__name__} {error}"
+    print_message(text, name)
+
+
+def _name_argument(args: Namespace, name: str, value: Any) -> str:
+    """Return an argument as an option of the command, or as in Python where it is none."""
+    if name not in vars(args).keys() - _POSITIONAL:
+        return name if value is None else f"{name}={value!r}"
+    option = f"--{name.replace('_', '-')}"
+    return option if value is None else f"{option} {value}"
 
 
 @contextmanager
 def print_warnings(name: str = "") -> Iterator[None]:
-    """Say each warning in a line of its own, for every image anew."""
+    """Write each warning to stderr in a line of its own, for every image anew."""
 
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        print_message(f"warning: {_in_options(str(message))}", name)
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        print_message(f"warning: {message}", name)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
@@ -118,10 +111,10 @@ def progress_display(name: str, quiet: bool) -> Progress:
 
 
 @contextmanager
-def _detach_if_full(stream: TextIO) -> Iterator[None]:
-    """Lead a stream nowhere if it cannot be written.
+def _silence_if_unwritable(stream: TextIO) -> Iterator[None]:
+    """Redirect a stream to nowhere if it cannot be written.
 
-    What it holds back would fail once more when Python ends, and change the exit code.
+    What it buffers would fail once more when Python ends, and change the exit code.
     """
     try:
         yield
@@ -129,13 +122,6 @@ def _detach_if_full(stream: TextIO) -> Iterator[None]:
         with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), stream.fileno())
         raise
-
-
-def _in_options(text: str) -> str:
-    """Return an error's text with the options in place of the arguments in Python."""
-    for python, option in _IN_PYTHON:
-        text = re.sub(python, option, text)
-    return text
 
 
 class Terminated(KeyboardInterrupt):
@@ -164,24 +150,18 @@ def raise_on_sigterm() -> Iterator[None]:
 
 @contextmanager
 def defer_signals() -> Iterator[Callable[[], None]]:
-    """Take note of a signal, and give a function that raises it; a second one is raised at once.
-
-    Yields
-    ------
-    callable
-        To be called between two steps.
-    """
-    came: list[KeyboardInterrupt] = []
+    """Hold a signal back, and yield a function that raises it; a second one is raised at once."""
+    received: list[KeyboardInterrupt] = []
 
     def check() -> None:
-        if came:
-            raise came[0]
+        if received:
+            raise received[0]
 
-    def note(number: int, frame: object) -> None:
+    def hold_back(number: int, frame: object) -> None:
         check()
-        came.append(_RAISED[signal.Signals(number)]())
+        received.append(_RAISED[signal.Signals(number)]())
 
-    before = {number: signal.signal(number, note) for number in _RAISED}
+    before = {number: signal.signal(number, hold_back) for number in _RAISED}
     try:
         yield check
     finally:

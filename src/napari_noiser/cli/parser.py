@@ -1,21 +1,20 @@
-"""The arguments of the command line: named as in Python, with the same defaults."""
+"""The parser of the command line: its options are the arguments in Python, with their defaults."""
 
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
 from napari_noiser import __version__
-from napari_noiser.arrays.image_array import Background, Output
-from napari_noiser.arrays.layout import Colors, Statistics
+from napari_noiser._errors import InputError
 from napari_noiser.camera.noise_model import CameraNoise
+from napari_noiser.engine.options import Option, Verb, camera_from_text, verb_options
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.noiser.recipe import RECIPES
-
-__all__ = ["make_parser"]
 
 _EXIT_CODES = """\
 exit codes:
@@ -38,30 +37,27 @@ How far a fit is lies in NAME.partial.safetensors, written once a minute and whe
 The same command with --resume goes on with it.
 """
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_UNITS |= {f"{unit}I": 1024**power for power, unit in enumerate("KMGT", start=1)}
-
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return what understands the arguments.
+    """Return the parser of all commands.
 
-    Returns
-    -------
-    argparse.ArgumentParser
-        Its answers are named as the arguments of `enhance`, `train` and `fit`; beside them stand
-        command, source, images, target, recipe, stages, iterations, width, to, resume, quiet and
-        debug.
+    Results are named as the arguments of `enhance`, `denoise`, `train` and `fit`; besides these
+    there are command, source, images, target, recipe, stages, iterations, width, to, resume, quiet
+    and debug.
     """
-    whole = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         "napari-noiser",
         description="Make dim images and stacks visible without any training data.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    display = "Make an image, or a folder of images, visible: a display from 0 to 1."
+    light = "Take the noise off an image, or a folder of images, to measure on: linear light."
     for name, add, text, more in (
-        ("enhance", _add_enhance, "Make an image, or a folder of images, visible.", _RESUMING),
+        ("enhance", partial(_add_verb, verb="enhance"), display, _RESUMING),
+        ("denoise", partial(_add_verb, verb="denoise"), light, _RESUMING),
         ("train", _add_train, "Train a model of your own on noise, in seconds.", ""),
         ("fit", _add_fit, "Fit a model to your own noisy images alone.", _RESUMING_FIT),
     ):
@@ -75,10 +71,47 @@ def make_parser() -> argparse.ArgumentParser:
         add(command)
         command.add_argument("--quiet", action="store_true", help="show no progress")
         command.add_argument("--debug", action="store_true", help="show where an error came from")
-    return whole
+    return parser
 
 
-def _add_enhance(command: argparse.ArgumentParser) -> None:
+def add_options(command: argparse.ArgumentParser, options: Mapping[str, Option]) -> None:
+    """Add those options that have a help text, under their names in Python."""
+    for name, option in options.items():
+        if option.help:
+            _add_option(command, name, option)
+
+
+def _add_option(command: argparse.ArgumentParser, name: str, option: Option) -> None:
+    flag, text = f"--{name.replace('_', '-')}", option.help.replace("%", "%%")
+    if isinstance(option.default, bool):
+        action = argparse.BooleanOptionalAction
+        command.add_argument(flag, action=action, default=option.default, help=text)
+        return
+    command.add_argument(
+        flag,
+        type=_argparse_type(name, option.parse),
+        default=option.default,
+        choices=None if option.open else option.choices or None,
+        metavar=option.metavar,
+        help=text if option.default is None else f"{text} (default: %(default)s)",
+    )
+
+
+def _argparse_type(name: str, parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a parse function whose errors argparse shows."""
+
+    def parse_text(text: str) -> Any:
+        try:
+            return parse(text)
+        except InputError as error:
+            problem = error.problem if error.argument == name else str(error)
+            raise argparse.ArgumentTypeError(problem) from error
+
+    parse_text.__name__ = parse.__name__  # "invalid float value"
+    return parse_text
+
+
+def _add_verb(command: argparse.ArgumentParser, verb: Verb) -> None:
     add = command.add_argument
     add("source", type=Path, metavar="IN", help="a TIFF, OME-Zarr, zarr or .npy; or a folder")
     add(
@@ -87,71 +120,8 @@ def _add_enhance(command: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="NAME.zarr (OME-Zarr with a pyramid), NAME.tif (OME-TIFF); for a folder a folder",
     )
-    add("--model", default="noiser", help="a name, or a .safetensors file (default: %(default)s)")
-    _add_axes(command)
-    add(
-        "--ndim",
-        type=int,
-        choices=(2, 3),
-        default=2,
-        help="2 renders planes, 3 volumes, T in place of a Z that is not there "
-        "(default: %(default)s)",
-    )
-    add(
-        "--colors",
-        choices=get_args(Colors),
-        default="balanced",
-        help="of RGB: without a color cast, as a model sees them together; or with one exposure "
-        "for all three (default: %(default)s)",
-    )
-    add(
-        "--statistics",
-        choices=get_args(Statistics),
-        default="stack",
-        help="what shares one exposure: the series, a time point, a plane (default: %(default)s)",
-    )
-    each = "a file for all, or a folder of one for each image, paired as by fit"
-    add("--mask", type=Path, help=f"which pixels (not 0) set the exposure: {each}")
-    add("--gain", type=Path, help=f"gain maps, of a model that was fitted with such: {each}")
-    others = "none; or auto: estimated for models such as structured"
-    _add_camera(command, _parse_camera_or_none, others)
-    add(
-        "--max-change",
-        type=float,
-        metavar="SIGMAS",
-        help="of structured: how far a pixel may be moved, in standard deviations of its noise",
-    )
-    add(
-        "--conserve",
-        type=float,
-        metavar="PIXELS",
-        help="of light: give what was taken away back behind a Gaussian, for photometry",
-    )
-    add(
-        "--background",
-        choices=get_args(Background),
-        default="gray",
-        help="of a display: mid-gray with the mean, or found and nearly black "
-        "(default: %(default)s)",
-    )
-    add(
-        "--output",
-        choices=get_args(Output),
-        default="display",
-        help="to be looked at, or the light itself, denoised, in the image's units; that takes "
-        "a model such as structured (default: %(default)s)",
-    )
-    add("--brightness", type=float, default=0.0, help="0 leaves the mean at mid-gray, the default")
-    add("--contrast", type=float, default=1.0, help="above 0 (default: %(default)s)")
-    _add_device(command)
-    add("--tile", type=int, metavar="PIXELS", help="side of the tiles; never changes the result")
-    add(
-        "--memory-limit",
-        type=_parse_bytes,
-        metavar="SIZE",
-        help="such as 8GB, to hold at a time (default: a quarter of what is free)",
-    )
-    add("--dtype", help="of the result: float32 (default), float64, uint8 or uint16")
+    add("--model", default="auto", help="a name, or a .safetensors file (default: %(default)s)")
+    add_options(command, verb_options(verb))
     add("--to", choices=("zarr", "tif"), help="kind of a folder's results (default: as they were)")
     add(
         "--resume",
@@ -161,7 +131,7 @@ def _add_enhance(command: argparse.ArgumentParser) -> None:
 
 
 def _add_train(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
+    add, options = command.add_argument, verb_options("enhance")
     add("recipe", choices=list(RECIPES), metavar="RECIPE", help=f"one of {', '.join(RECIPES)}")
     add("target", type=Path, metavar="OUT", help="NAME.safetensors")
     add(
@@ -171,9 +141,9 @@ def _add_train(command: argparse.ArgumentParser) -> None:
         default=1,
         help="1 gray, 3 RGB (default: %(default)s)",
     )
-    add("--ndim", type=int, choices=(2, 3), default=2, help="for planes, the default, or volumes")
-    _add_device(command)
-    add("--seed", type=int, default=0, help="the same seed, the same model (default: %(default)s)")
+    ndim = replace(options["ndim"], help="2 for planes, 3 for volumes")
+    add_options(command, {"ndim": ndim, "device": options["device"]})
+    _add_seed(command)
     add(
         "--iterations",
         "--steps",
@@ -198,14 +168,6 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
         help="TIFF, OME-Zarr, zarr, .npy, or folders of them; all of the same axes",
     )
     add("target", type=Path, metavar="MODEL", help="NAME.safetensors")
-    _add_axes(command)
-    add(
-        "--ndim",
-        type=int,
-        choices=(2, 3),
-        default=2,
-        help="2 sees planes, 3 planes between their neighbors (default: %(default)s)",
-    )
     add(
         "--stages",
         choices=("denoise", "both"),
@@ -216,66 +178,39 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
     add("--iterations", type=int, default=recipe.iterations, help="steps (default: %(default)s)")
     add("--width", type=int, default=recipe.width, help="of the network (default: %(default)s)")
     add(
-        "--gain",
+        "--gain-map",
         default=recipe.gain,
         metavar="GAIN",
         help="what guides the network: light, the image's own; the file of a gain map for all "
         "images, or a folder of one for each, of its name, or in their order if no name is the "
         "same; or none (default: %(default)s)",
     )
-    _add_camera(command, _parse_camera, "or auto: estimated")
-    _add_device(command)
-    add("--seed", type=int, default=0, help="the same seed, the same model (default: %(default)s)")
+    options = verb_options("denoise")
+    changed = {
+        "ndim": replace(options["ndim"], help="2 sees planes, 3 planes between their neighbors"),
+        "camera": replace(
+            options["camera"],
+            help="camera noise as GAIN,OFFSET,READ_NOISE in counts an electron, counts and "
+            "electrons, or auto: estimated",
+            parse=_known_camera_from_text,
+        ),
+    }
+    names = ("axes", "ndim", "camera", "repair", "device")
+    add_options(command, {name: changed.get(name, options[name]) for name in names})
+    _add_seed(command)
     add("--resume", action="store_true", help="go on with a fit that was stopped")
 
 
-def _add_axes(command: argparse.ArgumentParser) -> None:
-    text = "a letter an axis, of TCZYXS, such as TZYX (default: what the file says)"
-    command.add_argument("--axes", help=text)
+def _add_seed(command: argparse.ArgumentParser) -> None:
+    text = "the same seed, the same model (default: %(default)s)"
+    command.add_argument("--seed", type=int, default=0, help=text)
 
 
-def _add_camera(
-    command: argparse.ArgumentParser, read: Callable[[str], CameraNoise | str | None], others: str
-) -> None:
-    add = command.add_argument
-    add(
-        "--camera",
-        type=read,
-        default="auto",
-        metavar="NOISE",
-        help="GAIN,OFFSET,READ_NOISE in counts an electron, counts and electrons; "
-        f"{others} (default: %(default)s)",
-    )
-    add("--no-repair", dest="repair", action="store_false", help="keep hot pixels, cosmic rays")
-
-
-def _add_device(command: argparse.ArgumentParser) -> None:
-    text = "auto, cpu, cuda, cuda:N, mps or xpu (default: %(default)s)"
-    command.add_argument("--device", default="auto", help=text)
-
-
-def _parse_camera_or_none(text: str) -> CameraNoise | str | None:
-    """Return a camera's noise, "auto" or None, which "none" says."""
-    return None if text == "none" else _parse_camera(text)
-
-
-def _parse_camera(text: str) -> CameraNoise | str:
-    """Return a camera's noise, which "2.2,100,1.6" says, or "auto"."""
-    if text == "auto":
-        return text
-    try:
-        gain, offset, read_noise = map(float, text.split(","))
-        return CameraNoise(gain, offset, read_noise)
-    except (TypeError, ValueError) as error:
-        raise argparse.ArgumentTypeError(
-            "it must be GAIN,OFFSET,READ_NOISE (2.2,100,1.6), auto, or, for enhance alone, none; "
-            f"got {text!r}"
-        ) from error
-
-
-def _parse_bytes(text: str) -> int:
-    """Return a number of bytes: "8GB", "500 MiB", "1.5G" or "8000000000"."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", text.strip().upper())
-    if not found or found[2] not in _UNITS or ("." in found[1] and not found[2]):
-        raise argparse.ArgumentTypeError(f"it must be a size such as 500MB or 8GB, got {text!r}")
-    return int(float(found[1]) * _UNITS[found[2]])
+def _known_camera_from_text(text: str) -> CameraNoise | str:
+    """Return a camera's noise or "auto": a fit cannot do without."""
+    camera = camera_from_text(text)
+    if camera is None:
+        raise InputError(
+            "camera", "must be GAIN,OFFSET,READ_NOISE (2.2,100,1.6) or auto for a fit, got 'none'"
+        )
+    return camera

@@ -11,8 +11,6 @@ from scipy.stats import sigmaclip
 
 from napari_noiser.camera.noise_variance import noise_variance
 
-__all__ = ["BackgroundLevel", "background_level", "estimate_background"]
-
 _MESH = 64  # pixels a side, as Source Extractor has it
 _CLIP = 3.0  # standard deviations
 _EMPTIER = 0.25  # of the meshes hold little else than background
@@ -23,12 +21,8 @@ _CROWDED = 0.3  # of a standard deviation between mean and median: stars fill th
 class BackgroundLevel:
     """What a display starts from, where its background is to be dark.
 
-    Attributes
-    ----------
-    levels : tuple of float
-        The background of each color sample, one if there is no color.
-    noise : float
-        The standard deviation of the noise.
+    `levels` has the background of each color sample, one if there is no color; `noise` is the
+    noise's standard deviation.
     """
 
     levels: tuple[float, ...]
@@ -38,15 +32,7 @@ class BackgroundLevel:
 def estimate_background(planes: Sequence[NDArray[np.float64]]) -> BackgroundLevel | None:
     """Return the background and the noise of a channel, from a few of its planes.
 
-    Parameters
-    ----------
-    planes : sequence of array, shape (samples, Y, X)
-        Not finite values are left out.
-
-    Returns
-    -------
-    Ground or None
-        In the units of the planes; None where nothing is finite.
+    Planes are (samples, Y, X); not finite values are left out.
     """
     samples = zip(*planes, strict=True)
     levels = [background_level(each) for each in samples]
@@ -58,25 +44,13 @@ def estimate_background(planes: Sequence[NDArray[np.float64]]) -> BackgroundLeve
 
 
 def background_level(planes: Iterable[NDArray[np.float64]]) -> float:
-    """Return the background of some planes, sigma-clipped mesh by mesh.
+    """Return the background of some planes (Y, X), sigma-clipped mesh by mesh.
 
-    Parameters
-    ----------
-    planes : iterable of array, shape (Y, X)
-        Not finite values are left out.
-
-    Returns
-    -------
-    float
-        The lower quartile of the meshes' backgrounds: cells may fill most of the others. NaN where
-        nothing is finite.
-
-    Notes
-    -----
-    Each mesh of 64 x 64 pixels is clipped at 3 standard deviations until nothing more falls; its
-    background is 2.5 median - 1.5 mean, or the median where those differ by more than 0.3
-    standard deviations: Bertin, Arnouts, "SExtractor", A&AS 117, 1996, and photutils'
-    SExtractorBackground.
+    It is the lower quartile of the meshes' backgrounds, as cells may fill most of the others; NaN
+    where nothing is finite. Each mesh of 64 x 64 pixels is clipped at 3 standard deviations until
+    nothing more falls; its background is 2.5 median - 1.5 mean, or the median where those differ
+    by more than 0.3 standard deviations: Bertin, Arnouts, "SExtractor", A&AS 117, 1996, and
+    photutils' SExtractorBackground.
     """
     found = [_mode(mesh) for plane in planes for mesh in _meshes(plane)]
     known = [level for level in found if not np.isnan(level)]

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from napari_noiser._progress import run_with_progress
 from napari_noiser.arrays.image_array import ImageArray, is_dask
 from napari_noiser.arrays.layout import Colors, Layout, Statistics
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.engine.enhance import plan_steps
-from napari_noiser.engine.plan import make_plan
+from napari_noiser.engine.enhance import run
+from napari_noiser.methods.base import MethodTraits
 from napari_noiser.methods.noiser.network import convolution
 from napari_noiser.methods.patches import Halo, Scratch, pad_missing
-
-__all__ = ["BoxMean", "closed_form"]
 
 _GAIN = 50 / 127.5
 """Standard deviations to the argument of tanh; fixed in 8-bit units, where 127.5 spans it."""
@@ -50,7 +47,7 @@ def closed_form(
 
     Raises
     ------
-    TypeError, ValueError
+    InputTypeError, InputError
         As in `enhance`.
 
     Examples
@@ -66,13 +63,10 @@ def closed_form(
         "device": "cpu",
     }
     if is_dask(image):
-        from napari_noiser.engine.dask_graph import make_lazy_plan  # brings dask in
-
-        method = BoxMean(Layout.of(np.shape(image), axes).model_samples(colors))
-        return make_lazy_plan(image, method, **options).result()
-    method = BoxMean(ImageArray.from_array(image, axes).layout.model_samples(colors))
-    plan = make_plan(image, method, **options)
-    return run_with_progress(plan_steps(plan), False, "closed form")
+        layout = Layout.of(np.shape(image), axes)
+    else:
+        layout = ImageArray.from_array(image, axes).layout
+    return run("enhance", image, BoxMean(layout.model_samples(colors)), **options)
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ class BoxMean:
     ----------
     samples : int
         Samples, each of which is standardized for itself.
-    ndim, halo, voxel_bytes, restores, needs_camera, gain_given, knows_counts
+    ndim, halo, voxel_bytes, traits
         As of any `napari_noiser.methods.base.Method`.
     """
 
@@ -91,10 +85,7 @@ class BoxMean:
     ndim: int = 2
     halo: tuple[int, ...] = (1, 1)
     voxel_bytes: int = 0
-    is_denoiser: bool = False
-    requires_camera_noise: bool = False
-    requires_gain_map: bool = False
-    requires_raw_counts: bool = False
+    traits: ClassVar[MethodTraits] = MethodTraits()
 
     def describe(self) -> dict[str, Any]:
         """Return what it takes to make a result again."""

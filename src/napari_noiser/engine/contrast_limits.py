@@ -7,17 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.arrays.image_array import Output
 from napari_noiser.arrays.sampling import sample_values
-
-__all__ = ["contrast_limits"]
+from napari_noiser.engine.options import Verb
 
 _BINS = 256
 
 
-def contrast_limits(
-    result: Any, rgb: bool = False, output: Output = "display"
-) -> tuple[float, float]:
+def contrast_limits(result: Any, rgb: bool = False, verb: Verb = "enhance") -> tuple[float, float]:
     """Return contrast limits for an enhanced image.
 
     Gray world lifts a black background to mid-gray, which looks like fog. Where the values have a
@@ -31,21 +27,16 @@ def contrast_limits(
     result : array
         An enhanced image of any type. It is sampled, not read whole: of one in chunks a few.
     rgb : bool
-        Whether its last axis holds color samples. Then the range is from 0, to the full one of a
+        Whether its last axis is S, color samples. Then the range is from 0, to the full one of a
         display, or to the brightest of light: other limits would shift the colors.
-    output : {"display", "intensity"}
-        What the result shows.
-
-    Returns
-    -------
-    lower, upper : float
-        In the units of `result`; lower < upper.
+    verb : {"enhance", "denoise"}
+        What the result shows: a display, or light.
     """
     full = 1.0 if result.dtype.kind == "f" else float(np.iinfo(result.dtype).max)
-    if rgb and output == "display":
+    if rgb and verb == "enhance":
         return 0.0, full
     values = sample_values(result)[0]
-    nan_is_zero = output == "display" and result.dtype.kind in "ui"
+    nan_is_zero = verb == "enhance" and result.dtype.kind in "ui"
     sample = values[values > 0 if nan_is_zero else np.isfinite(values)].astype(np.float64)
     if rgb and sample.size and sample.max() > 0:
         return 0.0, float(np.percentile(sample, 99.9)) or float(sample.max())

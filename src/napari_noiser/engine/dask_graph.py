@@ -1,7 +1,7 @@
 """Dask in, lazy dask out: moments are a sum over blocks, rendering a map over overlapping blocks.
 
-Every block is a small enhancement of its own, planned by whoever computes it, that differs in
-two things: its neighbors' edges are there to be read, and its exposure comes from all blocks.
+Every block is rendered like an image of its own by whoever computes it, but for two things: its
+neighbors' edges are there to be read, and its moments come from all blocks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from napari_noiser._errors import InputError
 from napari_noiser.arrays.companion import GainMap, expand_mask, expand_to_axes
-from napari_noiser.arrays.image_array import Background, check_shape, is_dask
+from napari_noiser.arrays.image_array import ImageArray, check_shape, is_dask
 from napari_noiser.arrays.layout import ImageIndex, Layout
 from napari_noiser.engine.calibration import (
     calibrate_channel,
@@ -33,23 +33,13 @@ from napari_noiser.engine.calibration import (
     with_calibration,
 )
 from napari_noiser.engine.moments import PatchMoments
+from napari_noiser.engine.options import ResolvedOptions, Verb
 from napari_noiser.engine.passes import check_signal
-from napari_noiser.engine.plan import Plan, make_plan
+from napari_noiser.engine.plan import Plan, make_plan, plan_part
 from napari_noiser.engine.render import Block, cached_fold
 from napari_noiser.methods.base import Method
 from napari_noiser.methods.device import best_device
 from napari_noiser.methods.patches import Halo
-
-__all__ = [
-    "LazyPlan",
-    "clone_graph",
-    "gain_blocks",
-    "inner_shape",
-    "make_lazy_plan",
-    "mask_blocks",
-    "mask_of_block",
-]
-
 
 Starts = tuple[tuple[int, ...], ...]
 """Where an image's blocks begin: for each axis, each block along it."""
@@ -57,60 +47,57 @@ Starts = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class LazyPlan:
-    """An enhancement of a dask array, checked, of which nothing is computed.
+    """A plan for a dask array, checked, of which nothing is computed.
 
     Attributes
     ----------
-    work : Work
+    plan : Plan
         What was asked for, with an array of nothing in the image's place.
     image : dask array
         In blocks that are nowhere thinner than the halo and hold all samples.
-    zero : dask array, optional
-        One value: what 64-bit integers are read against, as in `Stack`.
-    found : dask array of Found, optional
-        What is to be found of each channel, as `napari_noiser.engine.calibration` has it.
+    template : Delayed
+        The plan once for all blocks, without the image and what lies beside it.
+    integer_offset : dask array, optional
+        One value: what 64-bit integers are read against, as in `ImageArray`.
+    calibration : dask array of ChannelCalibration, optional
+        What is to be estimated of each channel.
     moments : dask array of PatchMoments
-        One an exposure: the image's axes, of length 1 where an exposure is shared.
-    method : Delayed
-        The method, once for all blocks.
-    options : mapping
-        What each block is planned with.
-    gain : dask array, optional
+        One a statistics group: the image's axes, of length 1 where a group shares them.
+    gain_map : dask array, optional
         The gain map in the image's blocks, if there is one.
-    beside : mapping
-        Masks and gain maps that are dask arrays, by their keyword.
+    names : mapping
+        Of masks and gain maps that are dask arrays, by their argument.
     """
 
     plan: Plan
     image: Any
+    template: Any
     integer_offset: Any
-    found: Any
+    calibration: Any
     moments: Any
-    method: Any
-    options: Mapping[str, Any]
-    gain: Any = None
-    companion: Mapping[str, Any] = field(default_factory=dict)
+    gain_map: Any = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def measured(self) -> LazyPlan:
         """Measure the image now, so that what is computed later is rendering alone."""
-        moments, found, integer_offset = dask.persist(
-            self.moments, self.found, self.integer_offset
+        computed = dask.persist(self.moments, self.calibration, self.integer_offset)
+        moments, calibration, integer_offset = computed
+        return replace(
+            self, moments=moments, calibration=calibration, integer_offset=integer_offset
         )
-        return replace(self, moments=moments, found=found, integer_offset=integer_offset)
 
     def result(self) -> Any:
-        """Return the enhanced image, a lazy dask array."""
+        """Return the result, a lazy dask array."""
         reach = self.plan.reach(self.plan.halo)
         return da.map_blocks(
             _render_block,
             _with_edges(clone_graph(self.image), reach),
             self.moments,
-            self.found,
+            self.calibration,
             self.integer_offset,
-            None if self.gain is None else _with_edges(self.gain, reach),
-            method=self.method,
+            None if self.gain_map is None else _with_edges(self.gain_map, reach),
+            template=self.template,
             starts=_starts(self.image),
-            options=self.options,
             chunks=self.image.chunks,
             dtype=self.plan.dtype,
             meta=np.empty((0,) * self.image.ndim, self.plan.dtype),
@@ -119,78 +106,66 @@ class LazyPlan:
     def describe(self) -> dict[str, Any]:
         """Return what `Plan.describe` does, but for what only computing would show.
 
-        The device is the one asked for, which may be "auto", and a dask mask its name.
+        The device is the one asked for, which may be "auto", and of a dask mask its name stands.
         """
-        found = {**self.plan.describe(), "device": str(self.options["device"])}
-        return {**found, **{name: array.name for name, array in self.companion.items()}}
+        device = str(self.plan.options["device"])
+        return {**self.plan.describe(), "device": device, **self.names}
 
 
 def make_lazy_plan(
     image: Any,
-    model: str | PathLike[str] | Method = "noiser",
+    model: str | PathLike[str] | Method = "auto",
+    verb: Verb = "enhance",
     *,
-    colors: str = "balanced",
-    mask: Any = None,
-    gain: Any = None,
     device: Any = "auto",
     progress: Any = False,
     **options: Any,
 ) -> LazyPlan:
-    """Check what `napari_noiser.enhance` was asked for of a dask array; nothing is computed.
+    """Check what was asked for of a dask array; nothing is computed.
 
     Parameters
     ----------
     image : dask array
         Of known shape.
-    model, colors, mask, gain, device : see `napari_noiser.enhance`
-        The mask and the gain map may be dask arrays as well; others are part of the graph.
-    progress : False
-        It is dask's own affair.
-    **options
-        The rest, as in `napari_noiser.enhance`; there is no `out` to fill.
+    model, verb : see `napari_noiser.engine.plan.make_plan`
+        The same.
+    device, progress, **options
+        As in `napari_noiser.enhance`; there is no `out` to fill, and progress is dask's own
+        affair. The mask and the gain map may be dask arrays as well; others are part of the graph.
 
     Returns
     -------
-    LazyWork
+    LazyPlan
         Its `result` is the lazy array.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `napari_noiser.enhance`.
     """
     _check(image, device, progress)
-    # plan() looks at shape and dtype only, but for the zero of 64-bit integers: here it is 0.
+    mask, gain_map = options.pop("mask", None), options.get("gain_map")
+    # A plan looks at shape and dtype only, but for the offset of 64-bit integers: here it is 0.
     nothing = np.broadcast_to(np.zeros((), image.dtype), image.shape)
-    masked = None if is_dask(mask) else mask
-    plan = make_plan(
-        nothing, model, colors=colors, mask=masked, gain=gain, device="cpu", **options
-    )
+    eager = None if is_dask(mask) else mask
+    plan = make_plan(nothing, model, verb, mask=eager, device="cpu", **options)
+    plan = replace(plan, options={**plan.options, "device": device})
     layout = plan.image.layout
     image = image.rechunk(_chunks(image, layout, plan.reach(plan.halo)))
+    long = image.dtype.kind in "ui" and image.dtype.itemsize == 8
     integer_offset = None
-    if (
-        image.dtype.kind in "ui"
-        and image.dtype.itemsize == 8
-        and not plan.method.requires_raw_counts
-    ):
+    if long and not plan.method.traits.requires_raw_counts:
         integer_offset = image[(slice(0, 1),) * image.ndim]
-    blocks = None if mask is None else mask_blocks(mask, image, layout)
-    options = {**options, "device": device}
-    if plan.gain_map is not None:
-        options["gain"] = np.ones(())  # for planning a block: its part of the map comes with it
-    method = dask.delayed(plan.method, pure=True, traverse=False)
-    if plan.cameras is not None:  # for planning a block: those of its channels come with it
-        options["camera"] = next(filter(None, plan.cameras), None)
-    found = None
-    if plan.cameras is None or len(set(plan.cameras)) > 1 or plan.background == "dark":
-        found = _calibrations(plan, image)
-    moments = _moments(plan, image, blocks, found, integer_offset, method, options)
-    gains = None if plan.gain_map is None else gain_blocks(plan.gain_map, image, layout)
-    companion = {n: each for n, each in (("mask", mask), ("gain", gain)) if is_dask(each)}
-    if "gain" in companion:
+    stripped = replace(plan.image, array=None)
+    template = dask.delayed(
+        replace(plan, image=stripped, mask=None, gain_map=None), pure=True, traverse=False
+    )
+    calibration = None
+    if plan.cameras is None or len(set(plan.cameras)) > 1 or plan.darkens_background:
+        calibration = _calibrations(plan, image)
+    masks = None if mask is None else mask_blocks(mask, image, layout)
+    moments = _moments(plan, image, masks, calibration, integer_offset, template)
+    gain_maps = None if plan.gain_map is None else gain_blocks(plan.gain_map, image, layout)
+    beside: dict[str, Any] = {"mask": mask, "gain_map": gain_map}
+    names = {name: each.name for name, each in beside.items() if is_dask(each)}
+    if "gain_map" in names:
         plan = replace(plan, gain_map=None)  # whose values nobody is to look at here
-    return LazyPlan(plan, image, integer_offset, found, moments, method, options, gains, companion)
+    return LazyPlan(plan, image, template, integer_offset, calibration, moments, gain_maps, names)
 
 
 def _check(image: Any, device: Any, progress: Any) -> None:
@@ -212,30 +187,30 @@ def _calibrations(plan: Plan, image: Any) -> Any:
     """Return what a few planes of each channel tell, when it is computed."""
     layout = plan.image.layout
     parts = [[image[box] for box in boxes] for boxes in sample_boxes(layout)]
-    if plan.cameras is not None and plan.background == "gray":
-        parts = [[] for _ in parts]  # nothing is to be looked for
+    if plan.cameras is not None and not plan.darkens_background:
+        parts = [[] for _ in parts]  # nothing is to be estimated
     shape = [n if letter == "C" else 1 for letter, n in _lengths(layout)]
-    asked = requested_cameras(plan)
-    found = dask.delayed(_calibrate_channels, pure=True)(
-        parts, asked, layout, plan.background, shape
+    cameras = requested_cameras(plan)
+    channels = dask.delayed(_calibrate_channels, pure=True)(
+        parts, cameras, layout, plan.darkens_background, shape
     )
     chunks = zip(layout.axes, image.chunks, strict=True)
-    return da.from_delayed(found, shape, object).rechunk(
+    return da.from_delayed(channels, shape, object).rechunk(
         tuple(each if letter == "C" else (1,) for letter, each in chunks)
     )
 
 
 def _calibrate_channels(
     parts: list[Any],
-    asked: Sequence[Any],
+    cameras: Sequence[Any],
     layout: Layout,
-    background: Background,
+    find_background: bool,
     shape: list[int],
 ) -> NDArray[Any]:
-    found = np.empty(shape, object)
-    for at, each in enumerate(zip(parts, asked, strict=True)):
-        found.flat[at] = calibrate_channel(*each, layout, background)
-    return found
+    channels = np.empty(shape, object)
+    for at, (part, camera) in enumerate(zip(parts, cameras, strict=True)):
+        channels.flat[at] = calibrate_channel(part, camera, layout, find_background)
+    return channels
 
 
 def _chunks(image: Any, layout: Layout, reach: tuple[int, ...]) -> tuple[Any, ...]:
@@ -271,23 +246,21 @@ def _moments(
     plan: Plan,
     image: Any,
     mask: Any,
-    found: Any,
+    calibration: Any,
     integer_offset: Any,
-    method: Any,
-    options: Mapping[str, Any],
+    template: Any,
 ) -> Any:
-    """Return the moments of each exposure: those of all images in all blocks, summed as a tree."""
+    """Return the moments of each group: those of all images in all blocks, summed as a tree."""
     layout = plan.image.layout
     nothing = np.empty((0,) * image.ndim, object)
     measured = da.map_blocks(
         _measure_block,
         _with_edges(image, plan.reach((1,) * layout.ndim)),
         mask,
-        found,
+        calibration,
         integer_offset,
-        method=method,
+        template=template,
         starts=_starts(image),
-        options=options,
         chunks=tuple(
             each if letter in layout.outer else (1,) * len(each)
             for letter, each in zip(layout.axes, image.chunks, strict=True)
@@ -295,7 +268,7 @@ def _moments(
         dtype=object,
         meta=nothing,
     )
-    shared = layout.spatial + "S" + layout.shared(plan.statistics)
+    shared = layout.spatial + "S" + layout.shared(plan.options["statistics"])
     axes = tuple(axis for axis, letter in enumerate(layout.axes) if letter in shared)
     groups = measured.sum(axis=axes, dtype=object, keepdims=True)
     return groups.map_blocks(_checked, count=groups.size, dtype=object, meta=nothing)
@@ -310,22 +283,22 @@ def _checked(moments: NDArray[Any], count: int) -> NDArray[Any]:
 def _measure_block(
     block: NDArray[Any],
     mask: NDArray[np.bool_] | None,
-    found: NDArray[Any] | None,
+    calibration: NDArray[Any] | None,
     integer_offset: NDArray[Any] | None,
     *,
     block_id: tuple[int, ...],
-    method: Method,
+    template: Plan,
     starts: Starts,
-    options: Mapping[str, Any],
 ) -> NDArray[Any]:
     """Return the moments of each image in a block: its outer axes, the others of length 1."""
-    plan = _plan_block(block, found, integer_offset, method, options)
+    plan = _plan_block(block, calibration, integer_offset, template)
     part = _make_block(plan, (1,) * plan.image.layout.ndim, block_id, starts)
     layout = part.plan.image.layout
     if mask is not None:
         mask = mask_of_block(mask, layout, part.margin)
     # Each image for itself: what is shared is summed as a tree.
-    alone = replace(part, plan=replace(part.plan, statistics="plane"), companion=mask)
+    options: ResolvedOptions = {**plan.options, "statistics": "plane"}
+    alone = replace(part, plan=replace(plan, options=options), companion=mask)
     total = dict.fromkeys(layout.images(), part.plan.empty_moments)
     for image, moments in alone.measure():
         total[image] += moments
@@ -337,17 +310,16 @@ def _measure_block(
 def _render_block(
     block: NDArray[Any],
     moments: NDArray[Any],
-    found: NDArray[Any] | None,
+    calibration: NDArray[Any] | None,
     integer_offset: NDArray[Any] | None,
     gain: NDArray[Any] | None,
     *,
     block_id: tuple[int, ...],
-    method: Method,
+    template: Plan,
     starts: Starts,
-    options: Mapping[str, Any],
 ) -> NDArray[Any]:
-    """Return a block enhanced, without its edges."""
-    plan = _plan_block(block, found, integer_offset, method, options)
+    """Return a block rendered, without its edges."""
+    plan = _plan_block(block, calibration, integer_offset, template)
     part, layout = _make_block(plan, plan.halo, block_id, starts), plan.image.layout
     if gain is not None:
         samples = layout.axes.index("S") if "S" in layout.axes else None
@@ -364,18 +336,18 @@ def _render_block(
 
 def _plan_block(
     block: NDArray[Any],
-    found: NDArray[Any] | None,
+    calibration: NDArray[Any] | None,
     integer_offset: NDArray[Any] | None,
-    method: Method,
-    options: Mapping[str, Any],
+    template: Plan,
 ) -> Plan:
-    """Plan a block, by itself."""
-    plan = make_plan(block, method, **options)
-    if found is not None:
-        plan = with_calibration(plan, found.ravel().tolist())
-    if integer_offset is None:
-        return plan
-    return replace(plan, image=replace(plan.image, integer_offset=int(integer_offset.item())))
+    """Return the plan of a block, on the device and in the memory of whoever computes it."""
+    offset = 0 if integer_offset is None else int(integer_offset.item())
+    layout = replace(template.image.layout, shape=block.shape)
+    plan = plan_part(template, ImageArray(block, layout, offset))
+    if calibration is not None:
+        return with_calibration(plan, calibration.ravel().tolist())
+    cameras = template.cameras or (None,)  # which are all the same
+    return replace(plan, cameras=cameras[:1] * layout.n_channels)
 
 
 def _make_block(

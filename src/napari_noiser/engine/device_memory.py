@@ -12,14 +12,11 @@ from typing import TypeVar
 import psutil
 import torch
 
-from napari_noiser.arrays.chunks import LEAST_SIDE
-from napari_noiser.engine.tiles import Tile, pieces
+from napari_noiser.arrays.chunks import MIN_SIDE
+from napari_noiser.engine.tiles import Tile, subdivide
 from napari_noiser.methods.patches import Scratch
 
-__all__ = ["DeviceMemory", "default_memory_limit", "free_memory"]
-
-
-_SMALLEST = 2 * LEAST_SIDE  # sooner than such tiles, another device
+_SMALLEST = 2 * MIN_SIDE  # sooner than such tiles, another device
 _ENDLESS = 2**62
 
 Result = TypeVar("Result")
@@ -33,17 +30,8 @@ def default_memory_limit() -> int:
 class DeviceMemory:
     """Where tiles are computed, and how large they may be there.
 
-    Parameters
-    ----------
-    device : torch.device
-        To begin with.
-
-    Attributes
-    ----------
-    device : torch.device
-        To compute the next tile on: the CPU, once the first one has no room for the smallest.
-    scratch : Scratch
-        Memory there that serves all tiles.
+    `device` is where to compute the next tile: the CPU, once the first one has no room for the
+    smallest. `scratch` is memory there that serves all tiles.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -56,31 +44,10 @@ class DeviceMemory:
     ) -> Iterator[tuple[Tile, Result]]:
         """Compute a tile, in as few pieces as there is room for.
 
-        Parameters
-        ----------
-        tile : Tile
-            To compute.
-        halo : tuple of int
-            What it needs along each axis, where the image does not end.
-        act : callable
-            Computes one piece, on `device`.
-
-        Yields
-        ------
-        Tile, object
-            Each piece and its result.
-
-        Raises
-        ------
-        MemoryError
-            If the CPU's memory is too small for the smallest piece.
-
-        Warns
-        -----
-        UserWarning
-            If the device's memory runs out: what is done about it.
+        `halo` is what it needs along each axis, where the image does not end; `act` computes one
+        piece, on `device`.
         """
-        waiting = list(pieces(tile, self._side, halo))
+        waiting = list(subdivide(tile, self._side, halo))
         while waiting:
             piece = waiting.pop(0)
             try:
@@ -97,7 +64,7 @@ class DeviceMemory:
             waiting = [
                 smaller
                 for larger in (piece, *waiting)
-                for smaller in pieces(larger, self._side, halo)
+                for smaller in subdivide(larger, self._side, halo)
             ]
 
     def run_with_cpu_fallback(self, act: Callable[[], Result]) -> Result:
@@ -119,7 +86,7 @@ class DeviceMemory:
     def _shrink_tiles(self, piece: Tile, reason: str) -> None:
         """Halve the pieces to come, or take them to the CPU."""
         self._free()
-        side = max(part.stop - part.start for part in piece.place) // 2
+        side = max(part.stop - part.start for part in piece.inner) // 2
         if side >= _SMALLEST:
             self._side = side
             message = f"{self.device} is out of memory: going on with tiles of {side}"
@@ -169,9 +136,9 @@ def _group_limits() -> Iterator[int]:
     """Yield the limits of the control groups that this process is in, and of those around them."""
     with suppress(OSError):
         for line in _MEMBERSHIP.read_text().splitlines():
-            _, kinds, place = line.split(":", 2)
+            _, kinds, path = line.split(":", 2)
             root = _CGROUPS / "memory" if "memory" in kinds.split(",") else _CGROUPS
-            group = root / place.lstrip("/")
+            group = root / path.lstrip("/")
             for folder in (
                 group,
                 *(each for each in group.parents if root in (each, *each.parents)),

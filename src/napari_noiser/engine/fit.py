@@ -1,39 +1,52 @@
-"""Fitting a model to someone's own stacks: no clean image, no data but these."""
+"""Fit a model to the user's own stacks: no clean image, no data but these."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
+from hashlib import sha256
 from typing import Any, TypeVar
 
+import numpy as np
+import torch
+
 from napari_noiser._errors import InputError, InputTypeError
-from napari_noiser._progress import Progress, run_with_progress
+from napari_noiser._progress import Progress, map_events, run_with_progress
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import Layout
+from napari_noiser.arrays.sampling import content_digest, sample_values
 from napari_noiser.camera.noise_model import Camera
 from napari_noiser.engine.calibration import calibrate
-from napari_noiser.engine.fit_stages import (
-    Fitted,
-    FittedRecipe,
-    State,
-    fit_both_steps,
-    fit_denoiser_steps,
-    fit_light_steps,
+from napari_noiser.engine.plan import Plan, make_plan
+from napari_noiser.engine.training_crops import (
+    Crops,
+    check_sizes,
+    check_values,
+    scale_levels,
+    stabilized,
+    stack_pairs,
 )
-from napari_noiser.engine.plan import make_plan
-from napari_noiser.engine.training_crops import check_sizes, check_values
 from napari_noiser.methods.base import Method
+from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
-from napari_noiser.methods.irle.blind_spot.training import initial_model
-from napari_noiser.methods.irle.checkpoint import FittingState, IRLEState
+from napari_noiser.methods.irle.blind_spot.training import fit_blind_spot_steps, initial_model
+from napari_noiser.methods.irle.checkpoint import FitState, IRLEState
 from napari_noiser.methods.irle.optimization import FittingStep
+from napari_noiser.methods.irle.retinex.model import RetinexModel
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
-from napari_noiser.methods.irle.retinex.training import initial_retinex
+from napari_noiser.methods.irle.retinex.training import fit_retinex_steps, initial_retinex
+from napari_noiser.methods.irle.two_stage.illumination_gain import guided_crops
+from napari_noiser.methods.irle.two_stage.model import IRLEModel
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 
-__all__ = ["fit", "fit_steps"]
+Fitted = BlindSpotModel | RetinexModel | IRLEModel
+FittedRecipe = BlindSpotRecipe | RetinexRecipe | IRLERecipe
+State = FitState[Any] | IRLEState
 
-AnyState = TypeVar("AnyState", FittingState[Any], IRLEState)
+_SPAN = (0.1, 99.9)  # percentiles that stand for black and white
+
+AnyState = TypeVar("AnyState", FitState[Any], IRLEState)
 
 
 def fit(
@@ -42,7 +55,7 @@ def fit(
     *,
     axes: str | None = None,
     ndim: int = 2,
-    gain: Any = None,
+    gain_map: Any = None,
     camera: Camera = "auto",
     repair: bool = True,
     device: str = "auto",
@@ -71,20 +84,20 @@ def fit(
     ndim : int
         2 for planes alone; 3, of a blind spot, for planes between their neighbors in z, or in
         time without a z.
-    gain : array, or sequence of array, optional
+    gain_map : array, or sequence of array, optional
         If the recipe's gain is "given": one map an image, above 0, of its shape without S, its
         trailing axes, or one plane's or volume's. How much each pixel would be amplified: by a
         flat-field, an illumination, a stretch; the images are those before. A map that changes
         from pixel to pixel with the image's own noise leaks it past the blind spot.
     camera, repair : see `enhance`
-        The camera's noise has to be known, or to be told from the images.
+        The camera's noise has to be known, or to be estimated from the images.
     device : str
         "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu".
     seed : int
         Same images, seed, recipe, device and number of threads: same model.
-    resume : FittingState or IRLEState, optional
+    resume : FitState or IRLEState, optional
         Where an earlier fit with the same arguments stood, from an event's ``state()`` or
-        `load_fitting_state`: it ends as one that was never stopped, bit by bit.
+        `load_fit_state`: it ends as one that was never stopped, bit by bit.
     progress : bool or callable
         True shows a tqdm bar; a callable is called as ``progress(done, total)``.
 
@@ -95,9 +108,9 @@ def fit(
 
     Raises
     ------
-    ValueError, TypeError
+    InputError, InputTypeError
         If an argument is outside its range; if an image has too few pixels, is constant or not
-        finite, or its noise cannot be told; if `resume` is of another fit.
+        finite, or its noise cannot be estimated; if `resume` is of another fit.
 
     See Also
     --------
@@ -121,7 +134,7 @@ def fit(
         recipe,
         axes=axes,
         ndim=ndim,
-        gain=gain,
+        gain_map=gain_map,
         camera=camera,
         repair=repair,
         device=device,
@@ -137,7 +150,7 @@ def fit_steps(
     *,
     axes: str | None = None,
     ndim: int = 2,
-    gain: Any = None,
+    gain_map: Any = None,
     camera: Camera = "auto",
     repair: bool = True,
     device: str = "auto",
@@ -151,7 +164,7 @@ def fit_steps(
 
     Parameters
     ----------
-    images, recipe, axes, ndim, gain, camera, repair, device, seed, resume : see `fit`
+    images, recipe, axes, ndim, gain_map, camera, repair, device, seed, resume : see `fit`
         What to fit, to what, and where.
 
     Yields
@@ -166,28 +179,28 @@ def fit_steps(
 
     Raises
     ------
-    ValueError, TypeError
+    InputError, InputTypeError
         As in `fit`.
     """
     stacks = _as_sequence("images", images)
-    gains = [None] * len(stacks) if gain is None else _as_sequence("gain", gain)
+    gains = [None] * len(stacks) if gain_map is None else _as_sequence("gain_map", gain_map)
     if len(gains) != len(stacks):
-        raise InputError("gain", f"must be one map an image, {len(stacks)}; got {len(gains)}")
+        raise InputError("gain_map", f"must be one map an image, {len(stacks)}; got {len(gains)}")
     opened = [ImageArray.from_array(each, axes, ndim) for each in stacks]
     layouts = [stack.layout for stack in opened]
     check_sizes(layouts)
     samples = _samples(layouts)
     recipe = BlindSpotRecipe() if recipe is None else recipe
     blank = _blank(recipe, samples, ndim, seed)
-    options: dict[str, Any] = {"axes": axes, "ndim": ndim, "camera": camera, "repair": repair}
+    options: dict[str, Any] = {"camera": camera, "repair": repair}
     check_values(opened)
     plans = [
-        calibrate(make_plan(image, blank, gain=each, device="cpu", **options))
-        for image, each in zip(stacks, gains, strict=True)
+        calibrate(make_plan(image, blank, gain_map=each, device="cpu", **options))
+        for image, each in zip(opened, gains, strict=True)
     ]
     if isinstance(recipe, IRLERecipe):
         return fit_both_steps(plans, recipe, device, seed, _checked(resume, IRLEState))
-    state = _checked(resume, FittingState)
+    state = _checked(resume, FitState)
     if isinstance(recipe, RetinexRecipe):
         return fit_light_steps(plans, recipe, device, seed, state)
     return fit_denoiser_steps(plans, recipe, device, seed, state)
@@ -203,13 +216,7 @@ def _checked(state: Any, kind: type[AnyState]) -> AnyState | None:
 
 
 def _blank(recipe: FittedRecipe, samples: int, ndim: int, seed: int) -> Method:
-    """Return a method of random weights that reads images as the one to be fitted will.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the recipe is none of those that are fitted, or they are of planes and `ndim` is 3.
-    """
+    """Return a method of random weights that reads images as the one to be fitted will."""
     if isinstance(recipe, BlindSpotRecipe):
         return initial_model(recipe, samples, ndim, seed)
     if not isinstance(recipe, FittedRecipe):
@@ -238,3 +245,155 @@ def _samples(layouts: Sequence[Layout]) -> int:
     if len(found) > 1:
         raise InputError("images", f"must all have as many samples along S, got {sorted(found)}")
     return found.pop()
+
+
+def fit_denoiser_steps(
+    plans: Sequence[Plan],
+    recipe: BlindSpotRecipe,
+    device: str,
+    seed: int,
+    resume: FitState[BlindSpotModel] | None = None,
+) -> Generator[FittingStep, None, BlindSpotModel]:
+    """Fit a blind spot: stage 2 alone."""
+    layout = plans[0].image.layout
+    images = _same_images(plans, resume)
+    begun = resume.model if resume and resume.images else None
+    black = begun.scaling.black if isinstance(begun, BlindSpotModel) else _levels(plans)[0]
+    draw = Crops.of(plans, recipe.crop, recipe.grid, recipe.batch, seed, stabilized(black))
+    steps = fit_blind_spot_steps(
+        draw,
+        recipe=recipe,
+        samples=layout.samples,
+        ndim=layout.ndim,
+        black=black,
+        device=device,
+        seed=seed,
+        resume=resume,
+    )
+    return map_events(steps, partial(_of_images, images))
+
+
+def fit_light_steps(
+    plans: Sequence[Plan],
+    recipe: RetinexRecipe,
+    device: str,
+    seed: int,
+    resume: FitState[RetinexModel] | None = None,
+) -> Generator[FittingStep, None, RetinexModel]:
+    """Fit illumination and reflectance: stage 1 alone."""
+    images = _same_images(plans, resume)
+    begun = resume.model if resume and resume.images else None
+    known = (begun.black, begun.white) if isinstance(begun, RetinexModel) else None
+    black, white = known or _levels(plans)
+    read = scale_levels(black, white)
+    draw = Crops.of(plans, recipe.crop, 2 * recipe.step, recipe.batch, seed, read)
+    steps = fit_retinex_steps(
+        draw,
+        recipe=recipe,
+        samples=plans[0].image.layout.samples,
+        device=device,
+        seed=seed,
+        black=black,
+        white=white,
+        resume=resume,
+    )
+    return map_events(steps, partial(_of_images, images))
+
+
+def fit_both_steps(
+    plans: Sequence[Plan],
+    recipe: IRLERecipe,
+    device: str,
+    seed: int,
+    resume: IRLEState | None = None,
+) -> Generator[FittingStep, None, IRLEModel]:
+    """Fit stage 1, then stage 2 with the gain of its illumination."""
+    if resume is not None and resume.recipe != recipe:
+        raise InputError("resume", "is of another fit: its recipe is another")
+    light, denoiser = (resume.light, resume.denoiser) if resume else (None, None)
+    first = fit_light_steps(plans, recipe.light, device, seed, light)
+    return _both(first, plans, recipe, device, seed, denoiser)
+
+
+def _both(
+    first: Generator[FittingStep, None, RetinexModel],
+    plans: Sequence[Plan],
+    recipe: IRLERecipe,
+    device: str,
+    seed: int,
+    resume: FitState[BlindSpotModel] | None,
+) -> Generator[FittingStep, None, IRLEModel]:
+    light = yield from map_events(first, partial(_of_both, recipe, None))
+    network = light.network(torch.device("cpu"))
+    denoiser = recipe.denoiser
+    read = stack_pairs(stabilized(light.black), scale_levels(light.black, light.white))
+    draw = Crops.of(plans, denoiser.crop, denoiser.grid, denoiser.batch, seed, read)
+    second = fit_blind_spot_steps(
+        guided_crops(network, draw),
+        recipe=denoiser,
+        samples=light.samples,
+        black=light.black,
+        device=device,
+        seed=seed,
+        resume=resume,
+    )
+    finished = FitState(light, recipe.light.iterations, images=_digest(plans))
+    fitted = yield from map_events(second, partial(_of_both, recipe, finished))
+    return IRLEModel(light, fitted, recipe.name)
+
+
+def _same_images(plans: Sequence[Plan], resume: FitState[Any] | None) -> str:
+    """Return the images' digest, or raise an `InputError` if a fit was of other images."""
+    images = _digest(plans)
+    if resume is not None and resume.images not in ("", images):
+        raise InputError(
+            "resume", "is of another fit: its images, their camera or repair are others"
+        )
+    return images
+
+
+def _digest(plans: Sequence[Plan]) -> str:
+    """Return twelve hexadecimal digits, the same in whatever files and chunks the images are."""
+    each = [
+        (
+            plan.image.layout.shape,
+            content_digest(plan.image),
+            plan.options["repair"],
+            None if isinstance(plan.options["camera"], str) else plan.cameras,  # chunks decide it
+        )
+        for plan in plans
+    ]
+    return sha256(repr(each).encode()).hexdigest()[:12]
+
+
+def _of_images(images: str, event: FittingStep) -> FittingStep:
+    return replace(event, state=lambda: replace(event.state(), images=images))
+
+
+def _of_both(
+    recipe: IRLERecipe, finished: FitState[RetinexModel] | None, event: FittingStep
+) -> FittingStep:
+    """Return the event of a stage, the first if none is finished, as one of a fit of both."""
+
+    def state() -> IRLEState:
+        now = event.state()
+        return IRLEState(recipe, now) if finished is None else IRLEState(recipe, finished, now)
+
+    done = event.done + (finished.done if finished else 0)
+    return replace(event, done=done, total=recipe.iterations, state=state)
+
+
+def _levels(plans: Sequence[Plan]) -> tuple[float, float]:
+    """Return the counts that stand for black and white.
+
+    Of photographs their type's range; of others what nearly all pixels of a few planes span.
+    """
+    first = plans[0].image
+    if first.layout.samples > 1 and first.array.dtype.kind in "ui":
+        return 0.0, float(np.iinfo(first.array.dtype).max)
+    found = [sample_values(plan.image.array, layout=plan.image.layout)[0] for plan in plans]
+    values = np.concatenate([each[np.isfinite(each)].astype(np.float64) for each in found])
+    black, white = np.percentile(values, _SPAN).tolist() if len(values) else (0.0, 0.0)
+    if not white > black:
+        raise InputError("images", "are constant: there is nothing to learn from")
+    return black, white

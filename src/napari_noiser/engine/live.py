@@ -17,8 +17,6 @@ from napari_noiser.engine.moments import PatchMoments
 from napari_noiser.engine.plan import Plan
 from napari_noiser.engine.render import Response, cached_fold, extract_block
 
-__all__ = ["Responses", "live_image", "live_view"]
-
 _SIDE = 1024
 
 
@@ -27,14 +25,14 @@ def live_image(plan: Plan, moments: Mapping[ImageIndex, PatchMoments]) -> LazyVi
 
     Parameters
     ----------
-    work : Work
+    plan : Plan
         What is rendered, and how.
     moments : mapping
-        Of each exposure, from `measure_steps`.
+        Of each statistics group, from `measure_steps`.
 
     Returns
     -------
-    Deferred
+    LazyView
         Equal to what `enhance` returns, to float rounding. Each view is rendered when it is
         read, by ``numpy.asarray(view)``, from the part of the image that it shows and the halo
         around it. It may be read on several threads.
@@ -47,7 +45,7 @@ def live_view(plan: Plan, respond: Callable[[Slices], Iterable[Response]]) -> La
 
     Parameters
     ----------
-    work : Work
+    plan : Plan
         Its brightness, contrast and dtype are those of the image.
     respond : callable
         `Responses`, or what remembers some.
@@ -70,18 +68,18 @@ class Responses:
     """
 
     def __init__(self, plan: Plan, moments: Mapping[ImageIndex, PatchMoments]) -> None:
-        self._work = plan
+        self._plan = plan
         self._folded = cached_fold(plan, moments)
         self._lock = Lock()
 
-    def __call__(self, place: Slices) -> Iterator[Response]:
+    def __call__(self, region: Slices) -> Iterator[Response]:
         """Yield the responses to a box, which holds all samples."""
-        reach = self._work.reach(self._work.halo)
-        read = _widened(place, reach, self._work.image.layout.shape)
-        plan = replace(self._work, tile_side=_flat_side(self._work, place))
+        reach = self._plan.reach(self._plan.halo)
+        read = _widened(region, reach, self._plan.image.layout.shape)
+        plan = replace(self._plan, tile_side=_flat_side(self._plan, region))
         with self._lock:
             values = np.asarray(plan.image.array[read])
-            for responses in extract_block(plan, values, read, place, plan.gain_map).respond(
+            for responses in extract_block(plan, values, read, region, plan.gain_map).respond(
                 self._folded
             ):
                 yield from responses
@@ -92,35 +90,35 @@ def _toned(
 ) -> NDArray[Any]:
     """Return a box of the image."""
     layout = plan.image.layout
-    place = tuple(  # a model sees all color samples together
+    region = tuple(  # a model sees all color samples together
         slice(0, length) if letter == "S" else part
         for letter, length, part in zip(layout.axes, layout.shape, box, strict=True)
     )
-    toned = np.empty([part.stop - part.start for part in place], plan.dtype)
-    for each in respond(place):
-        layout.write(toned, each.image, each.place, each.to_array(plan))
+    toned = np.empty([part.stop - part.start for part in region], plan.dtype)
+    for each in respond(region):
+        layout.write(toned, each.image, each.region, each.to_array(plan))
     if "S" in layout.axes:
         samples = layout.axes.index("S")
         return toned[(slice(None),) * samples + (box[samples],)]
     return toned
 
 
-def _flat_side(plan: Plan, place: Slices) -> int:
+def _flat_side(plan: Plan, region: Slices) -> int:
     """Return the side of the tiles of a box, which hold as many voxels as ever if it is flat.
 
     Half the halo is counted: what lies between two convolutions takes the time. With the tiles of
     a volume, a single plane of it takes four times as long.
     """
     layout, edges = plan.image.layout, max(plan.halo)
-    lengths = (place[layout.axes.index(letter)] for letter in layout.spatial)
+    lengths = (region[layout.axes.index(letter)] for letter in layout.spatial)
     flat = min(plan.tile_side, *(part.stop - part.start for part in lengths))
     spread = (plan.tile_side + edges) ** layout.ndim / (flat + edges)
     return int(spread ** (1 / (layout.ndim - 1)) + 0.5) - edges
 
 
-def _widened(place: Slices, reach: tuple[int, ...], shape: tuple[int, ...]) -> Slices:
+def _widened(region: Slices, reach: tuple[int, ...], shape: tuple[int, ...]) -> Slices:
     """Return a box with its neighbors' edges, as far as there are neighbors."""
     return tuple(
         slice(max(0, part.start - far), min(length, part.stop + far))
-        for part, far, length in zip(place, reach, shape, strict=True)
+        for part, far, length in zip(region, reach, shape, strict=True)
     )

@@ -16,8 +16,6 @@ from torch import Tensor
 from napari_noiser._errors import InputError
 from napari_noiser.methods.patches import Halo, Scratch, pad_missing, patches, patches_shape
 
-__all__ = ["PatchMoments", "patch_moments"]
-
 
 @dataclass(frozen=True)
 class PatchMoments:
@@ -79,16 +77,6 @@ def patch_moments(
         Of the tile without its halo: which patches count.
     scratch : Scratch, optional
         Memory to work in.
-
-    Returns
-    -------
-    PatchMoments
-        To be added to those of the other tiles.
-
-    Raises
-    ------
-    ValueError
-        If values differ by so little that the squares are 0 in float64.
     """
     padded = pad_missing(tile[None], halo, 1)[0]
     scratch = scratch or Scratch()

@@ -21,12 +21,10 @@ from napari_noiser.engine.moments import PatchMoments
 from napari_noiser.engine.plan import Plan
 from napari_noiser.engine.render import Block, cached_fold, extract_block
 
-__all__ = ["Moments", "TileDone", "check_signal", "measure_steps", "render_steps"]
-
 _TOGETHER = 2**24  # voxels of a dask array that are computed at a time: seconds at most
 
 Moments = dict[ImageIndex, PatchMoments]
-"""The moments of the patches of each exposure."""
+"""The moments of the patches of each statistics group."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class TileDone:
         How many tiles are finished, of how many; measuring and rendering count alike.
     stage : str
         "measure" or "render".
-    block : Region, optional
+    block : Slices, optional
         The block that this tile has completed, if it was its last one.
     """
 
@@ -56,36 +54,31 @@ def measure_steps(
 
     Parameters
     ----------
-    work : Work
+    plan : Plan
         What is measured, and how.
     out : array, optional
         Only to tell how much there will be to render: nothing, if left out.
     moments : dict, optional
-        Those of each exposure in the blocks to be skipped; they are added to, block by block.
+        Those of each group in the blocks to be skipped; they are added to, block by block.
     skip : int
         How many blocks were measured before.
-
-    Yields
-    ------
-    TileDone
-        Once a tile.
 
     Returns
     -------
     dict
-        The moments of each exposure.
+        The moments of each statistics group.
     """
     moments = {} if moments is None else moments
-    cells = _reading_grid(plan)
-    done, total = _tile_count(plan, cells, skip), _tile_count(plan, cells)
+    read_grid = _make_read_grid(plan)
+    done, total = _tile_count(plan, read_grid, skip), _tile_count(plan, read_grid)
     if out is not None:
-        total += _tile_count(plan, _writing_grid(plan, out, cells))
+        total += _tile_count(plan, _make_write_grid(plan, out, read_grid))
     halo = (1,) * plan.image.layout.ndim
-    for place, block in _blocks(plan, cells, cells, halo, skip, plan.mask):
+    for box, block in _blocks(plan, read_grid, read_grid, halo, skip, plan.mask):
         first, last = done, done + block.tile_count
-        for done, (group, found) in enumerate(block.measure(), start=first + 1):
-            moments[group] = moments.get(group, plan.empty_moments) + found
-            yield TileDone(done, total, "measure", place if done == last else None)
+        for done, (group, measured) in enumerate(block.measure(), start=first + 1):
+            moments[group] = moments.get(group, plan.empty_moments) + measured
+            yield TileDone(done, total, "measure", box if done == last else None)
     check_signal(moments.values())
     return moments
 
@@ -97,39 +90,37 @@ def render_steps(
 
     Parameters
     ----------
-    work : Work
+    plan : Plan
         What is rendered, and how.
     out : array
         Filled in blocks of whole chunks.
     moments : dict
-        Of each exposure, from `measure_steps`.
+        Of each statistics group, from `measure_steps`.
     skip : int
         How many blocks were rendered before.
-
-    Yields
-    ------
-    TileDone
-        Once a tile.
     """
     folded = cached_fold(plan, moments)
-    cells = _reading_grid(plan)
-    grid = _writing_grid(plan, out, cells)
-    measured = _tile_count(plan, cells)
-    done, total = measured + _tile_count(plan, grid, skip), measured + _tile_count(plan, grid)
-    for place, block in _blocks(plan, cells, grid, plan.halo, skip, plan.gain_map):
-        here = isinstance(out, np.ndarray)
-        shape = [part.stop - part.start for part in place]
-        result = out[place] if here else np.empty(shape, plan.dtype)
+    read_grid = _make_read_grid(plan)
+    write_grid = _make_write_grid(plan, out, read_grid)
+    measured = _tile_count(plan, read_grid)
+    done, total = (
+        measured + _tile_count(plan, write_grid, skip),
+        measured + _tile_count(plan, write_grid),
+    )
+    for box, block in _blocks(plan, read_grid, write_grid, plan.halo, skip, plan.gain_map):
+        in_memory = isinstance(out, np.ndarray)
+        shape = [part.stop - part.start for part in box]
+        result = out[box] if in_memory else np.empty(shape, plan.dtype)
         first, last = done, done + block.tile_count
         for done, _ in enumerate(block.render(folded, result), start=first + 1):
-            if done == last and not here:
-                out[place] = result
-            yield TileDone(done, total, "render", place if done == last else None)
+            if done == last and not in_memory:
+                out[box] = result
+            yield TileDone(done, total, "render", box if done == last else None)
 
 
 def _blocks(
     plan: Plan,
-    cells: Grid,
+    read_grid: Grid,
     grid: Grid,
     halo: tuple[int, ...],
     skip: int,
@@ -137,30 +128,32 @@ def _blocks(
 ) -> Iterator[tuple[Slices, Block]]:
     """Read the blocks of a grid with their neighbors' edges, each where it stands."""
     reach = plan.reach(halo)
-    read = make_block_reader(plan.image.array, cells, grid, reach, plan.memory_limit // 2)
+    read = make_block_reader(plan.image.array, read_grid, grid, reach, plan.memory_limit // 2)
     for index in islice(grid, skip, None):
-        place = grid.box(index)
-        yield place, extract_block(plan, read(index), grid.box(index, reach), place, companion)
+        box = grid.box(index)
+        yield box, extract_block(plan, read(index), grid.box(index, reach), box, companion)
 
 
-def _reading_grid(plan: Plan) -> Grid:
+def _make_read_grid(plan: Plan) -> Grid:
     """Return the blocks to read an array in: whole chunks, but for ones larger than memory."""
     array, layout = plan.image.array, plan.image.layout
-    besides = (plan.mask, plan.gain_map)
-    if isinstance(array, np.ndarray) and all(each is None or each.in_memory for each in besides):
+    companions = (plan.mask, plan.gain_map)
+    if isinstance(array, np.ndarray) and all(
+        each is None or each.in_memory for each in companions
+    ):
         return Grid.whole(array.shape)
-    lengths, most = _wanted_lengths(plan), _most_voxels(plan)
+    lengths, max_voxels = _target_lengths(plan), _max_voxels(plan)
     if is_dask(array):
         # What its chunks are computed from may span several of them: images are read together.
         lengths = tuple(
             whole if letter in layout.outer else length
             for letter, whole, length in zip(layout.axes, layout.shape, lengths, strict=True)
         )
-        most = min(most, _TOGETHER)
-    return split_chunks(merge_chunks(_chunks(plan, array), lengths, most), most)
+        max_voxels = min(max_voxels, _TOGETHER)
+    return split_chunks(merge_chunks(_chunks(plan, array), lengths, max_voxels), max_voxels)
 
 
-def _writing_grid(plan: Plan, out: Any, cells: Grid) -> Grid:
+def _make_write_grid(plan: Plan, out: Any, read_grid: Grid) -> Grid:
     """Return the blocks to fill an array in: whole chunks, if possible the ones that are read.
 
     A function of the arrays' chunks, the tiles and the memory alone, so that a run can be
@@ -168,19 +161,19 @@ def _writing_grid(plan: Plan, out: Any, cells: Grid) -> Grid:
     """
     array, layout = plan.image.array, plan.image.layout
     if isinstance(out, np.ndarray):
-        return cells
-    chunks, lengths = _chunks(plan, out), _wanted_lengths(plan)
+        return read_grid
+    chunks, lengths = _chunks(plan, out), _target_lengths(plan)
     if isinstance(array, np.ndarray):
-        return merge_chunks(chunks, lengths, _most_voxels(plan))
+        return merge_chunks(chunks, lengths, _max_voxels(plan))
     if all(n == 1 for a, n in zip(layout.axes, chunks.largest_chunk, strict=True) if a != "S"):
-        return cells  # it can be cut anywhere
+        return read_grid  # it can be cut anywhere
     # As many images at a time as a chunk of the array holds: else it is read again for each.
     together = tuple(
         read if letter in layout.outer else 1
-        for letter, read in zip(layout.axes, cells.largest_chunk, strict=True)
+        for letter, read in zip(layout.axes, read_grid.largest_chunk, strict=True)
     )
     lengths = tuple(map(max, lengths, together))
-    return merge_chunks(chunks, lengths, _most_voxels(plan), cells.largest_chunk)
+    return merge_chunks(chunks, lengths, _max_voxels(plan), read_grid.largest_chunk)
 
 
 def _chunks(plan: Plan, array: Any) -> Grid:
@@ -195,7 +188,7 @@ def _chunks(plan: Plan, array: Any) -> Grid:
     )
 
 
-def _wanted_lengths(plan: Plan) -> tuple[int, ...]:
+def _target_lengths(plan: Plan) -> tuple[int, ...]:
     """Return how long a block should be along each axis: some tiles, of one image."""
     layout = plan.image.layout
     return tuple(
@@ -204,12 +197,12 @@ def _wanted_lengths(plan: Plan) -> tuple[int, ...]:
     )
 
 
-def _most_voxels(plan: Plan) -> int:
+def _max_voxels(plan: Plan) -> int:
     """Return how many voxels a block may hold, in a quarter of the memory."""
-    besides = [
+    companions = [
         each for each in (plan.mask, plan.gain_map) if each is not None and not each.in_memory
     ]
-    types = [plan.image.array.dtype, plan.dtype, *(each.array.dtype for each in besides)]
+    types = [plan.image.array.dtype, plan.dtype, *(each.array.dtype for each in companions)]
     return int(plan.memory_limit // 4 // sum(np.dtype(each).itemsize for each in types))
 
 
@@ -232,32 +225,28 @@ def _tile_count(plan: Plan, grid: Grid, blocks: int | None = None) -> int:
 
 
 def check_signal(moments: Collection[PatchMoments], *, everything: bool = True) -> None:
-    """Warn of exposures without a signal; raise an error where nothing can be made of them.
+    """Warn of groups without a signal; raise an error where nothing can be made of them.
 
     Parameters
     ----------
     moments : collection of PatchMoments
-        One an exposure.
+        One a statistics group.
     everything : bool
-        Whether these are all exposures of the image. If so, one of them must have patches.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to measure, or values are too large.
+        Whether these are all groups of the image. If so, one of them must have patches.
     """
-    if everything and not any(found.count for found in moments):
+    if everything and not any(each.count for each in moments):
         raise InputError(
             "image",
             "has no patch to measure: no 3x3 neighborhood is finite throughout and "
             "centered in the mask",
         )
-    if not all(np.isfinite(found.covariance).all() for found in moments):
+    if not all(np.isfinite(each.covariance).all() for each in moments):
         raise InputError("image", "holds values too large to square; scale them down")
-    flat = sum(not found.has_signal for found in moments)
+    flat = sum(not each.has_signal for each in moments)
     if flat:
         warnings.warn(
-            f"no signal in {flat} of {len(moments)} exposures (all measured values are equal, or "
+            f"no signal in {flat} of {len(moments)} groups of planes (all measured values are "
+            f"equal, or "
             "none is finite, or all lie below the offset of the camera that was given); they come "
             "out flat",
             stacklevel=2,

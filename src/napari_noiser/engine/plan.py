@@ -1,4 +1,4 @@
-"""What was asked for, checked: the stack, the method, the scope, the tiles and the result."""
+"""What was asked for of an image, checked: the options, the method, the tiles and the result."""
 
 from __future__ import annotations
 
@@ -12,16 +12,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import napari_noiser
 from napari_noiser._errors import InputError, InputTypeError
-from napari_noiser._validation import check_bool, check_choice, check_float, check_int
 from napari_noiser.arrays.companion import GainMap, Mask
-from napari_noiser.arrays.image_array import (
-    Background,
-    ImageArray,
-    Output,
-    check_output_dtype,
-    is_dask,
-)
-from napari_noiser.arrays.layout import Colors, ImageIndex, Layout, Slices, Statistics
+from napari_noiser.arrays.image_array import ImageArray, check_output_dtype, is_dask
+from napari_noiser.arrays.layout import Colors, ImageIndex, Layout, Slices
 from napari_noiser.arrays.storage import shares_memory
 from napari_noiser.camera.noise_model import (
     Camera,
@@ -30,11 +23,17 @@ from napari_noiser.camera.noise_model import (
     broadcast_cameras,
     cameras_to_json,
 )
-from napari_noiser.camera.outliers import REACH
-from napari_noiser.camera.outliers import repair_outliers as repaired_outliers
+from napari_noiser.camera.outliers import REACH, repair_outliers
 from napari_noiser.engine.background import BackgroundLevel
 from napari_noiser.engine.device_memory import DeviceMemory, default_memory_limit
 from napari_noiser.engine.moments import PatchMoments
+from napari_noiser.engine.options import (
+    DEFAULT_MODELS,
+    ResolvedOptions,
+    Verb,
+    check_options,
+    verb_options,
+)
 from napari_noiser.engine.tiles import default_side, tile_side
 from napari_noiser.engine.tone import conservation_reach
 from napari_noiser.methods.base import Method
@@ -43,60 +42,53 @@ from napari_noiser.methods.irle.two_stage.model import IRLEModel
 from napari_noiser.methods.per_sample import PerSampleMethod
 from napari_noiser.methods.registry import load_model
 
-__all__ = ["Plan", "check_cameras", "make_plan", "resolve_method"]
-
 
 @dataclass(frozen=True)
 class Plan:
-    """One enhancement: everything that it takes, checked. `make_plan` makes one.
+    """One enhancement, or one denoising: everything that it takes, checked; see `make_plan`.
 
     Attributes
     ----------
-    stack, method, colors, statistics, mask, gain, output, brightness, contrast, dtype
-        As asked for; the method is for all samples that the stack has.
+    verb : {"enhance", "denoise"}
+        What is done.
+    options : ResolvedOptions
+        As asked for.
+    image : ImageArray
+        What it is done to.
+    method : Method
+        For all samples that the image has.
+    mask, gain_map : Mask, GainMap, optional
+        What lies beside the image.
     cameras : tuple of CameraNoise or None, optional
         Of each channel: how values are stabilized before all else, if they are. None as a whole:
         still to be estimated, by `napari_noiser.engine.calibration.calibrate`.
-    estimated : bool
-        Whether nobody gave the cameras.
-    grounds : tuple of Ground or None, optional
-        Of each channel, in its stabilized units: where a background that is to be dark lies. None
-        as a whole: still to be found, or not needed.
-    repair, max_change, conserve, background
-        As asked for.
-    room : Room
+    device_memory : DeviceMemory
         The device, and what it has room for.
     tile_side : int
-        Of the tiles.
+        Of the tiles, in pixels.
     memory_limit : int
-        Bytes that may be held beside the result.
+        Bytes that may be held besides the result.
+    dtype : dtype
+        Of the result.
     repair_margin : int
         Pixels along y and x that may be needed around what is read, to repair it.
-    out : array, optional
-        To be filled; a new one where there is none.
+    background_levels : tuple of BackgroundLevel or None, optional
+        Of each channel, in its stabilized units: where a background that is to be dark lies. None
+        as a whole: still to be estimated, or not needed.
     """
 
+    verb: Verb
+    options: ResolvedOptions
     image: ImageArray
     method: Method
-    colors: Colors
-    statistics: Statistics
     mask: Mask | None
     gain_map: GainMap | None
     cameras: Cameras | None
-    repair: bool
-    max_change: float | None
-    conserve: float | None
-    background: Background
-    output: Output
-    brightness: float
-    contrast: float
     device_memory: DeviceMemory
     tile_side: int
     memory_limit: int
     dtype: np.dtype[Any]
     repair_margin: int = 0
-    out: Any = None
-    cameras_estimated: bool = False
     background_levels: tuple[BackgroundLevel | None, ...] | None = None
 
     @property
@@ -105,44 +97,44 @@ class Plan:
         layout = self.image.layout
         return PatchMoments.empty(layout.samples * 3**layout.ndim)
 
-    def group(self, image: ImageIndex) -> ImageIndex:
-        """Return the key of the exposure that an image belongs to."""
-        return self.image.layout.group(image, self.statistics)
-
     @property
-    def conserved(self) -> tuple[int, ...]:
+    def conservation_halo(self) -> tuple[int, ...]:
         """How far light is given back, along each spatial axis."""
-        far = conservation_reach(self.conserve) if self.conserve is not None else 0
+        deviation = self.options["conserve"]
+        far = 0 if deviation is None else conservation_reach(deviation)
         return (0,) * (self.image.layout.ndim - 2) + (far, far)
 
     @property
     def halo(self) -> tuple[int, ...]:
         """What rendering a tile needs around it, along each spatial axis."""
-        return tuple(map(sum, zip(self.method.halo, self.conserved, strict=True)))
+        return tuple(map(sum, zip(self.method.halo, self.conservation_halo, strict=True)))
 
-    def camera(self, image: ImageIndex) -> CameraNoise | None:
-        """Return the noise of the camera that took an image, if it is to be considered."""
-        return self._camera_of(self.image.layout.channel(image))
+    @property
+    def darkens_background(self) -> bool:
+        """Whether the background is looked for, to be shown nearly black."""
+        return self.verb == "enhance" and self.options["background"] == "dark"
 
-    def camera_of_group(self, group: ImageIndex) -> CameraNoise | None:
-        """Return the same of an exposure, all images of which one camera took."""
-        return self._camera_of(self.image.layout.channel_of_group(group, self.statistics))
+    def group(self, image: ImageIndex) -> ImageIndex:
+        """Return the key of the statistics group that an image belongs to."""
+        return self.image.layout.group(image, self.options["statistics"])
 
-    def _camera_of(self, channel: int) -> CameraNoise | None:
+    def camera(self, channel: int) -> CameraNoise | None:
+        """Return the noise of a channel's camera, if it is to be considered."""
         if self.cameras is None:
-            raise RuntimeError("cameras are still to be estimated: see calibrated()")
+            raise RuntimeError("cameras are still to be estimated: see calibrate()")
         return self.cameras[channel]
 
-    def background_level(self, image: ImageIndex) -> BackgroundLevel | None:
-        """Return where the background of an image lies, if it is to be dark."""
-        return (
-            self.background_levels[self.image.layout.channel(image)]
-            if self.background_levels
-            else None
-        )
+    def camera_of_group(self, group: ImageIndex) -> CameraNoise | None:
+        """Return the noise of the camera that took all images of a statistics group."""
+        layout = self.image.layout
+        return self.camera(layout.channel_of_group(group, self.options["statistics"]))
+
+    def background_level(self, channel: int) -> BackgroundLevel | None:
+        """Return where the background of a channel lies, if it is to be dark."""
+        return self.background_levels[channel] if self.background_levels else None
 
     def reach(self, halo: tuple[int, ...]) -> tuple[int, ...]:
-        """Return how far to read around a block, along each of the stack's axes, for a halo."""
+        """Return how far to read around a block, along each of the image's axes, for a halo."""
         *deep, y, x = halo
         wide = (*deep, y + self.repair_margin, x + self.repair_margin)
         far = dict(zip(self.image.layout.spatial, wide, strict=True))
@@ -150,7 +142,7 @@ class Plan:
 
     def read(self, image: ImageIndex, region: Slices, camera: CameraNoise | None) -> NDArray[Any]:
         """Return a region as it is, (S, *spatial), but for outliers if they are to be repaired."""
-        if camera is None or not self.repair:
+        if camera is None or not self.options["repair"]:
             return self.image.read(image, region)
         lengths = self.image.layout.image_shape
         wide, inner = list(region), [slice(None)] * (1 + len(region))
@@ -160,29 +152,31 @@ class Plan:
             inner[axis] = slice(part.start - wide[axis].start, part.stop - wide[axis].start)
         values = self.image.read(image, tuple(wide))
         samples = self.image.layout.samples
-        repaired = repaired_outliers(values[:samples], camera)
+        repaired = repair_outliers(values[:samples], camera)
         return np.concatenate([repaired, values[samples:]])[tuple(inner)]
 
+    def __dask_tokenize__(self) -> Any:
+        # What makes two plans the same to dask, which cannot see into a device's memory.
+        rest = (self.options["tile"], self.options["memory_limit"], self.image.layout.shape)
+        return self.describe(), rest
+
     def describe(self) -> dict[str, Any]:
-        """Return what it takes to make the same result again, as JSON-able values."""
-        return {
-            **self.method.describe(),
+        """Return the provenance: what it takes to make the result again, as JSON-able values."""
+        asked: dict[str, Any] = {**self.options}
+        recorded = [name for name, each in verb_options(self.verb).items() if each.recorded]
+        found = {
             "axes": self.image.layout.axes,
-            "colors": self.colors,
-            "statistics": self.statistics,
             "mask": None if self.mask is None else self.mask.fingerprint(),
-            "gain": None if self.gain_map is None else self.gain_map.fingerprint(),
+            "gain_map": None if self.gain_map is None else self.gain_map.fingerprint(),
             "camera": cameras_to_json(self.cameras),
-            "camera_estimated": self.cameras_estimated,
-            "repair": self.repair,
-            "max_change": self.max_change,
-            "conserve": self.conserve,
-            "background": self.background,
-            "output": self.output,
-            "brightness": self.brightness,
-            "contrast": self.contrast,
             "dtype": self.dtype.name,
             "device": str(self.device_memory.device),
+        }
+        return {
+            **self.method.describe(),
+            "verb": self.verb,
+            **{name: found[name] if name in found else asked[name] for name in recorded},
+            "camera_estimated": isinstance(asked["camera"], str),
             "versions": {
                 "napari-noiser": napari_noiser.__version__,
                 "torch": torch.__version__,
@@ -192,124 +186,116 @@ class Plan:
 
 
 def make_plan(
-    image: ArrayLike,
-    model: str | PathLike[str] | Method = "noiser",
-    *,
-    axes: str | None = None,
-    ndim: int = 2,
-    colors: str = "balanced",
-    statistics: str = "stack",
-    mask: ArrayLike | None = None,
-    gain: ArrayLike | None = None,
-    camera: Camera = "auto",
-    repair: bool = True,
-    max_change: float | None = None,
-    conserve: float | None = None,
-    background: str = "gray",
-    output: str = "display",
-    brightness: float = 0.0,
-    contrast: float = 1.0,
-    device: str = "auto",
-    tile: int | None = None,
-    memory_limit: int | None = None,
-    dtype: DTypeLike | None = None,
-    out: Any = None,
+    image: ArrayLike | ImageArray,
+    model: str | PathLike[str] | Method = "auto",
+    verb: Verb = "enhance",
+    **options: Any,
 ) -> Plan:
-    """Check what `napari_noiser.enhance` was asked for; nothing is computed yet.
+    """Check what `enhance` or `denoise` was asked for; nothing is computed yet.
 
-    Raises
-    ------
-    TypeError, ValueError
+    Parameters
+    ----------
+    image : array or ImageArray
+        An `ImageArray` has its axes and its dimensions already.
+    model : str, path or Method
         As in `napari_noiser.enhance`.
+    verb : {"enhance", "denoise"}
+        What is asked for.
+    **options
+        As in `napari_noiser.enhance` or `napari_noiser.denoise`.
     """
-    stack = ImageArray.from_array(image, axes, ndim)
-    asked = stack.layout.check_colors(colors)
-    made: Output = check_choice("output", output, Output)
-    bound = _positive("max_change", max_change)
-    method = resolve_method(model, stack.layout, asked, made, bound)
-    if method.requires_raw_counts:
-        stack = replace(stack, integer_offset=0)
-    device_memory = DeviceMemory(best_device(device))
-    side = default_side(method.halo, device_memory.device) if tile is None else tile
-    memory = check_int(
-        "memory_limit", default_memory_limit() if memory_limit is None else memory_limit
+    asked = check_options(verb, options)
+    if not isinstance(image, ImageArray):
+        image = ImageArray.from_array(image, asked["axes"], asked["ndim"])
+    layout = image.layout
+    layout.check_statistics(asked["statistics"])
+    method = resolve_method(
+        DEFAULT_MODELS[verb] if isinstance(model, str) and model == "auto" else model,
+        layout,
+        asked["colors"],
+        verb,
+        asked["max_change"],
     )
+    if isinstance(method, PerSampleMethod):
+        asked["colors"] = "kept"
+    if method.traits.requires_raw_counts:
+        image = replace(image, integer_offset=0)
+    cameras = _check_cameras_given(asked["camera"], layout, method)
+    mask = asked["mask"]
+    return Plan(
+        verb,
+        asked,
+        image,
+        method,
+        None if mask is None else Mask.of(mask, layout),
+        _check_gain_map(asked["gain_map"], layout, method),
+        cameras,
+        *_resources(asked, method, layout.ndim),
+        _result_dtype(image, asked["dtype"], asked["out"]),
+        REACH if asked["repair"] and (cameras is None or any(cameras)) else 0,
+    )
+
+
+def plan_part(plan: Plan, image: ImageArray) -> Plan:
+    """Return the plan of a part of an image, with the device and memory of whoever calls this."""
+    device_memory, side, memory = _resources(plan.options, plan.method, image.layout.ndim)
+    return replace(
+        plan, image=image, device_memory=device_memory, tile_side=side, memory_limit=memory
+    )
+
+
+def _resources(
+    options: ResolvedOptions, method: Method, ndim: int
+) -> tuple[DeviceMemory, int, int]:
+    """Return the device, the side of the tiles that suits it, and the bytes that may be held."""
+    device = best_device(options["device"])
+    limit, side = options["memory_limit"], options["tile"]
+    memory = default_memory_limit() if limit is None else limit
+    if side is None:
+        side = default_side(method.halo, device)
     patches = 2 * 8 * method.samples * 3**ndim  # in float64, twice
     voxel_bytes = max(patches, method.voxel_bytes) + 3 * 8 * method.samples
-    cameras = _check_cameras_given(camera, stack.layout, method)
-    repair = check_bool("repair", repair)
-    conserve = _positive("conserve", conserve)
-    return Plan(
-        stack,
-        method,
-        "kept" if isinstance(method, PerSampleMethod) else asked,
-        stack.layout.check_statistics(statistics),
-        None if mask is None else Mask.of(mask, stack.layout),
-        _check_gain_map(gain, stack.layout, method),
-        cameras,
-        repair,
-        bound,
-        conserve if made == "intensity" else None,
-        check_choice("background", background, Background),
-        made,
-        check_float("brightness", brightness),
-        check_float("contrast", contrast, above=0.0),
-        device_memory,
-        tile_side(ndim, voxel_bytes, side, max(1, memory // 4)),
-        memory,
-        _result_dtype(stack, dtype, out),
-        REACH if repair and (cameras is None or any(cameras)) else 0,
-        out,
-        isinstance(camera, str),
-    )
+    return DeviceMemory(device), tile_side(ndim, voxel_bytes, side, max(1, memory // 4)), memory
 
 
 def _check_gain_map(gain: ArrayLike | None, layout: Layout, method: Method) -> GainMap | None:
-    """Return the gain map, or raise a `ValueError` if a method needs one or takes none."""
-    if method.requires_gain_map and gain is None:
+    """Return the gain map, or raise an `InputError` if a method needs one or takes none."""
+    if method.traits.requires_gain_map and gain is None:
         raise InputError(
-            "gain", "must be given: the model was fitted to images with their gain maps"
+            "gain_map", "must be given: the model was fitted to images with their gain maps"
         )
-    if gain is not None and not method.requires_gain_map:
-        raise InputError("gain", "takes a model that was fitted to images with their gain maps")
+    if gain is not None and not method.traits.requires_gain_map:
+        raise InputError(
+            "gain_map", "takes a model that was fitted to images with their gain maps"
+        )
     return None if gain is None else GainMap.of(gain, layout)
 
 
 def _check_cameras_given(camera: Camera, layout: Layout, method: Method) -> Cameras | None:
     """Return the camera's noise for each channel, or None if it is to be estimated."""
     found = broadcast_cameras(camera, layout.n_channels)
-    if method.requires_camera_noise and found is not None and None in found:
+    if method.traits.requires_camera_noise and found is not None and None in found:
         raise InputError(
             "camera",
             "must be known for this model: give CameraNoise(gain, offset, read_noise), or "
             "'auto' to have it estimated",
         )
-    return (None,) * layout.n_channels if found is None and not method.is_denoiser else found
+    display = not method.traits.is_denoiser
+    return (None,) * layout.n_channels if found is None and display else found
 
 
 def check_cameras(method: Method, cameras: Cameras | None) -> None:
-    """Raise a `ValueError` if a method needs the noise of a camera that could not be told."""
-    if method.requires_camera_noise and cameras is not None and None in cameras:
+    """Raise an `InputError` if a method needs a camera's noise that could not be estimated."""
+    if method.traits.requires_camera_noise and cameras is not None and None in cameras:
         raise InputError(
             "camera",
-            "must be known for this model, and cannot be told from the image: its noise "
+            "must be known for this model, and cannot be estimated from the image: its noise "
             "does not grow with the light. Give camera=CameraNoise(gain, offset, read_noise)",
         )
 
 
-def _positive(name: str, value: float | None) -> float | None:
-    return None if value is None else check_float(name, value, above=0.0)
-
-
 def _result_dtype(stack: ImageArray, dtype: DTypeLike | None, out: Any) -> np.dtype[Any]:
-    """Return the dtype of the result: of `out` if there is one, otherwise as asked for.
-
-    Raises
-    ------
-    ValueError
-        If `out` has another shape or dtype, cannot be written to, or lies in the image's memory,
-        file or store.
-    """
+    """Return the dtype of the result: of `out` if there is one, otherwise as asked for."""
     if out is None:
         return check_output_dtype("float32" if dtype is None else dtype)
     if not hasattr(out, "dtype") or tuple(out.shape) != stack.layout.shape:
@@ -320,7 +306,9 @@ def _result_dtype(stack: ImageArray, dtype: DTypeLike | None, out: Any) -> np.dt
         )
     found = check_output_dtype(out.dtype)
     if dtype is not None and check_output_dtype(dtype) != found:
-        raise InputError("dtype", f"{dtype!r} came with an out of {found}; give one of them")
+        raise InputError(
+            "dtype", f"{np.dtype(dtype).name!r} came with an out of {found}; give one of them"
+        )
     if is_dask(out):
         raise InputError("out", "must be an array that can be written to, it is a dask array")
     read_only = getattr(out, "read_only", False)  # as zarr says it
@@ -335,21 +323,12 @@ def resolve_method(
     model: str | PathLike[str] | Method,
     layout: Layout,
     colors: Colors,
-    output: Output,
-    max_change: float | None,
+    verb: Verb = "enhance",
+    max_change: float | None = None,
 ) -> Method:
-    """Return the method that a model, a name or a path stands for, as an image takes it.
-
-    Raises
-    ------
-    TypeError
-        If it is none of these.
-    ValueError
-        If it sees another number of samples or dimensions than the layout has, or cannot bound
-        the change of this output.
-    """
-    found = _load_method(model, layout, colors)
-    return _for_samples(_for_output(found, output, max_change), layout, colors)
+    """Return the method that a model, a name or a path stands for, as an image takes it."""
+    method = _load_method(model, layout, colors)
+    return _for_samples(_for_verb(method, verb, max_change), layout, colors)
 
 
 def _load_method(model: str | PathLike[str] | Method, layout: Layout, colors: Colors) -> Method:
@@ -358,65 +337,58 @@ def _load_method(model: str | PathLike[str] | Method, layout: Layout, colors: Co
         return load_model(model, samples=layout.model_samples(colors), ndim=layout.ndim)
     if isinstance(model, type) or not hasattr(model, "fold"):
         kind = type(model).__name__
-        raise InputTypeError("model", f"must be a name, a path or a Model, got {model!r} ({kind})")
+        raise InputTypeError("model", f"must be a name, a path or a model, got {model!r} ({kind})")
     return model
 
 
-def _for_output(method: Method, output: Output, max_change: float | None) -> Method:
-    """Return the method of an output: only a model of both stages has another one for light.
-
-    Raises
-    ------
-    ValueError
-        If it makes no light, or none of which `max_change` could be said.
-    """
-    light = output == "intensity"
-    asked = "output='intensity'" if light else "max_change"
-    if not method.is_denoiser and (light or max_change is not None):
+def _for_verb(method: Method, verb: Verb, max_change: float | None) -> Method:
+    """Return the method of a verb: only a model of both stages has another one for light."""
+    if not method.traits.is_denoiser and (verb == "denoise" or max_change is not None):
         raise InputError(
-            "",
-            f"{asked} takes a model that learned to see light through noise, such as "
-            "'structured'; this one makes a display",
+            "model" if verb == "denoise" else "max_change",
+            "must be one that learned to see light through noise, such as 'structured'; this one "
+            "makes a display"
+            if verb == "denoise"
+            else "takes a model that learned to see light through noise, such as 'structured'",
         )
     if not isinstance(method, IRLEModel):
         return method
-    if not light and max_change is not None:
+    if verb == "enhance" and max_change is not None:
         raise InputError(
             "max_change",
-            "takes output='intensity' with a model of both stages: its display is of "
-            "reflectance, not of light",
+            "takes denoise with a model of both stages: its display is of reflectance, not of "
+            "light",
         )
-    return method.restoration() if light else method
+    return method.as_denoiser() if verb == "denoise" else method
 
 
-def _for_samples(model: Method, layout: Layout, colors: Colors) -> Method:
+def _for_samples(method: Method, layout: Layout, colors: Colors) -> Method:
     """Return a method for all samples of a layout.
 
-    Where colors are kept it is one of one channel, taken for each of the samples; and so is one
-    of one channel that restores light, which has no cast to remove.
-
-    Raises
-    ------
-    ValueError
-        If it sees another number of samples or dimensions than the layout has.
+    Where colors are kept it is one of one sample, taken for each of them; and so is a denoiser of
+    one sample, which has no cast to remove.
     """
-    one = model.is_denoiser and model.samples == 1
+    one = method.traits.is_denoiser and method.samples == 1
     samples = 1 if one else layout.model_samples(colors)
-    if model.samples != samples and colors == "kept":
-        raise InputError(
-            "",
-            f"colors='kept' takes a model of one sample, trained for samples=1, and gives each "
-            f"color to it alone; got one that sees {model.samples} together",
-        )
-    if model.samples != samples:
-        other = "" if model.samples > 1 else ", or colors='kept'"
+    if method.samples != samples and colors == "kept":
         raise InputError(
             "model",
-            f"sees {model.samples} samples together, but the image has {layout.samples} "
-            f"along S (axes {layout.axes!r}); take a model trained for samples={samples}{other}",
+            "must be of one sample for {colors}, trained for {samples}, to see each color alone; "
+            f"got one that sees {method.samples} together",
+            colors="kept",
+            samples=1,
         )
-    if model.ndim != layout.ndim:
+    if method.samples != samples:
         raise InputError(
-            "model", f"was trained for ndim={model.ndim}, but ndim={layout.ndim} came"
+            "model",
+            f"sees {method.samples} samples together, but the image has {layout.samples} along S "
+            f"(axes {layout.axes!r}); take a model trained for {{samples}}"
+            + ("" if method.samples > 1 else ", or {colors}"),
+            samples=samples,
+            colors="kept",
         )
-    return model if samples == layout.samples else PerSampleMethod(model, layout.samples)
+    if method.ndim != layout.ndim:
+        raise InputError(
+            "model", f"was trained for ndim={method.ndim}, but {{ndim}} came", ndim=layout.ndim
+        )
+    return method if samples == layout.samples else PerSampleMethod(method, layout.samples)

@@ -26,13 +26,10 @@ from napari_noiser.engine.tone import DARK, Tone, crop_edge, smoothed_residual
 from napari_noiser.methods.base import Folded, FoldedDenoiser
 from napari_noiser.methods.patches import Halo
 
-__all__ = ["Block", "Fold", "Response", "cached_fold", "extract_block"]
-
-
 _NO_HALO: Halo = ((0, 0),) * 3
 
 Fold = Callable[[ImageIndex], Folded | None]
-"""Returns the method for an exposure; None where it has no signal."""
+"""Returns the folded method for a statistics group; None where it has no signal."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Response:
     ----------
     image : ImageIndex
         Which image of the block.
-    place : Region
+    region : Slices
         Where in the image, the block's margin taken off.
     folded : Folded, optional
         What responded; None without a signal.
@@ -56,11 +53,11 @@ class Response:
     tone : Tone, optional
         What becomes of it before it is shown, if its background is to be dark.
     edge : Halo
-        How much of `values` and `raw` lies around the place: what it takes to conserve light.
+        How much of `values` and `raw` lies around the region: what it takes to conserve light.
     """
 
     image: ImageIndex
-    place: Slices
+    region: Slices
     folded: Folded | None
     values: Tensor | None
     raw: NDArray[Any]
@@ -70,25 +67,25 @@ class Response:
 
     def to_array(self, plan: Plan) -> NDArray[Any]:
         """Return (S, *spatial) in the result's type."""
-        return self._light(plan) if plan.output == "intensity" else self._toned(plan)
+        return self._to_light(plan) if plan.verb == "denoise" else self._to_display(plan)
 
     @torch.inference_mode()
-    def _toned(self, plan: Plan) -> NDArray[Any]:
+    def _to_display(self, plan: Plan) -> NDArray[Any]:
         """Return what is to be looked at: flat without a signal."""
         if self.values is None:
             shape = (plan.image.layout.samples, *self.raw.shape[1:])
-            flat = 0.5 if plan.background == "gray" else DARK
+            flat = DARK if plan.darkens_background else 0.5
             return to_display(np.full(shape, flat, np.float32), self.raw, plan.dtype)
         if self.tone is None:
-            response = self.values[0] * plan.contrast
+            response = self.values[0] * plan.options["contrast"]
         else:
-            response = self.tone.shown(self.values[0], plan.contrast)
+            response = self.tone.shown(self.values[0], plan.options["contrast"])
         # (tanh(z) + 1) / 2 is the logistic function of 2 z
-        toned = response.add_(plan.brightness).mul_(2).sigmoid_()
+        toned = response.add_(plan.options["brightness"]).mul_(2).sigmoid_()
         return to_display(toned.cpu().numpy(), self.raw, plan.dtype)
 
-    def _light(self, plan: Plan) -> NDArray[Any]:
-        """Return the light: what was read without a signal, as there is nothing to restore."""
+    def _to_light(self, plan: Plan) -> NDArray[Any]:
+        """Return the light: what was read without a signal, as there is nothing to denoise."""
         if self.values is None or not isinstance(self.folded, FoldedDenoiser):
             light = self.raw[: plan.image.layout.samples].astype(np.float64)
         else:
@@ -96,10 +93,11 @@ class Response:
             light = self.folded.output_offset + self.folded.output_scale * response
             camera, integer_offset = self.camera, plan.image.integer_offset
             light = light + integer_offset if camera is None else unstabilize(light, camera)
-        if plan.conserve is None:
+        deviation = plan.options["conserve"]
+        if deviation is None:
             return to_intensity(light, self.raw, plan.dtype)
         inner = crop_edge(self.edge)
-        given = smoothed_residual(self.raw[: len(light)], light, plan.conserve)
+        given = smoothed_residual(self.raw[: len(light)], light, deviation)
         return to_intensity((light + given)[inner], self.raw[inner], plan.dtype)
 
 
@@ -109,17 +107,17 @@ class Block:
 
     Attributes
     ----------
-    work : Work
-        What to do with it: its stack is the part.
+    plan : Plan
+        What to do with it: its image is the part.
     margin : Halo
         How much of the part, along each spatial axis, are its neighbors' edges.
     first : ImageIndex
         Which of the larger array's images its first image is.
     corner : tuple of int
         Where in the larger array's images the part lies, along each spatial axis.
-    beside : array, optional
-        What lies beside the part, without S: when it is measured the mask, not 0 where a pixel is
-        to be; when it is rendered the gain map, if there is one.
+    companion : array, optional
+        What lies beside the part, without S: when it is measured the mask, not 0 where a pixel
+        counts; when it is rendered the gain map, if there is one.
     """
 
     plan: Plan
@@ -140,7 +138,7 @@ class Block:
         return images * tile_count(tuple(lengths), self.plan.tile_side)
 
     def measure(self) -> Iterator[tuple[ImageIndex, PatchMoments]]:
-        """Yield for each tile its exposure and the moments of the patches centered in it."""
+        """Yield for each tile its statistics group and the moments of its patches."""
         halo = (1,) * self.plan.image.layout.ndim
         for image, tile in self._tiles(halo):
             measure = partial(_measure_tile, self, image)
@@ -156,13 +154,16 @@ class Block:
         Parameters
         ----------
         folded : callable
-            Returns the method for an exposure; where there is none, it comes out flat at 0.5.
+            Returns the folded method for a statistics group; where there is none, the result is
+            flat, at 0.5.
         out : array
             In the result's type.
         """
         for responses in self.respond(folded):
             for each in responses:
-                self.plan.image.layout.write(out, each.image, each.place, each.to_array(self.plan))
+                self.plan.image.layout.write(
+                    out, each.image, each.region, each.to_array(self.plan)
+                )
             yield
 
     def respond(self, folded: Fold) -> Iterator[list[Response]]:
@@ -176,18 +177,18 @@ class Block:
             for piece, (values, raw, edge) in self.plan.device_memory.run_in_pieces(
                 tile, halo, respond
             ):
-                place = _moved_back(piece.place, low)
-                for_tile.append(Response(image, place, network, values, raw, camera, tone, edge))
+                region = _moved_back(piece.inner, low)
+                for_tile.append(Response(image, region, network, values, raw, camera, tone, edge))
             yield for_tile
 
     def camera(self, image: ImageIndex) -> CameraNoise | None:
         """Return the noise of the camera that took one of the block's images, if it counts."""
-        return self.plan.camera(self._whole(image))
+        return self.plan.camera(self._channel(image))
 
     def _tone(self, image: ImageIndex, network: Folded | None) -> Tone | None:
         """Return what becomes of responses where the background is to be dark."""
-        background_level = self.plan.background_level(self._whole(image))
-        if network is None or background_level is None or self.plan.output == "intensity":
+        background_level = self.plan.background_level(self._channel(image))
+        if network is None or background_level is None:
             return None
         stack, device = self.plan.image, self.plan.device_memory.device
         integer_offset = 0 if self.camera(image) else stack.integer_offset
@@ -202,6 +203,10 @@ class Block:
     def _group(self, image: ImageIndex) -> ImageIndex:
         return self.plan.group(self._whole(image))
 
+    def _channel(self, image: ImageIndex) -> int:
+        """Return which of the larger array's channels an image is of."""
+        return self.plan.image.layout.channel(self._whole(image))
+
     def _whole(self, image: ImageIndex) -> ImageIndex:
         """Return which of the larger array's images one of the block is."""
         return tuple(map(sum, zip(image, self.first, strict=True)))
@@ -211,26 +216,26 @@ def extract_block(
     plan: Plan,
     values: NDArray[Any],
     box: Slices,
-    place: Slices,
+    region: Slices,
     companion: CompanionArray | None = None,
 ) -> Block:
     """Return a block of the stack that some work is about.
 
     Parameters
     ----------
-    work : Work
+    plan : Plan
         About the whole.
     values : array
         What ``box`` holds.
-    box : Region
+    box : Slices
         What was read.
-    place : Region
+    region : Slices
         The same without the neighbors' edges.
-    beside : Beside, optional
+    companion : CompanionArray, optional
         The mask to measure with, or the gain map to render with: it is read here.
     """
     layout = plan.image.layout
-    here = dict(zip(layout.axes, zip(box, place, strict=True), strict=True))
+    here = dict(zip(layout.axes, zip(box, region, strict=True), strict=True))
     part = Layout(layout.axes, values.shape, layout.ndim)
     return Block(
         replace(plan, image=replace(plan.image, array=values, layout=part)),
@@ -247,7 +252,7 @@ def extract_block(
 
 
 def cached_fold(plan: Plan, moments: Mapping[ImageIndex, PatchMoments]) -> Fold:
-    """Return what folds the method for an exposure: once, and not before it is asked for."""
+    """Return a function that folds the method for a statistics group, on the first call."""
 
     @cache
     def folded(group: ImageIndex) -> Folded | None:
@@ -272,16 +277,16 @@ def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
         if plan.device_memory.device.type == "mps"
         else plan.device_memory.device
     )
-    raw = plan.read(image, tile.read, camera)
+    raw = plan.read(image, tile.outer, camera)
     if mask is None and _constant(raw):
         one = torch.from_numpy(plan.image.to_float64(_one_voxel(raw), camera))
-        count = prod(part.stop - part.start for part in tile.place)
+        count = prod(part.stop - part.start for part in tile.inner)
         found = patch_moments(one, _NO_HALO[: plan.image.layout.ndim])
         return replace(found, count=found.count * count)
     values = plan.image.to_float64(raw, camera)
     inside = None
     if mask is not None:
-        here = plan.image.layout.without_samples.read(mask, image, tile.place)[0]
+        here = plan.image.layout.without_samples.read(mask, image, tile.inner)[0]
         inside = torch.from_numpy(here != 0).to(device)
     return patch_moments(
         torch.from_numpy(values).to(device), tile.halo, inside, plan.device_memory.scratch
@@ -291,15 +296,15 @@ def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
 def _respond(
     block: Block, network: Folded | None, image: ImageIndex, tile: Tile
 ) -> tuple[Tensor | None, NDArray[Any], Halo]:
-    """Return the response in a tile's place, None without a network; and what was read there.
+    """Return the response in a tile's inner part, None without a network; and what was read there.
 
-    Both with an edge around the place, as far as light is to be conserved.
+    Both with an edge around the inner part, as far as light is to be conserved.
     """
     plan, camera = block.plan, block.camera(image)
-    raw = plan.read(image, tile.read, camera)
+    raw = plan.read(image, tile.outer, camera)
     edge = tuple(
         (min(far, low), min(far, high))
-        for far, (low, high) in zip(plan.conserved, tile.halo, strict=True)
+        for far, (low, high) in zip(plan.conservation_halo, tile.halo, strict=True)
     )
     halo = tuple(
         (low - before, high - after)
@@ -308,7 +313,7 @@ def _respond(
     kept = raw[crop_edge(halo)]
     if network is None:
         return None, kept, edge
-    corner = tuple(at + part.start for at, part in zip(block.corner, tile.read, strict=True))
+    corner = tuple(at + part.start for at, part in zip(block.corner, tile.outer, strict=True))
     if network.grid_period == 1 and _constant(raw):
         one = _response(
             network, _one_voxel(raw), None, _NO_HALO[: len(corner)], corner, plan, camera
@@ -316,7 +321,7 @@ def _respond(
         return one.expand(-1, -1, *kept.shape[1:]), kept, edge
     gain = None
     if block.companion is not None:
-        gain = log_gain(plan.image.layout.without_samples.read(block.companion, image, tile.read))
+        gain = log_gain(plan.image.layout.without_samples.read(block.companion, image, tile.outer))
     return _response(network, raw, gain, halo, corner, plan, camera), kept, edge
 
 
@@ -339,9 +344,10 @@ def _response(
         seen = torch.cat([tile, torch.from_numpy(gain)[None].to(device)], dim=1)
     with _full_precision(device):
         response = network.to(device)(seen, halo, plan.device_memory.scratch, corner)
-    if plan.max_change is None or not isinstance(network, FoldedDenoiser):
+    most = plan.options["max_change"]
+    if most is None or not isinstance(network, FoldedDenoiser):
         return response
-    return _limit_change(response, tile, halo, network, plan.max_change)
+    return _limit_change(response, tile, halo, network, most)
 
 
 def _limit_change(

@@ -1,4 +1,4 @@
-"""How an image falls into tiles: what to read, what to keep, where to place it."""
+"""Cut an image into tiles with a given halo, of a side that suits the device and its memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from typing import Any
 import torch
 
 from napari_noiser._validation import check_int
-from napari_noiser.arrays.chunks import LEAST_SIDE
+from napari_noiser.arrays.chunks import MIN_SIDE
 from napari_noiser.arrays.layout import Slices
 from napari_noiser.methods.patches import Halo
-
-__all__ = ["Tile", "default_side", "pieces", "tile_count", "tile_side", "tiles"]
 
 
 @dataclass(frozen=True)
@@ -23,16 +21,16 @@ class Tile:
 
     Attributes
     ----------
-    place : Region
+    inner : Slices
         Where its result goes.
-    read : Region
-        What to read for it: the place and its halo, cut off where the image ends.
+    outer : Slices
+        What to read for it: the inner part and its halo, cut off where the image ends.
     halo : Halo
         How much of the halo there was on each side.
     """
 
-    place: Slices
-    read: Slices
+    inner: Slices
+    outer: Slices
     halo: Halo
 
 
@@ -52,22 +50,17 @@ def tiles(
     margin : Halo, optional
         How much of `shape`, at each end, is there to be read only: the neighbors of a block that
         was cut out of a larger image.
-
-    Yields
-    ------
-    Tile
-        In the array's order.
     """
     margin = ((0, 0),) * len(shape) if margin is None else margin
     inner = [(low, length - high) for length, (low, high) in zip(shape, margin, strict=True)]
-    spans = [list(pairwise(_divided(first, last, side))) for first, last in inner]
+    spans = [list(pairwise(_cut_points(first, last, side))) for first, last in inner]
     for span in product(*spans):
         corner, ends = zip(*span, strict=True)
         low = list(map(min, halo, corner))
         high = [min(far, n - end) for far, end, n in zip(halo, ends, shape, strict=True)]
         yield Tile(
-            place=tuple(map(slice, corner, ends)),
-            read=tuple(
+            inner=tuple(map(slice, corner, ends)),
+            outer=tuple(
                 slice(at - before, end + after)
                 for at, end, before, after in zip(corner, ends, low, high, strict=True)
             ),
@@ -75,11 +68,13 @@ def tiles(
         )
 
 
-def pieces(tile: Tile, side: int, halo: tuple[int, ...]) -> Iterator[Tile]:
+def subdivide(tile: Tile, side: int, halo: tuple[int, ...]) -> Iterator[Tile]:
     """Cut a tile into ones of a side at most, with the halo that they need."""
-    shape = tuple(part.stop - part.start for part in tile.read)
+    shape = tuple(part.stop - part.start for part in tile.outer)
     for piece in tiles(shape, side, halo, tile.halo):
-        yield Tile(_moved(piece.place, tile.read), _moved(piece.read, tile.read), piece.halo)
+        yield Tile(
+            _translated(piece.inner, tile.outer), _translated(piece.outer, tile.outer), piece.halo
+        )
 
 
 def tile_count(shape: tuple[int, ...], side: int) -> int:
@@ -90,13 +85,13 @@ def tile_count(shape: tuple[int, ...], side: int) -> int:
     return count
 
 
-def _divided(first: int, last: int, side: int) -> list[int]:
+def _cut_points(first: int, last: int, side: int) -> list[int]:
     """Return where to cut between two places, so that the parts are about equally long."""
     count = -(-(last - first) // side)
     return [first + (last - first) * part // count for part in range(count + 1)]
 
 
-def _moved(region: Slices, origin: Slices) -> Slices:
+def _translated(region: Slices, origin: Slices) -> Slices:
     return tuple(
         slice(part.start + start.start, part.stop + start.start)
         for part, start in zip(region, origin, strict=True)
@@ -132,14 +127,9 @@ def tile_side(ndim: int, voxel_bytes: int, tile: Any, memory_limit: Any = None) 
         The side wanted.
     memory_limit : int, optional
         Bytes of working memory that a tile may take; it makes tiles smaller, down to 8 a side.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `tile` or `memory_limit` is not a whole number of at least 1.
     """
     side = check_int("tile", tile)
     if memory_limit is None:
         return side
     voxels = check_int("memory_limit", memory_limit) / voxel_bytes
-    return min(side, max(LEAST_SIDE, int(voxels ** (1 / ndim)) - 4))
+    return min(side, max(MIN_SIDE, int(voxels ** (1 / ndim)) - 4))

@@ -16,8 +16,6 @@ from napari_noiser.engine.background import BackgroundLevel
 from napari_noiser.methods.base import Folded
 from napari_noiser.methods.patches import Halo, Scratch
 
-__all__ = ["DARK", "Tone", "conservation_reach", "crop_edge", "smoothed_residual"]
-
 DARK = 0.05
 """What a background is shown as, from 0 to 1."""
 
@@ -53,10 +51,10 @@ class Tone:
         Parameters
         ----------
         network : Folded
-            For the exposure that is shown.
-        ground : Ground
+            For the statistics group that is shown.
+        background_level : BackgroundLevel
             The background and the noise.
-        zero : float
+        integer_offset : float
             What the values are read against.
         ndim : int
             2 for planes, 3 for volumes.

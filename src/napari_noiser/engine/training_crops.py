@@ -12,23 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noiser._errors import InputError
-from napari_noiser.arrays.chunk_cache import with_chunk_cache
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
+from napari_noiser.arrays.reader import with_chunk_cache
 from napari_noiser.arrays.sampling import sample_values
 from napari_noiser.engine.device_memory import default_memory_limit
 from napari_noiser.engine.plan import Plan
 from napari_noiser.methods.irle.stabilized_counts import StabilizedCounts
-
-__all__ = [
-    "Crops",
-    "Reading",
-    "check_sizes",
-    "check_values",
-    "scale_levels",
-    "stabilized",
-    "stack_pairs",
-]
 
 Reading = Callable[[Plan, ImageIndex, Slices], NDArray[np.float64]]
 """Reads a region of one of a stack's images: (C, *spatial)."""
@@ -41,18 +31,9 @@ _LEAST_PIXELS = 2**16
 class Crops:
     """Crops of stacks, turned and mirrored; those of a step follow from its number alone.
 
-    Attributes
-    ----------
-    works : sequence of Work
-        One a stack, its cameras known. A larger stack is seen more often.
-    side : int
-        Pixels a side.
-    count : int
-        Crops a step.
-    seed : int
-        0 or more.
-    read : callable
-        How a region of a stack is read: `stabilized`, `scale_levels`, `stack_pairs`.
+    The plans' cameras are known; a larger stack is seen more often. `side` is in pixels, `count`
+    are the crops a step, and `read` (`stabilized`, `scale_levels`, `stack_pairs`) reads a region
+    of a stack.
     """
 
     plans: Sequence[Plan]
@@ -114,7 +95,7 @@ class Crops:
 
 
 def check_sizes(layouts: Sequence[Layout]) -> None:
-    """Raise a `ValueError` if images are too small to fit a model to.
+    """Raise an `InputError` if images are too small to fit a model to.
 
     Each has 64 pixels a side at least, all together 65,536, and volumes have 3 planes.
     """
@@ -144,7 +125,7 @@ def check_sizes(layouts: Sequence[Layout]) -> None:
 
 
 def check_values(stacks: Sequence[ImageArray]) -> None:
-    """Raise a `ValueError` if nothing can be learned from images, as a few values of each tell."""
+    """Raise an `InputError` if an image is constant or not finite, as a few of its values tell."""
     for at, stack in enumerate(stacks):
         (values,) = sample_values(stack.array, layout=stack.layout)
         known = values[np.isfinite(values)]
@@ -161,16 +142,16 @@ def stabilized(black: float) -> Reading:
     """
 
     def read(plan: Plan, image: ImageIndex, region: Slices) -> NDArray[np.float64]:
-        camera = plan.camera(image)
+        camera = plan.camera(plan.image.layout.channel(image))
         if camera is None:
             raise InputError("camera", "must be known to even the noise out")
         counts = (
             plan.image.to_float64(plan.read(image, region, camera)) + plan.image.integer_offset
         )
-        values = StabilizedCounts(camera, black).seen(counts)
+        values = StabilizedCounts(camera, black).stabilize(counts)
         if plan.gain_map is None:
             return values
-        return np.concatenate([values, plan.gain_map.in_image(image, region)])
+        return np.concatenate([values, plan.gain_map.read_log(image, region)])
 
     return read
 
@@ -179,10 +160,9 @@ def scale_levels(black: float, white: float) -> Reading:
     """Return what reads (C, *spatial) so that these counts become 0 and 1."""
 
     def read(plan: Plan, image: ImageIndex, region: Slices) -> NDArray[np.float64]:
-        counts = (
-            plan.image.to_float64(plan.read(image, region, plan.camera(image)))
-            + plan.image.integer_offset
-        )
+        camera = plan.camera(plan.image.layout.channel(image))
+        raw = plan.read(image, region, camera)
+        counts = plan.image.to_float64(raw) + plan.image.integer_offset
         return np.asarray((counts - black) / (white - black))
 
     return read

@@ -1,4 +1,4 @@
-"""Results larger than memory: enhanced into a file, block by block, and resumed after a kill."""
+"""Enhance or denoise into a file, block by block, and resume after any end."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import warnings
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from inspect import signature
 from os import PathLike
 from os.path import lexists
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,40 +26,51 @@ from napari_noiser.arrays.layout import Slices
 from napari_noiser.arrays.sampling import content_digest
 from napari_noiser.engine.calibration import calibrate
 from napari_noiser.engine.contrast_limits import contrast_limits
+from napari_noiser.engine.options import (
+    DenoiseOptions,
+    EnhanceOptions,
+    ResolvedOptions,
+    Verb,
+    documented,
+)
 from napari_noiser.engine.passes import TileDone, measure_steps, render_steps
 from napari_noiser.engine.plan import Plan, make_plan
 from napari_noiser.files.partial_output import PartialOutput
-from napari_noiser.files.provenance import EARLIER, PROVENANCE, read_provenance
+from napari_noiser.files.provenance import PROVENANCE, complete_provenance, read_provenance
 from napari_noiser.files.spatial_metadata import SpatialMetadata
 from napari_noiser.files.writers.ome_tiff import OmeTiff
 from napari_noiser.files.writers.ome_zarr import OmeZarr
+from napari_noiser.methods.base import Method
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
-from napari_noiser.methods.noiser.model import Model
 from napari_noiser.methods.noiser.recipe import Recipe
 
-__all__ = ["ENDINGS", "SaveTask", "enhance_to_file", "start_save"]
-
-Kind = OmeZarr | OmeTiff
+Writer = OmeZarr | OmeTiff
 
 ENDINGS = (".zarr", ".tif", ".tiff")
-"""Of the files that can be made: OME-Zarr and OME-TIFF."""
+"""Of the files that can be written: OME-Zarr and OME-TIFF."""
 
 _ENDING = re.compile(r"(\.ome)?\.(zarr|tiff?)$", re.IGNORECASE)
 _FITTED = {"light": RetinexRecipe, "denoise": BlindSpotRecipe, "both": IRLERecipe}
-_KEEP_MOMENTS = 20.0  # seconds of measuring that a kill may cost
+_RESOURCES: Mapping[Literal["tile", "memory_limit"], str] = {
+    "tile": "tile_side",
+    "memory_limit": "memory_limit",
+}
+"""What tiles and blocks depend on, and the attribute of the plan that holds its value."""
+
+_SAVE_MOMENTS_EVERY = 20.0  # seconds of measuring that a kill may cost
 
 
+@documented("enhance", "axes", "out")
 def enhance_to_file(
     image: Any,
     path: str | PathLike[str],
-    model: str | PathLike[str] | Model = "noiser",
+    model: str | PathLike[str] | Method = "auto",
     *,
     space: SpatialMetadata | None = None,
     resume: bool = False,
-    progress: Progress = False,
-    **options: Any,
+    **options: Unpack[EnhanceOptions],
 ) -> Path:
     """Enhance an image of any size into a file.
 
@@ -69,20 +79,17 @@ def enhance_to_file(
     image : array
         As in `enhance`; a dask array is computed here and now, a chunk at a time.
     path : str or path
-        ``.zarr`` makes an OME-Zarr 0.5 image with a pyramid, ``.tif`` an OME-TIFF. While it is
-        being made, all that there is of it lies in the folder ``PATH.partial``.
-    model : str, path or Model
+        ``.zarr`` writes an OME-Zarr 0.5 image with a pyramid, ``.tif`` an OME-TIFF. Until it is
+        complete it lies in the folder ``PATH.partial``.
+    model : str, path or model
         As in `enhance`.
-    space : Space, optional
-        Axes, steps and units, to be written down; left out, pixels.
+    space : SpatialMetadata, optional
+        Axes, steps and units; left out, pixels, and axes as in `enhance`.
     resume : bool
-        Go on with what an earlier run has left; what is finished is not computed again. If
-        nothing was left, start; if all is finished, leave it as it is. What was made of another
-        image, or otherwise, is refused.
-    progress : bool or callable
-        As in `enhance`.
-    **options
-        All others of `enhance` but `out`. Axes are those of `space`, or else `axes`.
+        Resume what an earlier run has left: finished blocks are not computed again. If nothing
+        was left, start; if all is finished, leave it as it is. What was made of another image, or
+        with other options, is refused.
+    {options}
 
     Returns
     -------
@@ -95,48 +102,76 @@ def enhance_to_file(
         If there is a file, or an unfinished one and `resume` is False.
     OSError
         If the file cannot be written: what was finished stays, to be resumed.
-    TypeError, ValueError
+    InputTypeError, InputError
         As in `enhance`, or if the unfinished file was made of something else.
     """
-    saving = start_save(image, path, model, space=space, resume=resume, **options)
-    return run_with_progress(saving.steps(), progress, "enhancing")
+    return _save("enhance", image, path, model, space=space, resume=resume, **options)
+
+
+@documented("denoise", "axes", "out")
+def denoise_to_file(
+    image: Any,
+    path: str | PathLike[str],
+    model: str | PathLike[str] | Method = "auto",
+    *,
+    space: SpatialMetadata | None = None,
+    resume: bool = False,
+    **options: Unpack[DenoiseOptions],
+) -> Path:
+    """Denoise an image of any size into a file.
+
+    Parameters
+    ----------
+    image, path : see `enhance_to_file`
+        As there.
+    model : str, path or model
+        As in `denoise`.
+    space, resume : see `enhance_to_file`
+        As there.
+    {options}
+
+    Returns
+    -------
+    Path
+        Of the file, complete.
+
+    Raises
+    ------
+    OSError, InputTypeError, InputError
+        As in `enhance_to_file`.
+    """
+    return _save("denoise", image, path, model, space=space, resume=resume, **options)
+
+
+def _save(
+    verb: Verb, image: Any, path: Any, model: Any, *, progress: Progress = False, **options: Any
+) -> Path:
+    task = start_save(image, path, model, verb, **options)
+    return run_with_progress(task.steps(), progress, "enhancing")
 
 
 @dataclass(frozen=True)
 class SaveTask:
-    """A result on its way into a file; `start_save` makes one.
+    """A result that is being written to a file; `start_save` returns one.
 
-    Attributes
-    ----------
-    work : Work
-        What is done.
-    path : Path
-        Where the file will be.
-    target : OmeZarr or Tif, optional
-        The file as it is being made, to be looked at; None if it was finished before.
+    `target` is the unfinished file, which can be viewed, or None if it was finished before;
+    `unfinished` is the folder that it lies in.
     """
 
     plan: Plan
     path: Path
-    target: Kind | None
+    target: Writer | None
     unfinished: PartialOutput
 
     def close(self) -> None:
-        """Let go of the unfinished file without a step; `steps` does so when it ends."""
+        """Unlock the unfinished file without a step; `steps` does so when it ends."""
         self.unfinished.release()
 
     def steps(self) -> Generator[TileDone, None, Path]:
-        """Measure and render what is left to do; closing the generator leaves it to be resumed.
+        """Measure and render what is left to do.
 
-        Yields
-        ------
-        TileDone
-            Once a tile.
-
-        Returns
-        -------
-        Path
-            Of the file, complete.
+        The generator returns the path of the complete file; it can be closed, and the rest
+        resumed.
         """
         if self.target is None:
             return self.path
@@ -145,8 +180,7 @@ class SaveTask:
             out = _RecordingTarget(self.target, self.unfinished)
             yield from render_steps(self.plan, out, moments, self.unfinished.finished)
             color = "S" in self.plan.image.layout.axes
-            finest, output = self.target.levels[0], self.plan.output
-            self.target.set_limits(*contrast_limits(finest, color, output))
+            self.target.set_limits(*contrast_limits(self.target.levels[0], color, self.plan.verb))
             self.unfinished.complete()
         except ValueError:
             if not self.unfinished.finished:  # the image itself cannot be enhanced
@@ -159,80 +193,64 @@ class SaveTask:
 
     def _measure(self) -> Generator[TileDone, None, Any]:
         moments, begun = self.unfinished.load_moments()
-        whole, kept = (dict(moments), begun), monotonic()  # of whole blocks
+        complete, saved_at = (dict(moments), begun), monotonic()  # of whole blocks
         try:
             for event in measure_steps(self.plan, self.target, moments, begun):
                 if event.block is not None:
-                    whole = dict(moments), whole[1] + 1
-                    if monotonic() - kept > _KEEP_MOMENTS:
-                        self.unfinished.save_moments(*whole)
-                        kept = monotonic()
+                    complete = dict(moments), complete[1] + 1
+                    if monotonic() - saved_at > _SAVE_MOMENTS_EVERY:
+                        self.unfinished.save_moments(*complete)
+                        saved_at = monotonic()
                 yield event
         except BaseException:  # also a generator's end, and Ctrl-C
-            if whole[1] > begun:
+            if complete[1] > begun:
                 with suppress(OSError):  # they can be measured again
-                    self.unfinished.save_moments(*whole)
+                    self.unfinished.save_moments(*complete)
             raise
-        self.unfinished.save_moments(moments, whole[1])
+        self.unfinished.save_moments(moments, complete[1])
         return moments
 
 
 def start_save(
     image: Any,
     path: str | PathLike[str],
-    model: str | PathLike[str] | Model = "noiser",
+    model: str | PathLike[str] | Method = "auto",
+    verb: Verb = "enhance",
     *,
     space: SpatialMetadata | None = None,
     resume: bool = False,
     **options: Any,
 ) -> SaveTask:
-    """Check what `enhance_to_file` was asked for, and make the unfinished file, or find it.
+    """Check the arguments of `enhance_to_file`, and create the unfinished file or find it.
 
-    Parameters
-    ----------
-    image, path, model, space, resume, **options : see `enhance_to_file`
-        What is asked for. Tiles and memory are those of the run that is resumed.
-
-    Returns
-    -------
-    Saving
-        Holds the unfinished file until its `steps` end.
-
-    Raises
-    ------
-    BlockingIOError
-        If another run is making the same file.
-    FileExistsError, OSError, TypeError, ValueError
-        As in `enhance_to_file`.
+    Tiles and memory are those of the run that is resumed. The unfinished file is locked until the
+    task's `steps` end.
     """
     path = Path(path).absolute()
-    kind, resume = _writer_class(path), check_bool("resume", resume)
-    unknown = set(options) - (set(signature(make_plan).parameters) - {"out"})
-    if unknown:
-        raise InputTypeError(
-            "", f"enhance_to_file takes no argument {sorted(unknown)}; see enhance"
-        )
+    writer, resume = _writer_class(path), check_bool("resume", resume)
+    if "out" in options:
+        raise InputTypeError("out", "is not taken here: the file is filled")
     if space is not None:
         if not isinstance(space, SpatialMetadata):
-            raise InputTypeError("space", f"must be a Space, got {space!r}")
+            raise InputTypeError("space", f"must be a SpatialMetadata, got {space!r}")
         options["axes"] = space.axes
-    plan = calibrate(make_plan(image, model, **options))
+    plan = calibrate(make_plan(image, model, verb, **options))
     space = space or SpatialMetadata.pixels(plan.image.layout.axes)
     unfinished = PartialOutput(path)
     if not resume:
         _check_free(path, unfinished)
     elif lexists(path):
-        return _finished(plan, space, unfinished)
-    found = unfinished.claim()
+        return _check_finished(plan, space, unfinished)
+    earlier = unfinished.claim()
     try:
         if lexists(path):  # another run has just finished it
             raise FileExistsError(f"{path} has come up meanwhile")
-        if found is None:
-            return _begin(plan, space, kind, unfinished, options)
-        _check_limits(unfinished, found, options)
-        return _resume(plan, space, kind, unfinished, found)
+        if earlier is None:
+            return _begin(plan, space, writer, unfinished)
+        _check_resources(unfinished, earlier, plan.options)
+        return _resume(plan, space, writer, unfinished, earlier)
     except BaseException:
-        if found is None:
+        if earlier is None:
             unfinished.discard()
         unfinished.release()
         raise
@@ -241,31 +259,32 @@ def start_save(
 def _check_free(path: Path, unfinished: PartialOutput) -> None:
     """Raise a `FileExistsError` if there is a file, finished or not."""
     if lexists(path) or unfinished.exists:
-        which = "exists" if lexists(path) else "is unfinished"
-        raise FileExistsError(f"{path} {which} already: take another name, resume or delete it")
+        state = "exists" if lexists(path) else "is unfinished"
+        raise FileExistsError(f"{path} {state} already: take another name, resume or delete it")
 
 
-def _check_limits(
-    unfinished: PartialOutput, found: Mapping[str, Any], options: Mapping[str, Any]
+def _check_resources(
+    unfinished: PartialOutput, earlier: Mapping[str, Any], options: ResolvedOptions
 ) -> None:
-    """Raise a `ValueError` if tiles or memory are asked for that are not those of the file."""
-    for option, name in (("tile", "side"), ("memory_limit", "memory")):
-        if options.get(option) not in (None, found["given"].get(option)):
+    """Raise an `InputError` if other tiles or memory are given than in the earlier run."""
+    for option, name in _RESOURCES.items():
+        before = earlier["given"].get(option)
+        if options[option] not in (None, before):
             raise InputError(
-                "",
-                f"{unfinished.folder} was begun with {option}={found['given'].get(option)} "
-                f"({found[name]}), which its blocks depend on; got {options[option]}: leave it "
-                "out to go on, or delete the folder to begin anew",
+                option,
+                f"was {before} ({earlier[name]}) when {unfinished.folder} was begun, whose blocks "
+                f"depend on it; got {options[option]}: leave it out to resume, or delete the "
+                "folder to start over",
             )
 
 
-def _finished(plan: Plan, space: SpatialMetadata, unfinished: PartialOutput) -> SaveTask:
-    """Return what has nothing left to do, if the file is what is asked for."""
+def _check_finished(plan: Plan, space: SpatialMetadata, unfinished: PartialOutput) -> SaveTask:
+    """Return a task without anything left to do, if the file is of the same request."""
     path = unfinished.path
     provenance = read_provenance(path)
-    if provenance is None or "asked" not in provenance:
+    if provenance is None or "request" not in provenance:
         raise FileExistsError(f"{path} exists, and is no result of enhance_to_file")
-    _compare(str(path), provenance["asked"], _request(plan, space))
+    _compare(str(path), provenance["request"], _request(plan, space))
     unfinished.clear_up()
     return SaveTask(plan, path, None, unfinished)
 
@@ -273,62 +292,65 @@ def _finished(plan: Plan, space: SpatialMetadata, unfinished: PartialOutput) -> 
 def _begin(
     plan: Plan,
     space: SpatialMetadata,
-    kind: type[Kind],
+    writer: type[Writer],
     unfinished: PartialOutput,
-    options: Mapping[str, Any],
 ) -> SaveTask:
-    asked = _request(plan, space)
-    target = kind.create(
+    request = _request(plan, space)
+    target = writer.create(
         unfinished.result,
         plan.image.layout.shape,
         plan.dtype,
         space,
         name=_ENDING.sub("", unfinished.path.name),
-        attributes={PROVENANCE: {**plan.describe(), "asked": asked}},
-        source=chunk_grid(plan.image.array).largest_chunk,
+        attributes={PROVENANCE: {**plan.describe(), "request": request}},
+        source_chunks=chunk_grid(plan.image.array).largest_chunk,
     )
-    given = {name: options.get(name) for name in ("tile", "memory_limit")}
-    version = napari_noiser.__version__
-    grid = {"side": plan.tile_side, "memory": plan.memory_limit}
-    unfinished.begin({"asked": asked, "given": given, **grid, "version": version})
+    unfinished.begin(
+        {
+            "request": request,
+            "given": {option: plan.options[option] for option in _RESOURCES},
+            **{name: getattr(plan, name) for name in _RESOURCES.values()},
+            "version": napari_noiser.__version__,
+        }
+    )
     return SaveTask(plan, unfinished.path, target, unfinished)
 
 
 def _resume(
     plan: Plan,
     space: SpatialMetadata,
-    kind: type[Kind],
+    writer: type[Writer],
     unfinished: PartialOutput,
-    found: Mapping[str, Any],
+    earlier: Mapping[str, Any],
 ) -> SaveTask:
-    _compare(str(unfinished.folder), found["asked"], _request(plan, space))
-    if found["version"] != napari_noiser.__version__:
+    _compare(str(unfinished.folder), earlier["request"], _request(plan, space))
+    if earlier["version"] != napari_noiser.__version__:
         warnings.warn(
-            f"{unfinished.path} was begun by napari-noiser {found['version']}, and is gone on "
-            f"with by {napari_noiser.__version__}: delete {unfinished.folder} to begin anew",
+            f"{unfinished.path} was begun by napari-noiser {earlier['version']}, and is resumed "
+            f"by {napari_noiser.__version__}: delete {unfinished.folder} to start over",
             stacklevel=4,
         )
     # The same tiles in the same blocks: the same result, to the last bit.
-    plan = replace(plan, tile_side=found["side"], memory_limit=found["memory"])
-    target = kind.open(unfinished.result, space.axes)
+    plan = replace(plan, **{name: earlier[name] for name in _RESOURCES.values()})
+    target = writer.open(unfinished.result, space.axes)
     return SaveTask(plan, unfinished.path, target, unfinished)
 
 
-def _compare(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise a `ValueError` if a file was made of something else, or otherwise, than asked for."""
-    before, now = _with_whole_recipe({**EARLIER, **before}), _with_whole_recipe(now)
-    others = sorted(name for name in now if now[name] != before.get(name))
-    if others:
+def _compare(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise an `InputError` if a file was made of another image or with other options."""
+    before, now = _complete_recipe(complete_provenance(before)), _complete_recipe(now)
+    differing = sorted(name for name in now if now[name] != before.get(name))
+    if differing:
         raise InputError(
             "",
-            f"{place} was made with another {', '.join(others)}: "
-            f"{ {name: before.get(name) for name in others} }, now "
-            f"{ {name: now[name] for name in others} }; delete it, or take another name",
+            f"{path} was made with another {', '.join(differing)}: "
+            f"{ {name: before.get(name) for name in differing} }, now "
+            f"{ {name: now[name] for name in differing} }; delete it, or take another name",
         )
 
 
-def _with_whole_recipe(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Fill in the fields that a recipe got later: they had what is now their default."""
+def _complete_recipe(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a provenance whose recipe has the fields of today, by default what they were."""
     if "recipe" not in provenance:
         return provenance
     kind: Any = _FITTED.get(provenance.get("stage", ""), Recipe)
@@ -336,7 +358,7 @@ def _with_whole_recipe(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**provenance, "recipe": json.loads(json.dumps(recipe))}
 
 
-def _writer_class(path: Path) -> type[Kind]:
+def _writer_class(path: Path) -> type[Writer]:
     ending = path.suffix.lower()
     if ending in ENDINGS:
         return OmeZarr if ending == ".zarr" else OmeTiff
@@ -344,7 +366,7 @@ def _writer_class(path: Path) -> type[Kind]:
 
 
 def _request(plan: Plan, space: SpatialMetadata) -> dict[str, Any]:
-    """Return what decides the result, as JSON gives it back."""
+    """Return all that decides the result, as JSON gives it back."""
     described = {
         key: value for key, value in plan.describe().items() if key not in ("versions", "device")
     }
@@ -354,15 +376,14 @@ def _request(plan: Plan, space: SpatialMetadata) -> dict[str, Any]:
         "chunks": chunk_grid(plan.image.array).largest_chunk,  # which the blocks depend on
         "values": content_digest(plan.image),
     }
-    whole = {**described, "image": image, "space": asdict(space)}
-    found: dict[str, Any] = json.loads(json.dumps(whole))
-    return found
+    request = {**described, "image": image, "space": asdict(space)}
+    return dict(json.loads(json.dumps(request)))
 
 
 class _RecordingTarget:
-    """A file to be filled that takes note of every block, and says what is kept if it cannot."""
+    """A file whose finished blocks are recorded, and whose errors say how to resume."""
 
-    def __init__(self, target: Kind, unfinished: PartialOutput) -> None:
+    def __init__(self, target: Writer, unfinished: PartialOutput) -> None:
         self.target, self.unfinished = target, unfinished
         self.shape, self.chunks = target.shape, target.chunks
 
@@ -375,6 +396,6 @@ class _RecordingTarget:
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"{self.unfinished.path} cannot be written on ({error.strerror or error}); what "
+                f"{self.unfinished.path} cannot be written ({error.strerror or error}); what "
                 f"is finished is kept in {self.unfinished.folder}, to be resumed",
             ) from error

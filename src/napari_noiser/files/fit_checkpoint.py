@@ -1,4 +1,4 @@
-"""A fit that goes on where it was stopped: how far it is lies beside its model's place."""
+"""Checkpoints of a fit, next to the path of its model, for the fit to be resumed."""
 
 from __future__ import annotations
 
@@ -7,30 +7,22 @@ from contextlib import closing
 from pathlib import Path
 from time import monotonic
 
-from napari_noiser.engine.fit_stages import Fitted, State
-from napari_noiser.methods.irle.checkpoint import load_fitting_state
+from napari_noiser.engine.fit import Fitted, State
+from napari_noiser.methods.irle.checkpoint import load_fit_state
 from napari_noiser.methods.irle.optimization import FittingStep
-
-__all__ = ["checkpoint_path", "load_checkpoint", "run_with_checkpoints"]
 
 _EVERY = 60.0  # seconds
 
 
 def checkpoint_path(model: Path) -> Path:
-    """Return where a fit is kept until its model is finished: NAME.partial.safetensors."""
+    """Return the path of the checkpoint of a model's fit: NAME.partial.safetensors."""
     return model.with_suffix(".partial.safetensors")
 
 
 def load_checkpoint(model: Path) -> State | None:
-    """Return where the fit of a model stood, if it was ever stopped.
-
-    Raises
-    ------
-    ValueError
-        If what there is cannot be read.
-    """
+    """Return the state of a model's fit, if it was stopped before."""
     path = checkpoint_path(model)
-    return load_fitting_state(path) if path.exists() else None
+    return load_fit_state(path) if path.exists() else None
 
 
 def run_with_checkpoints(
@@ -38,31 +30,10 @@ def run_with_checkpoints(
     model: Path,
     check: Callable[[], object] = lambda: None,
 ) -> Generator[FittingStep, None, Path]:
-    """Run a fit that is kept once a minute, and whenever it is stopped; write its model at last.
+    """Run a fit, with a checkpoint once a minute and whenever it is stopped; save its model.
 
-    Parameters
-    ----------
-    steps : generator
-        As of `napari_noiser.fit_steps`.
-    model : Path
-        Of the model, in a folder that is there. What was kept goes when it is written.
-    check : callable
-        Called after every step; what it raises stops the fit, and what there is is kept.
-
-    Yields
-    ------
-    FittingStep
-        Those of the fit.
-
-    Returns
-    -------
-    Path
-        Of the model.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
+    The folder of the model has to exist; once the model is written, the checkpoint is removed.
+    `check` is called after every step: what it raises stops the fit after a last checkpoint.
     """
     saved = monotonic()
     with closing(steps):
@@ -85,6 +56,6 @@ def run_with_checkpoints(
 
 
 def _write(state: State, model: Path) -> None:
-    """Write a state in the place of the last one, which is there until the new one is whole."""
+    """Replace the checkpoint, once the new one is written completely."""
     new = state.save(model.with_suffix(".partial.new.safetensors"))
     new.replace(checkpoint_path(model))

@@ -1,4 +1,4 @@
-"""Opening an image in a file, of any size: the array, lazily, and where its voxels lie."""
+"""Open image files of any size: the array, lazily, and its spatial metadata."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from napari_noiser.files.readers.tiff import read_tiff
 from napari_noiser.files.readers.zarr import read_zarr
 from napari_noiser.files.spatial_metadata import SpatialMetadata
 
-__all__ = ["ImageFile", "list_images", "open_image"]
-
 
 def _read_npy(path: Path) -> ParsedFile:
     array = np.lib.format.open_memmap(path, mode="r")
@@ -29,7 +27,7 @@ _ACCEPTED = "TIFF (.tif, .tiff, .btf, .tf8), OME-Zarr or zarr (a folder), and .n
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image in a file, opened; nothing is loaded.
+    """An open image file, of which nothing is loaded.
 
     Attributes
     ----------
@@ -37,8 +35,8 @@ class ImageFile:
         Of the file, or of the folder of a zarr store.
     array : array
         Anything with a shape, a dtype and slicing, to be read from.
-    space : Space
-        Its axes, and where its voxels lie.
+    space : SpatialMetadata
+        Its axes, steps and units.
     """
 
     path: Path
@@ -57,7 +55,7 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
         or a .npy file.
     axes : str, optional
         One letter an axis: T, C, Z, Y, X, and S for color samples. They win over the file's own;
-        where both name the same axis its step and unit are kept. Left out, a file that does
+        where both name the same axis its step and unit stay. Left out, a file that does
         not name its axes is taken for YX, ZYX, TZYX or TCZYX.
 
     Returns
@@ -85,8 +83,10 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
     if reader is None:
         raise InputError("", f"{path} is no image that can be opened: accepted are {_ACCEPTED}")
     try:
-        contents = reader(path)
-        return ImageFile(path, contents.array, contents.space(axes))
+        parsed = reader(path)
+        return ImageFile(path, parsed.array, parsed.spatial_metadata(axes))
+    except InputError as error:
+        raise _about_file(path, error) from error
     except ValueError as error:
         raise InputError("", f"{path} cannot be opened: {error}") from error
     except (OSError, ImportError):
@@ -96,26 +96,19 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
         raise InputError("", f"{path} cannot be opened, it is broken: {kind} {error}") from error
 
 
+def _about_file(path: Path, error: InputError) -> InputError:
+    """Return an error that leads with a file and still mentions its argument."""
+    lead, name = f"{path} cannot be opened:", error.argument
+    if not name:
+        return InputError("", f"{lead} {error.problem}", **error.mentioned)
+    return InputError("", f"{lead} {{{name}}} {error.problem}", **{name: None, **error.mentioned})
+
+
 def list_images(folder: str | PathLike[str]) -> list[Path]:
     """Return the images in a folder that `open_image` takes, by their names.
 
-    Parameters
-    ----------
-    folder : str or path
-        Folders within it are not looked into.
-
-    Returns
-    -------
-    list of Path
-        Files of the accepted kinds, and folders whose names end in .zarr, in alphabetical order;
-        without hidden and unfinished ones (*.partial).
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    NotADirectoryError
-        If it is a file.
+    They are sorted, hidden and partial ones (*.partial) left out; folders within are not looked
+    into, but those whose names end in .zarr are images.
     """
     return sorted(
         path

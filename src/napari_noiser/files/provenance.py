@@ -1,4 +1,4 @@
-"""What a finished file says of how it was made."""
+"""Read a result's provenance, and bring old ones up to date; `Plan.describe` makes it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-__all__ = ["EARLIER", "PROVENANCE", "is_fitted", "read_provenance"]
+from napari_noiser.engine.options import Verb, verb_options
 
 PROVENANCE = "napari_noiser"
 """The key of a result's provenance, in a file's attributes and a layer's metadata."""
 
+_RENAMED = {"colours": "colors", "channels": "samples", "gain": "gain_map"}
 
-EARLIER = {
-    "colors": "balanced",
-    "output": "display",
-    "camera": None,
-    "camera_estimated": False,
-    "repair": True,
-    "max_change": None,
-    "conserve": None,
-    "background": "gray",
-    "gain": None,
-}
-"""What held for results that say nothing of it, since they are older than the choice."""
+
+def complete_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a provenance under today's names, with what older versions did not say."""
+    default: Verb = "denoise" if provenance.get("output") == "intensity" else "enhance"
+    verb: Verb = provenance.get("verb", default)
+    defaults = {name: each.default for name, each in verb_options(verb).items() if each.recorded}
+    known = {_RENAMED.get(name, name): value for name, value in provenance.items()}
+    return {**defaults, "verb": verb, "camera": None, "camera_estimated": False, **known}
 
 
 def is_fitted(provenance: Mapping[str, Any]) -> bool:
@@ -37,7 +34,7 @@ def is_fitted(provenance: Mapping[str, Any]) -> bool:
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:
-    """Return the provenance that a result carries.
+    """Return the provenance that a result in a file carries.
 
     Parameters
     ----------
@@ -50,20 +47,20 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
         None if it is no result of this package.
     """
     try:
-        attributes = _of_zarr(path) if path.is_dir() else _of_tiff(path)
-        found = attributes[PROVENANCE]
+        attributes = _zarr_attributes(path) if path.is_dir() else _tiff_attributes(path)
+        provenance = attributes[PROVENANCE]
     except Exception:  # the libraries raise anything over what is no file of their kind
         return None
-    return found if isinstance(found, dict) else None
+    return provenance if isinstance(provenance, dict) else None
 
 
-def _of_zarr(path: Path) -> Any:
+def _zarr_attributes(path: Path) -> Any:
     import zarr
 
     return zarr.open_group(str(path), mode="r").attrs.asdict()
 
 
-def _of_tiff(path: Path) -> Any:
+def _tiff_attributes(path: Path) -> Any:
     from tifffile import TiffFile
 
     with TiffFile(path) as tif:

@@ -1,4 +1,4 @@
-"""Where the voxels of an array lie - axes, steps, starts, units - and what its channels are."""
+"""The axes of an array with their steps, origins and units, and the names of its channels."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from napari_noiser._errors import InputError, InputTypeError
-from napari_noiser._validation import check_float
-
-__all__ = ["Channel", "SpatialMetadata"]
+from napari_noiser._validation import check_axes, check_float, set_fields
 
 
 class Channel(NamedTuple):
-    """What a channel is called, and its color as RRGGBB; each empty where nobody says."""
+    """The name of a channel and its color as RRGGBB, each empty if unknown."""
 
     name: str = ""
     color: str = ""
@@ -20,7 +18,7 @@ class Channel(NamedTuple):
 
 @dataclass(frozen=True)
 class SpatialMetadata:
-    """Where the voxels of an array lie.
+    """The axes of an array, with the step, the origin and the unit of each, and its channels.
 
     Parameters
     ----------
@@ -33,7 +31,7 @@ class SpatialMetadata:
     units : tuple of str
         As OME-NGFF spells them ("micrometer", "second"); empty where there is none.
     channels : tuple of Channel
-        In the order of C; empty where nobody says.
+        In the order of C; empty if unknown.
 
     Raises
     ------
@@ -51,13 +49,7 @@ class SpatialMetadata:
     channels: tuple[Channel, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.axes, str):
-            raise InputTypeError("axes", f"must be a string such as 'TZYX', got {self.axes!r}")
-        letters = set(self.axes)
-        if not letters <= set("TCZYXS") or len(letters) != len(self.axes):
-            raise InputError("axes", f"takes each of T, C, Z, Y, X, S once, got {self.axes!r}")
-        if not {"Y", "X"} <= letters:
-            raise InputError("axes", f"must name Y and X, got {self.axes!r}")
+        check_axes(self.axes)
         for name in ("scale", "translate", "units"):
             values = getattr(self, name)
             if isinstance(values, str) or len(values) != len(self.axes):
@@ -66,16 +58,17 @@ class SpatialMetadata:
                 )
         if not all(isinstance(unit, str) for unit in self.units):
             raise InputTypeError("units", f"must be strings, got {self.units!r}")
-        steps = tuple(check_float("scale", step, above=0.0) for step in self.scale)
-        starts = tuple(check_float("translate", start) for start in self.translate)
-        object.__setattr__(self, "scale", steps)  # of any type of number, numpy's included
-        object.__setattr__(self, "translate", starts)
-        object.__setattr__(self, "units", tuple(self.units))
-        object.__setattr__(self, "channels", tuple(Channel(*each) for each in self.channels))
+        set_fields(  # of any type of number, numpy's included
+            self,
+            scale=tuple(check_float("scale", step, above=0.0) for step in self.scale),
+            translate=tuple(check_float("translate", start) for start in self.translate),
+            units=tuple(self.units),
+            channels=tuple(Channel(*each) for each in self.channels),
+        )
 
     @classmethod
     def pixels(cls, axes: str) -> SpatialMetadata:
-        """Return a space in pixels: steps of 1 from 0, and no units.
+        """Return metadata in pixels: steps of 1 from 0, and no units.
 
         Parameters
         ----------
@@ -84,7 +77,7 @@ class SpatialMetadata:
 
         Returns
         -------
-        Space
+        SpatialMetadata
             In which positions are indices.
         """
         count = len(axes)

@@ -1,10 +1,8 @@
-"""The names of units: what files write for them, and how OME-NGFF spells them."""
+"""Names of units: as files write them, as OME-NGFF spells them, and OME-XML's symbols."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-__all__ = ["unit_name", "unit_symbol"]
 
 _PREFIXES = {
     **{"": "", "deci": "d", "centi": "c", "milli": "m", "micro": "µ", "nano": "n", "pico": "p"},
@@ -32,18 +30,7 @@ _ALIASES = {
 
 
 def unit_name(text: str) -> str:
-    """Return OME-NGFF's name of a unit: "micrometer" for "µm", "um", "micron" or "Micrometers".
-
-    Parameters
-    ----------
-    text : str
-        As a file writes it.
-
-    Returns
-    -------
-    str
-        Empty where the text means no unit ("pixel"); the text itself if it is unknown.
-    """
+    """Return OME-NGFF's name of a unit: "micrometer" for "µm", "um", "micron" or "Micrometers"."""
     plain = text.replace("\\u00B5", "µ").replace("μ", "µ").strip()
     if plain in _NAMES:  # before all is made lower case: "Mm" is not "mm"
         return _NAMES[plain]
@@ -56,16 +43,5 @@ def unit_name(text: str) -> str:
 
 
 def unit_symbol(name: str) -> str | None:
-    """Return OME-XML's symbol of a unit that OME-NGFF names, or None.
-
-    Parameters
-    ----------
-    name : str
-        As `unit_name` returns it.
-
-    Returns
-    -------
-    str or None
-        Such as "µm"; "pixel" where there is no unit.
-    """
+    """Return OME-XML's symbol of a unit under its `unit_name`, or None."""
     return _SYMBOLS.get(name) if name else "pixel"

@@ -1,4 +1,4 @@
-"""Where to compute: "auto" takes what works and says so when it falls back."""
+"""The device to compute on: "auto" takes one that works and warns when it falls back."""
 
 from __future__ import annotations
 
@@ -10,36 +10,16 @@ import torch
 
 from napari_noiser._errors import InputError
 
-__all__ = ["best_device", "release_memory"]
-
 _NAMES = ("auto", "cpu", "cuda", "cuda:N", "mps", "xpu")
-_LONGEST = 120  # characters of an error that are told
+_LONGEST = 120  # characters of an error that are shown
 _ACCELERATORS = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
 
 
 def best_device(device: str | torch.device = "auto") -> torch.device:
     """Return the device to compute on, tried with a small convolution.
 
-    Parameters
-    ----------
-    device : str or torch.device
-        "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu". "auto" takes the first accelerator
-        that this build of torch sees and that computes, and otherwise the CPU.
-
-    Returns
-    -------
-    torch.device
-        A device that has just computed something.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or the device asked for by name does not work.
-
-    Warns
-    -----
-    UserWarning
-        If "auto" sees an accelerator that fails, and the next one, or the CPU, is taken.
+    "auto" takes the first accelerator that this build of torch sees and that computes, and
+    otherwise the CPU.
     """
     if device == "auto":
         return _automatic()
@@ -91,6 +71,6 @@ def _check_device(device: torch.device) -> None:
 
 
 def _in_short(error: Exception) -> str:
-    """Return the first sentence of what torch says: more is about its own insides."""
+    """Return the first sentence of an error of torch: the rest is about its internals."""
     sentence = re.split(r"\n|\. ", str(error) or type(error).__name__, maxsplit=1)[0]
     return shorten(sentence, _LONGEST, placeholder="…")

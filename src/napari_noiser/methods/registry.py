@@ -1,30 +1,30 @@
-"""Any model by its name or its file, whatever method it is of."""
+"""Models by name or from a file: one loader for every method."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
 
-from napari_noiser._errors import InputError
-from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel, load_blind_spot, stage_of
-from napari_noiser.methods.irle.retinex.model import RetinexModel, load_retinex
-from napari_noiser.methods.irle.two_stage.model import IRLEModel, load_two_stages
-from napari_noiser.methods.noiser.model import Model
-from napari_noiser.methods.noiser.model import load_model as load_srm
+from torch import Tensor
 
-__all__ = ["AnyModel", "load_model"]
+from napari_noiser._errors import InputError, InputTypeError
+from napari_noiser.methods.base import FittedModel
+from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel
+from napari_noiser.methods.irle.checkpoint import is_fit_state
+from napari_noiser.methods.irle.retinex.model import RetinexModel
+from napari_noiser.methods.irle.two_stage.model import IRLEModel
+from napari_noiser.methods.model_file import SUFFIX, read_model_file
+from napari_noiser.methods.noiser.model import NoiserModel, bundled_file
+from napari_noiser.methods.noiser.recipe import BUNDLED, RECIPES, bundled_form
 
-AnyModel = Model | BlindSpotModel | RetinexModel | IRLEModel
-"""What `napari_noiser.enhance` renders."""
-
-_FITTED: dict[str | None, Callable[[str | PathLike[str]], AnyModel]] = {
-    "denoise": load_blind_spot,
-    "light": load_retinex,
-    "both": load_two_stages,
-}
+_MODELS: tuple[type[FittedModel], ...] = (NoiserModel, BlindSpotModel, RetinexModel, IRLEModel)
 
 
-def load_model(name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int = 2) -> AnyModel:
+def load_model(
+    name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int = 2
+) -> FittedModel:
     """Load a bundled model by name, or a model file of any method.
 
     Parameters
@@ -33,13 +33,12 @@ def load_model(name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int
         "noiser", "noiser-es", "noiser-var3", "structured" or "structured-tiny", or a .safetensors
         file that a model's `save` wrote.
     samples, ndim : int
-        Which of the bundled forms to take: 1 or 3 channels in 2-D, 1 channel in 3-D; of
-        the last two 1 channel, for colors as well, of "structured-tiny" in 2-D only. A file says
-        so itself.
+        Which of the bundled forms to take: 1 or 3 samples in 2-D, 1 sample in 3-D; of the last
+        two 1 sample, for colors as well, of "structured-tiny" in 2-D only. A file says so itself.
 
     Returns
     -------
-    Model, BlindSpotModel, RetinexModel or IRLEModel
+    NoiserModel, BlindSpotModel, RetinexModel or IRLEModel
         Ready for `enhance`.
 
     Raises
@@ -55,12 +54,40 @@ def load_model(name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int
     >>> load_model("noiser", samples=3).recipe.iterations
     2000
     """
-    if isinstance(name_or_path, (str, PathLike)):
-        stage = stage_of(fspath(name_or_path))
-        if stage == "unfinished":
-            raise InputError(
-                "", f"{fspath(name_or_path)} is an unfinished fit: go on with it first"
-            )
-        if stage in _FITTED:
-            return _FITTED[stage](name_or_path)
-    return load_srm(name_or_path, samples=samples, ndim=ndim)
+    if isinstance(name_or_path, str) and name_or_path in RECIPES:
+        return read_model_file(_bundled_file(name_or_path, samples, ndim), _build)
+    if not isinstance(name_or_path, (str, PathLike)):
+        raise InputTypeError("model", f"must be a model, a name or a path, got {name_or_path!r}")
+    path = Path(fspath(name_or_path))
+    if not path.is_file() and path.suffix != SUFFIX and path.name == fspath(name_or_path):
+        raise InputError(
+            "model",
+            f"must be a model, a {SUFFIX} file or one of "
+            f"{sorted({name for name, _, _ in BUNDLED})}, got {path.name!r}",
+        )
+    return read_model_file(path, _build)
+
+
+def _build(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> FittedModel:
+    if is_fit_state(header):
+        raise InputError("", "it is an unfinished fit: go on with it first")
+    kind = {name: header[name] for name in ("method", "stage") if name in header}
+    for model in _MODELS:
+        if model.kind == kind:
+            return model.from_header(header, tensors)
+    raise InputError("method", f"is unknown: {kind}")
+
+
+def _bundled_file(name: str, samples: int, ndim: int) -> Path:
+    form = bundled_form(name, samples, ndim)
+    if form is not None:
+        return bundled_file(*form)
+    recipe = RECIPES[name]
+    recipe.check_form(samples, ndim)
+    seen = 1 if recipe.is_denoiser else samples
+    forms = ", ".join(f"{n} ({c} samples, {d}-D)" for n, c, d in BUNDLED)
+    raise InputError(
+        "model",
+        f"{name!r} is not bundled with {samples} samples in {ndim}-D; train it "
+        f"(train({name!r}, samples={seen}, ndim={ndim})) or take one of: {forms}",
+    )

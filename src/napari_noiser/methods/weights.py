@@ -1,4 +1,4 @@
-"""What is kept of any training: the weights, what tells them apart, and how the losses fell."""
+"""Weights and losses of a training, as a model keeps them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import Tensor, nn
-
-__all__ = ["copy_weights", "downsample_losses", "fingerprint"]
 
 _STRETCHES = 200  # of the losses that a model remembers
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from napari import Viewer
 from napari.layers import Layer
 from napari.utils.notifications import show_error, show_info
@@ -15,54 +17,40 @@ from napari_noiser.plugin.results.python_script import as_python
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.tasks.background_task import TaskRunning
 from napari_noiser.plugin.tasks.enhance import start_enhancing
-
-__all__ = ["copy_as_python", "enhance_selected", "open_widget"]
+from napari_noiser.plugin.tasks.errors import describe_error
 
 
 def enhance_selected(viewer: Viewer, layer: Layer | None = None) -> None:
     """Enhance the selected images with the preferred settings, without any dialog.
 
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Gets each result as a new layer, when it is done.
-    layer : napari.layers.Layer, optional
-        The active layer, which there is if but one is selected; others than images, and
-        previews, are refused with a message.
+    The active layer is given if but one is selected; layers other than images, and previews, are
+    refused with a message.
     """
     images = selected_images(viewer.layers) if layer is None else [layer]
     try:
         sources = [*map(_source_of, images or [*viewer.layers.selection] or [None])]
         start_enhancing(viewer, sources, Settings.from_preferences())
-    except (TypeError, ValueError, TaskRunning) as error:
-        show_error(str(error))
+    except (InputError, TaskRunning) as error:
+        show_error(describe_error(error))
 
 
 def copy_as_python(layer: Layer | None = None) -> None:
     """Put the script that makes the active layer's array again into the clipboard.
 
-    Parameters
-    ----------
-    layer : napari.layers.Layer, optional
-        The active layer; others than results are refused with a message.
+    Layers other than results are refused with a message.
     """
     try:
         script = as_python(layer)
-    except ValueError as error:
-        show_error(str(error))
+    except InputError as error:
+        show_error(describe_error(error))
         return
-    QGuiApplication.clipboard().setText(script)
-    show_info(f"Copied a script that makes {layer.name} again")
+    clipboard: Any = QGuiApplication.clipboard()
+    clipboard.setText(script)
+    show_info(f"Copied a script that makes {getattr(layer, 'name', '')} again")
 
 
 def open_widget(viewer: Viewer) -> None:
-    """Show the dock widget.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Where to dock it.
-    """
+    """Dock the widget in a viewer."""
     viewer.window.add_plugin_dock_widget("napari-noiser", "Noise self-regression")
 
 

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["dim_fluorescence", "dim_photograph", "hubble_photon_limited"]
-
 LayerData = tuple[NDArray[Any], dict[str, Any], str]
 
 _OFFSET = 100.0  # counts of a camera in the dark
@@ -21,10 +19,7 @@ _READ_NOISE = 1.5
 def hubble_photon_limited() -> list[LayerData]:
     """Return a short exposure of the Hubble deep field: a few photons a pixel.
 
-    Returns
-    -------
-    list of LayerData
-        One image, 872 x 1000, uint16. The picture is NASA's, from scikit-image.
+    It is an image of 872 x 1000, uint16. The picture is NASA's, from scikit-image.
     """
     from skimage.color import rgb2gray
     from skimage.data import hubble_deep_field
@@ -37,11 +32,8 @@ def hubble_photon_limited() -> list[LayerData]:
 def dim_photograph() -> list[LayerData]:
     """Return a color photograph taken with far too little light.
 
-    Returns
-    -------
-    list of LayerData
-        One RGB image, 400 x 600, uint8, with values of a few counts. The picture is Rachel
-        Michetti's (CC0), from scikit-image.
+    It is an RGB image of 400 x 600, uint8, with values of a few counts. The picture is Rachel
+    Michetti's (CC0), from scikit-image.
     """
     from skimage.data import coffee
 
@@ -54,25 +46,23 @@ def dim_photograph() -> list[LayerData]:
 def dim_fluorescence() -> list[LayerData]:
     """Return a simulated dim stack of cell nuclei, and the truth it was exposed from.
 
-    Returns
-    -------
-    list of LayerData
-        The photons expected in each voxel (float32, hidden) and the exposure (uint16), both
-        32 x 256 x 256 voxels of 0.5 x 0.2 x 0.2 micrometers. Deeper planes receive less light.
+    They are the photons expected in each voxel (float32, hidden) and the exposure (uint16), both
+    32 x 256 x 256 voxels of 0.5 x 0.2 x 0.2 micrometers. Deeper planes receive less light.
     """
     truth = _nuclei((32, 256, 256), number=40)
-    place = {"scale": (0.5, 0.2, 0.2), "units": ("µm",) * 3, "axis_labels": ("z", "y", "x")}
+    space = {"scale": (0.5, 0.2, 0.2), "units": ("µm",) * 3, "axis_labels": ("z", "y", "x")}
     return [
-        (truth, {"name": "Nuclei, truth", "visible": False, **place}, "image"),
-        (_camera(truth), {"name": "Dim nuclei", **place}, "image"),
+        (truth, {"name": "Nuclei, truth", "visible": False, **space}, "image"),
+        (_camera(truth), {"name": "Dim nuclei", **space}, "image"),
     ]
 
 
 def _camera(photons: NDArray[Any]) -> NDArray[np.uint16]:
     """Return counts: photon noise, read noise, an offset, and rounding."""
     random = np.random.default_rng(0)
-    counts = random.poisson(photons) + random.normal(_OFFSET, _READ_NOISE, photons.shape)
-    return np.rint(counts.clip(0)).astype(np.uint16)
+    electrons = random.poisson(photons) + random.normal(_OFFSET, _READ_NOISE, photons.shape)
+    counts: NDArray[np.float64] = np.rint(electrons.clip(0))
+    return counts.astype(np.uint16)
 
 
 def _nuclei(shape: tuple[int, int, int], number: int) -> NDArray[np.float32]:
@@ -92,6 +82,6 @@ def _nuclei(shape: tuple[int, int, int], number: int) -> NDArray[np.float32]:
             for axis, at, radius in zip(grid, center, radii, strict=True)
         )
         light[inside < 1] = random.uniform(2.0, 9.0)
-    blurred = gaussian(light * grain.clip(0.1), (1.2, 1.5, 1.5))
+    blurred: NDArray[np.float64] = gaussian(light * grain.clip(0.1), (1.2, 1.5, 1.5))
     depth = np.linspace(1.0, 0.4, shape[0], dtype=np.float32)[:, None, None]
     return (0.6 + depth * blurred).astype(np.float32)

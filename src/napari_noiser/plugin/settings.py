@@ -1,82 +1,58 @@
-"""What a user chose for one enhancement, or for a fit; defaults are napari's preferences."""
+"""What a user chose for one result, or for a fit; defaults are napari's preferences."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Shapes
+from napari.layers import Image, Labels, Shapes
 
-    from napari_noiser.arrays.image_array import Background, Output
-    from napari_noiser.arrays.layout import Colors
+from napari_noiser._errors import InputError
+from napari_noiser.arrays.layout import Layout
+from napari_noiser.engine.options import (
+    DEFAULT_MODELS,
+    Option,
+    ResolvedOptions,
+    Verb,
+    check_options,
+    verb_options,
+)
+from napari_noiser.methods.noiser.recipe import BUNDLED, Recipe
+from napari_noiser.plugin.layers.gain_map import GainMapSnapshot, gain_maps_for
+from napari_noiser.plugin.layers.region import RegionSnapshot, statistics_mask
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot
+
+if TYPE_CHECKING:
     from napari_noiser.camera.noise_model import Camera
+    from napari_noiser.methods.base import FittedModel
     from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
     from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
-    from napari_noiser.methods.noiser.recipe import Recipe
-    from napari_noiser.methods.registry import AnyModel
-    from napari_noiser.plugin.layers.gain_map import GainMapLayer
-    from napari_noiser.plugin.layers.region import RegionSnapshot
 
-__all__ = ["DEVICES", "DTYPES", "KEEPS", "FitSettings", "Settings"]
-
-DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
-DTYPES = ("float32", "uint16", "uint8")
 KEEPS = ("memory", "live", "disk")
+"""Where a result can be kept: in memory, nowhere (rendered as it is shown), or on disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One enhancement's choices, named as the arguments of `napari_noiser.enhance`.
+    """All that is chosen for one result.
 
-    Attributes
-    ----------
-    model : str, Recipe or AnyModel
-        The name of a recipe (trained first, if it is not bundled), a recipe (trained first), or a
-        model.
-    axes : str, optional
-        Left out, the layer's own.
-    ndim, colors, statistics, camera, repair, max_change, conserve, background
-        As in `napari_noiser.enhance`.
-    output, brightness, contrast, device, dtype
-        As in `napari_noiser.enhance`.
-    region, leave_out : Labels or Shapes, optional
-        Layers that say which pixels set the exposure; see
-        `napari_noiser.plugin.layers.region.statistics_mask`.
-    all_planes : bool
-        Whether what was painted or drawn on one plane holds on every plane.
-    gain_map : Image, optional
-        The layer that holds the gain map, for a model that takes one; see
-        `napari_noiser.plugin.layers.gain_map`.
-    seed : int
-        For a recipe that is trained first.
-    keep : str
-        Where the result is kept: in "memory", nowhere ("live": rendered as it is shown), or on
-        "disk".
-    results_folder : path, optional
-        Where results on disk go.
+    A recipe, given or named, that has no bundled model is trained first, from `seed`. Axes that
+    are left out are the layer's own, options their defaults. `region` and `leave_out` say which
+    pixels count in the statistics; with `all_planes`, what was painted or drawn on one plane holds
+    on every plane. `keep` is one of `KEEPS`.
     """
 
-    model: str | Recipe | AnyModel = "noiser"
+    verb: Verb = "enhance"
+    model: str | PathLike[str] | Recipe | FittedModel = "auto"
     axes: str | None = None
-    ndim: int = 2
-    colors: Colors = "balanced"
-    statistics: str = "stack"
-    camera: Camera = "auto"
-    repair: bool = True
-    max_change: float | None = None
-    conserve: float | None = None
-    background: Background = "gray"
-    output: Output = "display"
-    brightness: float = 0.0
-    contrast: float = 1.0
-    device: str = "auto"
-    dtype: str = "float32"
+    options: Mapping[str, Any] = field(default_factory=dict)
     region: Labels | Shapes | RegionSnapshot | None = None
     leave_out: Labels | Shapes | RegionSnapshot | None = None
     all_planes: bool = False
-    gain_map: Image | GainMapLayer | None = None
+    gain_map: Image | GainMapSnapshot | None = None
     seed: int = 0
     keep: str = "memory"
     results_folder: str | PathLike[str] | None = None
@@ -87,22 +63,40 @@ class Settings:
         try:
             from napari.settings import get_plugin_settings
 
-            chosen = get_plugin_settings("napari-noiser").defaults
+            preferred = get_plugin_settings("napari-noiser").defaults
         except (ImportError, KeyError):  # an older napari, or headless without its registry
             return cls()
-        names = {"model", "statistics", "device", "dtype", "keep"}
-        folder = chosen.results_folder or None  # preferences know no other way to say none
-        return cls(results_folder=folder, **{name: getattr(chosen, name) for name in names})
+        chosen = {
+            name: getattr(preferred, name)
+            for name, each in preferences_schema().items()
+            if getattr(preferred, name) != each["default"]
+        }
+        own = {name: chosen.pop(name) for name in _OWN_PREFERENCES if name in chosen}
+        return cls(options=chosen, **own)
+
+    @property
+    def resolved(self) -> ResolvedOptions:
+        """All options, checked, with the defaults of those that were not asked for."""
+        return check_options(self.verb, self.options)
+
+    @property
+    def resolved_model(self) -> str | PathLike[str] | Recipe | FittedModel:
+        """The model, or the name of the one that "auto" stands for."""
+        automatic = isinstance(self.model, str) and self.model == "auto"
+        return DEFAULT_MODELS[self.verb] if automatic else self.model
+
+    def with_options(self, **changed: Any) -> Settings:
+        """Return settings of which some options are others."""
+        return replace(self, options={**self.options, **changed})
 
     def snapshot_layers(self) -> Settings:
         """Return the settings with their layers as they are now: they may change meanwhile."""
-        from napari_noiser.plugin.layers.gain_map import GainMapLayer
-        from napari_noiser.plugin.layers.region import RegionSnapshot
-
-        names = [name for name in ("region", "leave_out") if getattr(self, name) is not None]
-        regions = {name: RegionSnapshot.from_layer(getattr(self, name)) for name in names}
-        gain = None if self.gain_map is None else GainMapLayer.from_layer(self.gain_map)
-        return replace(self, gain_map=gain, **regions)
+        region, leave_out = (
+            None if layer is None else RegionSnapshot.from_layer(layer)
+            for layer in (self.region, self.leave_out)
+        )
+        gain_map = None if self.gain_map is None else GainMapSnapshot.from_layer(self.gain_map)
+        return replace(self, region=region, leave_out=leave_out, gain_map=gain_map)
 
     @property
     def layers(self) -> dict[str, Any]:
@@ -113,12 +107,28 @@ class Settings:
             found["all_planes"] = True
         return found if self.gain_map is None else {**found, "gain_layer": self.gain_map.name}
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """What `napari_noiser.enhance` takes as keyword arguments; axes, mask, gain left out."""
-        names = ("ndim", "colors", "statistics", "camera", "repair", "max_change")
-        tone = ("conserve", "background", "output", "brightness", "contrast", "device", "dtype")
-        return {name: getattr(self, name) for name in (*names, *tone)}
+    def companions(self, source: LayerSnapshot, layout: Layout) -> dict[str, Any]:
+        """Return the mask and the gain map for one image, as options."""
+        mask = statistics_mask(self.region, self.leave_out, source, all_planes=self.all_planes)
+        if self.gain_map is None:
+            return {"mask": mask, "gain_map": None}
+        gain_map = GainMapSnapshot.from_layer(self.gain_map)
+        return {"mask": mask, "gain_map": gain_map.array_for(source, layout)}
+
+    def check_folder(self) -> Path:
+        """Return where results on disk go, or raise an `InputError` if no folder was chosen."""
+        if self.results_folder:
+            return Path(self.results_folder)
+        raise InputError(
+            "",
+            "Choose a folder for results on disk, in the widget or in Preferences > napari-noiser",
+        )
+
+    def check_gain_map(self, sources: Sequence[LayerSnapshot]) -> None:
+        """Raise an `InputError` if the model takes a gain map, and none is there or fits."""
+        traits = getattr(self.model, "traits", None)  # a name or a recipe has none
+        if traits is not None and traits.requires_gain_map:
+            gain_maps_for(self.gain_map, sources, self.resolved["ndim"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +143,53 @@ class FitSettings:
     device: str = "auto"
     seed: int = 0
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """What `napari_noiser.fit` takes as keyword arguments."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+_OWN_PREFERENCES: Mapping[str, dict[str, Any]] = {
+    "model": {
+        "type": "string",
+        "default": "auto",
+        "enum": ["auto", *dict.fromkeys(name for name, _, _ in BUNDLED)],
+        "title": "Model",
+        "description": "What Layers > Filter > Enhance uses and the widget starts with: auto, or "
+        "noiser-es is grainier, noiser-var3 has more contrast and less grain, structured sees "
+        "structure through the noise, structured-tiny does so three times faster.",
+    },
+    "keep": {
+        "type": "string",
+        "default": "memory",
+        "enum": list(KEEPS),
+        "title": "Keep results",
+        "description": "In memory, live (nothing is kept, what is shown is rendered as you look), "
+        "or on disk (for results larger than memory).",
+    },
+    "results_folder": {
+        "type": "string",
+        "default": "",  # preferences know no other way to say none
+        "title": "Results folder",
+        "description": "Where results on disk go, as OME-Zarr. The widget can choose another one.",
+    },
+}
+
+
+def preferences_schema() -> dict[str, dict[str, Any]]:
+    """Return the properties of `configurations.defaults` in napari.yaml.
+
+    They are the model, then the options whose defaults can be preferred, then where results go.
+    """
+    options = {
+        n: _preference(each) for n, each in verb_options("enhance").items() if each.preference
+    }
+    model, *places = _OWN_PREFERENCES
+    own = _OWN_PREFERENCES
+    return {model: own[model], **options, **{name: own[name] for name in places}}
+
+
+def _preference(option: Option) -> dict[str, Any]:
+    known = option.default in option.choices
+    return {
+        "type": "string",
+        "default": option.default if known else option.choices[0],
+        "enum": list(option.choices),
+        "title": option.label.capitalize(),
+        "description": f"{option.help[0].upper()}{option.help[1:]}.",
+    }

@@ -5,9 +5,9 @@ import pytest
 import torch
 from scenes import untrained
 
-from napari_noiser.methods.irle.blind_spot.block_gain import low_passed_log_gain
 from napari_noiser.methods.irle.blind_spot.likelihood import BlindEstimate, posterior_mean
 from napari_noiser.methods.irle.blind_spot.network import BlindSpot
+from napari_noiser.methods.irle.blind_spot.network_input import low_passed_log_gain
 
 FORMS = [
     {"spacing": 2, "scales": ()},
@@ -31,7 +31,7 @@ def blind(model, values, log_gain, plane=0):
     tile = torch.cat([values - model.scaling.center, log_gain])[None]
     nothing = (0,) * model.ndim
     with torch.no_grad():
-        estimates = list(folded.blind(tile, ((0, 0),) * model.ndim, nothing))
+        estimates = list(folded.estimates(tile, ((0, 0),) * model.ndim, nothing))
     estimate, own = estimates[plane]
     assert own.shape[-2:] == values.shape[-2:]
     return estimate
@@ -71,7 +71,7 @@ def test_all_samples_of_a_pixel_are_blind_to_it():
             assert torch.equal(blind(model, changed, gain).light[..., *place], before[..., *place])
 
 
-@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("samples", [1, 2])
 @pytest.mark.parametrize("spacing", [2, 4])
 def test_of_a_volume_only_the_own_plane_is_unseen(spacing, samples):
     model = untrained(samples, ndim=3, spacing=spacing, scales=(8,))

@@ -8,10 +8,9 @@ import torch
 from safetensors.torch import save_file
 from scenes import untrained
 
+from napari_noiser.methods.irle import METHOD
 from napari_noiser.methods.irle.blind_spot.likelihood import Scaling
-from napari_noiser.methods.irle.blind_spot.model import METHOD, load_blind_spot
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
-from napari_noiser.methods.noiser.model import load_model as load_srm
 from napari_noiser.methods.registry import load_model
 
 
@@ -22,23 +21,12 @@ def model():
 
 def test_all_survives(tmp_path, model):
     path = model.save(tmp_path / "mine")
-    again = load_blind_spot(path)
+    again = load_model(path)
     assert path.name == "mine.safetensors"
     assert again.describe() == model.describe()
     assert again.describe()["method"] == METHOD == "IRLE, reconstructed from public figures"
     assert again.losses == model.losses
     assert all(torch.equal(again.weights[name], each) for name, each in model.weights.items())
-
-
-def test_a_method_does_not_read_the_others_files(tmp_path, model):
-    path = model.save(tmp_path / "mine")
-    with pytest.raises(ValueError, match="not a readable model"):
-        load_srm(path)
-    assert load_model(path).describe() == model.describe()
-    other = load_model("noiser").save(tmp_path / "other")
-    with pytest.raises(ValueError, match="not a fitted blind spot"):
-        load_blind_spot(other)
-    assert load_model(other).name == "noiser"
 
 
 @pytest.mark.parametrize(
@@ -50,34 +38,36 @@ def test_a_method_does_not_read_the_others_files(tmp_path, model):
         {"format": 1, "method": "another"},
         {"format": 2, "method": METHOD},
         {"format": 1, "method": METHOD},
-        {"format": 1, "method": METHOD, "recipe": {"color": 1}},
+        {"format": 1, "method": METHOD, "stage": "another"},
+        {"format": 1, "method": METHOD, "stage": "denoise"},
+        {"format": 1, "method": METHOD, "stage": "denoise", "recipe": {"color": 1}},
     ],
 )
 def test_other_files_are_refused(tmp_path, model, header):
     path = tmp_path / "other.safetensors"
     text = header if isinstance(header, str) else json.dumps(header)
     save_file(model.weights, path, metadata={"napari_noiser": text} if header else None)
-    with pytest.raises(ValueError, match="not a fitted blind spot"):
-        load_blind_spot(path)
+    with pytest.raises(ValueError, match="not a readable model"):
+        load_model(path)
 
 
 def test_no_file_and_no_tensors(tmp_path):
     with pytest.raises(FileNotFoundError):
-        load_blind_spot(tmp_path / "none.safetensors")
+        load_model(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("text")
-    with pytest.raises(ValueError, match="not a fitted blind spot"):
-        load_blind_spot(tmp_path / "text.safetensors")
+    with pytest.raises(ValueError, match="not a readable model"):
+        load_model(tmp_path / "text.safetensors")
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"weights": {}}, "weights must have the shapes"),
-        ({"channels": 1}, "weights must have the shapes"),
+        ({"samples": 1}, "weights must have the shapes"),
         ({"seed": -1}, "seed"),
         ({"ndim": 4}, "ndim"),
         ({"scaling": Scaling(0.0, 0.0, 0.0)}, "scale"),
-        ({"scaling": Scaling(0.0, 1.0, 0.0)}, "noise must be one a channel"),
+        ({"scaling": Scaling(0.0, 1.0, 0.0)}, "noise must be one a sample"),
         ({"losses": (float("nan"),)}, "losses"),
     ],
 )

@@ -6,11 +6,13 @@ import pytest
 import torch
 from scenes import QUICK, crops, drained
 
-from napari_noiser.methods.irle.blind_spot.block_gain import low_passed_log_gain
 from napari_noiser.methods.irle.blind_spot.network import BlindSpot
-from napari_noiser.methods.irle.blind_spot.network_input import make_network_input
+from napari_noiser.methods.irle.blind_spot.network_input import (
+    low_passed_log_gain,
+    make_network_input,
+)
 from napari_noiser.methods.irle.blind_spot.training import fit_blind_spot_steps
-from napari_noiser.methods.irle.checkpoint import load_fitting_state
+from napari_noiser.methods.irle.checkpoint import load_fit_state
 from napari_noiser.methods.registry import load_model
 
 
@@ -46,7 +48,7 @@ def test_a_fit_resumed_ends_as_one_never_stopped(tmp_path, stop):
     steps.close()
     with pytest.raises(ValueError, match="is an unfinished fit"):
         load_model(path)
-    events, model = fit(resume=load_fitting_state(path))
+    events, model = fit(resume=load_fit_state(path))
     assert [each.done for each in events] == list(range(stop + 1, 4))
     assert model.fingerprint == whole.fingerprint
     assert model.losses == whole.losses
@@ -66,8 +68,8 @@ def test_a_state_of_another_fit_is_refused():
 
 def test_a_model_is_no_state(tmp_path):
     path = fit()[1].save(tmp_path / "model")
-    with pytest.raises(ValueError, match="not an unfinished fit"):
-        load_fitting_state(path)
+    with pytest.raises(ValueError, match="not a readable state of an unfinished fit"):
+        load_fit_state(path)
 
 
 def test_a_fit_that_breaks_down_says_so():
@@ -79,7 +81,7 @@ def test_a_fit_that_breaks_down_says_so():
     ("given", "error", "message"),
     [
         ({"recipe": "structured"}, TypeError, "recipe must be a BlindSpotRecipe"),
-        ({"channels": 0}, ValueError, "channels"),
+        ({"samples": 0}, ValueError, "samples"),
         ({"ndim": 1}, ValueError, "ndim"),
         ({"seed": -1}, ValueError, "seed"),
         ({"device": "abacus"}, ValueError, "device"),

@@ -34,7 +34,7 @@ def scene(samples=3, side=96, light=0.15, noise=0.0, seed=0):
     return torch.from_numpy(image).float()[None]
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("samples", [1, 3])
 def test_the_reference_is_bright_and_in_range(samples):
     image = scene(samples)
     found = pseudo_target(image)

@@ -26,7 +26,7 @@ def broken(monkeypatch):
             raise RuntimeError("no kernel image is available\nand more lines")
         compute(device)
 
-    monkeypatch.setattr(device_module, "_try", fail)
+    monkeypatch.setattr(device_module, "_check_device", fail)
 
 
 def test_auto_gives_a_device_that_computes():
@@ -56,7 +56,7 @@ def test_what_torch_says_is_cut_short_and_the_device_not_recommended(monkeypatch
     def fail(device):
         raise NotImplementedError("aten::empty does not run on 'MPS'. " + "CPU: registered " * 90)
 
-    monkeypatch.setattr(device_module, "_try", fail)
+    monkeypatch.setattr(device_module, "_check_device", fail)
     with pytest.raises(ValueError, match="does not work here") as error:
         best_device("mps")
     assert str(error.value) == (
@@ -67,7 +67,7 @@ def test_what_torch_says_is_cut_short_and_the_device_not_recommended(monkeypatch
     def wordy(device):
         raise RuntimeError("much " * 90)
 
-    monkeypatch.setattr(device_module, "_try", wordy)
+    monkeypatch.setattr(device_module, "_check_device", wordy)
     with pytest.raises(ValueError, match=r"much…\); use 'auto', 'cpu', 'mps' or 'xpu'") as error:
         best_device("cuda")
     assert len(str(error.value)) < 250

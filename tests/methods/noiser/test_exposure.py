@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from napari_noiser.methods.noiser.exposure import NoExposure, PhotonNoise, exposure_from_dict
+from napari_noiser.methods.noiser.exposure import NoExposure, PhotonNoise
+from napari_noiser.methods.noiser.recipe import part_from_dict
 
 PLAIN = {"floor_share": 0, "stabilized_share": 0}
 
@@ -101,7 +102,7 @@ def test_black_signals_stay_finite():
 
 @pytest.mark.parametrize("exposure", [NoExposure(), PhotonNoise(), PhotonNoise(photons=(1, 2))])
 def test_exposure_survives_json(exposure):
-    assert exposure_from_dict(exposure.to_dict()) == exposure
+    assert part_from_dict("exposure", exposure.to_dict()) == exposure
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_exposure_survives_json(exposure):
 )
 def test_impossible_exposures_are_refused(values, message):
     with pytest.raises((TypeError, ValueError), match=message):
-        exposure_from_dict(values)
+        part_from_dict("exposure", values)
 
 
 def test_a_volume_is_one_exposure():

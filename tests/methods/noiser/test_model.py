@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_noiser.engine.enhance import enhance
-from napari_noiser.methods.noiser.model import BUNDLED, Model, bundled_file, load_model
+from napari_noiser.methods.noiser.model import NoiserModel, bundled_file
 from napari_noiser.methods.noiser.noise_sources import GaussianNoise
-from napari_noiser.methods.noiser.recipe import RECIPES, Recipe
+from napari_noiser.methods.noiser.recipe import BUNDLED, RECIPES, Recipe
 from napari_noiser.methods.noiser.training import train, train_steps
+from napari_noiser.methods.registry import load_model
 
 RECIPE = Recipe(
     name="mine", source=GaussianNoise((0.1, 0.2, 0.3), 2.0), iterations=2, size=8, width=4
@@ -31,7 +32,7 @@ def saved(model, tmp_path):
 
 def header_of(model, **changed):
     values = {"format": 1, "recipe": model.recipe.to_dict(), "samples": 3, "ndim": 2, "seed": 11}
-    return {**values, "device": "cpu", **changed}
+    return {**values, "trained_on": "cpu", **changed}
 
 
 def write(path, weights, header):
@@ -76,7 +77,10 @@ def test_a_long_training_is_remembered_in_200_stretches(tmp_path):
 
 
 def test_a_file_of_before_is_read_and_tells_no_losses(model, tmp_path):
-    old = load_model(write(tmp_path / "old.safetensors", model.weights, header_of(model)))
+    header = header_of(model)
+    for name, earlier in (("samples", "channels"), ("trained_on", "device")):
+        header[earlier] = header.pop(name)
+    old = load_model(write(tmp_path / "old.safetensors", model.weights, header))
     assert old.losses == ()
     assert old.fingerprint == model.fingerprint
     again = load_model(old.save(tmp_path / "again"))
@@ -112,11 +116,11 @@ def test_description_is_json(model):
 def test_fingerprint_tells_weights_apart(model):
     changed = {name: value.clone() for name, value in model.weights.items()}
     changed["second_bias"][0] += 1e-6
-    other = Model(model.recipe, 3, 2, 11, changed)
+    other = NoiserModel(model.recipe, 3, 2, 11, changed)
     assert other.fingerprint != model.fingerprint
     assert len(model.fingerprint) == 12
     int(model.fingerprint, 16)
-    same = Model(Recipe(name="other", width=4), 3, 2, 0, model.weights)
+    same = NoiserModel(Recipe(name="other", width=4), 3, 2, 0, model.weights)
     assert same.fingerprint == model.fingerprint
 
 
@@ -153,11 +157,11 @@ def test_foreign_safetensors_file_is_refused(model, tmp_path):
     path = tmp_path / "foreign.safetensors"
     for metadata in (None, {"format": "pt"}):
         save_file(model.weights, path, metadata=metadata)
-        with pytest.raises(ValueError, match=r"is not a model of napari-noiser.*missing"):
+        with pytest.raises(ValueError, match=r"is not a readable model of napari-noiser.*missing"):
             load_model(path)
 
 
-@pytest.mark.parametrize("missing", ["format", "recipe", "samples", "ndim", "seed", "device"])
+@pytest.mark.parametrize("missing", ["format", "recipe", "samples", "ndim", "seed", "trained_on"])
 def test_header_without_a_value_is_refused(model, tmp_path, missing):
     header = header_of(model)
     del header[missing]
@@ -218,7 +222,7 @@ def test_weights_that_are_not_finite_are_refused(model, tmp_path, name, number):
     with pytest.raises(ValueError, match=f"finite.*{name}"):
         load_model(write(tmp_path / "m.safetensors", weights, header_of(model)))
     with pytest.raises(ValueError, match=f"finite.*{name}"):
-        Model(model.recipe, 3, 2, 11, weights)
+        NoiserModel(model.recipe, 3, 2, 11, weights)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int32])
@@ -248,7 +252,7 @@ def test_model_of_four_dimensions_is_refused(model):
     for name in ("first_weight", "second_weight"):
         weights[name] = weights[name][..., None, None].expand(-1, -1, 3, 3, 3, 3)
     with pytest.raises(ValueError, match="ndim"):
-        Model(model.recipe, 3, 4, 11, weights)
+        NoiserModel(model.recipe, 3, 4, 11, weights)
 
 
 @pytest.mark.parametrize("name", ["missing.safetensors", "folder/missing", "folder"])
@@ -270,7 +274,7 @@ def test_unknown_name_says_what_there_is():
     [("noiser", 2, 2), ("noiser", 3, 3), ("ms-noiser", 1, 2), ("c-regression", 3, 2)],
 )
 def test_form_that_is_not_bundled_says_what_is(name, samples, ndim):
-    with pytest.raises(ValueError, match=rf"{name}.*train\(.*noiser-var3 \(1 channels, 3-D\)"):
+    with pytest.raises(ValueError, match=rf"{name}.*train\(.*noiser-var3 \(1 samples, 3-D\)"):
         load_model(name, samples=samples, ndim=ndim)
 
 
@@ -293,7 +297,7 @@ def test_bundled_model(name, samples, ndim):
     else:
         assert model.recipe == RECIPES[name]
     far = {"structured": 19, "structured-tiny": 9}.get(name, 2)
-    assert model.halo == (*(1 if model.is_denoiser else far,) * (ndim - 2), far, far)
+    assert model.halo == (*(1 if model.traits.is_denoiser else far,) * (ndim - 2), far, far)
     assert (model.samples, model.ndim) == (samples, ndim)
     assert model.losses == ()
     file = bundled_file(name, samples, ndim)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from napari_noiser.methods.noiser.model import load_model
 from napari_noiser.methods.patches import Scratch, gather_taps, patches
+from napari_noiser.methods.registry import load_model
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 6), (1, 3, 3), (3, 4, 5, 6)])

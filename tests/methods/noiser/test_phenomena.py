@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from napari_noiser.engine.enhance import enhance
-from napari_noiser.methods.noiser.model import Model
+from napari_noiser.methods.noiser.model import NoiserModel
 from napari_noiser.methods.noiser.network import SRM
 from napari_noiser.methods.noiser.noise_sources import Palette, PureColor
 from napari_noiser.methods.noiser.recipe import RECIPES, mean_shifted_recipe
@@ -225,13 +225,13 @@ def test_any_exposure_comes_out_near_gray(noise_training, mean, least, most):
     photo = exposed(data.chelsea(), mean)
     assert photo.mean() == pytest.approx(mean, abs=0.6)
     for seed, (network, _, _) in enumerate(noise_training):
-        model = Model(NOISER, 3, 2, seed, network.state_dict())
+        model = NoiserModel(NOISER, 3, 2, seed, network.state_dict())
         assert least < enhanced_mean(photo, model) < most
 
 
 def test_clipped_highlights_do_not_return(noise_training):
     photo = exposed(data.chelsea(), 220)
-    model = Model(NOISER, 3, 2, 0, noise_training[0][0].state_dict())
+    model = NoiserModel(NOISER, 3, 2, 0, noise_training[0][0].state_dict())
     output = enhance(photo, model, axes="YXS", device="cpu")
     dark = torch.from_numpy((photo < 255).any(axis=2))[None, None].float()
     clipped = functional.max_pool2d(dark, 5, 1, 2)[0, 0].numpy() == 0

@@ -170,15 +170,15 @@ def test_value_of_source_is_named(source, field, value):
     ("source", "field"), [(GaussianNoise((0.0, 0.1)), "mean"), (PureColor((0.0, 1.0)), "color")]
 )
 def test_source_for_two_channels_refuses_three(source, field):
-    source.check_channels(2)
+    source.check_samples(2)
     with pytest.raises(ValueError, match=field):
-        source.check_channels(3)
+        source.check_samples(3)
 
 
 @pytest.mark.parametrize("source", [GaussianNoise(0.5), PureColor(0.5), Palette()])
 def test_one_value_fits_any_number_of_channels(source):
     for samples in (1, 3, 5):
-        source.check_channels(samples)
+        source.check_samples(samples)
 
 
 @pytest.mark.parametrize(

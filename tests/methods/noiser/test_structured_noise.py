@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_noiser.methods.noiser.source_registry import source_from_dict
+from napari_noiser.methods.noiser.recipe import part_from_dict
 from napari_noiser.methods.noiser.structured_noise import DeadLeaves, PowerLaw, Structure
 
 ALL = [DeadLeaves(), PowerLaw(), Structure()]
@@ -78,7 +78,7 @@ def test_colors_stay_near_gray():
 
 @pytest.mark.parametrize("source", ALL)
 def test_source_survives_json(source):
-    assert source_from_dict(source.to_dict()) == source
+    assert part_from_dict("source", source.to_dict()) == source
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from torch import nn
 
 from napari_noiser._progress import run_with_progress
 from napari_noiser.methods.noiser.exposure import PhotonNoise
-from napari_noiser.methods.noiser.model import load_model
 from napari_noiser.methods.noiser.network import SRM
 from napari_noiser.methods.noiser.noise_sources import GaussianNoise, Palette, PureColor
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe
@@ -23,6 +22,7 @@ from napari_noiser.methods.noiser.training import (
     train_steps,
 )
 from napari_noiser.methods.noiser.unet import UNet
+from napari_noiser.methods.registry import load_model
 
 SHORT = Recipe(name="short", iterations=6, size=16, size_3d=6, width=4)
 
@@ -198,7 +198,7 @@ def test_arguments_are_checked_before_the_first_step(argument, value):
 def test_channels_must_fit_the_source(source):
     recipe = replace(SHORT, source=source)
     train_steps(recipe, samples=3).close()
-    with pytest.raises(ValueError, match="one a channel"):
+    with pytest.raises(ValueError, match="one a sample"):
         train_steps(recipe, samples=2)
 
 

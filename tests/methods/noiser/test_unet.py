@@ -9,18 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_noiser.methods.noiser.exposure import PhotonNoise
-from napari_noiser.methods.noiser.model import Model, load_model
+from napari_noiser.methods.noiser.model import NoiserModel
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.methods.noiser.structured_noise import DeadLeaves, Structure
 from napari_noiser.methods.noiser.training import residual_noise_rms, train
 from napari_noiser.methods.noiser.unet import (
     UNet,
-    middle_planes,
-    pad_to_grid,
+    middle_plane,
+    neighbors_as_channels,
     respond,
     unet_radius,
 )
 from napari_noiser.methods.patches import Scratch
+from napari_noiser.methods.registry import load_model
 
 SMALL = Recipe(
     name="small",
@@ -36,12 +37,12 @@ SMALL = Recipe(
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
+def model() -> NoiserModel:
     return train(SMALL, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def volumes() -> Model:
+def volumes() -> NoiserModel:
     return train(SMALL, ndim=3, device="cpu")
 
 
@@ -69,8 +70,8 @@ def response(model, image, box=None):
     read = tuple(
         slice(part.start - a, part.stop + b) for part, a, b in zip(box, low, high, strict=True)
     )
-    center = folded.center.reshape(-1, *(1,) * len(box))
-    tile = (image[(slice(None), *read)] - center) / folded.scale
+    center = folded.input_offset.reshape(-1, *(1,) * len(box))
+    tile = (image[(slice(None), *read)] - center) / folded.input_scale
     corner = tuple(part.start for part in read)
     halo = tuple(zip(low, high, strict=True))
     with torch.inference_mode():
@@ -128,7 +129,9 @@ def test_folded_equals_the_network_with_its_normalization(model):
     wanted = light[0, 0].double().numpy() * image.std() + image.mean()
     # The moments repeat the border's pixels; the instance normalization does not.
     np.testing.assert_allclose(
-        (found[0] * folded.unit + folded.middle)[inside, inside], wanted[inside, inside], atol=0.1
+        (found[0] * folded.output_scale + folded.output_offset)[inside, inside],
+        wanted[inside, inside],
+        atol=0.1,
     )
 
 
@@ -139,8 +142,10 @@ def test_gain_and_offset_do_not_matter(model, gain, offset):
     plain, folded = response(model, image)
     moved, other = response(model, gain * image + gain * offset)
     np.testing.assert_allclose(moved, plain, atol=1e-3)
-    assert other.unit == pytest.approx(gain * folded.unit, rel=1e-4)
-    assert other.middle == pytest.approx(gain * (folded.middle + offset), rel=1e-6, abs=1e-4)
+    assert other.output_scale == pytest.approx(gain * folded.output_scale, rel=1e-4)
+    assert other.output_offset == pytest.approx(
+        gain * (folded.output_offset + offset), rel=1e-6, abs=1e-4
+    )
 
 
 def test_colors_keep_their_balance():
@@ -148,9 +153,9 @@ def test_colors_keep_their_balance():
     image = np.random.default_rng(4).normal(0, 1, (3, 48, 48))
     image += np.array([9.0, 5, 1])[:, None, None]
     _, folded = response(colors, image)
-    assert folded.middle == pytest.approx(5, abs=0.1)
+    assert folded.output_offset == pytest.approx(5, abs=0.1)
     light = np.sqrt(np.var([9.0, 5, 1]))
-    assert folded.unit == pytest.approx(light / (50 / 127.5), rel=0.05)
+    assert folded.output_scale == pytest.approx(light / (50 / 127.5), rel=0.05)
 
 
 def test_it_learns_to_see_leaves_through_noise():
@@ -170,7 +175,7 @@ def test_it_learns_to_see_leaves_through_noise():
     found = []
     for image in seen.double().numpy():
         answer, folded = response(learned, image)
-        found.append(torch.from_numpy(answer * folded.unit + folded.middle))
+        found.append(torch.from_numpy(answer * folded.output_scale + folded.output_offset))
     assert float(residual_noise_rms(torch.stack(found), light, seen)) < 0.75
 
 
@@ -196,7 +201,9 @@ def test_where_the_image_ends_it_is_mirrored(model, side):
             larger[..., 2 * reach : reach : -1],
             larger[..., -reach - 2 : -2 * reach - 2 : -1],
         )
-    tile = torch.from_numpy((larger - folded.center[:, None, None]) / folded.scale).float()[None]
+    tile = torch.from_numpy(
+        (larger - folded.input_offset[:, None, None]) / folded.input_scale
+    ).float()[None]
     halo = ((reach, reach), (reach, reach))
     with torch.inference_mode():
         wanted = folded(tile, halo, Scratch(), (0, 0))[0].numpy()
@@ -208,7 +215,7 @@ def test_a_plane_between_neighbors_is_seen_as_by_a_convolution_of_volumes():
     image = torch.randn(2, 3, 5, 8, 7, generator=generator)
     kernel = torch.randn(4, 3, 3, 3, 3, generator=generator)
     wanted = torch.nn.functional.conv3d(image, kernel)
-    planes = torch.nn.functional.conv2d(middle_planes(image), kernel.flatten(1, 2))
+    planes = torch.nn.functional.conv2d(neighbors_as_channels(image), kernel.flatten(1, 2))
     found = planes.unflatten(0, (2, 3)).transpose(1, 2)
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
@@ -221,12 +228,14 @@ def test_in_training_the_middle_plane_is_returned_as_it_will_be_rendered(volumes
     seen = torch.from_numpy((image - image.mean()) / image.std())[None].float()
     with torch.no_grad():
         light = network(seen)
-    assert light.shape == pad_to_grid(seen).shape == (1, 1, 1, 96, 96)
+    assert light.shape == middle_plane(seen).shape == (1, 1, 1, 96, 96)
     found, folded = response(volumes, image)
     inside = (0, slice(24, -24), slice(24, -24))
     wanted = light[0, 0].double().numpy() * image.std() + image.mean()
     np.testing.assert_allclose(
-        (found[0, 1:2] * folded.unit + folded.middle)[inside], wanted[inside], atol=0.4
+        (found[0, 1:2] * folded.output_scale + folded.output_offset)[inside],
+        wanted[inside],
+        atol=0.4,
     )
 
 
@@ -250,7 +259,9 @@ def test_a_plane_sees_its_two_neighbors_and_no_others(volumes):
     folded = volumes.fold(*moments(image), torch.device("cpu"))
 
     def planes(changed):
-        tile = torch.from_numpy((changed - folded.center[0]) / folded.scale).float()[None]
+        tile = torch.from_numpy((changed - folded.input_offset[0]) / folded.input_scale).float()[
+            None
+        ]
         with torch.inference_mode():
             return folded(tile, ((0, 0),) * 3, Scratch(), (0, 0, 0))[0, 0].numpy()
 
@@ -267,7 +278,9 @@ def test_where_a_volume_ends_its_last_plane_but_one_stands_for_a_neighbor(volume
     longer = np.concatenate([image[:, 1:2], image, image[:, 2:3]], axis=1)
 
     def found(volume, in_z):
-        tile = torch.from_numpy((volume - folded.center[0]) / folded.scale).float()[None]
+        tile = torch.from_numpy((volume - folded.input_offset[0]) / folded.input_scale).float()[
+            None
+        ]
         halo = (in_z, (0, 0), (0, 0))
         with torch.inference_mode():
             return folded(tile, halo, Scratch(), (0, 0, 0)).numpy()
@@ -280,8 +293,8 @@ def test_alike_planes_come_out_alike_and_as_one_of_them(volumes):
     pile, folded = response(volumes, plane.repeat(5, axis=1))
     alone, of_one = response(volumes, plane)
     np.testing.assert_allclose(pile, alone.repeat(5, axis=1), atol=2e-5)
-    assert folded.unit == pytest.approx(of_one.unit)
-    assert folded.noise == pytest.approx(of_one.noise)
+    assert folded.output_scale == pytest.approx(of_one.output_scale)
+    assert folded.noise_std == pytest.approx(of_one.noise_std)
 
 
 def test_light_and_noise_of_a_volume_are_those_within_its_planes():
@@ -292,8 +305,12 @@ def test_light_and_noise_of_a_volume_are_those_within_its_planes():
     image += 4 * np.random.default_rng(10).normal(0, 1, (1, 6, 8, 8)).repeat(8, 2).repeat(8, 3)
     _, one = response(volumes, image)
     each = [response(planes, image[:, at])[1] for at in range(6)]
-    assert one.noise == pytest.approx(np.sqrt(np.mean([it.noise**2 for it in each])), rel=0.02)
-    assert one.unit == pytest.approx(np.sqrt(np.mean([it.unit**2 for it in each])), rel=0.05)
+    assert one.noise_std == pytest.approx(
+        np.sqrt(np.mean([it.noise_std**2 for it in each])), rel=0.02
+    )
+    assert one.output_scale == pytest.approx(
+        np.sqrt(np.mean([it.output_scale**2 for it in each])), rel=0.05
+    )
 
 
 def test_volumes_of_three_planes_are_learned_from(volumes):

@@ -1,4 +1,4 @@
-"""What a TIFF file holds: its first image, memory-mapped or lazy, and what its metadata say."""
+"""Read the first image of a TIFF file, memory-mapped or lazily, and its metadata."""
 
 from __future__ import annotations
 
@@ -19,54 +19,33 @@ from napari_noiser.files.units import unit_name
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-__all__ = ["read_tiff"]
-
 _UNKNOWN = "QI"  # tifffile's letters for "some axis" and "a sequence of pages"
 
 
 def read_tiff(path: Path) -> ParsedFile:
     """Open the first image (series) that lies in a TIFF file; nothing is loaded.
 
-    Parameters
-    ----------
-    path : Path
-        Of a TIFF, OME-TIFF or ImageJ file.
-
-    Returns
-    -------
-    Contents
-        A numpy memmap where the pixels lie in one uncompressed piece, otherwise a zarr array that
-        decodes what is read. The position of a stage counts as no part of the place.
-
-    Raises
-    ------
-    ValueError
-        If it is no TIFF file, or is cut off, or its compression cannot be decoded here; if its
-        image begins in another file.
-
-    Warns
-    -----
-    UserWarning
-        If it holds further images.
+    Pixels in one uncompressed piece are a numpy memmap, others a zarr array that decodes what is
+    read. The position of a stage is left out.
     """
     from tifffile import TiffFile
 
     with TiffFile(path) as tif:
-        _check_whole(tif)
-        index = _first_here(tif)
+        _check_complete(tif)
+        index = _first_series(tif)
         series: Any = tif.series[index]
         page, pixels = series.keyframe, _ome_pixels(tif, index)
         return ParsedFile(
             _array(path, tif, index),
-            _names(tif, series, page),
-            _ome_places(pixels) if tif.is_ome else _imagej_places(tif, page),
+            _axis_names(tif, series, page),
+            _ome_placements(pixels) if tif.is_ome else _imagej_placements(tif, page),
             {*series.get_axes(False)} - {*series.axes},
             _ome_channels(pixels),
         )
 
 
-def _check_whole(tif: TiffFile) -> None:
-    """Raise a `ValueError` if the last page that is there points to another one."""
+def _check_complete(tif: TiffFile) -> None:
+    """Raise an `InputError` if the last page that is there points to another one."""
     last = tif.pages.next_page_offset
     if last is None:
         return
@@ -77,24 +56,24 @@ def _check_whole(tif: TiffFile) -> None:
         raise InputError("", "it is cut off: further pages lie beyond its end")
 
 
-def _first_here(tif: TiffFile) -> int:
-    """Return which series is the first that begins in this file, of those that its OME-XML names.
+def _first_series(tif: TiffFile) -> int:
+    """Return the index of the first series that begins in this file.
 
-    Of an acquisition in several files each one tells of all images.
+    The OME-XML of an acquisition in several files names all images in each.
     """
     if not tif.series:
         raise InputError("", "it is a TIFF file without images")
     files = [_files(series) for series in tif.series]
-    here = [index for index, each in enumerate(files) if each[:1] == [tif]]
-    if not here:
+    begun = [index for index, each in enumerate(files) if each[:1] == [tif]]
+    if not begun:
         first = next((each[0] for each in files if tif in each), files[0][0])
         raise InputError("", f"it holds a part of an image only: open {first.filename}, the first")
-    if len(here) > 1:
-        _warn(tif, f"holds {len(here)} images, of which the first is taken")
-    missing = sum(page is None for page in tif.series[here[0]].pages)
+    if len(begun) > 1:
+        _warn(tif, f"holds {len(begun)} images, of which the first is taken")
+    missing = sum(page is None for page in tif.series[begun[0]].pages)
     if missing:
-        _warn(tif, f"tells of planes that are not there ({missing}): they are read as 0")
-    return here[0]
+        _warn(tif, f"names planes that are not there ({missing}): they are read as 0")
+    return begun[0]
 
 
 def _files(series: Any) -> list[TiffFile]:
@@ -124,12 +103,12 @@ def _array(path: Path, tif: TiffFile, index: int) -> Any:
     return zarr.open(tif.aszarr(series=index, level=0), mode="r")
 
 
-def _names(tif: TiffFile, series: TiffPageSeries, page: TiffPage) -> tuple[str, ...]:
-    """Return tifffile's letters; samples that the file does not call colors are channels."""
+def _axis_names(tif: TiffFile, series: TiffPageSeries, page: TiffPage) -> tuple[str, ...]:
+    """Return the axes' letters; samples that the file does not call colors are channels."""
     from tifffile import PHOTOMETRIC
 
     color = page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
-    # ImageJ stores a composite of three dyes as RGB too, but gives it a mode
+    # ImageJ stores a composite of three channels as RGB too, but gives it a mode
     color = color and "mode" not in (tif.imagej_metadata or {})
     samples = "S" if color or "C" in series.axes else "C"
     return tuple(
@@ -139,7 +118,7 @@ def _names(tif: TiffFile, series: TiffPageSeries, page: TiffPage) -> tuple[str, 
 
 
 def _ome_pixels(tif: TiffFile, index: int) -> ElementTree.Element:
-    """Return what OME-XML says of an image; an element that says nothing where there is none."""
+    """Return the OME-XML element of an image; an empty one if there is none."""
     try:
         images = ElementTree.fromstring((tif.ome_metadata or "").encode()).findall(".//{*}Pixels")
     except ElementTree.ParseError:
@@ -148,7 +127,7 @@ def _ome_pixels(tif: TiffFile, index: int) -> ElementTree.Element:
 
 
 def _ome_channels(pixels: ElementTree.Element) -> tuple[Channel, ...]:
-    """Return names and colors, which OME-XML has as signed 32 bits of RGBA."""
+    """Return the channels, whose colors OME-XML has as signed 32 bits of RGBA."""
     return tuple(
         Channel(each.get("Name", ""), _color(each.get("Color", "")))
         for each in pixels.findall("{*}Channel")
@@ -159,34 +138,34 @@ def _color(rgba: str) -> str:
     return f"{int(rgba) >> 8 & 0xFFFFFF:06X}" if re.fullmatch(r"-?\d+", rgba) else ""
 
 
-def _ome_places(pixels: ElementTree.Element) -> dict[str, AxisPlacement]:
-    """Return the physical sizes of an image, whose unit is µm unless it says otherwise."""
+def _ome_placements(pixels: ElementTree.Element) -> dict[str, AxisPlacement]:
+    """Return the physical sizes of an image, in µm unless it says otherwise."""
     attributes = {"Z": "PhysicalSizeZ", "Y": "PhysicalSizeY", "X": "PhysicalSizeX"}
-    found = {
-        letter: _place(pixels.get(name), pixels.get(name + "Unit", "µm"))
+    placements = {
+        letter: _placement(pixels.get(name), pixels.get(name + "Unit", "µm"))
         for letter, name in attributes.items()
     }
-    found["T"] = _place(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
-    return {letter: place for letter, place in found.items() if place}
+    placements["T"] = _placement(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
+    return {letter: each for letter, each in placements.items() if each}
 
 
-def _imagej_places(tif: TiffFile, page: TiffPage) -> dict[str, AxisPlacement]:
-    """Return ImageJ's steps: the resolution counts pixels in a unit, and says nothing without."""
+def _imagej_placements(tif: TiffFile, page: TiffPage) -> dict[str, AxisPlacement]:
+    """Return ImageJ's steps; its resolution counts pixels in a unit, and means nothing without."""
     metadata = tif.imagej_metadata or {}
     unit = str(metadata.get("unit", ""))
-    found = {
-        "T": _place(metadata.get("finterval"), str(metadata.get("tunit", "s"))),
-        "Z": _place(metadata.get("spacing"), unit),
+    placements = {
+        "T": _placement(metadata.get("finterval"), str(metadata.get("tunit", "s"))),
+        "Z": _placement(metadata.get("spacing"), unit),
     }
     if unit_name(unit):
         for letter, tag in (("Y", "YResolution"), ("X", "XResolution")):
             pixels, units = page.tags.valueof(tag, (0, 1))
-            found[letter] = _place(units / pixels if pixels else None, unit)
-    return {letter: place for letter, place in found.items() if place}
+            placements[letter] = _placement(units / pixels if pixels else None, unit)
+    return {letter: each for letter, each in placements.items() if each}
 
 
-def _place(step: Any, unit: str) -> AxisPlacement | None:
-    """Return a place, or None for no step, or one that cannot be meant: 0, negative, NaN."""
+def _placement(step: Any, unit: str) -> AxisPlacement | None:
+    """Return a placement, or None for no step, or one that cannot be meant: 0, negative, NaN."""
     try:
         number = float(step)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What a zarr store holds: level 0 of an OME-Zarr image (0.4, 0.5), or a plain array."""
+"""Read a zarr store: level 0 of an OME-Zarr image (0.4, 0.5), or a plain array."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
     Multiscale = v04.Multiscale | v05.Multiscale
 
-__all__ = ["read_zarr"]
-
-_OTHERS = {
+_OTHER_CONTENTS = {
     "plate": "a plate of wells (HCS)",
     "well": "a well of a plate (HCS)",
     "image-label": "labels",
@@ -31,58 +29,42 @@ _OTHERS = {
 
 
 def read_zarr(path: Path) -> ParsedFile:
-    """Open a zarr store; nothing is loaded.
-
-    Parameters
-    ----------
-    path : Path
-        A folder: an array, or an OME-Zarr image. Of a bioformats2raw layout, image 0 is taken.
-
-    Returns
-    -------
-    Contents
-        A zarr array.
-
-    Raises
-    ------
-    ValueError
-        If it is no zarr store, holds something else, or its metadata are not valid.
-    """
+    """Open a zarr array or an OME-Zarr image (of a bioformats2raw layout, image 0), unread."""
     import zarr
 
     try:
         node = zarr.open(str(path), mode="r")
     except FileNotFoundError:
         raise InputError("", "it is a folder without zarr metadata") from None
-    return _plain(node) if isinstance(node, zarr.Array) else _image(node)
+    return _read_array(node) if isinstance(node, zarr.Array) else _read_image(node)
 
 
-def _plain(array: Array[Any]) -> ParsedFile:
+def _read_array(array: Array[Any]) -> ParsedFile:
     """Return an array; its dimension names are its axes if they are all known letters."""
-    stated = getattr(array.metadata, "dimension_names", None) or ()
-    names = tuple(str(name).upper() for name in stated)
+    dimensions = getattr(array.metadata, "dimension_names", None) or ()
+    names = tuple(str(name).upper() for name in dimensions)
     known = set(names) <= set("TCZYXS") and len(set(names)) == len(names) == array.ndim
     return ParsedFile(array, names if known else (UNNAMED,) * array.ndim)
 
 
-def _image(group: Group) -> ParsedFile:
+def _read_image(group: Group) -> ParsedFile:
     from zarr import Array, Group
 
     attributes = group.attrs.asdict()
-    found: Any = attributes.get("ome", attributes)
-    if "bioformats2raw.layout" in found and "multiscales" not in found:
+    metadata: Any = attributes.get("ome", attributes)
+    if "bioformats2raw.layout" in metadata and "multiscales" not in metadata:
         first = group.get("0")
         if isinstance(first, Group):
-            return _image(first)
-    other = next((text for key, text in _OTHERS.items() if key in found), None)
-    if other or "multiscales" not in found:
+            return _read_image(first)
+    other = next((text for key, text in _OTHER_CONTENTS.items() if key in metadata), None)
+    if other or "multiscales" not in metadata:
         members = ", ".join(sorted(group.keys())[:8])
         raise InputError(
             "",
             f"it holds {other or 'a zarr group without OME-Zarr metadata'}, not one image; "
             f"open one of its members: {members}",
         )
-    multiscale = _validated(found, "0.5" if "ome" in attributes else "0.4")
+    multiscale = _validate(metadata, "0.5" if "ome" in attributes else "0.4")
     array = group.get(multiscale.datasets[0].path)
     if not isinstance(array, Array) or array.ndim != len(multiscale.axes):
         raise InputError(
@@ -91,26 +73,26 @@ def _image(group: Group) -> ParsedFile:
             f"{len(multiscale.axes)} axes, but the store holds {array} there",
         )
     names = tuple(_name(axis) for axis in multiscale.axes)
-    places = dict(zip(names, _places(multiscale), strict=True))
-    return ParsedFile(array, names, places, channels=_channels(found.get("omero")))
+    placements = dict(zip(names, _placements(multiscale), strict=True))
+    return ParsedFile(array, names, placements, channels=_channels(metadata.get("omero")))
 
 
-def _validated(found: Mapping[str, Any], version: str) -> Multiscale:
-    """Return the first multiscale image; what is only for display (omero) may be as it is."""
+def _validate(metadata: Mapping[str, Any], version: str) -> Multiscale:
+    """Return the first multiscale image, validated, without the part for display (omero)."""
     from pydantic import ValidationError
     from yaozarrs import v04, v05
 
-    if version == "0.5" and found.get("version") != version:
-        raise InputError("", f"it is OME-Zarr {found.get('version')}; 0.4 and 0.5 can be read")
+    if version == "0.5" and metadata.get("version") != version:
+        raise InputError("", f"it is OME-Zarr {metadata.get('version')}; 0.4 and 0.5 can be read")
     try:
         kind = v04.Multiscale if version == "0.4" else v05.Multiscale
-        return kind.model_validate(found["multiscales"][0])
+        return kind.model_validate(metadata["multiscales"][0])
     except (ValidationError, IndexError, TypeError) as error:
         raise InputError("", f"its metadata are not valid OME-Zarr {version}: {error}") from error
 
 
 def _channels(omero: Any) -> tuple[Channel, ...]:
-    """Return names and colors of the channels, as far as they can be read."""
+    """Return the names and colors of the channels, as far as they can be read."""
     try:
         return tuple(
             Channel(str(each.get("label") or ""), _color(each.get("color")))
@@ -120,8 +102,8 @@ def _channels(omero: Any) -> tuple[Channel, ...]:
         return ()
 
 
-def _color(stated: Any) -> str:
-    return str(stated).upper() if re.fullmatch("[0-9A-Fa-f]{6}", str(stated)) else ""
+def _color(rgb: Any) -> str:
+    return str(rgb).upper() if re.fullmatch("[0-9A-Fa-f]{6}", str(rgb)) else ""
 
 
 def _name(axis: Any) -> str:
@@ -130,8 +112,8 @@ def _name(axis: Any) -> str:
     return letter if letter in {*"TCZYX"} else str(axis.name)
 
 
-def _places(multiscale: Multiscale) -> list[AxisPlacement]:
-    """Return the places of level 0: its own transformation, and then the whole image's."""
+def _placements(multiscale: Multiscale) -> list[AxisPlacement]:
+    """Return the placements of level 0: its own transformation, then the whole image's."""
     count = len(multiscale.axes)
     scale, start = [1.0] * count, [0.0] * count
     for transformations in (

@@ -1,9 +1,11 @@
-"""What the files that results go into have in common: types, axes in their order, blocks."""
+"""Checks that both writers share: of dtype and shape, of regions and blocks."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -14,82 +16,58 @@ from napari_noiser._validation import check_int
 from napari_noiser.arrays.layout import Slices
 from napari_noiser.files.spatial_metadata import SpatialMetadata
 
-__all__ = [
-    "Slices",
-    "as_json",
-    "axis_order",
-    "check_block",
-    "full_region",
-    "stored_shape",
-    "stored_type",
-]
-
 _TYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
 
 
-def stored_type(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return a type that both kinds of files can hold, in the machine's byte order.
-
-    Raises
-    ------
-    ValueError
-        If it is another.
-    """
-    found = np.dtype(dtype).newbyteorder("=")
-    if found.name not in _TYPES:
-        raise InputError("dtype", f"must be one of {', '.join(_TYPES)}, got {found}")
-    return found
+def check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return a dtype in native byte order, or raise an `InputError` if a file cannot hold it."""
+    native = np.dtype(dtype).newbyteorder("=")
+    if native.name not in _TYPES:
+        raise InputError("dtype", f"must be one of {', '.join(_TYPES)}, got {native}")
+    return native
 
 
-def stored_shape(shape: Iterable[int], space: SpatialMetadata) -> tuple[int, ...]:
-    """Return a shape as ints, if it is none of an empty array and the axes fit it.
-
-    Raises
-    ------
-    ValueError
-        If they do not.
-    """
+def check_shape(shape: Iterable[int], space: SpatialMetadata) -> tuple[int, ...]:
+    """Return a shape as ints, or raise an `InputError` if it is empty or the axes do not fit."""
     lengths = tuple(check_int("shape", length) for length in shape)
     if len(lengths) != len(space.axes):
         raise InputError(
             "space", f"names the axes {space.axes!r}, but the shape has {len(lengths)}: {lengths}"
         )
     if "S" in space.axes and lengths[space.axes.index("S")] not in (1, 3, 4):
-        raise InputError("axis", f"S holds 1 sample, RGB or RGBA, got the shape {lengths}")
+        raise InputError("axes", f"S holds 1 sample, RGB or RGBA, got the shape {lengths}")
     return lengths
 
 
 def as_json(attributes: Mapping[str, Any]) -> str:
-    """Return what goes into a file beside the pixels, as JSON.
-
-    Raises
-    ------
-    TypeError
-        If it cannot be written so.
-    """
+    """Return attributes as JSON, or raise an `InputTypeError` if they cannot be."""
     try:
         return json.dumps(dict(attributes))
     except (TypeError, ValueError) as error:
         raise InputTypeError(
-            "", f"attributes must be a mapping of JSON-able values: {error}"
+            "attributes", f"must be a mapping of JSON-able values: {error}"
         ) from error
 
 
+@contextmanager
+def wrap_reading_error(path: str | PathLike[str], kind: str) -> Iterator[None]:
+    """Raise an `InputError` for whatever a library raises over a broken file."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        problem = f"{path} is no complete {kind}: {type(error).__name__} {error}"
+        raise InputError("", problem) from error
+
+
 def axis_order(axes: str, wanted: str) -> tuple[int, ...]:
-    """Return how to transpose an array with the given axes so that they are ordered as wanted."""
+    """Return the order in which to transpose an array for its axes to stand as wanted."""
     return tuple(sorted(range(len(axes)), key=lambda i: wanted.index(axes[i])))
 
 
 def full_region(region: Slices, shape: tuple[int, ...]) -> Slices:
-    """Return a region with all its starts and stops.
-
-    Raises
-    ------
-    TypeError
-        If it is not a slice for each axis.
-    ValueError
-        If a slice is empty, has a step, or lies outside the array.
-    """
+    """Return a region with all its starts and stops."""
     if not isinstance(region, tuple) or not all(isinstance(each, slice) for each in region):
         raise InputTypeError("region", f"must be a tuple of slices, got {region!r}")
     full = tuple(
@@ -106,17 +84,9 @@ def full_region(region: Slices, shape: tuple[int, ...]) -> Slices:
 
 
 def check_block(block: Any, region: Slices, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return a block in the file's type, if it has the region's shape.
-
-    Raises
-    ------
-    TypeError
-        If its values would have to be rounded to integers.
-    ValueError
-        If it has another shape.
-    """
+    """Return a block in the file's dtype."""
     values = np.asarray(block)
     shape = tuple(each.stop - each.start for each in region)
     if values.shape != shape:
-        raise InputError("", f"block must have the region's shape {shape}, got {values.shape}")
+        raise InputError("block", f"must have the region's shape {shape}, got {values.shape}")
     return values.astype(dtype, casting="same_kind", copy=False)

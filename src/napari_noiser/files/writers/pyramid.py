@@ -1,4 +1,4 @@
-"""The levels of a pyramid: their shapes, how one is made of the one before, and when."""
+"""The levels of a pyramid: their shapes, and how each is computed from the finer one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from napari_noiser.arrays.layout import Slices
 
-__all__ = ["blocks", "completed", "halve", "level_shapes", "parents"]
-
 Shape = tuple[int, ...]
 
 _STRIP = 2**20  # values that are halved at a time
@@ -21,17 +19,7 @@ _STRIP = 2**20  # values that are halved at a time
 def level_shapes(shape: Shape, chunks: Shape, halved: Sequence[int]) -> list[Shape]:
     """Return the shapes of all levels, down to the one whose planes lie in one chunk.
 
-    Parameters
-    ----------
-    shape, chunks : tuple of int
-        Of level 0.
-    halved : sequence of int
-        The axes that are halved from level to level: Y and X.
-
-    Returns
-    -------
-    list of tuple
-        Halves are rounded up, so that no border is lost.
+    From level to level the axes `halved` (Y and X) are halved; all have the chunks of level 0.
     """
     shapes = [shape]
     while any(shapes[-1][axis] > chunks[axis] for axis in halved):
@@ -40,26 +28,13 @@ def level_shapes(shape: Shape, chunks: Shape, halved: Sequence[int]) -> list[Sha
 
 
 def completed(region: Slices, fine: Shape, chunks: Shape, halved: Sequence[int]) -> Slices:
-    """Return the part of the next level that can be made as soon as a region is written.
+    """Return the part of the next level that is complete once a region is written.
 
-    Parameters
-    ----------
-    region : tuple of slice
-        Of a level. All regions together form a grid and are written in its raster order; they
-        start and end at multiples of `chunks` or at the level's end.
-    fine : tuple of int
-        The shape of that level.
-    chunks : tuple of int
-        The same for all levels.
-    halved : sequence of int
-        The axes that are halved.
-
-    Returns
-    -------
-    tuple of slice
-        The chunks of the next level whose last parent, in raster order, lies in the region; that
-        all the others are there follows from the order. It may be empty. The parts of all regions
-        form such a grid again, and cover the next level once.
+    These are the chunks of the next level whose last parent, in raster order, lies in the region.
+    All regions of a level of shape `fine` together form a grid and are written in its raster
+    order, so the other parents are there; the regions start and end at multiples of `chunks` or at
+    the level's end. The part may be empty. The parts of all regions form such a grid again, and
+    cover the next level once.
     """
     part = list(region)
     for axis in halved:
@@ -70,7 +45,7 @@ def completed(region: Slices, fine: Shape, chunks: Shape, halved: Sequence[int])
 
 
 def blocks(region: Slices, chunks: Shape) -> Iterator[Slices]:
-    """Iterate over a region's chunks: it bounds what is in memory at once."""
+    """Iterate over the chunks of a region, which bounds what is in memory."""
     spans = [
         [slice(at, min(at + step, each.stop)) for at in range(each.start, each.stop, step)]
         for each, step in zip(region, chunks, strict=True)
@@ -79,7 +54,7 @@ def blocks(region: Slices, chunks: Shape) -> Iterator[Slices]:
 
 
 def parents(block: Slices, fine: Shape, halved: Sequence[int]) -> Slices:
-    """Return the region of the level before that a block is the mean of."""
+    """Return the region of the finer level that a block is the mean of."""
     return tuple(
         slice(2 * each.start, min(2 * each.stop, fine[axis])) if axis in halved else each
         for axis, each in enumerate(block)
@@ -87,19 +62,9 @@ def parents(block: Slices, fine: Shape, halved: Sequence[int]) -> Slices:
 
 
 def halve(values: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
-    """Return the means of pairs along each axis to be halved; a last one without pair stays.
+    """Return the means of pairs along some axes; a last one without a pair stays.
 
-    Parameters
-    ----------
-    values : numpy array
-        Integers or floats; NaN makes NaN of its pair.
-    halved : sequence of int
-        The axes.
-
-    Returns
-    -------
-    numpy array
-        Of the same type; integers are rounded, halves to the even one.
+    NaN makes NaN of its pair.
     """
     order = [axis for axis in range(values.ndim) if axis not in halved]
     planes = values.transpose(*order, *halved)
@@ -111,25 +76,25 @@ def halve(values: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
 
 
 def _strips(shape: Shape, outer: int) -> Iterator[Slices]:
-    """Cut off strips of a bounded size along the outer axes: float64 takes memory."""
+    """Iterate over strips of a bounded size along the outer axes: float64 takes memory."""
     lengths = []
-    left = max(1, _STRIP // int(np.prod(shape[outer:])))
+    remaining = max(1, _STRIP // int(np.prod(shape[outer:])))
     for length in reversed(shape[:outer]):
-        lengths.append(min(length, left))
-        left = max(1, left // length)
-    whole = tuple(slice(0, length) for length in shape[:outer])
-    return blocks(whole, tuple(reversed(lengths)))
+        lengths.append(min(length, remaining))
+        remaining = max(1, remaining // length)
+    region = tuple(slice(0, length) for length in shape[:outer])
+    return blocks(region, tuple(reversed(lengths)))
 
 
 def _halve_last(values: NDArray[Any], count: int) -> NDArray[Any]:
-    """Return the means of pairs along each of so many last axes."""
+    """Return the means of pairs along each of the last `count` axes."""
     means = values.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):  # inf and -inf are NaN
         for axis in range(-count, 0):
-            turned = np.moveaxis(means, axis, 0)
-            means = turned[::2].copy()
-            pairs = len(turned) // 2
-            means[:pairs] += turned[1::2]
+            values_first = np.moveaxis(means, axis, 0)
+            means = values_first[::2].copy()
+            pairs = len(values_first) // 2
+            means[:pairs] += values_first[1::2]
             means[:pairs] /= 2
             means = np.moveaxis(means, 0, axis)
     return (means if values.dtype.kind == "f" else np.rint(means)).astype(values.dtype)

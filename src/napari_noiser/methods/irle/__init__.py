@@ -1,1 +1,4 @@
-"""Networks fitted to the user's own dark images: a blind spot, retinex, and both."""
+"""IRLE, reconstructed from public figures: a blind spot, Retinex, and both stages together."""
+
+METHOD = "IRLE, reconstructed from public figures"
+"""How headers and provenance name the method (arXiv 2605.28605)."""

@@ -1,4 +1,4 @@
-"""Where a fit stands, to be saved and resumed: the model so far and the optimizer's memory."""
+"""The state of a fit, to be saved and resumed: the model so far and the optimizer's moments."""
 
 from __future__ import annotations
 
@@ -12,47 +12,38 @@ import torch
 from torch import Tensor, nn
 
 from napari_noiser._errors import InputError
-from napari_noiser._validation import check_int
-from napari_noiser.methods.irle.blind_spot.model import (
-    METHOD,
-    BlindSpotModel,
-    read_tensors,
-    write_tensors,
-)
+from napari_noiser._validation import check_fields, check_int
+from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel
 from napari_noiser.methods.irle.retinex.model import RetinexModel
+from napari_noiser.methods.irle.two_stage.model import IRLEModel
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
+from napari_noiser.methods.model_file import (
+    add_prefix,
+    read_model_file,
+    select_prefix,
+    write_model_file,
+)
 from napari_noiser.methods.weights import copy_weights
-
-__all__ = ["FittingState", "IRLEState", "Stage", "load_fitting_state"]
 
 Stage = TypeVar("Stage", BlindSpotModel, RetinexModel)
 """A model of one stage."""
 
-_MODELS: dict[str, type[BlindSpotModel] | type[RetinexModel]]
-_MODELS = {"light": RetinexModel, "denoise": BlindSpotModel}
+_STAGES: dict[str, type[BlindSpotModel] | type[RetinexModel]]
+_STAGES = {model.kind["stage"]: model for model in (RetinexModel, BlindSpotModel)}
 _MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}
-_OUTCOME = ("trained_on", "fingerprint")  # what a fit comes to, not what it is asked for
+_OUTCOME = ("trained_on", "fingerprint")  # results of a fit, not what it is asked for
 
 
 @dataclass(frozen=True, eq=False)
-class FittingState(Generic[Stage]):
+class FitState(Generic[Stage]):
     """A fit of one stage, unfinished or just finished.
 
     Which crops a step sees follows from the seed and the number of the step, its rate from the
     number: a fit resumed ends as one that was never stopped, bit by bit.
 
-    Parameters
-    ----------
-    model : BlindSpotModel or RetinexModel
-        With the weights so far, and every step's loss.
-    done : int
-        How many steps are finished.
-    moments : dict of str to Tensor
-        Of Adam: "first.NAME" and "second.NAME" of each weight; not needed before the first step
-        and after the last.
-    images : str
-        What tells the images of the fit from others; empty where nobody noted it, as in files of
-        before.
+    The model has the weights so far, and every step's loss. Adam's moments are "first.NAME" and
+    "second.NAME" of each weight; not needed before the first step and after the last. `images` is
+    a digest of the images of the fit; empty where nobody noted it, as in files of before.
     """
 
     model: Stage
@@ -61,15 +52,14 @@ class FittingState(Generic[Stage]):
     images: str = ""
 
     def __post_init__(self) -> None:
-        done = check_int("done", self.done, least=0, most=self.total)
-        object.__setattr__(self, "done", done)
+        check_fields(self, check_int, "done", least=0, most=self.total)
         expected = {
             f"{moment}.{name}": weight.shape
             for moment in _MOMENTS
             for name, weight in self.model.weights.items()
         }
-        found = {name: value.shape for name, value in self.moments.items()}
-        if 0 < done < self.total and found != expected:
+        shapes = {name: value.shape for name, value in self.moments.items()}
+        if 0 < self.done < self.total and shapes != expected:
             raise InputError("", "moments must be two of the shape of each weight")
 
     @classmethod
@@ -80,8 +70,8 @@ class FittingState(Generic[Stage]):
         optimizer: torch.optim.Optimizer,
         done: int,
         losses: Sequence[float],
-    ) -> FittingState[Stage]:
-        """Return a copy of how a fit stands."""
+    ) -> FitState[Stage]:
+        """Return a copy of the state of a fit."""
         moments = {
             f"{moment}.{name}": optimizer.state[parameter][key].detach().to("cpu", copy=True)
             for moment, key in _MOMENTS.items()
@@ -91,7 +81,7 @@ class FittingState(Generic[Stage]):
         return cls(so_far, done, moments)
 
     def restore(self, optimizer: torch.optim.Optimizer, network: nn.Module) -> None:
-        """Give an optimizer of a network with these weights its memory back."""
+        """Restore the moments of an optimizer of a network with these weights."""
         if not self.moments:
             return
         for name, parameter in network.named_parameters():
@@ -102,11 +92,12 @@ class FittingState(Generic[Stage]):
 
     def check_same_fit(self, start: Stage) -> None:
         """Raise a `ValueError` if a fit that starts from this model is another one."""
-        found = self.model.describe()
-        for name, here in start.describe().items():
-            there = found.get(name)
-            if name not in _OUTCOME and here != there:
-                raise InputError("resume", f"is of another fit: its {name} is {there}, not {here}")
+        own = self.model.describe()
+        for name, value in start.describe().items():
+            if name not in _OUTCOME and own.get(name) != value:
+                raise InputError(
+                    "resume", f"is of another fit: its {name} is {own.get(name)}, not {value}"
+                )
 
     @property
     def total(self) -> int:
@@ -115,7 +106,7 @@ class FittingState(Generic[Stage]):
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the state to a .safetensors file, as `BlindSpotModel.save` does a model."""
-        return write_tensors(path, self.tensors(), self.header())
+        return write_model_file(path, self.tensors(), self.header())
 
     def header(self) -> dict[str, Any]:
         """Return all but weights and moments, as JSON-able values."""
@@ -123,35 +114,28 @@ class FittingState(Generic[Stage]):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return weights and moments."""
-        return _prefixed("weight", self.model.weights) | self.moments
+        return add_prefix("weight", self.model.weights) | self.moments
 
     @classmethod
     def from_header(
         cls, header: Mapping[str, Any], tensors: Mapping[str, Tensor]
-    ) -> FittingState[Any]:
+    ) -> FitState[Any]:
         """Rebuild a state from its header and its tensors."""
-        model = _MODELS[header["stage"]].from_header(header, _tensors_of("weight", tensors))
+        model = _STAGES[header["stage"]].from_header(header, select_prefix("weight", tensors))
         moments = {n: each for n, each in tensors.items() if n.partition(".")[0] in _MOMENTS}
-        return FittingState(model, header["done"], moments, header.get("images", ""))
+        return FitState(model, header["done"], moments, header.get("images", ""))
 
 
 @dataclass(frozen=True, eq=False)
 class IRLEState:
     """An unfinished fit of both stages.
 
-    Parameters
-    ----------
-    recipe : IRLERecipe
-        Of both stages.
-    light : FittingState
-        Stage 1.
-    denoiser : FittingState, optional
-        Stage 2, if stage 1 is finished and this one begun.
+    Of `denoiser`, stage 2, there is a state if stage 1 is finished and this one begun.
     """
 
     recipe: IRLERecipe
-    light: FittingState[RetinexModel]
-    denoiser: FittingState[BlindSpotModel] | None = None
+    light: FitState[RetinexModel]
+    denoiser: FitState[BlindSpotModel] | None = None
 
     @property
     def done(self) -> int:
@@ -166,35 +150,34 @@ class IRLEState:
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the state to a .safetensors file, as `IRLEModel.save` does a model."""
         header = {
-            "method": METHOD,
-            "stage": "both",
+            **IRLEModel.kind,
             "done": self.done,
             "recipe": self.recipe.to_dict(),
             "light": self.light.header(),
         }
-        tensors = _prefixed("light", self.light.tensors())
+        tensors = add_prefix("light", self.light.tensors())
         if self.denoiser is not None:
             header["denoiser"] = self.denoiser.header()
             tensors |= self.denoiser.tensors()
-        return write_tensors(path, tensors, header)
+        return write_model_file(path, tensors, header)
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> IRLEState:
         """Rebuild a state from what `save` wrote."""
-        whose = _tensors_of("light", tensors)
+        whose = select_prefix("light", tensors)
         second = header.get("denoiser")
-        denoiser = None if second is None else FittingState.from_header(second, tensors)
+        denoiser = None if second is None else FitState.from_header(second, tensors)
         if denoiser is not None and "recipe" not in header:
             # A file of before stage 1 could be resumed: it stands there finished, as a model.
             model = RetinexModel.from_header(header["light"], whose)
             recipe = IRLERecipe(light=model.recipe, denoiser=denoiser.model.recipe)
-            return cls(recipe, FittingState(model, model.recipe.iterations), denoiser)
-        light = FittingState.from_header(header["light"], whose)
+            return cls(recipe, FitState(model, model.recipe.iterations), denoiser)
+        light = FitState.from_header(header["light"], whose)
         return cls(IRLERecipe.from_dict(header["recipe"]), light, denoiser)
 
 
-def load_fitting_state(path: str | PathLike[str]) -> FittingState[Any] | IRLEState:
-    """Load a state from a file that its `save` wrote.
+def load_fit_state(path: str | PathLike[str]) -> FitState[Any] | IRLEState:
+    """Load the state of an unfinished fit from a file that its `save` wrote.
 
     Parameters
     ----------
@@ -203,7 +186,7 @@ def load_fitting_state(path: str | PathLike[str]) -> FittingState[Any] | IRLESta
 
     Returns
     -------
-    FittingState or IRLEState
+    FitState or IRLEState
         To resume from.
 
     Raises
@@ -213,18 +196,14 @@ def load_fitting_state(path: str | PathLike[str]) -> FittingState[Any] | IRLESta
     ValueError
         If it is corrupt, or no such state.
     """
-    tensors, header = read_tensors(path)
-    try:
-        kind = IRLEState if header["stage"] == "both" else FittingState
-        return kind.from_header(header, tensors)
-    except (AttributeError, KeyError, ValueError, TypeError) as error:
-        raise InputError("", f"{path} is not an unfinished fit: {error}") from error
+    return read_model_file(path, _build, content="state of an unfinished fit")
 
 
-def _prefixed(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{part}.{name}": each for name, each in tensors.items()}
+def is_fit_state(header: Mapping[str, Any]) -> bool:
+    """Return whether a file with this header holds an unfinished fit, and no model."""
+    return "done" in header or "done" in header.get("denoiser", {})
 
 
-def _tensors_of(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    whose = f"{part}."
-    return {n.removeprefix(whose): t for n, t in tensors.items() if n.startswith(whose)}
+def _build(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> FitState[Any] | IRLEState:
+    is_of_both = header["stage"] == IRLEModel.kind["stage"]
+    return (IRLEState if is_of_both else FitState).from_header(header, tensors)

@@ -1,4 +1,4 @@
-"""The steps of a fit, of either stage: one event each, and a way to go on from there."""
+"""The optimization of a fit of either stage, step by step, with states to resume from."""
 
 from __future__ import annotations
 
@@ -12,33 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from napari_noiser._errors import InputError
-from napari_noiser.methods.irle.checkpoint import FittingState, Stage
+from napari_noiser.methods.irle.checkpoint import FitState, Stage
 from napari_noiser.methods.weights import copy_weights, downsample_losses
 
-__all__ = ["FittingStep", "optimization_steps"]
-
-_LARGEST_GRADIENT = 1.0
+_MAX_GRADIENT_NORM = 1.0
 _BETAS = (0.9, 0.99)
-_RISE = 0.1  # of one cycle, until the rate is highest
-_LAST = 1e-3  # of the highest rate
+_WARMUP_FRACTION = 0.1  # of one cycle, until the rate is highest
+_FINAL_RATE_FRACTION = 1e-3  # of the highest rate
 
 
 @dataclass(frozen=True)
 class FittingStep:
-    """One finished step of a fit.
+    """One finished step of a fit, and how many are done of how many.
 
-    Attributes
-    ----------
-    done, total : int
-        How many steps are finished, of how many.
-    loss : float
-        Of stage 1 ("light") the weighted sum of all losses. Of stage 2 ("fit") half the deviance
-        of what was counted, in nats a pixel; its floor depends on the light.
-    state : callable
-        Returns the `FittingState` to save and resume from, if called before the next step; of a
-        fit of both stages the `IRLEState`.
-    stage : str
-        "light" or "fit".
+    The loss is of stage 1 ("light") the weighted sum of all losses; of stage 2 ("fit") the
+    negative log-likelihood of the counts, in nats a pixel, whose floor depends on the light.
+    `state` returns the `FitState` to save and resume from, if called before the next step; of a
+    fit of both stages the `IRLEState`.
     """
 
     done: int
@@ -49,35 +39,12 @@ class FittingStep:
 
 
 def optimization_steps(
-    state: FittingState[Stage], network: nn.Module, loss: Callable[[int], Tensor], stage: str
+    state: FitState[Stage], network: nn.Module, loss: Callable[[int], Tensor], stage: str
 ) -> Generator[FittingStep, None, Stage]:
-    """Take the steps of a fit that are left.
+    """Run the remaining steps of a fit, and return its model with the losses of the whole.
 
-    Parameters
-    ----------
-    state : FittingState
-        Where the fit stands.
-    network : torch.nn.Module
-        With the state's weights, on the device to fit on.
-    loss : callable
-        Returns the network's loss in a step, a function of its number (from 1).
-    stage : str
-        For the events.
-
-    Yields
-    ------
-    FittingStep
-        The number of the step, its loss and a way to its state.
-
-    Returns
-    -------
-    BlindSpotModel or RetinexModel
-        The state's model with the weights and the losses of the whole fit.
-
-    Raises
-    ------
-    ValueError
-        If the loss is no longer finite.
+    The network has the state's weights, on the device to fit on; `loss` returns its loss in a
+    step, a function of the step's number (from 1).
     """
     model, total = state.model, state.total
     network.requires_grad_(True)
@@ -85,11 +52,13 @@ def optimization_steps(
     state.restore(optimizer, network)
     losses = list(model.losses)
     for done in range(state.done + 1, total + 1):
-        optimizer.param_groups[0]["lr"] = model.recipe.learning_rate * _cycle(done / total)
+        optimizer.param_groups[0]["lr"] = model.recipe.learning_rate * _one_cycle_factor(
+            done / total
+        )
         losses.append(_step(network, optimizer, partial(loss, done)))
         if not isfinite(losses[-1]):
             raise InputError("", f"the fit broke down at step {done}: lower recipe.learning_rate")
-        snapshot = partial(FittingState.of, model, network, optimizer, done, losses)
+        snapshot = partial(FitState.of, model, network, optimizer, done, losses)
         yield FittingStep(done, total, losses[-1], snapshot, stage)
     return replace(model, weights=copy_weights(network), losses=downsample_losses(losses))
 
@@ -102,13 +71,15 @@ def _step(
     before = loss()
     optimizer.zero_grad(set_to_none=True)
     before.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
+    nn.utils.clip_grad_norm_(network.parameters(), _MAX_GRADIENT_NORM)
     optimizer.step()
     return float(before.detach())
 
 
-def _cycle(at: float) -> float:
+def _one_cycle_factor(at: float) -> float:
     """Return the rate over its highest: a cosine up, a longer one down to nearly 0."""
-    if at < _RISE:
-        return (1 - cos(pi * at / _RISE)) / 2
-    return (1 + cos(pi * (at - _RISE) / (1 - _RISE))) / 2 + _LAST
+    if at < _WARMUP_FRACTION:
+        return (1 - cos(pi * at / _WARMUP_FRACTION)) / 2
+    return (
+        1 + cos(pi * (at - _WARMUP_FRACTION) / (1 - _WARMUP_FRACTION))
+    ) / 2 + _FINAL_RATE_FRACTION

@@ -1,4 +1,4 @@
-"""What neighbors a scene in depth or in time: much of it again, moved, blurred, or gone.
+"""Draw the neighbors of a scene in depth or in time: moved, blurred, or replaced in part.
 
 A step in z or in time shows most of the same things at almost the same place. How far they moved,
 whether together, how sharp they are and what is new there differs from image to image: a network
@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser.methods.noiser.random_fields import (
+from napari_noiser.methods.noiser.noise_sources import (
     Floats,
     log_uniform,
     power_law_field,
     smooth,
-    uniform,
 )
 
 if TYPE_CHECKING:
     from numpy.random import Generator as Random
-
-__all__ = ["draw_adjacent_planes"]
 
 _SPEED = (0.1, 4.0)  # pixels a plane
 _DEFOCUS = (0.2, 2.0)  # pixels of standard deviation a plane away from focus
@@ -36,20 +33,8 @@ def draw_adjacent_planes(
 ) -> Floats:
     """Return planes of one scene, the middle one as it is but for its focus and brightness.
 
-    Parameters
-    ----------
-    scene, other : array, shape (C, Y, X)
-        Light from 0 upwards: the scene, and one that has nothing to do with it.
-    replaced : float
-        0 to 1: which part of the neighbors, before, behind or both, is of the other scene.
-    depth : int
-        How many planes, 1 or more.
-    random : numpy.random.Generator
-        Where all else is drawn from.
-
-    Returns
-    -------
-    array of float32, shape (C, Z, Y, X)
+    Scenes are (C, Y, X) of light from 0 upwards; `other` has nothing to do with the first, and
+    shows in a part, 0 to 1, of the neighbors, before, behind or both.
     """
     away, shape = np.arange(depth) - depth // 2, scene.shape[1:]
     motion, steady = _motion(shape, random), random.random() < 0.5
@@ -79,14 +64,14 @@ def _motion(shape: tuple[int, ...], random: Random) -> Floats:
         motion += random.normal(0, 0.7, (2, 1, 1)) * _part(shape, random.random(), random)
     if random.random() < 0.5:
         motion += 0.5 * np.stack(
-            [power_law_field(shape, uniform((2.0, 3.0), random), random) for _ in "YX"]
+            [power_law_field(shape, random.uniform(2.0, 3.0), random) for _ in "YX"]
         )
     return np.asarray(speed * motion)
 
 
 def _part(shape: tuple[int, ...], share: float, random: Random) -> NDArray[np.bool_]:
     """Draw a share of a plane, in large or in small patches."""
-    height = power_law_field(shape, uniform((1.0, 2.5), random), random)
+    height = power_law_field(shape, random.uniform(1.0, 2.5), random)
     return np.asarray(height <= np.quantile(height, share))
 
 

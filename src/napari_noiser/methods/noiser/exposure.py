@@ -1,42 +1,30 @@
-"""An exposure: what becomes of a signal before a network sees it; of all, or of few photons."""
+"""Exposures: the noise that a signal gets before it is the input of a network in training."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from math import log
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from napari_noiser._errors import InputError
-from napari_noiser._validation import check_float, check_range
+from napari_noiser._validation import check_fields, check_float, check_range
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import stabilize, stabilized_mean
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-__all__ = ["EXPOSURES", "Exposure", "NoExposure", "PhotonNoise", "exposure_from_dict"]
-
 
 @dataclass(frozen=True)
 class Exposure(ABC):
-    """What becomes of a signal before a network sees it; one subclass a kind."""
+    """The noise that a signal gets in training; one subclass a kind."""
 
     kind: ClassVar[str]
 
     @abstractmethod
     def expose(self, signal: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Return what a network sees of signals, and what it is to make of that.
-
-        Parameters
-        ----------
-        signal : Tensor
-            (N, C, ...), dark at -1 and bright at 1.
-        generator : torch.Generator
-            On the signal's device.
-        """
+        """Return a network's input and target of a signal (N, C, ...), dark at -1, bright at 1."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the exposure as JSON-able values, its kind among them."""
@@ -45,7 +33,7 @@ class Exposure(ABC):
 
 @dataclass(frozen=True)
 class NoExposure(Exposure):
-    """The signal itself, to be returned as it is: the paper's self-regression."""
+    """The signal itself as input and target: the paper's self-regression."""
 
     kind: ClassVar[str] = "none"
 
@@ -57,18 +45,16 @@ class NoExposure(Exposure):
 class PhotonNoise(Exposure):
     """Counts of a camera at levels where each photon shows; each image has a level of its own.
 
-    The planes of a volume are one exposure: of one level, one read noise, one camera.
-
-    What a network sees and what it is to return, the light, are both less the counts' mean in
-    each channel, and over their standard deviation in all channels together.
+    The planes of a volume are one exposure: of one level, one read noise, one camera. Input and
+    target, the light, are both centered by the counts' mean in each sample, and divided by their
+    standard deviation in all samples together.
 
     Parameters
     ----------
     photons : tuple of two floats
-        Between which mean numbers of photons a pixel an image has; all orders of magnitude are
-        equally likely.
+        The range of an image's mean number of photons a pixel, drawn log-uniformly.
     read_noise : tuple of two floats
-        Between which strengths an image's read noise lies, over its mean photon noise.
+        The range of an image's read noise over its mean photon noise, drawn log-uniformly.
     read_share : float
         0 to 1: how often there is read noise on top of that of the photons.
     floor_share : float
@@ -95,32 +81,29 @@ class PhotonNoise(Exposure):
     kind: ClassVar[str] = "photons"
 
     def __post_init__(self) -> None:
-        for name in ("photons", "read_noise"):
-            object.__setattr__(self, name, check_range(name, getattr(self, name)))
-        for name in ("read_share", "floor_share", "stabilized_share", "resampled_share"):
-            object.__setattr__(
-                self, name, check_float(name, getattr(self, name), least=0.0, most=1.0)
-            )
+        check_fields(self, check_range, "photons", "read_noise")
+        shares = ("read_share", "floor_share", "stabilized_share", "resampled_share")
+        check_fields(self, check_float, *shares, least=0.0, most=1.0)
 
     def expose(self, signal: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         import torch
 
         inside = tuple(range(1, signal.ndim))
-        draw = _Draws(signal, generator)
+        draw = _PerImage(signal, generator)
         light = ((signal + 1) / 2).clamp_min(0.0)
         light = light - draw.uniform(0.0, 1.0) * light.amin(inside, keepdim=True)
         mean = light.mean(inside, keepdim=True).clamp_min(1e-6)
-        photons = draw.scale(self.photons)
+        photons = draw.log_uniform(self.photons)
         light = light / mean * photons
-        read = photons.sqrt() * draw.scale(self.read_noise) * draw.chosen(self.read_share)
+        read = photons.sqrt() * draw.log_uniform(self.read_noise) * draw.bernoulli(self.read_share)
         noise = torch.empty_like(light).normal_(generator=generator)
         counts = torch.poisson(light, generator=generator) + read * noise
         floor = photons * draw.uniform(0.0, 0.6)
-        counts = torch.where(draw.chosen(self.floor_share), counts.maximum(floor), counts)
-        resampled = draw.chosen(self.resampled_share)
+        counts = torch.where(draw.bernoulli(self.floor_share), counts.maximum(floor), counts)
+        resampled = draw.bernoulli(self.resampled_share)
         shift = [draw.uniform(0.0, 1.0) * resampled for _ in range(2)]
         counts, light = _shift(counts, shift), _shift(light, shift)
-        stabilized = draw.chosen(self.stabilized_share)
+        stabilized = draw.bernoulli(self.stabilized_share)
         counts, light = _stabilize(counts, light, read, stabilized)
         center = counts.mean(inside[1:], keepdim=True)
         deviation = (counts - center).square().mean(inside, keepdim=True).sqrt().clamp_min(1e-6)
@@ -150,7 +133,7 @@ def _stabilize(
 
 
 @dataclass(frozen=True)
-class _Draws:
+class _PerImage:
     """Draws one number for each image."""
 
     signal: Tensor
@@ -160,33 +143,8 @@ class _Draws:
         each = self.signal.new_empty(len(self.signal), *(1 for _ in self.signal.shape[1:]))
         return each.uniform_(low, high, generator=self.generator)
 
-    def scale(self, limits: tuple[float, float]) -> Tensor:
-        """Draw so that all orders of magnitude are equally likely."""
+    def log_uniform(self, limits: tuple[float, float]) -> Tensor:
         return self.uniform(log(limits[0]), log(limits[1])).exp()
 
-    def chosen(self, share: float) -> Tensor:
+    def bernoulli(self, share: float) -> Tensor:
         return self.uniform(0.0, 1.0) < share
-
-
-EXPOSURES: Mapping[str, type[Exposure]] = MappingProxyType(
-    {cls.kind: cls for cls in (NoExposure, PhotonNoise)}
-)
-"""The exposures by kind."""
-
-
-def exposure_from_dict(values: Mapping[str, Any]) -> Exposure:
-    """Rebuild an exposure from what `Exposure.to_dict` returned.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the kind or a field is unknown, or a value outside its range.
-    """
-    given = dict(values)
-    kind = given.pop("kind", None)
-    if kind not in EXPOSURES:
-        raise InputError("exposure", f"kind must be one of {sorted(EXPOSURES)}, got {kind!r}")
-    known = {field.name for field in fields(EXPOSURES[kind])}
-    if not set(given) <= known:
-        raise InputError("exposure", f"{kind!r} takes {sorted(known)}, got {sorted(given)}")
-    return EXPOSURES[kind](**given)

@@ -1,4 +1,4 @@
-"""An SRM with its instance normalization turned into plain numbers.
+"""Fold the moments of patches into an SRM: a network without statistics.
 
 The normalization directly follows a linear convolution, so its mean and variance are known
 from the moments of the image's patches, whatever the model: for output channel k with weights
@@ -28,26 +28,17 @@ from napari_noiser.methods.patches import (
     patches_shape,
 )
 
-__all__ = ["FoldedFirstLayer", "FoldedSRM", "fold"]
-
 _VARIANCE_FLOOR = 1e-12  # of |w|^2 tr S: relative, so that faint data keep the exact invariance
 
 
 @dataclass(frozen=True)
 class FoldedSRM:
-    """A self-regression network for one exposure, ready to render tile by tile.
+    """A self-regression network folded for one statistics group, to render tile by tile.
 
-    Attributes
-    ----------
-    input_offset : array of float64, shape (C,)
-        To be subtracted from the input before any rounding: a large camera offset would eat the
-        signal's digits.
-    input_scale : float
-        To divide the centered input by, likewise: the input's own scale may not fit float32.
-    first_weight, first_bias, second_weight, second_bias : Tensor
-        float32, on the device to render on.
-    grid_period : int
-        After how many voxels the response to what repeats itself must repeat itself as well.
+    `input_offset`, (C,), is to be subtracted from the input before any rounding: a large camera
+    offset would eat the signal's digits. The centered input is to be divided by `input_scale`,
+    likewise: its own scale may not fit float32. The weights are float32, on the device to render
+    on. The response to an image that repeats itself does so after `grid_period` voxels as well.
     """
 
     input_offset: NDArray[np.float64]
@@ -79,21 +70,8 @@ class FoldedSRM:
     ) -> Tensor:
         """Return the response before tanh, for the part of a tile that its halo surrounds.
 
-        Parameters
-        ----------
-        tile : Tensor
-            (1, C, ...) in float32, centered and scaled, its halo of up to 2 included.
-        halo : Halo
-            What the tile carries of it; less than 2 only where the image ends.
-        scratch : Scratch, optional
-            Memory to work in.
-        corner : tuple of int
-            Where in the image the tile lies: the same is made of it anywhere.
-
-        Returns
-        -------
-        Tensor
-            The tile without its halo.
+        The tile is (1, C, ...) in float32, centered and scaled; its halo is less than 2 only where
+        the image ends. Where in the image it lies is of no influence.
 
         Notes
         -----
@@ -101,26 +79,26 @@ class FoldedSRM:
         once by 2 would differ there by up to 0.14.
         """
         if tile.device.type == "cpu":
-            return self._multiply(tile, halo, scratch or Scratch())
+            return self._convolve_on_cpu(tile, halo, scratch or Scratch())
         convolve = convolution(tile.ndim - 2)
         hidden = convolve(pad_missing(tile, halo, 2), self.first_weight, self.first_bias)
         hidden = pad_missing(functional.gelu(hidden), halo, 1)
         return convolve(hidden, self.second_weight, self.second_bias)
 
-    def _multiply(self, tile: Tensor, halo: Halo, scratch: Scratch) -> Tensor:
-        """Do the same by matrix products: several times faster on a CPU while a tile is in cache.
+    def _convolve_on_cpu(self, tile: Tensor, halo: Halo, scratch: Scratch) -> Tensor:
+        """Convolve by matrix products: several times faster on a CPU while a tile is in cache.
 
         A volume is a pile of planes, its 3x3x3 convolution a 3x3 one of three planes at a time:
         they lie in memory one after the other, so that nothing is copied for it.
         """
         padded = pad_missing(tile, halo, 2)[0]
         planes = (padded if len(halo) == 3 else padded[:, None]).transpose(0, 1)
-        hidden = self._multiply_patches(planes, scratch)
+        hidden = self._convolve_patches(planes, scratch)
         functional.gelu(hidden, out=hidden)  # type: ignore[call-arg]  # torch's stub lacks it
-        response = self._multiply_senders(_pad_planes(hidden, halo), scratch)
+        response = self._multiply_transposed(_pad_planes(hidden, halo), scratch)
         return response.transpose(0, 1)[None] if len(halo) == 3 else response
 
-    def _multiply_patches(self, planes: Tensor, scratch: Scratch) -> Tensor:
+    def _convolve_patches(self, planes: Tensor, scratch: Scratch) -> Tensor:
         """Return the hidden channels (Z, width, Y, X) of planes (Z, C, Y, X) that have edges."""
         weight = self.first_weight.flatten(-2).view(*self.first_weight.shape[:2], -1, 9)
         width, samples, depth, taps = weight.shape
@@ -133,18 +111,18 @@ class FoldedSRM:
         torch.baddbmm(self.first_bias[:, None], products, piles, out=hidden)
         return hidden.view(-1, width, *shape)
 
-    def _multiply_senders(self, hidden: Tensor, scratch: Scratch) -> Tensor:
+    def _multiply_transposed(self, hidden: Tensor, scratch: Scratch) -> Tensor:
         """Return the response (Z, C, Y, X) to hidden channels (Z, width, Y, X) that have edges.
 
-        Turned round: each hidden pixel is multiplied once for all the places that it contributes
-        to, and those are summed.
+        Transposed: each hidden pixel is multiplied once for all pixels that it contributes to,
+        and what these get is summed.
         """
         weight = self.second_weight.flatten(-2).view(*self.second_weight.shape[:2], -1, 9)
         samples, _, depth, taps = weight.shape
         piles = _stack_planes(hidden.flatten(2), depth)
-        senders = weight.permute(3, 0, 2, 1).reshape(taps * samples, -1)
-        sent = scratch.take("columns", (len(piles), len(senders), piles.shape[-1]), hidden)
-        torch.bmm(senders.expand(len(piles), -1, -1), piles, out=sent)
+        transposed = weight.permute(3, 0, 2, 1).reshape(taps * samples, -1)
+        sent = scratch.take("columns", (len(piles), len(transposed), piles.shape[-1]), hidden)
+        torch.bmm(transposed.expand(len(piles), -1, -1), piles, out=sent)
         response = gather_taps(sent.view(len(piles), taps, samples, *hidden.shape[2:]))
         return response.add_(self.second_bias.view(-1, 1, 1))
 
@@ -172,21 +150,8 @@ def fold(
 ) -> FoldedSRM:
     """Turn a trained network and the moments of an image's patches into one without statistics.
 
-    Parameters
-    ----------
-    weights : dict of Tensor
-        The four parameters of `napari_noiser.methods.noiser.network.SRM`.
-    mean : array, shape (C * 3**ndim,)
-        Of the patches, channel by channel, each in the order of the kernel.
-    covariance : array, shape (C * 3**ndim, C * 3**ndim)
-        Of the patches, normalized by 1/N. Its trace must be above 0.
-    device : torch.device
-        Where the tiles will be.
-
-    Returns
-    -------
-    FoldedSRM
-        For this image's exposure.
+    The moments of C * 3**ndim numbers, channel by channel, each in the order of the kernel, are
+    normalized by 1/N; the covariance's trace must be above 0.
 
     Notes
     -----
@@ -205,14 +170,9 @@ def fold(
 
 @dataclass(frozen=True)
 class FoldedFirstLayer:
-    """A first convolution with the instance normalization behind it, for one exposure.
+    """A first convolution with the instance normalization behind it, folded into it, on the CPU.
 
-    Attributes
-    ----------
-    center, scale
-        As of `FoldedSRM`.
-    weight, bias : Tensor
-        float32, on the CPU; for input that is centered and scaled.
+    Offset and scale are those of `FoldedSRM`: weight and bias are for input centered and scaled.
     """
 
     input_offset: NDArray[np.float64]

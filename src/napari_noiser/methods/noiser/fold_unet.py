@@ -1,4 +1,4 @@
-"""A deeper network with its instance normalization turned into plain numbers."""
+"""Fold the moments of patches into a U-Net: a network without statistics."""
 
 from __future__ import annotations
 
@@ -12,34 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noiser.methods.noiser.fold import FoldedFirstLayer
-from napari_noiser.methods.noiser.mirror_padding import pad_tile
 from napari_noiser.methods.noiser.standardize_output import OutputStandardization
-from napari_noiser.methods.noiser.unet import middle_planes, respond, unet_radius
-from napari_noiser.methods.patches import Halo, Scratch
-
-__all__ = ["FoldedUNet", "fold_unet"]
+from napari_noiser.methods.noiser.unet import neighbors_as_channels, respond, unet_radius
+from napari_noiser.methods.patches import Halo, Scratch, pad_tile
 
 _TOGETHER = 2**20  # pixels of a volume's planes that keep an accelerator busy
 
 
 @dataclass(frozen=True)
 class FoldedUNet:
-    """A deeper network for one exposure, ready to render tile by tile.
+    """A U-Net folded for one statistics group, to render tile by tile.
 
-    Attributes
-    ----------
-    center, scale
-        As of `napari_noiser.methods.noiser.fold.FoldedSRM`.
-    weights : dict of Tensor
-        On the device to render on; the first convolution is the folded one.
-    scales : int
-        How many there are, the full one included.
-    output_offset : float
-        The light whose response is 0, in the image's units: the mean of all samples.
-    output_scale : float
-        The light that makes a response of 1 more, in the image's units.
-    noise_std : float
-        The standard deviation of the image's noise, in its units.
+    Input is treated as by `napari_noiser.methods.noiser.fold.FoldedSRM`; the first of the
+    convolutions is the folded one. A response of 0 is `output_offset`, the mean of all samples;
+    `output_scale` is the light that makes a response of 1 more; `noise_std` the standard deviation
+    of the noise: all in the image's units.
     """
 
     input_offset: NDArray[np.float64]
@@ -68,19 +55,11 @@ class FoldedUNet:
     ) -> Tensor:
         """Return the response before tanh, for the part of a tile that its halo surrounds.
 
-        Parameters
-        ----------
-        tile : Tensor
-            (1, C, Y, X) or (1, C, Z, Y, X) in float32, centered and scaled, with its halo.
-        halo : Halo
-            What the tile carries of it; less than `unet_radius`, and 1 along Z, only where the
-            image ends. There it is mirrored: repeated, the noise of its edge would look like
-            strands.
-        scratch : Scratch
-            Not needed: torch's convolutions bring their own.
-        corner : tuple of int
-            Where in the image the tile's first voxel lies, halo included. The coarser scales
-            stand on a grid of the image's, whatever tile is cut out of it.
+        The tile is (1, C, Y, X) or (1, C, Z, Y, X) in float32, centered and scaled. Its halo is
+        less than `unet_radius`, and 1 along Z, only where the image ends. There it is mirrored:
+        repeated, the noise of its edge would look like strands. The coarser scales stand on a grid
+        of the image's, whatever tile is cut out of it: the tile's first voxel, halo included, lies
+        at `corner`.
         """
         in_plane = (unet_radius(self.scales), self.grid_period)
         needs = (*((1, 1),) * (len(halo) - 2), in_plane, in_plane)
@@ -89,12 +68,13 @@ class FoldedUNet:
         if tile.ndim == 4:
             return respond(self.weights, tile, self.scales)[..., rows, columns]
         planes = [
-            respond(self.weights, each, self.scales)[..., rows, columns] for each in _threes(tile)
+            respond(self.weights, each, self.scales)[..., rows, columns]
+            for each in _with_neighbors(tile)
         ]
         return torch.cat(planes).transpose(0, 1)[None]
 
 
-def _threes(volume: Tensor) -> Iterator[Tensor]:
+def _with_neighbors(volume: Tensor) -> Iterator[Tensor]:
     """Yield the planes of one volume between their neighbors, as many as suit the device.
 
     On a CPU one by one: their hidden channels would leave the caches.
@@ -103,7 +83,7 @@ def _threes(volume: Tensor) -> Iterator[Tensor]:
     many = 1 if volume.device.type == "cpu" else max(1, _TOGETHER // pixels)
     last = volume.shape[2] - 2
     for first in range(0, last, many):
-        yield middle_planes(volume[:, :, first : min(first + many, last) + 2])
+        yield neighbors_as_channels(volume[:, :, first : min(first + many, last) + 2])
 
 
 def fold_unet(
@@ -113,37 +93,26 @@ def fold_unet(
     covariance: NDArray[np.float64],
     device: torch.device,
 ) -> FoldedUNet:
-    """Turn a deeper network and the moments of an image's patches into one without statistics.
+    """Turn a U-Net and the moments of an image's patches into a network without statistics.
 
-    Parameters
-    ----------
-    weights : dict of Tensor
-        As of `napari_noiser.methods.noiser.unet.unet_shapes`.
-    scales : int
-        How many there are, the full one included.
-    mean, covariance, device
-        As of `napari_noiser.methods.noiser.fold.fold`.
-
-    Returns
-    -------
-    FoldedDeep
-        Its response is the light, standardized as
-        `napari_noiser.methods.noiser.standardize_output` says.
+    Its response is the light, standardized as `napari_noiser.methods.noiser.standardize_output`
+    says; moments are those of `napari_noiser.methods.noiser.fold.fold`.
     """
     first = FoldedFirstLayer.of(weights["first_weight"], mean, covariance)
     shown = OutputStandardization.of(mean, covariance, len(first.input_offset))
     gain = first.input_scale / shown.scale
     offset = (first.input_offset - shown.offset) / shown.scale
-    kept = {name: each.to(device) for name, each in weights.items()}
+    on_device = {name: each.to(device) for name, each in weights.items()}
     return FoldedUNet(
         first.input_offset,
         first.input_scale,
-        kept
+        on_device
         | {
             "first_weight": first.weight.to(device),
             "first_bias": first.bias.to(device),
-            "last_weight": kept["last_weight"] * gain,
-            "last_bias": kept["last_bias"] * gain + torch.tensor(offset).to(device, torch.float32),
+            "last_weight": on_device["last_weight"] * gain,
+            "last_bias": on_device["last_bias"] * gain
+            + torch.tensor(offset).to(device, torch.float32),
         },
         scales,
         shown.offset,

@@ -8,8 +8,6 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-__all__ = ["EPS", "SRM", "convolution", "uniform"]
-
 EPS = 1e-5
 """Torch's own, for instance normalization; the variance of noise is far above it."""
 
@@ -22,21 +20,10 @@ def convolution(ndim: int) -> Callable[..., Tensor]:
 class SRM(nn.Module):
     """The paper's network for training, whole images at a time, zero-padded.
 
-    About 1,000 parameters: 55 width + 3 for three channels in 2-D. There is no shortcut (it
-    would learn the identity) and the instance normalization directly follows the first, linear
-    convolution, which is what lets `napari_noiser.methods.noiser.fold` replace it by plain
-    numbers.
-
-    Parameters
-    ----------
-    samples : int
-        Samples that the network sees together: 1 gray, 3 RGB.
-    width : int
-        Hidden channels.
-    ndim : int
-        2 for planes, 3 for volumes.
-    generator : torch.Generator
-        On the CPU; the initial weights are drawn from it.
+    About 1,000 parameters: 55 width + 3 for three channels in 2-D, drawn from a generator on the
+    CPU. There is no shortcut (it would learn the identity) and the instance normalization directly
+    follows the first, linear convolution, which is what lets `napari_noiser.methods.noiser.fold`
+    replace it by plain numbers.
 
     Notes
     -----
@@ -47,10 +34,14 @@ class SRM(nn.Module):
         super().__init__()
         self.convolve = convolution(ndim)
         kernel = (3,) * ndim
-        self.first_weight = uniform((width, samples, *kernel), samples * 3**ndim, generator)
-        self.first_bias = uniform((width,), samples * 3**ndim, generator)
-        self.second_weight = uniform((samples, width, *kernel), width * 3**ndim, generator)
-        self.second_bias = uniform((samples,), width * 3**ndim, generator)
+        self.first_weight = uniform_parameter(
+            (width, samples, *kernel), samples * 3**ndim, generator
+        )
+        self.first_bias = uniform_parameter((width,), samples * 3**ndim, generator)
+        self.second_weight = uniform_parameter(
+            (samples, width, *kernel), width * 3**ndim, generator
+        )
+        self.second_bias = uniform_parameter((samples,), width * 3**ndim, generator)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map (1, C, ...) to the same shape in (-1, 1)."""
@@ -59,7 +50,7 @@ class SRM(nn.Module):
         return torch.tanh(self.convolve(hidden, self.second_weight, self.second_bias, padding=1))
 
 
-def uniform(shape: tuple[int, ...], fan_in: int, generator: Generator) -> nn.Parameter:
+def uniform_parameter(shape: tuple[int, ...], fan_in: int, generator: Generator) -> nn.Parameter:
     """Draw as torch's convolutions do by default, without touching the global generator."""
     bound = fan_in**-0.5
     return nn.Parameter(

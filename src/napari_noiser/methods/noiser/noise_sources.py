@@ -1,4 +1,4 @@
-"""What a recipe learns from: Gaussian noise, a pure color, a palette of colors.
+"""Noise to learn from: Gaussian noise, a pure color, a palette of colors; and random fields.
 
 A source fills a tensor that already exists, in place and from an explicit generator. So one
 buffer serves all iterations (a captured CUDA graph needs that), the draw is reproducible,
@@ -11,17 +11,22 @@ name them, and map by ``2c - 1``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from math import exp, log
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_noiser._errors import InputError
-from napari_noiser._validation import check_float, check_int
+from napari_noiser._validation import check_fields, check_float, check_int
 
 if TYPE_CHECKING:
+    from numpy.random import Generator as Random
     from torch import Generator, Tensor
 
-__all__ = ["GaussianNoise", "NoiseSource", "Palette", "PureColor"]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -32,18 +37,10 @@ class NoiseSource(ABC):
 
     @abstractmethod
     def fill(self, out: Tensor, generator: Generator) -> None:
-        """Overwrite training images with a fresh draw.
-
-        Parameters
-        ----------
-        out : Tensor
-            Shape (N, C, Y, X) or (N, C, Z, Y, X), on the generator's device.
-        generator : torch.Generator
-            Where the random numbers come from.
-        """
+        """Overwrite training images, (N, C, Y, X) or (N, C, Z, Y, X), with a fresh draw."""
 
     def check_samples(self, samples: int) -> None:  # noqa: B027 - most take any number
-        """Raise a `ValueError` if this source cannot make an image of so many channels."""
+        """Raise a `ValueError` if this source cannot make an image of so many samples."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the source as JSON-able values, its kind among them."""
@@ -57,8 +54,8 @@ class GaussianNoise(NoiseSource):
     Parameters
     ----------
     mean : tuple of float
-        One value for all channels, or one a channel; the image's range is [-1, 1]. The result's
-        mean is drawn to (mean + 1) / 2: -0.2 aims at 0.4, as mean_shifted(0.4) does.
+        One value for all samples, or one a sample; the image's range is [-1, 1]. The result's
+        mean is drawn to (mean + 1) / 2: -0.2 aims at 0.4, as mean_shifted_recipe(0.4) does.
     variance : float
         Greater than 0; 3 gives more contrast and less grain than 1. The paper's "noise level 3"
         is read as a variance.
@@ -69,15 +66,15 @@ class GaussianNoise(NoiseSource):
     kind: ClassVar[str] = "gaussian"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", _floats("mean", self.mean))
-        object.__setattr__(self, "variance", check_float("variance", self.variance, above=0.0))
+        check_fields(self, _check_floats, "mean")
+        check_fields(self, check_float, "variance", above=0.0)
 
     def check_samples(self, samples: int) -> None:
         _check_length("mean", self.mean, samples)
 
     def fill(self, out: Tensor, generator: Generator) -> None:
         out.normal_(0.0, self.variance**0.5, generator=generator)
-        out.add_(_per_channel(self.mean, out))
+        out.add_(_per_sample(self.mean, out))
 
 
 @dataclass(frozen=True)
@@ -87,14 +84,14 @@ class PureColor(NoiseSource):
     Parameters
     ----------
     color : tuple of float
-        One value for all channels, or one a channel, each in [0, 1].
+        One value for all samples, or one a sample, each in [0, 1].
     """
 
     color: tuple[float, ...] = (0.0,)
     kind: ClassVar[str] = "pure-color"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "color", _floats("color", self.color))
+        check_fields(self, _check_floats, "color")
         if not all(0 <= value <= 1 for value in self.color):
             raise InputError("color", f"must lie in [0, 1], got {self.color!r}")
 
@@ -102,7 +99,7 @@ class PureColor(NoiseSource):
         _check_length("color", self.color, samples)
 
     def fill(self, out: Tensor, generator: Generator) -> None:
-        out.copy_(_per_channel(tuple(2 * value - 1 for value in self.color), out).expand_as(out))
+        out.copy_(_per_sample(tuple(2 * value - 1 for value in self.color), out).expand_as(out))
 
 
 @dataclass(frozen=True)
@@ -119,7 +116,7 @@ class Palette(NoiseSource):
     kind: ClassVar[str] = "palette"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "grid", check_int("grid", self.grid))
+        check_fields(self, check_int, "grid")
 
     def fill(self, out: Tensor, generator: Generator) -> None:
         samples, spatial = out.shape[1], out.shape[2:]
@@ -131,7 +128,35 @@ class Palette(NoiseSource):
         out.copy_(colors)
 
 
-def _floats(name: str, values: Any) -> tuple[float, ...]:
+def power_law_field(shape: tuple[int, ...], exponent: float, random: Random) -> Floats:
+    """Return a normal random field of mean 0 and variance 1 with a power-law spectrum."""
+    frequencies = [np.fft.fftfreq(length) for length in shape]
+    squares = sum(each**2 for each in np.meshgrid(*frequencies, indexing="ij", sparse=True))
+    squares.flat[0] = np.inf  # no mean
+    white = np.fft.fftn(random.standard_normal(shape))
+    drawn = np.fft.ifftn(white * squares ** (-exponent / 2)).real
+    return np.asarray(drawn / drawn.std(), np.float32)
+
+
+def smooth(light: NDArray[Any], deviation: float) -> Floats:
+    """Return light of shape (C, ...) behind a Gaussian blur of a standard deviation."""
+    from scipy.ndimage import gaussian_filter  # slow to import, and recipes are listed often
+
+    return np.asarray(gaussian_filter(light, deviation, axes=tuple(range(1, light.ndim))))
+
+
+def rescale(light: NDArray[Any]) -> Floats:
+    """Move and scale to 0 and about 1; highlights lie above."""
+    light = light - light.min()
+    return np.asarray(light / (np.quantile(light, 0.999) + 1e-6), np.float32)
+
+
+def log_uniform(span: Sequence[float], random: Random) -> float:
+    """Draw a scale: all of its orders of magnitude are equally likely."""
+    return exp(random.uniform(log(span[0]), log(span[1])))
+
+
+def _check_floats(name: str, values: Any) -> tuple[float, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         values = (values,)
     numbers = tuple(check_float(name, value) for value in values)
@@ -143,9 +168,9 @@ def _floats(name: str, values: Any) -> tuple[float, ...]:
 def _check_length(name: str, values: tuple[float, ...], samples: int) -> None:
     if len(values) not in (1, samples):
         raise InputError(
-            name, f"must hold 1 value or one a channel ({samples}), got {len(values)}: {values}"
+            name, f"must hold 1 value or one a sample ({samples}), got {len(values)}: {values}"
         )
 
 
-def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:
+def _per_sample(values: tuple[float, ...], like: Tensor) -> Tensor:
     return like.new_tensor(values).view(1, -1, *(1 for _ in like.shape[2:]))

@@ -7,41 +7,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_noiser._errors import InputError, InputTypeError
-from napari_noiser._validation import check_float, check_int
-from napari_noiser.methods.noiser.exposure import (
-    Exposure,
-    NoExposure,
-    PhotonNoise,
-    exposure_from_dict,
+from napari_noiser._validation import (
+    check_field_names,
+    check_fields,
+    check_float,
+    check_int,
+    check_ints,
+    check_text,
+    check_type,
 )
+from napari_noiser.methods.noiser.exposure import Exposure, NoExposure, PhotonNoise
 from napari_noiser.methods.noiser.noise_sources import (
     GaussianNoise,
     NoiseSource,
     Palette,
     PureColor,
 )
-from napari_noiser.methods.noiser.source_registry import source_from_dict
-from napari_noiser.methods.noiser.structured_noise import Structure
+from napari_noiser.methods.noiser.structured_noise import DeadLeaves, PowerLaw, Structure
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = [
-    "BUNDLED",
-    "RECIPES",
-    "Recipe",
-    "as_recipe",
-    "bundled_form",
-    "mean_shifted_recipe",
-    "target_mean",
-]
+KINDS: Mapping[str, Mapping[str, type[NoiseSource] | type[Exposure]]] = {
+    "source": {
+        source.kind: source
+        for source in (GaussianNoise, PureColor, Palette, DeadLeaves, PowerLaw, Structure)
+    },
+    "exposure": {exposure.kind: exposure for exposure in (NoExposure, PhotonNoise)},
+}
+"""The parts of a recipe that are of one kind or another, and their classes by kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,8 @@ class Recipe:
     ----------
     name : str
         What the recipe and its model are called in menus and in a result's provenance.
-    source : Source
-        What is learned from: `GaussianNoise` noise, `PureColor` or `Palette` of the paper's
+    source : NoiseSource
+        What is learned from: `GaussianNoise`, `PureColor` or `Palette` of the paper's
         studies, or structured noise: `DeadLeaves`, `PowerLaw`, or `Structure` of both.
     exposure : Exposure
         What becomes of the source before the network sees it: `NoExposure`, it learns to return
@@ -115,38 +116,19 @@ class Recipe:
     tv_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise InputTypeError("name", f"must be a string that is not empty, got {self.name!r}")
-        if not isinstance(self.source, NoiseSource):
-            raise InputTypeError("source", f"must be a Source, got {type(self.source).__name__}")
-        if not isinstance(self.exposure, Exposure):
-            raise InputTypeError(
-                "exposure", f"must be an Exposure, got {type(self.exposure).__name__}"
-            )
-        scales = self.scales if isinstance(self.scales, (tuple, list)) else (self.scales,)
-        if not isinstance(self.betas, (tuple, list)):
-            raise InputTypeError("betas", f"must be two numbers, got {self.betas!r}")
-        if len(self.betas) != 2:
-            raise InputError("betas", f"must be two numbers, got {self.betas!r}")
-        checked: dict[str, Any] = {
-            "iterations": check_int("iterations", self.iterations),
-            "width": check_int("width", self.width),
-            "scales": tuple(check_int("scales", width) for width in scales),
-            "batch": check_int("batch", self.batch),
-            "size": check_int("size", self.size, least=3),
-            "size_3d": check_int("size_3d", self.size_3d, least=3),
-            "learning_rate": check_float("learning_rate", self.learning_rate, above=0.0),
-            "betas": tuple(
-                check_float("betas", beta, least=0.0, below=1.0) for beta in self.betas
-            ),
-            "tv_weight": check_float("tv_weight", self.tv_weight, least=0.0),
-        }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        check_fields(self, check_text, "name")
+        check_fields(self, check_type, "source", kind=NoiseSource)
+        check_fields(self, check_type, "exposure", kind=Exposure)
+        check_fields(self, check_int, "iterations", "width", "batch")
+        check_fields(self, _check_scales, "scales")
+        check_fields(self, check_int, "size", "size_3d", least=3)
+        check_fields(self, check_float, "learning_rate", above=0.0)
+        check_fields(self, _check_betas, "betas")
+        check_fields(self, check_float, "tv_weight", least=0.0)
 
     @property
     def is_denoiser(self) -> bool:
-        """Whether the network learns to see light through noise, not to return what it sees."""
+        """Whether the network learns to denoise, not to return its input."""
         return not isinstance(self.exposure, NoExposure)
 
     def check_form(self, samples: int, ndim: int) -> None:
@@ -155,7 +137,7 @@ class Recipe:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Hidden channels at every scale of a network that restores."""
+        """Hidden channels at every scale of a denoiser."""
         return (self.width, *self.scales)
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,17 +159,11 @@ class Recipe:
         ValueError
             If a field is missing, unknown or outside its range.
         """
-        known = {item.name for item in fields(cls)}
-        if not set(values) <= known or "name" not in values:
-            raise InputError(
-                "", f"a recipe needs a name and takes {sorted(known)}, got {sorted(values)}"
-            )
-        changed = dict(values)
-        if "source" in changed:
-            changed["source"] = source_from_dict(changed["source"])
-        if "exposure" in changed:
-            changed["exposure"] = exposure_from_dict(changed["exposure"])
-        return cls(**changed)
+        if "name" not in values:
+            raise InputError("", f"a recipe needs a name, got {sorted(values)}")
+        check_field_names(cls, values, "a recipe")
+        parts = {name: part_from_dict(name, values[name]) for name in KINDS if name in values}
+        return cls(**{**values, **parts})
 
     def to_json(self) -> str:
         """Return the recipe as one line of JSON."""
@@ -201,7 +177,7 @@ class Recipe:
     def training_shape(self, samples: int, ndim: int) -> tuple[int, ...]:
         """Return the shape of one step's images: (N, C, Y, X) or (N, C, Z, Y, X).
 
-        A network that restores volumes sees a plane between its two neighbors.
+        A denoiser of volumes sees a plane between its two neighbors.
         """
         if self.is_denoiser:  # all scales hold whole pixels
             side = self.size + -self.size % 2 ** len(self.scales)
@@ -210,13 +186,35 @@ class Recipe:
         return (self.batch, samples, *(side for _ in range(ndim)))
 
 
+def part_from_dict(name: str, values: Mapping[str, Any]) -> NoiseSource | Exposure:
+    """Rebuild a source or an exposure, as `name` says, from what its `to_dict` returned."""
+    given, kinds = dict(values), KINDS[name]
+    kind = given.pop("kind", None)
+    if kind not in kinds:
+        raise InputError(name, f"kind must be one of {sorted(kinds)}, got {kind!r}")
+    check_field_names(kinds[kind], given, f"{name} {kind!r}")
+    return kinds[kind](**given)
+
+
+def _check_scales(name: str, scales: Any) -> tuple[int, ...]:
+    return check_ints(name, scales if isinstance(scales, (tuple, list)) else (scales,))
+
+
+def _check_betas(name: str, betas: Any) -> tuple[float, ...]:
+    if not isinstance(betas, (tuple, list)):
+        raise InputTypeError(name, f"must be two numbers, got {betas!r}")
+    if len(betas) != 2:
+        raise InputError(name, f"must be two numbers, got {betas!r}")
+    return tuple(check_float(name, beta, least=0.0, below=1.0) for beta in betas)
+
+
 def mean_shifted_recipe(target: float | Sequence[float] | np.ndarray) -> Recipe:
     """Return the ms-noiser recipe that aims the output's mean at a target.
 
     Parameters
     ----------
     target : float or sequence of float
-        The mean wanted in the result, in [0, 1]: one value, or one a channel. See `target_mean`
+        The mean wanted in the result, in [0, 1]: one value, or one a sample. See `target_mean`
         to take it from an image.
 
     Returns
@@ -240,7 +238,7 @@ def mean_shifted_recipe(target: float | Sequence[float] | np.ndarray) -> Recipe:
         targets = np.array([np.nan])
     if targets.ndim != 1 or not bool(np.all((targets >= 0) & (targets <= 1))):
         raise InputError(
-            "target", f"must be one number in [0, 1], or one a channel, got {target!r}"
+            "target", f"must be one number in [0, 1], or one a sample, got {target!r}"
         )
     return Recipe(
         name="ms-noiser", source=GaussianNoise(mean=tuple(np.round(2 * targets - 1, 12)))
@@ -274,7 +272,7 @@ def target_mean(reference: ArrayLike, *, samples: int = 1) -> tuple[float, ...]:
     if image.dtype.kind not in "uif":
         raise InputTypeError("reference", f"must hold integers or floats, got {image.dtype}")
     if image.size == 0 or samples < 1 or (samples > 1 and image.shape[-1:] != (samples,)):
-        raise InputError("reference", f"of shape {image.shape} does not hold {samples} channels")
+        raise InputError("reference", f"of shape {image.shape} does not hold {samples} samples")
     full = np.iinfo(image.dtype).max if image.dtype.kind in "ui" else 1.0
     low, high = float(image.min()) / full, float(image.max()) / full
     if not (low >= 0 and high <= 1):  # so that NaN is refused, too
@@ -336,14 +334,14 @@ BUNDLED = (
     ("structured", 1, 3),
     ("structured-tiny", 1, 2),
 )
-"""The (recipe, channels, ndim) whose weights come with the package."""
+"""The (recipe, samples, ndim) whose weights come with the package."""
 
 
 def bundled_form(name: str, samples: int, ndim: int) -> tuple[str, int, int] | None:
     """Return which of `BUNDLED` serves a recipe's images of so many samples, if one does.
 
-    A network that restores sees each sample alone: together they share one exposure, so that
-    colors keep their cast.
+    A denoiser sees each sample alone: together they are one statistics group, so that colors
+    keep their cast.
     """
     form = (name, 1 if RECIPES[name].is_denoiser else samples, ndim)
     return form if form in BUNDLED else None

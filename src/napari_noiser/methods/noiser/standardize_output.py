@@ -1,4 +1,4 @@
-"""How restored light is standardized for a display, from the moments of an image's patches."""
+"""Standardize denoised light for a display, from the moments of an image's patches."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-__all__ = ["OutputStandardization"]
 
 _GAIN = 50 / 127.5
 """Standard deviations to the argument of tanh; fixed in 8-bit units, where 127.5 spans it."""
@@ -17,16 +15,10 @@ _LEAST_LIGHT = 0.01  # of the variance
 
 @dataclass(frozen=True)
 class OutputStandardization:
-    """What a response before tanh stands for, in the units of the image.
+    """The light that a response before tanh means, in the units of the image.
 
-    Attributes
-    ----------
-    offset : float
-        The light whose response is 0: the mean of all samples.
-    scale : float
-        The light that makes a response of 1 more.
-    noise_std : float
-        The standard deviation of the image's noise.
+    A response of 0 is `offset`, the mean of all samples; `scale` is the light that makes a
+    response of 1 more. `noise_std` is the standard deviation of the image's noise.
     """
 
     offset: float
@@ -39,18 +31,11 @@ class OutputStandardization:
     ) -> OutputStandardization:
         """Standardize by all samples together, so that colors keep their cast.
 
-        Parameters
-        ----------
-        mean, covariance : array of float64
-            Of the 3x3 (3x3x3) patches of all channels: 9 C (27 C) numbers and their square.
-        samples : int
-            How many there are.
-
-        Notes
-        -----
-        The light's variance is what neighboring pixels have in common: noise that is independent
-        from pixel to pixel does not count. It is taken for at least a hundredth of the whole,
-        lest an image of nothing but noise has what is left of that stretched to black and white.
+        The moments are those of the 3x3 (3x3x3) patches of all samples: 9 C (27 C) numbers and
+        their square. The light's variance is what neighboring pixels have in common: noise that is
+        independent from pixel to pixel does not count. It is taken for at least a hundredth of the
+        whole, lest an image of nothing but noise has what is left of that stretched to black and
+        white.
         """
         centers = mean.reshape(samples, -1).mean(axis=1)
         blocks = covariance.reshape(samples, -1, samples, len(mean) // samples)

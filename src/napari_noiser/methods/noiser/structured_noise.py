@@ -1,4 +1,4 @@
-"""Structured noise to learn from: dead leaves and power-law fields, drawn at random, never seen.
+"""Structured noise to learn from: dead leaves and power-law fields.
 
 Photographs and micrographs are made of things that hide each other, of all sizes, and of texture
 without a scale. Random shapes whose sizes follow a power law, painted over each other, and random
@@ -19,23 +19,20 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noiser._validation import check_float, check_range
+from napari_noiser._validation import check_fields, check_float, check_range
 from napari_noiser.methods.noiser.adjacent_planes import draw_adjacent_planes
-from napari_noiser.methods.noiser.noise_sources import NoiseSource
-from napari_noiser.methods.noiser.random_fields import (
+from napari_noiser.methods.noiser.noise_sources import (
     Floats,
+    NoiseSource,
     log_uniform,
     power_law_field,
     rescale,
     smooth,
-    uniform,
 )
 
 if TYPE_CHECKING:
     from numpy.random import Generator as Random
     from torch import Generator, Tensor
-
-__all__ = ["DeadLeaves", "PowerLaw", "Structure"]
 
 _REPLACED = (0.55, 0.35, 0.1)  # how often neighbors show another scene: nowhere, in part, alone
 
@@ -54,7 +51,7 @@ class DrawnSource(NoiseSource):
             image.copy_(torch.from_numpy(2 * light - 1))
 
     def light(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
-        """Return an image of shape (channels, *shape) from 0 to about 1; highlights lie above."""
+        """Return an image of shape (samples, *shape) from 0 to about 1; highlights lie above."""
         raise NotImplementedError
 
 
@@ -65,11 +62,11 @@ class DeadLeaves(DrawnSource):
     Parameters
     ----------
     smallest : tuple of two floats
-        Pixels: between which radii the smallest shapes of an image lie.
+        The range of the radius of an image's smallest shapes, in pixels.
     exponent : tuple of two floats
-        Between which exponents the number of shapes falls with their radius.
+        The range of the power by which the number of shapes falls with their radius.
     density : tuple of two floats
-        Between which numbers of shapes a pixel an image has.
+        The range of the number of shapes a pixel.
     elongation : float
         1 or more: how much longer than wide a shape may be.
     skew : float
@@ -87,11 +84,9 @@ class DeadLeaves(DrawnSource):
     kind: ClassVar[str] = "dead-leaves"
 
     def __post_init__(self) -> None:
-        for name in ("smallest", "exponent", "density"):
-            object.__setattr__(self, name, check_range(name, getattr(self, name)))
-        for name in ("elongation", "skew"):
-            object.__setattr__(self, name, check_float(name, getattr(self, name), least=1.0))
-        object.__setattr__(self, "texture", check_float("texture", self.texture, least=0.0))
+        check_fields(self, check_range, "smallest", "exponent", "density")
+        check_fields(self, check_float, "elongation", "skew", least=1.0)
+        check_fields(self, check_float, "texture", least=0.0)
 
     def light(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
         count = round(log_uniform(self.density, random) * float(np.prod(shape))) + 1
@@ -101,7 +96,7 @@ class DeadLeaves(DrawnSource):
         skew = log_uniform((1.0, self.skew), random)
         longest = random.choice([1.0, self.elongation**0.5, self.elongation])
         texture = random.choice([0.0, 0.4, 1.0]) * self.texture
-        relief = np.exp(texture * power_law_field(shape, uniform((0.3, 1.8), random), random))
+        relief = np.exp(texture * power_law_field(shape, random.uniform(0.3, 1.8), random))
         paint = _add if random.random() < 0.25 else _cover
         canvas = np.empty((samples, *shape), np.float32)
         canvas[:] = _color(samples, skew, random).reshape(-1, *(1 for _ in shape))
@@ -115,7 +110,7 @@ class DeadLeaves(DrawnSource):
 
     def radii(self, count: int, largest: float, random: Random) -> NDArray[np.float64]:
         """Draw from a power law between two radii, by inverting its cumulated distribution."""
-        smallest, power = log_uniform(self.smallest, random), 1 - uniform(self.exponent, random)
+        smallest, power = log_uniform(self.smallest, random), 1 - random.uniform(*self.exponent)
         low, high = smallest**power, max(smallest, largest) ** power
         drawn = low + random.random(count) * (high - low)
         return np.asarray(drawn ** (1 / power) if power else smallest + 0 * drawn)
@@ -128,9 +123,9 @@ class PowerLaw(DrawnSource):
     Parameters
     ----------
     exponent : tuple of two floats
-        Between which exponents amplitudes fall; 1 is 1/f, larger ones are smoother.
+        The range of the power by which amplitudes fall; 1 is 1/f, larger ones are smoother.
     skew : tuple of two floats
-        Between which strengths the field is stretched towards rare, bright places.
+        The range of how strongly the field is stretched towards rare, bright peaks.
     """
 
     exponent: tuple[float, float] = (0.8, 2.5)
@@ -138,12 +133,11 @@ class PowerLaw(DrawnSource):
     kind: ClassVar[str] = "power-law"
 
     def __post_init__(self) -> None:
-        for name in ("exponent", "skew"):
-            object.__setattr__(self, name, check_range(name, getattr(self, name)))
+        check_fields(self, check_range, "exponent", "skew")
 
     def light(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
-        clouds = power_law_field(shape, uniform(self.exponent, random), random)
-        clouds = np.exp(uniform(self.skew, random) * clouds)
+        clouds = power_law_field(shape, random.uniform(*self.exponent), random)
+        clouds = np.exp(random.uniform(*self.skew) * clouds)
         tint = _color(samples, 1.0, random).reshape(-1, *(1 for _ in shape))
         return np.asarray(rescale(clouds) * tint, np.float32)
 
@@ -161,13 +155,14 @@ class Structure(DrawnSource):
     share : float
         0 to 1: how often an image is made of leaves alone. Of the others, half are fields alone.
     blur : tuple of two floats
-        Pixels: between which standard deviations most images are smoothed, as by optics.
+        The range of the standard deviation, in pixels, that most images are smoothed by, as by
+        optics.
     haze : float
         0 to 1: how often an image has light from out of focus.
     points : float
         0 to 1: how often an image has points of light, as stars or spots.
     strands : float
-        0 to 1: how often an image has bent lines of light, as fibres or cracks.
+        0 to 1: how often an image has bent lines of light, as fibers or cracks.
     """
 
     share: float = 0.75
@@ -178,11 +173,9 @@ class Structure(DrawnSource):
     kind: ClassVar[str] = "structure"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "blur", check_range("blur", self.blur))
-        for name in ("share", "haze", "points", "strands"):
-            object.__setattr__(
-                self, name, check_float(name, getattr(self, name), least=0.0, most=1.0)
-            )
+        check_fields(self, check_range, "blur")
+        shares = ("share", "haze", "points", "strands")
+        check_fields(self, check_float, *shares, least=0.0, most=1.0)
 
     def light(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
         if len(shape) == 2:
@@ -221,7 +214,7 @@ class Structure(DrawnSource):
 def _leaf(
     shape: tuple[int, ...], axes: NDArray[np.float64], turn: NDArray[np.float64], random: Random
 ) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
-    """Return the box that a shape may touch, and where in it the shape is."""
+    """Return the bounding box of a shape, and its mask in that box."""
     center = random.random(len(shape)) * shape
     reaches = np.linalg.norm(turn * axes[:, None], axis=0) * len(shape) ** 0.5 + 1
     box = tuple(
@@ -281,17 +274,17 @@ def _strands(shape: tuple[int, ...], samples: int, random: Random) -> Floats:
     light = np.zeros((samples, *shape))
     for path in paths:
         inside = ((path >= 0) & (path < shape)).all(axis=1)
-        places = tuple(path[inside].astype(int).T)
-        light[(slice(None), *places)] += _color(samples, 2.0, random)[:, None]
+        pixels = tuple(path[inside].astype(int).T)
+        light[(slice(None), *pixels)] += _color(samples, 2.0, random)[:, None]
     return rescale(smooth(light, log_uniform((0.4, 2.5), random)))
 
 
 def _points(shape: tuple[int, ...], samples: int, random: Random) -> Floats:
     """Return points of light of widely different brightness, as a lens spreads them."""
     count = random.integers(5, 200) * int(np.prod(shape)) // 2**16 + 1
-    places = tuple(random.integers(0, length, count) for length in shape)
+    pixels = tuple(random.integers(0, length, count) for length in shape)
     light = np.zeros((samples, *shape))
     for channel, weight in zip(light, _color(samples, 0.0, random), strict=True):
-        channel[places] = weight * (random.pareto(1.5, count) + 0.2)
+        channel[pixels] = weight * (random.pareto(1.5, count) + 0.2)
     spread = smooth(light, random.uniform(0.7, 2.0))
     return np.asarray(spread / spread.max() * random.uniform(0.3, 2.0), np.float32)

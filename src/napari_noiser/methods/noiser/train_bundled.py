@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from napari_noiser.methods.noiser.model import BUNDLED, bundled_file, load_model
-from napari_noiser.methods.noiser.recipe import RECIPES
+from napari_noiser.methods.noiser.model import bundled_file
+from napari_noiser.methods.noiser.recipe import BUNDLED, RECIPES
 from napari_noiser.methods.noiser.training import train
+from napari_noiser.methods.registry import load_model
 
 _VOLUMES_AFTER_PLANES = {"structured": 8_000}  # steps
 

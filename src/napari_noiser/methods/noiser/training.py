@@ -1,4 +1,4 @@
-"""Self-regression: a network learns to reproduce noise, one event a step."""
+"""Train a network on noise alone: self-regression, or denoising of what it exposes."""
 
 from __future__ import annotations
 
@@ -11,23 +11,15 @@ from torch import Tensor, nn
 
 from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._progress import Progress, run_with_progress
+from napari_noiser._validation import check_int, check_ndim
+from napari_noiser.methods.base import FittedModel
 from napari_noiser.methods.device import best_device
 from napari_noiser.methods.noiser.cpu_training_step import ManualBackward
-from napari_noiser.methods.noiser.model import Model, check_form
+from napari_noiser.methods.noiser.model import NoiserModel
 from napari_noiser.methods.noiser.network import SRM
 from napari_noiser.methods.noiser.recipe import Recipe, as_recipe
-from napari_noiser.methods.noiser.unet import UNet, pad_to_grid
+from napari_noiser.methods.noiser.unet import UNet, middle_plane
 from napari_noiser.methods.weights import copy_weights, downsample_losses
-
-__all__ = [
-    "TrainingStep",
-    "copy_matching_weights",
-    "regress",
-    "residual_noise_rms",
-    "total_variation",
-    "train",
-    "train_steps",
-]
 
 _RISE = 0.05  # of one cycle, until the rate is highest
 _LARGEST_GRADIENT = 1.0
@@ -36,15 +28,9 @@ _WARM_UP = 3  # real steps before a CUDA graph is captured, as torch asks
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """One finished step of training.
+    """One finished step of training, how many are done, and the loss on this step's signal.
 
-    Attributes
-    ----------
-    done, total : int
-        How many steps are finished, of how many.
-    loss : float
-        L1 plus weighted total variation on this step's noise. For N(0, 1) it settles at
-        0.72 to 0.77 after some 600 steps.
+    For N(0, 1), L1 plus weighted total variation, it settles at 0.72 to 0.77 after some 600 steps.
     """
 
     done: int
@@ -60,9 +46,9 @@ def train(
     ndim: int = 2,
     device: str = "auto",
     seed: int = 0,
-    start: Model | None = None,
+    start: FittedModel | None = None,
     progress: Progress = False,
-) -> Model:
+) -> NoiserModel:
     """Train a self-regression network on noise alone; no image is ever seen.
 
     Parameters
@@ -70,24 +56,23 @@ def train(
     recipe : str or Recipe
         One of `RECIPES` by name, or a recipe of your own.
     samples : int
-        Samples that the network sees together: 1 gray, 3 RGB. (Dyes, an axis C, are enhanced one
-        by one with a 1-channel model.)
+        Samples that the network sees together: 1 gray, 3 RGB. (Channels, an axis C, are enhanced
+        one by one with a model of 1 sample.)
     ndim : int
         2 for a model of planes, 3 for a model of volumes.
     device : str
         "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu".
     seed : int
         Same seed, recipe, device and start: same model.
-    start : Model, optional
-        What to begin from instead of weights that are drawn: a model of the same shapes; or, to
-        train one that restores volumes, one that restores planes, which saves half of the steps:
-        at first each plane is restored alone.
+    start : FittedModel, optional
+        Its weights are the initial ones, instead of random ones: a model of the same shapes; or,
+        for a denoiser of volumes, a denoiser of planes, which saves half of the steps.
     progress : bool or callable
         True shows a tqdm bar; a callable is called as ``progress(done, total)``.
 
     Returns
     -------
-    Model
+    NoiserModel
         The weights (on the CPU) with the recipe and seed they came from.
 
     Raises
@@ -120,8 +105,8 @@ def train_steps(
     ndim: int = 2,
     device: str = "auto",
     seed: int = 0,
-    start: Model | None = None,
-) -> Generator[TrainingStep, None, Model]:
+    start: FittedModel | None = None,
+) -> Generator[TrainingStep, None, NoiserModel]:
     """Train as `train` does, giving control back after every step.
 
     The arguments are checked at once. Closing the generator stops the training within one step.
@@ -138,7 +123,7 @@ def train_steps(
 
     Returns
     -------
-    Model
+    NoiserModel
         The generator's return value.
 
     Raises
@@ -147,20 +132,29 @@ def train_steps(
         If an argument is outside its range; the message names it.
     """
     recipe = as_recipe(recipe)
-    samples, ndim, seed = check_form(recipe, samples, ndim, seed)
+    samples, ndim = check_int("samples", samples), check_ndim(ndim)
+    seed = check_int("seed", seed, 0)
+    recipe.check_form(samples, ndim)
     draws = torch.Generator().manual_seed(seed)
     network = _network(recipe, samples, ndim, draws)
     if start is not None:
         copy_matching_weights(network, start)
     signal_seed = int(torch.randint(2**62, (), generator=draws))
-    blank = Model(recipe, samples, ndim, seed, copy_weights(network), best_device(device).type)
-    blank = replace(blank, begun_from="" if start is None else start.fingerprint)
+    blank = NoiserModel(
+        recipe,
+        samples,
+        ndim,
+        seed,
+        copy_weights(network),
+        best_device(device).type,
+        begun_from="" if start is None else start.fingerprint,
+    )
     return _train(blank, network.to(best_device(device)), signal_seed)
 
 
 def _train(
-    blank: Model, network: nn.Module, signal_seed: int
-) -> Generator[TrainingStep, None, Model]:
+    blank: NoiserModel, network: nn.Module, signal_seed: int
+) -> Generator[TrainingStep, None, NoiserModel]:
     recipe = blank.recipe
     shape = recipe.training_shape(blank.samples, blank.ndim)
     losses = []
@@ -176,28 +170,23 @@ def _network(recipe: Recipe, samples: int, ndim: int, draws: torch.Generator) ->
     return SRM(samples, recipe.width, ndim, draws)
 
 
-def copy_matching_weights(network: nn.Module, start: Model) -> None:
-    """Give a network the weights of a model, in place.
+def copy_matching_weights(network: nn.Module, start: FittedModel) -> None:
+    """Copy the weights of a model into a network.
 
-    The planes of a first convolution of volumes are those of one of planes, between none.
-
-    Raises
-    ------
-    TypeError
-        If there is no model.
-    ValueError
-        If its weights do not fit.
+    Those of a model of planes serve one of volumes: its first convolution is padded by zeros for
+    the neighboring planes.
     """
-    if not isinstance(start, Model):
-        raise InputTypeError("start", f"must be a Model, got {type(start).__name__}")
+    if not isinstance(start, FittedModel):
+        raise InputTypeError("start", f"must be a model, got {type(start).__name__}")
     for name, parameter in network.named_parameters():
         weight = start.weights.get(name)
-        if weight is not None and start.is_denoiser and (parameter.ndim, weight.ndim) == (5, 4):
+        of_planes = weight is not None and (parameter.ndim, weight.ndim) == (5, 4)
+        if weight is not None and of_planes and start.traits.is_denoiser:
             weight = nn.functional.pad(weight[:, :, None], (0, 0, 0, 0, 1, 1))
         if weight is None or weight.shape != parameter.shape:
             raise InputError(
                 "start",
-                f"must be a model of the same shapes, or of planes for one that restores "
+                f"must be a model of the same shapes, or of planes for a denoiser of "
                 f"volumes; its {name} is {None if weight is None else tuple(weight.shape)} "
                 f"instead of {tuple(parameter.shape)}",
             )
@@ -207,24 +196,10 @@ def copy_matching_weights(network: nn.Module, start: Model) -> None:
 def regress(
     network: nn.Module, recipe: Recipe, shape: tuple[int, ...], seed: int
 ) -> Generator[TrainingStep, None, None]:
-    """Train any network, in place, to return the signal that it sees; the loop of all recipes.
+    """Train any network in place, on its device, by a recipe.
 
-    Parameters
-    ----------
-    network : nn.Module
-        Maps a tensor of `shape` to one of the same shape; on the device to train on. With an
-        exposure it maps volumes to what is `pad_to_grid` of them.
-    recipe : Recipe
-        The source of signals, their exposure and the hyper-parameters.
-    shape : tuple of int
-        (N, C, Y, X) or (N, C, Z, Y, X).
-    seed : int
-        Seeds the signals on the network's device.
-
-    Yields
-    ------
-    TrainingStep
-        One a step.
+    It maps signals of a shape (N, C, Y, X) or (N, C, Z, Y, X), drawn from `seed` on that device,
+    to the same shape; a denoiser maps volumes to their `middle_plane`.
 
     Notes
     -----
@@ -234,17 +209,17 @@ def regress(
     device = next(network.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     signal = torch.empty(shape, dtype=torch.float32, device=device)
-    make_steps = _restoration if recipe.is_denoiser else _self_regression
+    make_steps = _denoising_steps if recipe.is_denoiser else _self_regression_steps
     steps = make_steps(network, recipe, signal, generator)
     for done in range(1, recipe.iterations + 1):
         recipe.source.fill(signal, generator)
         yield TrainingStep(done, recipe.iterations, float(next(steps)))
 
 
-def _self_regression(
+def _self_regression_steps(
     network: nn.Module, recipe: Recipe, signal: Tensor, generator: torch.Generator
 ) -> Generator[Tensor, None, None]:
-    """Step by step, return the signal itself: L1 plus total variation, a fixed rate."""
+    """Yield the loss of steps that regress the signal itself: L1 plus total variation."""
     device = signal.device
     optimizer = torch.optim.Adam(
         network.parameters(),
@@ -253,22 +228,22 @@ def _self_regression(
         capturable=device.type == "cuda",
         fused=device.type in ("cpu", "cuda"),
     )
-    differentiate = _differentiation(network, signal, recipe.tv_weight)
+    differentiate = _loss_with_gradient(network, signal, recipe.tv_weight)
 
     def step() -> Tensor:
         loss = differentiate()
         optimizer.step()
         return loss
 
-    return _captured(step, device) if device.type == "cuda" else _eager(step)
+    return _replay_graph(step, device) if device.type == "cuda" else _repeat(step)
 
 
-def _restoration(
+def _denoising_steps(
     network: nn.Module, recipe: Recipe, signal: Tensor, generator: torch.Generator
 ) -> Generator[Tensor, None, None]:
-    """Step by step, return the light that was exposed: relative error, one cycle of the rate."""
+    """Yield the loss of steps that denoise an exposure of the signal, at one cycle of the rate."""
     device = signal.device
-    halved = _computes_halves(device)
+    use_bf16 = _supports_bf16(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, betas=recipe.betas)
     total = recipe.iterations + 1
     rise = max(_RISE, min(2 / total, 0.75))  # two steps at least, which torch divides by
@@ -282,60 +257,50 @@ def _restoration(
 
     @torch.enable_grad()
     def step() -> Tensor:
-        seen, light = recipe.exposure.expose(signal, generator)
+        input, target = recipe.exposure.expose(signal, generator)
         network.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=halved):
-            found = network(seen)
-        loss = residual_noise_rms(found.float(), pad_to_grid(light), pad_to_grid(seen))
+        with torch.autocast(device.type, torch.bfloat16, enabled=use_bf16):
+            prediction = network(input)
+        loss = residual_noise_rms(prediction.float(), middle_plane(target), middle_plane(input))
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
         optimizer.step()
         cycle.step()
         return loss.detach()
 
-    return _eager(step)
+    return _repeat(step)
 
 
-def _computes_halves(device: torch.device) -> bool:
-    """Return whether convolutions in bfloat16 are faster, by half; their sums stay in float32."""
+def _supports_bf16(device: torch.device) -> bool:
+    """Return whether convolutions are faster in bfloat16; their sums stay in float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
-def residual_noise_rms(found: Tensor, light: Tensor, seen: Tensor) -> Tensor:
-    """Return how much of the noise is left, as a root mean square, 1 if all of it; the mean.
+def residual_noise_rms(prediction: Tensor, target: Tensor, input: Tensor) -> Tensor:
+    """Return the RMS error relative to that of the input, 1 if no noise is removed; the mean.
 
-    Squares, since the best guess by them is the mean and not the median: counts add up to the
-    right light. Over the noise, not over the structure: what is weighed by what is to be found
-    out is biased.
-
-    Parameters
-    ----------
-    found, light, seen : Tensor
-        (N, C, ...): what the network returned, what was to be returned, and what it saw. Each
-        image counts alike.
+    Squares, since they are least for the mean and not for the median: counts add up to the right
+    light. Relative to the noise, not to the structure: weights by what is to be predicted are
+    biased. Of tensors (N, C, ...) each of the N images counts alike.
     """
-    inside = tuple(range(1, light.ndim))
-    left = (found - light).square().mean(inside)
-    noise = (seen - light).square().mean(inside)
-    return ((left / noise.clamp_min(1e-6)) + 1e-8).sqrt().mean()
+    inside = tuple(range(1, target.ndim))
+    error = (prediction - target).square().mean(inside)
+    noise = (input - target).square().mean(inside)
+    return ((error / noise.clamp_min(1e-6)) + 1e-8).sqrt().mean()
 
 
 def total_variation(image: Tensor) -> Tensor:
-    """Return the sum of squared differences of neighbors over the number of elements.
-
-    Parameters
-    ----------
-    image : Tensor
-        (N, C, ...); differences are taken along every axis after the second.
-    """
+    """Return the squared differences of neighbors in (N, C, ...), their sum over all elements."""
     squares = [image.diff(dim=axis).square().sum() for axis in range(2, image.ndim)]
     return torch.stack(squares).sum() / image.numel()
 
 
-def _differentiation(network: nn.Module, signal: Tensor, tv_weight: float) -> Callable[[], Tensor]:
-    """Return what computes the loss and leaves its gradient with the network's parameters."""
+def _loss_with_gradient(
+    network: nn.Module, signal: Tensor, tv_weight: float
+) -> Callable[[], Tensor]:
+    """Return a function that computes the loss, and its gradient into the parameters."""
     # Not isinstance: a network derived from SRM may compute something else.
     if type(network) is SRM and signal.device.type == "cpu" and len(signal) == 1:
         return ManualBackward(network, signal, tv_weight)
@@ -351,12 +316,14 @@ def _differentiation(network: nn.Module, signal: Tensor, tv_weight: float) -> Ca
     return differentiate
 
 
-def _eager(step: Callable[[], Tensor]) -> Generator[Tensor, None, None]:
+def _repeat(step: Callable[[], Tensor]) -> Generator[Tensor, None, None]:
     while True:
         yield step()
 
 
-def _captured(step: Callable[[], Tensor], device: torch.device) -> Generator[Tensor, None, None]:
+def _replay_graph(
+    step: Callable[[], Tensor], device: torch.device
+) -> Generator[Tensor, None, None]:
     """Run a few real steps on a side stream, capture the next as a CUDA graph, and replay it.
 
     A step of so small a network is nearly all launch overhead: the graph leaves one launch.

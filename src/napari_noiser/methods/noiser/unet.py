@@ -1,4 +1,4 @@
-"""A deeper self-regression network: what surrounds a pixel is seen at several scales.
+"""A small U-Net: a self-regression network that sees the surroundings at several scales.
 
 Its first layer is the shallow network's: a convolution and the one instance normalization, known
 from the moments of patches. What follows is plain, and stays so at any size of the array. Of a
@@ -15,9 +15,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from napari_noiser.methods.noiser.network import EPS, uniform
-
-__all__ = ["UNet", "middle_planes", "pad_to_grid", "respond", "unet_radius", "unet_shapes"]
+from napari_noiser.methods.noiser.network import EPS, uniform_parameter
 
 Weights = Mapping[str, Tensor]
 
@@ -25,16 +23,8 @@ Weights = Mapping[str, Tensor]
 class UNet(nn.Module):
     """The network for training, whole images at a time, zero-padded.
 
-    Parameters
-    ----------
-    samples : int
-        Samples that the network sees together: 1 gray, 3 RGB.
-    widths : sequence of int
-        Hidden channels at full size, at a half of it along each axis, at a quarter, ...
-    ndim : int
-        2 for planes, 3 for planes between neighbors in z or time.
-    generator : torch.Generator
-        On the CPU; the initial weights are drawn from it.
+    It has hidden channels of `widths` at full size, at a half of it along each axis, at a quarter,
+    ... With `ndim` 3 it sees planes between neighbors in z or time. Weights are drawn on the CPU.
 
     Notes
     -----
@@ -51,21 +41,14 @@ class UNet(nn.Module):
         shapes = unet_shapes(samples, widths, ndim)
         for name, shape in shapes.items():
             fan_in = prod(shapes[name.replace("bias", "weight")][1:])
-            self.register_parameter(name, uniform(shape, fan_in, generator))
+            self.register_parameter(name, uniform_parameter(shape, fan_in, generator))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map images to what is `pad_to_grid` of them.
+        """Map images to their denoised planes, volumes to their denoised `middle_plane`.
 
-        Parameters
-        ----------
-        image : Tensor
-            (N, C, Y, X) or (N, C, Z, Y, X); Y and X are multiples of 2 ** (scales - 1).
-
-        Returns
-        -------
-        Tensor
-            (N, C, Y, X), or the middle planes (N, C, 1, Y, X). They are normalized with all
-            planes, as they will be: the outermost ones stand for their missing neighbors.
+        From (N, C, Y, X) or (N, C, Z, Y, X), Y and X multiples of 2 ** (scales - 1), to (N, C, Y,
+        X) or (N, C, 1, Y, X). Middle planes are normalized with all planes, as in rendering: the
+        outermost ones replace their missing neighbors.
         """
         weights = dict(self.named_parameters())
 
@@ -74,40 +57,24 @@ class UNet(nn.Module):
 
         def normalize_together(hidden: Tensor) -> Tensor:
             volumes = hidden.reshape(len(image), -1, *hidden.shape[1:]).transpose(1, 2)
-            return pad_to_grid(normalize(volumes)).squeeze(2)
+            return middle_plane(normalize(volumes)).squeeze(2)
 
         if image.ndim == 4:
             return respond(weights, image, self.scales, normalize)
         longer = functional.pad(image, (0, 0, 0, 0, 1, 1), mode="replicate")
-        planes = middle_planes(longer)
+        planes = neighbors_as_channels(longer)
         return respond(weights, planes, self.scales, normalize_together).unsqueeze(2)
 
 
-def pad_to_grid(image: Tensor) -> Tensor:
-    """Return the part of images that training asks for: planes, or the middle planes of volumes.
-
-    Parameters
-    ----------
-    image : Tensor
-        (N, C, Y, X) or (N, C, Z, Y, X).
-    """
+def middle_plane(image: Tensor) -> Tensor:
+    """Return the middle planes (N, C, 1, Y, X) of volumes (N, C, Z, Y, X); planes as they are."""
     return image if image.ndim == 4 else image.narrow(2, image.shape[2] // 2, 1)
 
 
-def middle_planes(volumes: Tensor) -> Tensor:
-    """Return each plane but the outermost with its two neighbors, as channels of a plane.
+def neighbors_as_channels(volumes: Tensor) -> Tensor:
+    """Return each plane of volumes (N, C, Z, Y, X) but the outermost with its two neighbors.
 
-    So a 3x3x3 convolution is one of 3x3.
-
-    Parameters
-    ----------
-    volumes : Tensor
-        (N, C, Z, Y, X).
-
-    Returns
-    -------
-    Tensor
-        (N * (Z - 2), C * 3, Y, X).
+    They are channels: a 3x3x3 convolution of the volumes is a 3x3 one of these planes.
     """
     threes = volumes.unfold(2, 3, 1).permute(0, 2, 1, 5, 3, 4)
     return threes.flatten(2, 3).flatten(0, 1)
@@ -119,18 +86,10 @@ def respond(
     scales: int,
     normalize: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Return the network's response to images whose lengths the coarsest scale divides.
+    """Return the response to images (N, C, Y, X) whose lengths the coarsest of all scales divides.
 
-    Parameters
-    ----------
-    weights : dict of Tensor
-        As of `unet_shapes`.
-    image : Tensor
-        (N, C, Y, X); for a network of volumes what `middle_planes` returned.
-    scales : int
-        How many there are, the full one included.
-    normalize : callable, optional
-        The instance normalization; nothing, if it was folded into the first convolution.
+    A network of volumes takes what `neighbors_as_channels` returned. The weights are those of
+    `unet_shapes`; there is nothing to normalize, if that was folded into the first convolution.
     """
 
     def layer(name: str, hidden: Tensor, stride: int = 1) -> Tensor:

@@ -1,76 +1,80 @@
-"""What the console does with layers: an enhanced one, or one that is enhanced as it is shown."""
+"""What the console does with layers: enhanced, denoised, or rendered as they are shown."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from inspect import signature
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from napari.layers import Image, Layer
 
 from napari_noiser._errors import InputTypeError
 from napari_noiser._progress import Progress, run_with_progress
-from napari_noiser.engine.contrast_limits import contrast_limits
-from napari_noiser.plugin.layers.gain_map import GainMapLayer
+from napari_noiser.arrays.image_array import is_dask
+from napari_noiser.engine.options import (
+    DenoiseOptions,
+    EnhanceOptions,
+    ResolvedOptions,
+    Verb,
+    check_options,
+    documented,
+)
+from napari_noiser.plugin.layers.gain_map import GainMapSnapshot
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
-from napari_noiser.plugin.tasks.destinations import enhance_in_memory, enhance_live
+from napari_noiser.plugin.tasks.destinations import TaskRequest, enhance_in_memory, enhance_live
 
 if TYPE_CHECKING:
-    from napari_noiser.methods.noiser.model import Model
-
-__all__ = ["enhance_layer", "live_layer"]
+    from napari_noiser.methods.base import Method
 
 
+@documented("enhance")
 def enhance_layer(
     layer: Layer,
-    model: str | PathLike[str] | Model = "noiser",
-    *,
-    axes: str | None = None,
-    progress: Progress = False,
-    **options: Any,
+    model: str | PathLike[str] | Method = "auto",
+    **options: Unpack[EnhanceOptions],
 ) -> Image:
-    """Enhance an image layer, and return the result as a new layer in the same place.
+    """Enhance an image layer, and return the display as a new layer.
 
     Parameters
     ----------
     layer : napari.layers.Image
         Of any dimension; level 0 of a multiscale layer is taken. It is never changed.
-    model : str, path or Model
+    model : str, path or model
         As in `enhance`.
-    axes : str, optional
-        As in `enhance`; left out, it is read from the layer's axis labels ("t", "channel", "z",
-        ...) and `rgb`, and unnamed axes are taken for YX, ZYX, TZYX, TCZYX.
-    progress : bool or callable
-        As in `enhance`: dask's own affair, if the layer's data are a dask array.
-    **options
-        ndim, colors, statistics, mask, gain, camera, repair, max_change, conserve, background,
-        output, brightness, contrast, device, tile, memory_limit, dtype, out: as in `enhance`.
-        gain may be an image layer, too, whose name the result then remembers.
+    {options}
 
     Returns
     -------
     napari.layers.Image
         Not yet in a viewer (``viewer.add_layer(...)``). It has the source's scale, units, axis
-        labels, transforms, look and metadata; ``metadata["napari_noiser"]`` says how it was made,
-        and under "linearity" how far it is from its raw data: see `linearity`.
-        Its contrast limits start at the background: see
-        `napari_noiser.engine.contrast_limits.contrast_limits`. A dask array is measured now, and
-        rendered as it is shown; its limits come from a few chunks, and its linearity is left out,
-        for which the image would have to be computed anew.
+        labels, transforms, appearance and metadata; ``metadata["napari_noiser"]`` says how it was
+        made. Its contrast limits start at the background: see
+        `napari_noiser.engine.contrast_limits.contrast_limits`.
 
     Raises
     ------
-    TypeError
+    InputTypeError
         If `layer` is no image layer, or as in `enhance`.
-    ValueError
+    InputError, MemoryError
         As in `enhance`.
 
     Warns
     -----
     UserWarning
         If a 3-D model is used though the step in z differs from the pixel size by a half or more.
+
+    See Also
+    --------
+    denoise_layer : Light in the units of the image, for measuring.
+    live_layer : A layer that is rendered as it is shown.
+
+    Notes
+    -----
+    Axes that are left out are read from the layer's axis labels ("t", "channel", "z", ...) and
+    `rgb`; unnamed ones are taken for YX, ZYX, TZYX, TCZYX. A gain map may be an image layer, too,
+    whose name the result then remembers. A dask array is measured now, and rendered as it is
+    shown; its contrast limits come from a few chunks, and progress is dask's own affair.
 
     Examples
     --------
@@ -81,26 +85,63 @@ def enhance_layer(
     >>> enhanced.name, enhanced.scale.tolist()
     ('dim (noiser)', [0.5, 0.5])
     """
-    from napari_noiser.arrays.image_array import is_dask
-
-    _check_options("enhance_layer", options)
-    source = _source(layer, axes, options)
-    options, told = _with_gain(source, options)
-    if is_dask(source.array) and options.get("out") is None:
-        return _show_lazily(source, model, progress, options, told)
-    enhanced = run_with_progress(
-        enhance_in_memory(source, model, **options), progress, "enhancing"
-    )
-    return source.result(enhanced.data, {**enhanced.provenance, **told}, enhanced.limits)
+    return _run("enhance", layer, model, options)
 
 
+@documented("denoise")
+def denoise_layer(
+    layer: Layer,
+    model: str | PathLike[str] | Method = "auto",
+    **options: Unpack[DenoiseOptions],
+) -> Image:
+    """Denoise an image layer, and return its light as a new layer.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        As in `enhance_layer`.
+    model : str, path or model
+        As in `denoise`.
+    {options}
+
+    Returns
+    -------
+    napari.layers.Image
+        As of `enhance_layer`; its values are linear, in the units of the image.
+
+    Raises
+    ------
+    InputTypeError, InputError, MemoryError
+        As in `enhance_layer`, or if the model makes a display.
+
+    Warns
+    -----
+    UserWarning
+        As in `enhance_layer`.
+
+    See Also
+    --------
+    enhance_layer : A display, and how layers are read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari.layers import Image
+    >>> counts = np.random.default_rng(0).poisson(30, (96, 96)).astype("uint16")
+    >>> denoised = denoise_layer(Image(counts, name="dim"))
+    >>> denoised.name, bool(denoised.data.std() < 0.3 * counts.std())
+    ('dim (structured)', True)
+    """
+    return _run("denoise", layer, model, options)
+
+
+@documented("enhance", "out")
 def live_layer(
     layer: Layer,
-    model: str | PathLike[str] | Model = "noiser",
+    model: str | PathLike[str] | Method = "auto",
     *,
-    axes: str | None = None,
-    progress: Progress = False,
-    **options: Any,
+    verb: Verb = "enhance",
+    **options: Unpack[ResolvedOptions],
 ) -> Image:
     """Measure an image layer, and return a new layer that is rendered as it is shown.
 
@@ -113,16 +154,12 @@ def live_layer(
     layer : napari.layers.Image
         Of any dimension; of a multiscale layer each level is measured for itself. Its data are
         read whenever the result is looked at.
-    model : str, path or Model
-        As in `enhance`.
-    axes : str, optional
-        As in `enhance_layer`.
-    progress : bool or callable
-        As in `enhance`, of the measuring.
-    **options
-        ndim, colors, statistics, mask, gain, camera, repair, max_change, conserve, background,
-        output, brightness, contrast, device, tile, memory_limit, dtype: as in `enhance`; gain as
-        in `enhance_layer`.
+    model : str, path or model
+        As in `enhance` or `denoise`.
+    verb : {"enhance", "denoise"}
+        What is shown: a display, or light. The options are those of `enhance`, as follows, or
+        those of `denoise`, but for `out`.
+    {options}
 
     Returns
     -------
@@ -132,10 +169,8 @@ def live_layer(
 
     Raises
     ------
-    TypeError
-        If `layer` is no image layer, or as in `enhance`.
-    ValueError
-        As in `enhance`.
+    InputTypeError, InputError
+        As in `enhance_layer`.
 
     Warns
     -----
@@ -146,6 +181,10 @@ def live_layer(
     --------
     enhance_to_file : A result larger than memory, kept.
 
+    Notes
+    -----
+    Axes and gain maps are as in `enhance_layer`; progress is of the measuring.
+
     Examples
     --------
     >>> import numpy as np
@@ -155,54 +194,45 @@ def live_layer(
     >>> np.asarray(live.data[4]).shape
     (32, 32)
     """
-    _check_options("live_layer", options, "out")
-    source = _source(layer, axes, options)
-    options, told = _with_gain(source, options)
-    enhanced = run_with_progress(enhance_live(source, model, **options), progress, "measuring")
-    return source.result(enhanced.data, {**enhanced.provenance, **told}, enhanced.limits)
+    if "out" in options:
+        raise InputTypeError("out", "is not taken by live_layer, which fills no array")
+    return _run(verb, layer, model, options, live=True)
 
 
-def _check_options(function: str, options: Mapping[str, Any], *refused: str) -> None:
-    from napari_noiser.engine.plan import make_plan
-
-    unknown = set(options) - set(signature(make_plan).parameters) | set(options) & set(refused)
-    if unknown:
-        raise InputTypeError("", f"{function} takes no argument {sorted(unknown)}; see enhance")
-
-
-def _source(layer: Layer, axes: str | None, options: Mapping[str, Any]) -> LayerSnapshot:
-    source = LayerSnapshot.from_layer(layer, axes)
-    note = source.anisotropy_warning(options.get("ndim", 2))
-    if note:
+def _run(
+    verb: Verb, layer: Layer, model: Any, given: Mapping[str, Any], live: bool = False
+) -> Image:
+    ndim, options = check_options(verb, given)["ndim"], {**given}
+    source = LayerSnapshot.from_layer(layer, options.pop("axes", None))
+    if note := source.anisotropy_warning(ndim):
         warnings.warn(note, stacklevel=3)
-    return source
-
-
-def _with_gain(
-    source: LayerSnapshot, options: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return options with the array of a gain map's layer, and what to tell of that layer."""
-    if not isinstance(options.get("gain"), Layer):
-        return dict(options), {}
-    held = GainMapLayer.from_layer(options["gain"])
-    gain = held.resample_to(source, options.get("ndim", 2))
-    return {**options, "gain": gain}, {"gain_layer": held.name}
+    progress, layers = options.pop("progress", False), {}
+    if isinstance(options.get("gain_map"), Layer):
+        gain_map = GainMapSnapshot.from_layer(options["gain_map"])
+        options["gain_map"] = gain_map.array_for(source, source.layout(ndim))
+        layers["gain_layer"] = gain_map.name
+    if is_dask(source.array) and options.get("out") is None and not live:
+        return _show_lazily(source, model, verb, progress, options, layers)
+    request = TaskRequest(source, source.images(ndim), model, verb, options, layers)
+    steps = enhance_live(request) if live else enhance_in_memory(request)
+    return run_with_progress(steps, progress, "measuring" if live else "enhancing").layer(source)
 
 
 def _show_lazily(
     source: LayerSnapshot,
-    model: str | PathLike[str] | Model,
+    model: Any,
+    verb: Verb,
     progress: Progress,
     options: Mapping[str, Any],
-    told: Mapping[str, str],
+    layers: Mapping[str, str],
 ) -> Image:
     """Measure a dask array now; napari would have to, for every plane that it shows."""
+    from napari_noiser.engine.contrast_limits import contrast_limits
     from napari_noiser.engine.dask_graph import make_lazy_plan
 
-    plan = make_lazy_plan(source.array, model, axes=source.axes, progress=progress, **options)
-    plan = plan.measured()
-    result = plan.result()
-    provenance = {**plan.describe(), **told}
-    return source.result(
-        result, provenance, contrast_limits(result, source.rgb, provenance["output"])
-    )
+    lazy = make_lazy_plan(
+        source.array, model, verb, axes=source.axes, progress=progress, **options
+    ).measured()
+    result = lazy.result()
+    limits = contrast_limits(result, source.rgb, verb)
+    return source.result(result, {**lazy.describe(), **layers}, limits)

@@ -1,4 +1,4 @@
-"""A layer whose picture is exchanged while it is looked at, and which is marked as a preview."""
+"""A layer whose contents are exchanged while it is looked at, and which is marked as a preview."""
 
 from __future__ import annotations
 
@@ -15,33 +15,17 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_noiser._progress import Event
+from napari_noiser.arrays.layout import Colors, Slices, Statistics
+from napari_noiser.engine.options import Verb
 from napari_noiser.files.provenance import PROVENANCE
-from napari_noiser.plugin.layers.gain_map import gain_map_for
-from napari_noiser.plugin.layers.region import statistics_mask
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
+from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.tasks.background_task import limit_threads
 from napari_noiser.plugin.tasks.preview_cache import PreviewCache, RenderedView, measure
 
 if TYPE_CHECKING:
-    from napari_noiser.arrays.image_array import Background
-    from napari_noiser.arrays.layout import Colors, Slices, Statistics
     from napari_noiser.arrays.lazy_view import LazyView
-    from napari_noiser.camera.noise_model import Camera
     from napari_noiser.methods.base import Method
-    from napari_noiser.plugin.settings import Settings
-
-__all__ = [
-    "PreviewLayer",
-    "PreviewState",
-    "closed_form_method",
-    "closed_form_state",
-    "enhanced_layer",
-    "first_preview",
-    "is_preview",
-    "newest_result",
-    "preview_state",
-    "source_name",
-]
 
 _MARK = "preview"
 _CLOSED_FORM = "closed form"  # as its method describes itself
@@ -49,85 +33,35 @@ _CLOSED_FORM = "closed form"  # as its method describes itself
 
 @dataclass(frozen=True)
 class PreviewState:
-    """What a layer takes that is to be shown: all of it can be made off the GUI thread.
+    """What a `PreviewLayer` takes, its first view with contrast limits for it.
 
-    Attributes
-    ----------
-    measured : Measured
-        The image.
-    picture : Picture
-        What is shown first.
-    limits : pair of float
-        Contrast limits for it.
+    All of it can be made off the GUI thread.
     """
 
     measured: PreviewCache
-    picture: RenderedView
+    view: RenderedView
     limits: tuple[float, float]
 
 
-def first_preview(
-    source: LayerSnapshot,
-    model: str | PathLike[str] | Method = "noiser",
-    *,
-    ndim: int = 2,
-    colors: Colors = "balanced",
-    mask: Any = None,
-    gain: Any = None,
-    camera: Camera = "auto",
-    repair: bool = True,
-    background: Background = "gray",
-    device: str = "auto",
-    **options: Any,
+def _first_preview(
+    source: LayerSnapshot, model: str | PathLike[str] | Method, verb: Verb, **options: Any
 ) -> Generator[Event, None, PreviewState]:
-    """Measure a layer's image, and see where black and white should lie.
-
-    Parameters
-    ----------
-    source, model, ndim, colors, mask, gain, camera, repair, background, device
-        As in `napari_noiser.plugin.tasks.preview_cache.measure`.
-    **options
-        As in `PreviewCache.picture`.
-
-    Yields
-    ------
-    TileDone
-        Once a tile.
-
-    Returns
-    -------
-    FirstLook
-        For a `PreviewLayer`.
-    """
+    """Measure a layer's image, and find where black and white should lie in the first view."""
     from napari_noiser.engine.contrast_limits import contrast_limits
 
-    measured = yield from measure(
-        source,
-        model,
-        ndim=ndim,
-        colors=colors,
-        mask=mask,
-        gain=gain,
-        camera=camera,
-        repair=repair,
-        background=background,
-        device=device,
-    )
-    picture = measured.render(model, colors=colors, device=device, **options)
-    limits = contrast_limits(picture.levels[0], source.rgb, picture.provenance["output"])
-    return PreviewState(measured, picture, limits)
+    measured = yield from measure(source, model, verb, **options)
+    view = measured.render(model, **options)
+    return PreviewState(measured, view, contrast_limits(view.levels[0], source.rgb, verb))
 
 
 def preview_state(
     source: LayerSnapshot, settings: Settings
 ) -> Generator[Event, None, PreviewState]:
-    """Measure a layer's image as settings ask for it; their layers are taken, as `taken` does."""
-    mask = statistics_mask(
-        settings.region, settings.leave_out, source, all_planes=settings.all_planes
-    )
-    beside = {"mask": mask, "gain": gain_map_for(settings, source)}
-    options = {**settings.options, **beside, "dtype": None}
-    return (yield from first_preview(source, settings.model, **options))
+    """Measure a layer's image as settings ask for it, whose layers are snapshots."""
+    layout = source.layout(settings.resolved["ndim"])
+    options = {**settings.options, **settings.companions(source, layout), "dtype": None}
+    model: Any = settings.model
+    return (yield from _first_preview(source, model, settings.verb, **options))
 
 
 def closed_form_state(
@@ -136,45 +70,38 @@ def closed_form_state(
     """Measure a layer's image for the closed form, the honest baseline without any network."""
     method = closed_form_method(source, colors)
     options: dict[str, Any] = {"colors": colors, "statistics": statistics, "device": "cpu"}
-    return (yield from first_preview(source, method, **options))
+    return (yield from _first_preview(source, method, "enhance", **options))
 
 
 def closed_form_method(source: LayerSnapshot, colors: Colors) -> Method:
     """Return the closed form for a layer's image."""
-    from napari_noiser.arrays.layout import Layout
     from napari_noiser.engine.baseline import BoxMean
 
-    return BoxMean(Layout.of(tuple(source.array.shape), source.axes).model_samples(colors))
+    return BoxMean(source.layout().model_samples(colors))
 
 
 class PreviewLayer:
-    """A layer in a source's place, rendered where it is looked at; to be made on the GUI thread.
+    """A layer where its source is, rendered where it is looked at; to be made on the GUI thread.
 
-    The contrast limits stay as they are at first, so that one sees what a slider does.
-
-    Parameters
-    ----------
-    look : FirstLook
-        What is shown at first.
-    title : str
-        Goes into the layer's name, in brackets.
+    The contrast limits stay as they are at first, so that one sees what a slider does. The title
+    goes into the layer's name, in brackets.
     """
 
-    def __init__(self, look: PreviewState, title: str) -> None:
-        self.measured = look.measured
-        # Not new data for each picture: of a multiscale layer, napari would fall back to the
+    def __init__(self, state: PreviewState, title: str) -> None:
+        self.measured = state.measured
+        # Not new data for each view: of a multiscale layer, napari would fall back to the
         # coarsest level and find the right one again, which flickers.
-        self._levels = list(look.picture.levels)
+        self._levels = list(state.view.levels)
         data = [
-            replace(level, read=_Reading(self._levels, at))
+            replace(level, read=_LevelReader(self._levels, at))
             for at, level in enumerate(self._levels)
         ]
         self._before: WeakSet[Layer] = WeakSet()  # what was selected before the layer came
-        self.layer: Image = look.measured.source.unfinished(
-            data if len(data) > 1 else data[0], f"{look.measured.source.name} [{title}]"
+        self.layer: Image = state.measured.source.unfinished(
+            data if len(data) > 1 else data[0], f"{state.measured.source.name} [{title}]"
         )
-        self.layer.contrast_limits = look.limits
-        self._describe(look.picture)
+        self.layer.contrast_limits = state.limits
+        self._describe(state.view)
 
     def add_to(self, layers: LayerList) -> None:
         """Add the layer to a list, in which the same ones stay selected."""
@@ -183,7 +110,7 @@ class PreviewLayer:
         _select(layers, self._before)
 
     def remove_from(self, layers: LayerList) -> None:
-        """Take the layer away, if nobody has; what was selected before comes back in its place."""
+        """Take the layer away, if nobody has, and select what was selected before."""
         there = self.layer in layers
         alone = set(layers.selection) == ({self.layer} if there else set())
         if there:
@@ -194,34 +121,34 @@ class PreviewLayer:
             QTimer.singleShot(0, partial(_select_no_more, layers, self._before))
 
     def update(self, model: str | PathLike[str] | Method, **options: Any) -> None:
-        """Show another picture; see `PreviewCache.picture`, which also says what it raises."""
-        picture = self.measured.render(model, **options)
-        self._levels[:] = picture.levels
-        self._describe(picture)
+        """Show the image rendered otherwise; see `PreviewCache.render`."""
+        view = self.measured.render(model, **options)
+        self._levels[:] = view.levels
+        self._describe(view)
         self.layer.refresh(extent=False)
 
-    def _describe(self, picture: RenderedView) -> None:
+    def _describe(self, view: RenderedView) -> None:
         source = self.measured.source
-        provenance = {_MARK: True, **picture.provenance, "source": source.name}
+        provenance = {_MARK: True, **view.provenance, "source": source.name}
         self.layer.metadata = {**source.metadata, PROVENANCE: provenance}
 
 
 def is_preview(layer: Layer) -> bool:
     """Return whether a layer is there to be looked at only, and no result."""
-    return bool(_made(layer).get(_MARK))
+    return bool(_provenance(layer).get(_MARK))
 
 
 def source_name(layer: Layer) -> str | None:
     """Return the name of what a layer was made of, if it says so."""
-    return _made(layer).get("source")
+    return _provenance(layer).get("source")
 
 
 def enhanced_layer(layers: Iterable[Layer], source: str) -> Image | None:
-    """Return what a layer of this name looks like enhanced: its preview, or its newest result.
+    """Return the preview of a layer of this name, or else its newest result.
 
     A duplicate of its preview (which has a parent) does not follow what is chosen.
     """
-    enhanced = [each for each in layers if _made(each).get("recipe") != _CLOSED_FORM]
+    enhanced = [each for each in layers if _provenance(each).get("recipe") != _CLOSED_FORM]
     previews = [
         each
         for each in enhanced
@@ -236,7 +163,7 @@ def newest_result(layers: Iterable[Layer], source: str) -> Image | None:
     return results[-1] if results else None
 
 
-def _made(layer: Layer) -> dict[str, Any]:
+def _provenance(layer: Layer) -> dict[str, Any]:
     found = layer.metadata.get(PROVENANCE)
     return found if isinstance(found, dict) else {}
 
@@ -254,10 +181,10 @@ def _select_no_more(layers: LayerList, wanted: Collection[Layer]) -> None:
         _select(layers, wanted)
 
 
-class _Reading:
+class _LevelReader:
     """Renders what a level shows now; a copy, as of a duplicated layer, what it showed then.
 
-    A core is left to napari, whichever thread asks.
+    One core is left to napari, whichever thread asks.
     """
 
     def __init__(self, levels: list[LazyView], at: int) -> None:
@@ -267,5 +194,5 @@ class _Reading:
         with limit_threads():
             return self._levels[self._at].read(box)
 
-    def __deepcopy__(self, memo: object) -> _Reading:
-        return _Reading([*self._levels], self._at)
+    def __deepcopy__(self, memo: object) -> _LevelReader:
+        return _LevelReader([*self._levels], self._at)

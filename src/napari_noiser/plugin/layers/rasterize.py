@@ -1,4 +1,4 @@
-"""What is in a Labels or a Shapes layer, looked up or drawn on another grid of voxels."""
+"""Labels and shapes on another grid of voxels: looked up, or drawn."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from skimage.draw import line, polygon
 
 from napari_noiser._errors import InputError
 from napari_noiser.plugin.layers.transform import is_degenerate
-
-__all__ = ["DrawnRegion", "PaintedRegion"]
 
 _FLAT = 0.5  # voxels that the vertices of a shape may lie apart across its plane
 _ELLIPSE = 100  # corners of the outline, as napari draws it
@@ -37,7 +35,7 @@ class PaintedRegion:
     def within(
         self, matrix: NDArray[Any], offset: NDArray[Any], shape: tuple[int, ...]
     ) -> NDArray[np.bool_]:
-        """Look up the nearest label of each voxel."""
+        """Return which voxels are in the labels: each has the label nearest to it."""
         painted = np.asarray(self.array)
         inside = painted != 0 if self.label is None else painted == self.label
         if not painted.any():
@@ -49,20 +47,21 @@ class PaintedRegion:
         inside = inside.any(axis=tuple(range(inside.ndim - len(shape))))
         if is_degenerate(matrix - np.diag(matrix.diagonal()), matrix):
             return _nearest(inside, matrix.diagonal(), offset, shape)
-        return affine_transform(
+        found: NDArray[np.uint8] = affine_transform(
             inside.view(np.uint8),
             matrix,
             offset,
             shape,
             order=0,
             mode="grid-constant",  # so that the outer half of a voxel at the border belongs to it
-        ).view(np.bool_)
+        )
+        return found.view(np.bool_)
 
 
 def _nearest(
     inside: NDArray[np.bool_], steps: NDArray[Any], offset: NDArray[Any], shape: tuple[int, ...]
 ) -> NDArray[np.bool_]:
-    """Look up the nearest label where axes stay axes: far faster than an affine transform."""
+    """Look up the nearest labels along each axis alone: far faster than an affine transform."""
     mask = np.zeros(shape, np.bool_)
     axes = zip(steps, offset, shape, inside.shape, strict=True)
     nearest = [
@@ -70,8 +69,8 @@ def _nearest(
         for step, start, count, length in axes
     ]
     known = [(at >= 0) & (at < length) for at, length in nearest]
-    places = [at[here].astype(np.intp) for (at, _), here in zip(nearest, known, strict=True)]
-    mask[np.ix_(*known)] = inside[np.ix_(*places)]
+    indices = [at[here].astype(np.intp) for (at, _), here in zip(nearest, known, strict=True)]
+    mask[np.ix_(*known)] = inside[np.ix_(*indices)]
     return mask
 
 
@@ -89,7 +88,7 @@ class DrawnRegion:
     def within(
         self, matrix: NDArray[Any], offset: NDArray[Any], shape: tuple[int, ...]
     ) -> NDArray[np.bool_]:
-        """Draw the shapes on the image's voxels."""
+        """Return which voxels are in the shapes."""
         if not self.shapes:
             raise InputError("", "is empty: draw in it, or choose another layer")
         mask = np.zeros(shape, np.bool_)
@@ -128,11 +127,14 @@ def _draw_flat(mask: NDArray[np.bool_], kind: str, vertices: NDArray[np.float64]
         return
     if kind == "ellipse":
         vertices = _ellipse(vertices)
-    mask[polygon(*vertices.T, shape=mask.shape)] = True
+    y, x = vertices.T
+    mask[polygon(y, x, mask.shape)] = True
 
 
 def _ellipse(corners: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the outline of an ellipse in a box, which may be turned and sheared."""
     angle = np.linspace(0, 2 * np.pi, _ELLIPSE, endpoint=False)[:, None]
     first, second = (corners[1] - corners[0]) / 2, (corners[2] - corners[1]) / 2
-    return corners.mean(axis=0) + np.cos(angle) * first + np.sin(angle) * second
+    outline: NDArray[np.float64] = np.cos(angle) * first + np.sin(angle) * second
+    outline += corners.mean(axis=0)
+    return outline

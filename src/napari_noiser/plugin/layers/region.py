@@ -1,4 +1,4 @@
-"""Which voxels of an image lie in a region that was painted (Labels) or drawn (Shapes).
+"""Regions of an image that were painted (Labels) or drawn (Shapes) in another layer.
 
 What napari shows is what counts: an axis that one of the two layers lacks is one along which it
 is shown everywhere, and a shape lies on the plane on which it is shown.
@@ -7,7 +7,6 @@ is shown everywhere, and a shape lies on the plane on which it is shown.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Shapes
@@ -17,8 +16,6 @@ from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser.plugin.layers.rasterize import DrawnRegion, PaintedRegion
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot, describe_type
 from napari_noiser.plugin.layers.transform import LayerTransform
-
-__all__ = ["RegionSnapshot", "region_mask", "statistics_mask"]
 
 
 def region_mask(
@@ -50,9 +47,9 @@ def region_mask(
 
     Raises
     ------
-    TypeError
+    InputTypeError
         If the layers are of other kinds.
-    ValueError
+    InputError
         If the region is empty or outside the image, or if the layers are turned against each
         other so that a shape is in no plane of the image.
 
@@ -67,14 +64,17 @@ def region_mask(
     ((8, 8), 9)
     """
     source = image if isinstance(image, LayerSnapshot) else LayerSnapshot.from_layer(image)
-    region = RegionSnapshot.from_layer(region)
-    mask = region.mask_for(source)
-    letters = _letters(source)[-mask.ndim :]
+    mask = RegionSnapshot.from_layer(region).mask_for(source)
+    all_letters = source.axes[: len(source.transform["scale"])]  # which do not count colors
+    letters = all_letters[-mask.ndim :]
     if all_planes:
         planes = tuple(axis for axis, letter in enumerate(letters) if letter not in "YX")
         first = min(letters.index("Y"), letters.index("X")) if {"Y", "X"} <= {*letters} else 0
         mask = np.broadcast_to(mask.any(axis=planes, keepdims=True), mask.shape)[(0,) * first]
-    return _check_informative(mask, source)
+    if mask.ndim == 2 and not all_letters.endswith("YX"):
+        # Otherwise `enhance` could take it for one of other axes of equal lengths.
+        return np.broadcast_to(mask, source.array.shape[: len(all_letters)])
+    return mask
 
 
 def statistics_mask(
@@ -84,74 +84,37 @@ def statistics_mask(
     *,
     all_planes: bool = False,
 ) -> NDArray[np.bool_] | None:
-    """Return which voxels of an image set its exposure.
+    """Return which voxels of an image count in its statistics, as in `region_mask`.
 
-    Parameters
-    ----------
-    include : napari.layers.Labels or Shapes, optional
-        The region that sets it; left out, the whole image.
-    leave_out : napari.layers.Labels or Shapes, optional
-        What does not count, wherever it lies.
-    source : napari.layers.Image
-        As in `region_mask`.
-    all_planes : bool
-        As in `region_mask`.
-
-    Returns
-    -------
-    array of bool, optional
-        As of `region_mask`; None if everything counts.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `region_mask`, or if nothing is left.
+    Those of the whole image, if no region is included; what is left out may lie anywhere.
     """
     if include is None and leave_out is None:
         return None
-    counted: Any = True
+    counted: NDArray[np.bool_] = np.ones((), np.bool_)
     if include is not None:
         counted = region_mask(include, source, all_planes=all_planes)
-    if leave_out is not None:
-        left_out = region_mask(leave_out, source, all_planes=all_planes)
-        counted = counted & ~left_out  # of both the last axes are the same
+    if leave_out is not None:  # of both the last axes are the same
+        counted = counted & ~region_mask(leave_out, source, all_planes=all_planes)
     if not counted.any():
         raise InputError(
             "",
-            f"{RegionSnapshot.from_layer(leave_out).name!r} leaves no pixel that could set the "
-            f"exposure: choose "
-            "another region to leave out",
+            f"{RegionSnapshot.from_layer(leave_out).name!r} leaves no pixel that could count: "
+            "choose another region to leave out",
         )
     return counted
 
 
 @dataclass(frozen=True)
 class RegionSnapshot:
-    """A Labels or Shapes layer as it was when the work began: it may change meanwhile.
-
-    Attributes
-    ----------
-    name : str
-        Of the layer.
-    marks : Painted or Drawn
-        What is in it.
-    place : Place
-        Where it lies.
-    """
+    """A Labels or Shapes layer as it was when the task began: it may change meanwhile."""
 
     name: str
-    marks: PaintedRegion | DrawnRegion
-    place: LayerTransform
+    content: PaintedRegion | DrawnRegion
+    transform: LayerTransform
 
     @classmethod
     def from_layer(cls, layer: Layer | RegionSnapshot) -> RegionSnapshot:
-        """Take what is needed from a layer; lazy labels are not computed.
-
-        Raises
-        ------
-        TypeError
-            If it is of another kind.
-        """
+        """Take what is needed from a layer; lazy labels are not computed."""
         if isinstance(layer, RegionSnapshot):
             return layer
         if isinstance(layer, Labels):
@@ -163,18 +126,12 @@ class RegionSnapshot:
         )
 
     def mask_for(self, source: LayerSnapshot) -> NDArray[np.bool_]:
-        """Return which voxels of an image lie in the region, along the axes that both have.
-
-        Raises
-        ------
-        ValueError
-            If there are none.
-        """
+        """Return which voxels of an image lie in the region, along the axes that both have."""
         shape = source.array.shape[: len(source.transform["scale"])]
         try:
-            matrix, offset = self.place.from_image(LayerTransform.of_source(source))
-            mask = self.marks.within(matrix, offset, shape[-len(offset) :])
-        except ValueError as error:
+            matrix, offset = self.transform.from_image(LayerTransform.of_source(source))
+            mask = self.content.within(matrix, offset, shape[-len(offset) :])
+        except InputError as error:
             raise InputError("region", f"{self.name!r} {error}") from error
         if not mask.any():
             raise InputError(
@@ -183,16 +140,3 @@ class RegionSnapshot:
                 "or choose another layer",
             )
         return mask
-
-
-def _letters(source: LayerSnapshot) -> str:
-    """Return the axes of a source's layer, which do not count colors."""
-    return source.axes[: len(source.transform["scale"])]
-
-
-def _check_informative(mask: NDArray[np.bool_], source: LayerSnapshot) -> NDArray[np.bool_]:
-    """Return a mask that `enhance` cannot take for one of other axes of equal lengths."""
-    letters = _letters(source)
-    if mask.ndim == 2 and not letters.endswith("YX"):
-        return np.broadcast_to(mask, source.array.shape[: len(letters)])
-    return mask

@@ -14,8 +14,6 @@ from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.plugin.layers.preview_layer import is_preview, source_name
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot, guess_axes
 
-__all__ = ["SelectedImagesNote", "selected_images", "snapshot_layers"]
-
 
 def selected_images(layers: LayerList) -> list[Image]:
     """Return the images that are selected in a layer list, from the lowest on."""
@@ -24,20 +22,10 @@ def selected_images(layers: LayerList) -> list[Image]:
 
 
 def snapshot_layers(images: Sequence[Image], axes: str) -> list[LayerSnapshot]:
-    """Take what is needed from several images.
+    """Take what is needed from one or several images.
 
-    Parameters
-    ----------
-    images : sequence of Image
-        One at least.
-    axes : str
-        Of the first one, and of those whose axes would be guessed as its own; others have what
-        is guessed for them.
-
-    Raises
-    ------
-    ValueError
-        As of `LayerSnapshot.from_layer`.
+    The axes are those of the first, and of those whose axes would be guessed as its own; others
+    have what is guessed for them.
     """
     guess = guess_axes(images[0])
     return [
@@ -47,13 +35,7 @@ def snapshot_layers(images: Sequence[Image], axes: str) -> list[LayerSnapshot]:
 
 
 class SelectedImagesNote(CheckBox):
-    """Offers to enhance the other selected images as well; it shows where there are some.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Whose selection it offers.
-    """
+    """Offers to enhance the other selected images as well; it shows where there are some."""
 
     offered = Signal()
     """Others may be selected now."""
@@ -63,7 +45,7 @@ class SelectedImagesNote(CheckBox):
             value=True,
             label="",
             tooltip="Apply makes a result of each image that is selected in the layer list, one "
-            "after the other: the same settings for all, and for each an exposure of its own. "
+            "after the other: the same settings for all, and for each statistics of its own. "
             "Selected results stand for their images.",
         )
         self._layers = viewer.layers
@@ -75,26 +57,24 @@ class SelectedImagesNote(CheckBox):
         return [each for each in self._others if each in self._layers] if self.value else []
 
     def show_for(self, chosen: Image | None) -> None:
-        """Offer what is selected now beside an image; of a single one it is not the question.
+        """Offer what else is selected now than an image, if there is something.
 
         Results that are selected, as Apply leaves its own, stand for their images if the chosen
         one is among these, and otherwise for nothing.
         """
         selected = selected_images(self._layers)
         if chosen not in selected:
-            selected = _stood_for(selected, chosen, self._layers)
+            selected = _sources_of(selected, chosen, self._layers)
         others = [each for each in selected if each is not chosen]
         self._others = others if len(selected) > 1 else []
         count = len(self._others)
-        self.text = f"and the {count} other selected images"
-        if count == 1:
-            self.text = "and the other selected image"
-        self.visible = count > 0
+        more = f"{count} other selected images" if count > 1 else "other selected image"
+        self.text, self.visible = f"and the {more}", count > 0
         self.offered.emit()
 
 
-def _stood_for(selected: Sequence[Image], chosen: Image | None, layers: LayerList) -> list[Image]:
-    """Return what some images stand for: themselves, and results for what they were made of."""
+def _sources_of(selected: Sequence[Image], chosen: Image | None, layers: LayerList) -> list[Image]:
+    """Return images as they are, and instead of results the images that they were made of."""
     found = [each for each in selected if PROVENANCE not in each.metadata]
     names = {source_name(each) for each in selected}
     if chosen is None or chosen.name not in names:

@@ -1,4 +1,4 @@
-"""Layer to array and axes; array to layer, with all of the source's place and look carried."""
+"""Layer to array and axes; array to layer, with the source's transform and appearance."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Layer
 
 from napari_noiser._errors import InputError, InputTypeError
-from napari_noiser.arrays.layout import DEFAULT_AXES
+from napari_noiser.arrays.image_array import ImageArray
+from napari_noiser.arrays.layout import DEFAULT_AXES, Layout
+from napari_noiser.engine.options import Verb
 from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.files.spatial_metadata import SpatialMetadata
 from napari_noiser.files.units import unit_name
 
-if TYPE_CHECKING:
-    from napari_noiser.arrays.image_array import Output
-
-__all__ = ["LayerSnapshot", "axes_choices", "describe_type", "guess_axes"]
-
-_PLACE = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
-_LOOK = (
+_TRANSFORM = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
+_APPEARANCE = (
     "blending",
     "colormap",
     "depiction",
@@ -45,24 +42,12 @@ _LETTERS = {
 
 @dataclass(frozen=True)
 class LayerSnapshot:
-    """An image layer as it was when the work began: it may change or be deleted meanwhile.
+    """An image layer as it was when the task began: it may change or be deleted meanwhile.
 
-    Attributes
-    ----------
-    levels : tuple of array
-        The layer's data: one array, or all levels of a multiscale layer, the finest first.
-    axes : str
-        A letter an axis, as `napari_noiser.enhance` takes them.
-    name : str
-        Of the layer.
-    transform, appearance : mapping
-        Keyword arguments of `napari.layers.Image` that a result shares.
-    limits : pair of float
-        The layer's contrast limits.
-    metadata : dict
-        A copy of the layer's own.
-    path : str, optional
-        Of the file that the layer was read from.
+    `levels` are those of a multiscale layer, the finest first, or its one array; `axes` a letter
+    each, as `napari_noiser.enhance` takes them. `transform` and `appearance` are keyword arguments
+    of `napari.layers.Image` that a result shares; `limits` are contrast limits, and `path` is that
+    of the file which the layer was read from.
     """
 
     levels: tuple[Any, ...]
@@ -76,21 +61,12 @@ class LayerSnapshot:
 
     @classmethod
     def from_layer(cls, layer: Layer, axes: str | None = None) -> LayerSnapshot:
-        """Take what is needed from a layer; nothing is computed or loaded.
-
-        Raises
-        ------
-        TypeError
-            If it is no image layer.
-        ValueError
-            If the axes cannot be guessed, or are not those of an RGB layer.
-        """
+        """Take what is needed from a layer; nothing is computed or loaded."""
         if not isinstance(layer, Image):
             raise InputTypeError(
                 "layer",
                 f"must be an Image layer, got {describe_type(layer)}: only images have "
-                f"brightness "
-                "to enhance (arrays: napari_noiser.enhance)",
+                "brightness to enhance (arrays: napari_noiser.enhance)",
             )
         axes = guess_axes(layer) if axes is None else axes
         if not isinstance(axes, str):
@@ -107,12 +83,17 @@ class LayerSnapshot:
             tuple(layer.data) if layer.multiscale else (layer.data,),
             axes,
             layer.name,
-            {name: getattr(layer, name) for name in _PLACE}
+            {name: getattr(layer, name) for name in _TRANSFORM}
             | {"affine": layer.affine.affine_matrix.copy()},  # layers would share the object
-            {name: getattr(layer, name) for name in _LOOK}
-            | {"experimental_clipping_planes": _clipping_planes(layer)},
+            {name: getattr(layer, name) for name in _APPEARANCE}
+            | {
+                "experimental_clipping_planes": [
+                    {name: getattr(plane, name) for name in ("position", "normal", "enabled")}
+                    for plane in layer.experimental_clipping_planes
+                ]
+            },
             (layer.contrast_limits[0], layer.contrast_limits[1]),
-            _copied(layer.metadata),
+            _copy(layer.metadata),
             layer.source.path,
         )
 
@@ -120,6 +101,14 @@ class LayerSnapshot:
     def array(self) -> Any:
         """The layer's data, of a multiscale layer the finest level."""
         return self.levels[0]
+
+    def layout(self, ndim: int = 2) -> Layout:
+        """Return what the axes of the array mean."""
+        return Layout.of(tuple(self.array.shape), self.axes, ndim)
+
+    def images(self, ndim: int = 2) -> tuple[ImageArray, ...]:
+        """Return all levels, checked, the finest first; of 64-bit integers one value is read."""
+        return tuple(ImageArray.from_array(level, self.axes, ndim) for level in self.levels)
 
     @property
     def rgb(self) -> bool:
@@ -161,35 +150,23 @@ class LayerSnapshot:
     def result(
         self, data: Any, provenance: Mapping[str, Any], limits: tuple[float, float]
     ) -> Image:
-        """Return a layer that shows a result in the source's place.
+        """Return a layer that shows data of the source's shape where the source is.
 
-        Parameters
-        ----------
-        data : array or list of array
-            Of the source's shape, shown as it is; a list holds the levels of a multiscale layer.
-        provenance : mapping
-            Goes into the layer's metadata under `PROVENANCE`.
-        limits : pair of float
-            Contrast limits.
-
-        Returns
-        -------
-        napari.layers.Image
-            Not added to any viewer.
+        A list holds the levels of a multiscale layer; the provenance goes into the metadata.
         """
         name = f"{self.name} ({provenance['recipe']['name']})"
         source = {"source": self.name} | ({"source_path": self.path} if self.path else {})
         metadata = {**self.metadata, PROVENANCE: {**provenance, **source}}
         return self._layer(data, name, metadata, limits)
 
-    def unfinished(self, data: Any, name: str, output: Output = "display") -> Image:
-        """Return a layer that shows a result which is not there yet, in the source's place.
+    def unfinished(self, data: Any, name: str, verb: Verb = "enhance") -> Image:
+        """Return a layer that shows a result which is not finished, where the source is.
 
-        Light is shown from black to white as in the source, a display over its whole range.
+        Light has the contrast limits of the source, a display those of its type.
         """
         dtype = (data[0] if isinstance(data, list) else data).dtype
-        whole = (0.0, 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max))
-        return self._layer(data, name, {}, self.limits if output == "intensity" else whole)
+        full = (0.0, 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max))
+        return self._layer(data, name, {}, self.limits if verb == "denoise" else full)
 
     def _layer(
         self, data: Any, name: str, metadata: dict[str, Any], limits: tuple[float, float]
@@ -242,15 +219,7 @@ def axes_choices(layer: Image) -> list[str]:
     return ([guess] if guess else []) + [axes for axes in choices if axes != guess]
 
 
-def _clipping_planes(layer: Image) -> list[dict[str, Any]]:
-    names = ("position", "normal", "enabled")
-    return [
-        {name: getattr(plane, name) for name in names}
-        for plane in layer.experimental_clipping_planes
-    ]
-
-
-def _copied(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _copy(metadata: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return deepcopy(dict(metadata))
     except Exception:  # a reader may have left locks or open files there

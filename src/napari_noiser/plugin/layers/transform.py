@@ -1,4 +1,4 @@
-"""Where the voxels of a layer lie in the world, and where those of another lie among them."""
+"""Transforms from the voxels of one layer to those of another, in the world of the viewer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from napari_noiser._errors import InputError
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
-
-__all__ = ["LayerTransform", "is_degenerate"]
 
 
 @dataclass(frozen=True)
@@ -37,15 +35,10 @@ class LayerTransform:
         """Return the matrix and the offset from an image's indices to the ones here.
 
         Of the last axes, which both have: napari shows a layer everywhere along the others.
-
-        Raises
-        ------
-        ValueError
-            If the position along these depends on an index along the others.
         """
         count = min(len(self.start), len(image.start))
-        for place in (self, image):
-            if not is_degenerate(place.linear[-count:, :-count], place.linear):
+        for each in (self, image):
+            if not is_degenerate(each.linear[-count:, :-count], each.linear):
                 raise InputError(
                     "",
                     f"has {len(self.start)} dimensions and the image {len(image.start)}, and one "
@@ -54,11 +47,12 @@ class LayerTransform:
         factors = _factors(image.units[-count:], self.units[-count:])
         here = self.linear[-count:, -count:]
         matrix = np.linalg.solve(here, factors[:, None] * image.linear[-count:, -count:])
-        return matrix, np.linalg.solve(here, factors * image.start[-count:] - self.start[-count:])
+        offset = np.linalg.solve(here, factors * image.start[-count:] - self.start[-count:])
+        return matrix.astype(np.float64), offset.astype(np.float64)
 
 
 def is_degenerate(part: NDArray[np.float64], matrix: NDArray[np.float64]) -> bool:
-    """Return whether a part of a matrix is nothing beside the rest, but for rounding."""
+    """Return whether a part of a matrix is 0 compared with the rest, but for rounding."""
     return bool((np.abs(part) <= 1e-10 * np.abs(matrix).max()).all())
 
 

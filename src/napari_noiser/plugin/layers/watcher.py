@@ -1,4 +1,4 @@
-"""Follows the layers beside an image: regions that are painted, drawn in or moved, a gain map."""
+"""A watcher of the layers that go with an image: regions that are edited or moved, a gain map."""
 
 from __future__ import annotations
 
@@ -9,29 +9,22 @@ from napari.layers import Labels, Layer
 from napari.utils.events import EventEmitter
 from superqt.utils import QSignalDebouncer
 
-__all__ = ["LayerWatcher"]
-
 _REST = 500  # milliseconds: a brush makes a hundred moves a second
-_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units")
+_TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units")
 _PAINTED = ("paint", "selected_label", "show_selected_label")
 _BEFORE = ("adding", "changing", "removing")  # shapes: more is to come
 
 
 class LayerWatcher:
-    """Calls once the layers that it follows have changed, and then rested for half a second.
+    """Acts once the layers that it follows have changed, and then rested for half a second.
 
-    What napari does not announce is not followed: the undoing of a brush stroke, and writing into
-    a layer's array.
-
-    Parameters
-    ----------
-    act : callable
-        Called on the GUI thread.
+    It does so on the GUI thread. What napari does not announce is not followed: the undoing of a
+    brush stroke, and writing into a layer's array.
     """
 
     def __init__(self, act: Callable[[], object]) -> None:
         self._layers: tuple[Layer, ...] = ()
-        self._rest = QSignalDebouncer()  # no widget's child: it is let go of after the widget
+        self._rest = QSignalDebouncer()  # no widget's child: it outlives the widget
         self._rest.setTimeout(_REST)
         self._rest.triggered.connect(act)
 
@@ -50,7 +43,7 @@ class LayerWatcher:
 
     def _events(self) -> Iterator[EventEmitter]:
         for layer in self._layers:
-            names = ("data", *_PLACE, *(_PAINTED if isinstance(layer, Labels) else ()))
+            names = ("data", *_TRANSFORM, *(_PAINTED if isinstance(layer, Labels) else ()))
             yield from (layer.events[name] for name in names)
 
     def _on_change(self, event: Any) -> None:

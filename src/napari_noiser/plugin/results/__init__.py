@@ -1,1 +1,1 @@
-"""What a result says of how it was made."""
+"""How a result was made: in words, as a script, again on another image."""

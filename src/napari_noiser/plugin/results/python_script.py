@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
 
-from napari_noiser.files.provenance import EARLIER, is_fitted
+from napari_noiser.engine.options import verb_options
+from napari_noiser.files.provenance import is_fitted
+from napari_noiser.methods.noiser.recipe import RECIPES, Recipe
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.results.reapply import is_bundled, provenance_of
-
-__all__ = ["as_python"]
-
-_SAID_OTHERWISE = ("camera", "camera_estimated", "gain")
-_SAME = ("axes", "ndim", "statistics", "brightness", "contrast", "dtype", "device")
 
 
 def as_python(layer: Image) -> str:
@@ -30,13 +27,13 @@ def as_python(layer: Image) -> str:
     -------
     str
         It ends with the array in `result`. The image is opened from its file, if its layer was
-        read from one that `napari-noiser` opens; otherwise, and for a mask or a gain map, a line
-        with ``...`` says what to fill in. A model that is not bundled is trained again, and
-        checked; of one that was fitted to images, the file is to be filled in.
+        read from one that `napari_noiser.io.open_image` opens; otherwise, and for a mask or a
+        gain map, a line with ``...`` says what to fill in. A model that is not bundled is trained
+        again, and checked; of one that was fitted to images, the file is to be filled in.
 
     Raises
     ------
-    ValueError
+    InputTypeError, InputError
         If the layer is no result.
 
     Examples
@@ -59,10 +56,15 @@ def as_python(layer: Image) -> str:
         axes='YX',
         ndim=2,
         statistics='stack',
+        camera=None,
+        repair=True,
+        max_change=None,
+        device='cpu',
+        dtype='float32',
+        colors='balanced',
+        background='gray',
         brightness=0.0,
         contrast=1.0,
-        dtype='float32',
-        device='cpu',
     )
     <BLANKLINE>
     """
@@ -70,30 +72,22 @@ def as_python(layer: Image) -> str:
     paragraphs = [_image(provenance, layer), _model(provenance)]
     if provenance["mask"] is not None:
         paragraphs.append(_mask(provenance))
-    if provenance["gain"] is not None:
-        paragraphs.append(_gain(provenance))
-    paragraphs.append(
-        _on_disk(provenance, layer) if "path" in provenance else _in_memory(provenance)
-    )
-    text = "\n\n".join(paragraphs)
-    return "\n".join([*_imports(text), "", text, ""])
-
-
-def _imports(text: str) -> Iterator[str]:
-    """Yield a line for each name that a script uses."""
-    if "replace(" in text:
-        yield "from dataclasses import replace\n"
-    yield "import napari_noiser as noiser"
-    if "OmeZarr" in text:
-        yield "from napari_noiser.files.writers.ome_zarr import OmeZarr"
-    if "open_image(" in text:
-        yield "from napari_noiser.files.open_image import open_image"
+    if provenance["gain_map"] is not None:
+        paragraphs.append(_gain_map(provenance))
+    if "path" in provenance:
+        paragraphs.append(_on_disk(provenance, layer))
+    else:
+        function, arguments = f"noiser.{provenance['verb']}", _arguments(provenance)
+        paragraphs.append(f"result = {_call(function, ['image', 'model'], arguments)}")
+    text = "\n\n".join(["import napari_noiser as noiser", *paragraphs, ""]).rstrip() + "\n"
+    return f"from dataclasses import replace\n\n{text}" if "replace(noiser." in text else text
 
 
 def _image(provenance: Mapping[str, Any], layer: Image) -> str:
     path = provenance.get("source_path")
-    if path and _opens(path, _array(layer).shape):
-        return f"image = open_image({str(path)!r}).array"
+    array = layer.data[0] if layer.multiscale else layer.data
+    if path and _opens(path, array.shape):
+        return f"image = noiser.io.open_image({str(path)!r}).array"
     return f"image = ...  # the array of layer {provenance.get('source')!r}"
 
 
@@ -108,40 +102,38 @@ def _opens(path: str, shape: tuple[int, ...]) -> bool:
 
 
 def _model(provenance: Mapping[str, Any]) -> str:
-    form = f"samples={provenance['samples']}, ndim={provenance['ndim']}"
+    form = f"samples={provenance['samples']!r}, ndim={provenance['ndim']!r}"
     if is_fitted(provenance):
         name = provenance["recipe"]["name"]
         line = f"noiser.load_model(...)  # the file of the fitted model {name!r}"
     elif is_bundled(provenance):
         line = f"noiser.load_model({provenance['recipe']['name']!r}, {form})"
     else:
-        trained = f"seed={provenance['seed']}, device={provenance['trained_on']!r}"
+        trained = f"seed={provenance['seed']!r}, device={provenance['trained_on']!r}"
         line = f"noiser.train({_recipe(provenance['recipe'])}, {form}, {trained})"
     check = f"model.fingerprint == {provenance['fingerprint']!r}"
-    said = "this is another model than the result was made with"
-    return f"model = {line}\nassert {check}, {said!r}"
+    otherwise = "this is another model than the result was made with"
+    return f"model = {line}\nassert {check}, {otherwise!r}"
 
 
 def _recipe(values: Mapping[str, Any]) -> str:
-    """Return a recipe as what it changes of a named one, if a script can say it so."""
-    from napari_noiser.methods.noiser.recipe import RECIPES, Recipe
-
+    """Return a recipe as a script writes it: as changes of a named one, if that is possible."""
     recipe = Recipe.from_dict(values)
+    from_dict = f"noiser.recipes.Recipe.from_dict({dict(values)!r})"
     if recipe.name not in RECIPES:
-        return f"noiser.recipes.Recipe.from_dict({dict(values)!r})"
+        return from_dict
     named = RECIPES[recipe.name].to_dict()
     changed = {name: value for name, value in recipe.to_dict().items() if value != named[name]}
     if {"source", "exposure"} & set(changed):
-        return f"noiser.recipes.Recipe.from_dict({dict(values)!r})"
+        return from_dict
     known = f"noiser.RECIPES[{recipe.name!r}]"
     arguments = ", ".join(f"{name}={value!r}" for name, value in changed.items())
     return f"replace({known}, {arguments})" if changed else known
 
 
 def _mask(provenance: Mapping[str, Any]) -> str:
-    lines = [
-        f"mask = ...  # not 0 where a pixel sets the exposure; fingerprint {provenance['mask']}"
-    ]
+    fingerprint = repr(provenance["mask"])
+    line = f"mask = ...  # not 0 where a pixel counts in the statistics; fingerprint {fingerprint}"
     options = ", all_planes=True" if provenance.get("all_planes") else ""
     on = f"viewer.layers[{provenance.get('source')!r}]{options}"
     terms = [
@@ -149,56 +141,44 @@ def _mask(provenance: Mapping[str, Any]) -> str:
         for key, sign in (("region", ""), ("leave_out", "~"))
         if key in provenance
     ]
-    return "\n".join(lines + ([f"# In napari: mask = {' & '.join(terms)}"] if terms else []))
+    return f"{line}\n# In napari: mask = {' & '.join(terms)}" if terms else line
 
 
-def _gain(provenance: Mapping[str, Any]) -> str:
-    line = f"gain = ...  # the gain map; fingerprint {provenance['gain']}"
+def _gain_map(provenance: Mapping[str, Any]) -> str:
+    line = (
+        f"gain_map = ...  # how much pixels are amplified; fingerprint {provenance['gain_map']!r}"
+    )
     if "gain_layer" not in provenance:
         return line
-    return f"{line}\n# In napari: gain = viewer.layers[{provenance['gain_layer']!r}].data"
-
-
-def _in_memory(provenance: Mapping[str, Any]) -> str:
-    return f"result = {_call('enhance', ['image', 'model'], _options(provenance))}"
+    return f"{line}\n# In napari: gain_map = viewer.layers[{provenance['gain_layer']!r}].data"
 
 
 def _on_disk(provenance: Mapping[str, Any], layer: Image) -> str:
     """Return the call for a result that may be larger than memory, into a new file."""
     name = Path(provenance["path"]).name.removesuffix(".ome.zarr")
-    options = _options(provenance)
+    arguments = _arguments(provenance)
+    axes = arguments.pop("axes")  # which are in space
     space = LayerSnapshot.from_layer(layer, provenance["axes"]).spatial_metadata
-    options["space"] = f"noiser.{space!r}"
-    axes = options.pop("axes")
-    call = _call("enhance_to_file", ["image", repr(f"{name} again.ome.zarr"), "model"], options)
-    return f"path = {call}\nresult = OmeZarr.open(path, {axes}).levels[0]"
+    call = _call(
+        f"noiser.io.{provenance['verb']}_to_file",
+        ["image", repr(f"{name} again.ome.zarr"), "model"],
+        {"space": f"noiser.io.{space!r}", **arguments},
+    )
+    return f"path = {call}\nresult = noiser.io.OmeZarr.open(path, {axes}).levels[0]"
 
 
-def _options(provenance: Mapping[str, Any]) -> dict[str, str]:
-    from napari_noiser.camera.noise_model import camera_from_json
-
-    options = {name: repr(provenance[name]) for name in _SAME}
-    changed = {name: provenance[name] for name in EARLIER if provenance[name] != EARLIER[name]}
-    options |= {
-        name: repr(value) for name, value in changed.items() if name not in _SAID_OTHERWISE
-    }
-    if provenance["camera"] is not None or _restores(provenance):
-        camera = repr(camera_from_json(provenance["camera"]))  # left out, it would be estimated
-        options["camera"] = camera.replace("CameraNoise", "noiser.camera.CameraNoise")
-    return options | {name: name for name in ("mask", "gain") if provenance[name] is not None}
-
-
-def _restores(provenance: Mapping[str, Any]) -> bool:
-    """Return whether a result's model sees light through noise, and so asks for the camera."""
-    from napari_noiser.methods.noiser.recipe import Recipe
-
-    return is_fitted(provenance) or Recipe.from_dict(provenance["recipe"]).is_denoiser
+def _arguments(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return all options that decide the result, as a script writes them."""
+    arguments: dict[str, str] = {}
+    for name, option in verb_options(provenance["verb"]).items():
+        if name in ("mask", "gain_map"):
+            arguments |= {name: name} if provenance[name] is not None else {}
+        elif option.recorded:
+            arguments[name] = repr(option.from_json(provenance[name]))
+    camera = arguments["camera"].replace("CameraNoise", "noiser.camera.CameraNoise")
+    return {**arguments, "camera": camera}
 
 
 def _call(function: str, arguments: list[str], options: Mapping[str, str]) -> str:
     given = [*arguments, *(f"{name}={value}" for name, value in options.items())]
-    return "\n".join([f"noiser.{function}(", *(f"    {each}," for each in given), ")"])
-
-
-def _array(layer: Image) -> Any:
-    return layer.data[0] if layer.multiscale else layer.data
+    return "\n".join([f"{function}(", *(f"    {each}," for each in given), ")"])

@@ -1,36 +1,30 @@
-"""What a result made of its image, told by a sample of both: to be plotted, and to be honest."""
+"""An image and its result, compared by a sample of both: histograms, transfer curve, linearity."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noiser._errors import InputError
 from napari_noiser.analysis.linearity import Linearity, measure_linearity
 from napari_noiser.analysis.transfer import Transfer, histogram, transfer_curve
-from napari_noiser.arrays.image_array import Output
 from napari_noiser.arrays.layout import Layout
 from napari_noiser.arrays.sampling import PAIRS, sample_values
+from napari_noiser.engine.options import Verb
 
 if TYPE_CHECKING:
     from napari_noiser.analysis.photometry import LightReport
 
-__all__ = ["Histogram", "ResultStatistics", "result_statistics"]
-
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often each value occurs.
-
-    Attributes
-    ----------
-    counts, edges : array
-        As of `napari_noiser.analysis.transfer.histogram`.
-    dtype : dtype
-        Of the values.
-    """
+    """How often each value occurs; see `napari_noiser.analysis.transfer.histogram`."""
 
     counts: NDArray[np.int64]
     edges: NDArray[np.float64]
@@ -44,18 +38,9 @@ class Histogram:
 
 @dataclass(frozen=True)
 class ResultStatistics:
-    """An image and its result, compared.
+    """An image and its result, compared: the curve that this amounts to, and how far it is linear.
 
-    Attributes
-    ----------
-    before, after : Histogram
-        Of the image and of the result.
-    transfer : Transfer
-        The curve that the result amounts to.
-    linearity : Linearity
-        How far it is from being proportional to the image.
-    light : LightReport, optional
-        What it kept of the light, if it is light.
+    Of a result that is light, `light` says what was kept of it.
     """
 
     before: Histogram
@@ -64,31 +49,40 @@ class ResultStatistics:
     linearity: Linearity
     light: LightReport | None = None
 
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """What belongs into the result's metadata, as JSON-able values."""
-        light = {} if self.light is None else {"light": asdict(self.light)}
-        return {"linearity": asdict(self.linearity), **light}
+
+def lazy_statistics(
+    image: Any, result: Any, axes: str, *, verb: Verb = "enhance", camera: Any = None
+) -> Callable[[], ResultStatistics]:
+    """Return what calls `result_statistics` when it is first called.
+
+    It keeps neither array alive: whoever removes a layer gets its memory back.
+    """
+    arrays = [_weak_reference(image), _weak_reference(result)]
+
+    @cache
+    def statistics() -> ResultStatistics:
+        image, result = (get() for get in arrays)
+        if image is None or result is None:
+            raise InputError("", "The image or its result is gone: Apply again to compare them")
+        return result_statistics(image, result, axes, verb=verb, camera=camera)
+
+    return statistics
+
+
+def _weak_reference(array: Any) -> Callable[[], Any]:
+    try:
+        return ref(array)
+    except TypeError:  # some libraries' arrays have none
+        return lambda: array
 
 
 def result_statistics(
-    image: Any, result: Any, axes: str, *, output: Output = "display", camera: Any = None
+    image: Any, result: Any, axes: str, *, verb: Verb = "enhance", camera: Any = None
 ) -> ResultStatistics:
     """Compare an image with its result; a few parts of each are read, and only once.
 
-    Parameters
-    ----------
-    image, result : array
-        Of one shape and any size, lazy or not.
-    axes, output
-        As in `napari_noiser.enhance`.
-    camera : optional
-        As a result's provenance tells of it; for light.
-
-    Returns
-    -------
-    Report
-        Small, whatever the image's size.
+    Both are of one shape and any size, lazy or not; what is returned is small. The camera is as
+    the result's provenance holds it, and only used for light.
     """
     layout = Layout.of(tuple(image.shape), axes)
     # As images of one row: each of the four would sample, and render, lazy ones anew.
@@ -99,7 +93,7 @@ def result_statistics(
         Histogram.of(after),
         transfer_curve(before, after),
         measure_linearity(before, after),
-        _light_report(image, result, axes, camera) if output == "intensity" else None,
+        _light_report(image, result, axes, camera) if verb == "denoise" else None,
     )
 
 

@@ -1,17 +1,17 @@
-"""How a result was made, told in words."""
+"""How a result was made, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from napari_noiser.engine.options import Option, verb_options
 from napari_noiser.files.provenance import is_fitted
 
-__all__ = ["format_gain_map", "format_provenance", "format_regions"]
-
-_EXPOSURE = {"stack": "whole series", "volume": "each time point", "plane": "each plane"}
-_TOLD = {"display": "", "intensity": "the light itself, denoised, in the image's units"}
-_RENDERED = {2: "planes", 3: "volumes"}
+_RESULTS = {
+    "enhance": "a display",
+    "denoise": "the light itself, denoised, in the image's units",
+}
 _FITTED = {
     "denoise": "fitted to noisy images",
     "light": "light, fitted to dark images",
@@ -22,40 +22,59 @@ _FITTED = {
 def format_provenance(provenance: Mapping[str, Any]) -> str:
     """Return how a result was made, in a few lines that a person can read."""
     recipe, versions = provenance["recipe"], provenance.get("versions", {})
+    fitted = is_fitted(provenance)
     lines = {
-        "Image": f"{provenance.get('source', '?')}, axes {provenance['axes']}",
-        "Model": f"{recipe['name']}, {recipe['iterations']} steps, seed {provenance['seed']}, "
+        "image": f"{provenance.get('source', '?')}, axes {provenance['axes']}",
+        "model": f"{recipe['name']}, {recipe['iterations']} steps, seed {provenance['seed']}, "
         f"{provenance['fingerprint']}",
-        "Method": f"{provenance['method']}; {_FITTED[provenance['stage']]}"
-        if is_fitted(provenance)
-        else "",
-        "Rendered": f"{_RENDERED[provenance['ndim']]}, on {provenance['device']}, as "
-        "{provenance['dtype']}",
-        "Colors": provenance["colors"] if "S" in provenance["axes"] else "",
-        "One exposure": f"{_EXPOSURE[provenance['statistics']]}, {format_regions(provenance)}",
-        "Gain map": format_gain_map(provenance),
-        "Camera": _camera(provenance),
-        "Result": _TOLD[provenance["output"]],
-        "Brightness": f"{provenance['brightness']:g}, contrast {provenance['contrast']:g}",
-        "File": provenance.get("path", ""),
-        "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+        "method": f"{provenance['method']}; {_FITTED[provenance['stage']]}" if fitted else "",
+        "result": _RESULTS[provenance["verb"]],
+        **_options(provenance),
+        "file": provenance.get("path", ""),
+        "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }
-    return "\n".join(f"{what}: {value}" for what, value in lines.items() if value)
+    return "\n".join(f"{what.capitalize()}: {text}" for what, text in lines.items() if text)
+
+
+def _options(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return what was asked for, by labels; empty where there is nothing to say."""
+    options = verb_options(provenance["verb"])
+    texts = {
+        name: _in_words(option, provenance[name])
+        for name, option in options.items()
+        if option.recorded
+    }
+    texts["statistics"] += f", {format_regions(provenance)}"
+    texts |= {"gain_map": format_gain_map(provenance), "camera": _camera(provenance)}
+    texts |= {"axes": "", "mask": "", "repair": ""}  # which the image, statistics and camera say
+    if "S" not in provenance["axes"]:
+        texts["colors"] = ""  # there are none
+    return {
+        options[name].label or name.replace("_", " "): text
+        for name, text in texts.items()
+        if name in options
+    }
+
+
+def _in_words(option: Option, value: Any) -> str:
+    if value is None:
+        return ""
+    if option.words and value in option.choices:
+        return option.words[option.choices.index(value)]
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _camera(provenance: Mapping[str, Any]) -> str:
     """Return what was taken for the camera's noise, if anything was."""
-    if provenance["camera"] in (None, "auto"):
-        return "noise to be estimated" if provenance["camera"] else ""
-    each = (
-        provenance["camera"] if isinstance(provenance["camera"], list) else [provenance["camera"]]
-    )
+    cameras = provenance["camera"]
+    if cameras in (None, "auto"):
+        return "noise to be estimated" if cameras else ""
     found = [
         f"gain {camera['gain']:.3g}, offset {camera['offset']:.4g}, read noise "
         f"{camera['read_noise']:.3g} e-"
         if camera
         else "unknown"
-        for camera in each
+        for camera in (cameras if isinstance(cameras, list) else [cameras])
     ]
     how = "estimated" if provenance["camera_estimated"] else "given"
     outliers = "; outliers repaired" if provenance["repair"] else ""
@@ -64,15 +83,17 @@ def _camera(provenance: Mapping[str, Any]) -> str:
 
 def format_gain_map(provenance: Mapping[str, Any]) -> str:
     """Return which gain map guided a result's model, if one did."""
+    if provenance["gain_map"] is None:
+        return ""
     named = [repr(provenance["gain_layer"])] if "gain_layer" in provenance else []
-    return ", ".join([*named, str(provenance["gain"])]) if provenance["gain"] is not None else ""
+    return ", ".join([*named, str(provenance["gain_map"])])
 
 
 def format_regions(provenance: Mapping[str, Any]) -> str:
-    """Return which pixels set a result's exposure, in words."""
+    """Return which pixels count in a result's statistics, in words."""
     if provenance["mask"] is None:
         return "from the whole image"
-    said = [f"from {provenance['region']!r}"] if "region" in provenance else []
-    said += [f"without {provenance['leave_out']!r}"] if "leave_out" in provenance else []
-    said += ["on all planes"] if provenance.get("all_planes") else []
-    return " ".join([*said, f"mask {provenance['mask']}"])
+    words = [f"from {provenance['region']!r}"] if "region" in provenance else []
+    words += [f"without {provenance['leave_out']!r}"] if "leave_out" in provenance else []
+    words += ["on all planes"] if provenance.get("all_planes") else []
+    return " ".join([*words, f"mask {provenance['mask']}"])

@@ -1,1 +1,1 @@
-"""Work in the background."""
+"""Tasks in the background: enhancing, denoising, training, fitting, previews."""

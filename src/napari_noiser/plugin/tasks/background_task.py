@@ -1,6 +1,6 @@
-"""Work in the background: starting it, its progress bars, cancel, the result.
+"""Tasks in the background: starting them, their progress bars, cancel, the result.
 
-The generators of the core run in napari's generator worker, which can stop between two steps.
+The engine's generators run in napari's generator worker, which can stop between two steps.
 Bars are made on the GUI thread only, in the slots of the worker's signals.
 """
 
@@ -19,37 +19,34 @@ from napari.utils import cancelable_progress, progress
 
 from napari_noiser._progress import Event, PartDone
 from napari_noiser._torch_import import explain_torch_import_error
-from napari_noiser.plugin.tasks.errors import show_failure
-
-__all__ = ["BackgroundTask", "TaskRunning", "limit_threads"]
-
+from napari_noiser.plugin.tasks.errors import describe_error, show_failure
 
 _REFRESH = 0.05  # seconds between two updates of a bar: training makes hundreds of steps a second
 
 
 class TaskRunning(RuntimeError):
-    """Raised when work is started while other work runs."""
+    """Raised when a task is started while another one runs."""
 
 
 class TaskFailed(Exception):
     """Stands for a RuntimeError in the worker.
 
-    superqt takes those for a deleted worker, and would never say that the work has ended; torch
+    superqt takes those for a deleted worker, and would never say that the task has ended; torch
     raises them when memory runs out.
     """
 
 
-class _Worker(GeneratorWorker):
+class _Worker(GeneratorWorker):  # type: ignore[misc]
     """Closes its generator where it ran, and before it says that it has ended.
 
     Left to the garbage collector, that would come at any time, on any thread: a file would stay
     claimed by a run that was canceled.
     """
 
-    def plan(self) -> Any:
+    def work(self) -> Any:
         try:
             with closing(self._gen):
-                return super().plan()
+                return super().work()
         finally:
             from napari_noiser.methods.device import release_memory
 
@@ -57,33 +54,21 @@ class _Worker(GeneratorWorker):
 
 
 class BackgroundTask:
-    """One stretch of work in the background; only one runs at a time.
+    """A generator that runs in the background; only one task runs at a time.
 
-    Parameters
-    ----------
-    title : str
-        Of the outer progress bar.
-    job : callable
-        Returns a generator of events; called and drained on the worker's thread.
-    on_event : callable
-        Gets an event, some twenty times a second, and each `PartDone`.
-    on_result : callable
-        Gets the job's return value, if it ran to its end.
-    on_end : callable
-        Called last in any case, with "finished", "canceled", or "failed" and the reason.
-
-    Raises
-    ------
-    Busy
-        If other work runs.
+    The job returns it, and is called and drained on the worker's thread. `on_event` gets an event
+    some twenty times a second, and each `PartDone`; `on_result` the job's return value, if it ran
+    to its end. `on_end` is called last in any case, with "finished", "canceled", or "failed" and
+    the reason. The title is that of the outer progress bar.
     """
 
     current: BackgroundTask | None = None
+    title: str
 
     def __init__(
         self,
         title: str,
-        job: Callable[[], Generator],
+        job: Callable[[], Generator[Any, None, Any]],
         on_result: Callable[[Any], object],
         on_event: Callable[[Event], object] = lambda event: None,
         on_end: Callable[[str], object] = lambda outcome: None,
@@ -96,7 +81,7 @@ class BackgroundTask:
         self._on_event, self._on_result, self._on_end = on_event, on_result, on_end
         self._outcome = "failed"
         self._result: Any = None
-        self._inner: progress | None = None
+        self._inner: Any = None  # napari's progress bar of this stage
         self._kind: tuple[type, int] | None = None
         self._shown = 0.0
         self._waiting: deque[Callable[[], None]] = deque()
@@ -119,7 +104,7 @@ class BackgroundTask:
         self._worker.start()
 
     def cancel(self) -> None:
-        """Ask the work to stop: it does within one step or tile."""
+        """Ask the task to stop: it does within one step or tile."""
         if self._worker is not None:
             self._outcome = "canceled"
             self._worker.quit()
@@ -172,7 +157,7 @@ class BackgroundTask:
         self._outcome = "canceled"
 
     def _fail(self, error: BaseException) -> None:
-        self._outcome = f"failed: {error}"
+        self._outcome = f"failed: {describe_error(error)}"
         show_failure(error)
 
     def _end(self) -> None:
@@ -194,7 +179,7 @@ class BackgroundTask:
             self._inner = None
 
 
-def leave_one_core(job: Callable[[], Generator]) -> Generator:
+def leave_one_core(job: Callable[[], Generator[Any, None, Any]]) -> Generator[Any, None, Any]:
     """Run a job on all cores but one."""
     with limit_threads():
         try:

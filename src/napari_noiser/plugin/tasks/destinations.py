@@ -1,13 +1,14 @@
 """Where a result is kept: in memory, nowhere (it is rendered as one looks), or on disk.
 
-torch is imported in here, on the worker's thread: it takes seconds, and Qt must not wait.
+torch is imported inside the functions, on the worker's thread: it takes seconds, and Qt must not
+wait.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from itertools import count
 from math import prod
@@ -16,67 +17,84 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 
+from napari_noiser._errors import InputError
 from napari_noiser._progress import Event, map_events
+from napari_noiser.arrays.companion import expand_mask
+from napari_noiser.arrays.image_array import ImageArray
+from napari_noiser.arrays.layout import Layout
+from napari_noiser.engine.options import Verb
 from napari_noiser.plugin.layers.gain_map import gain_for_level
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
+from napari_noiser.plugin.results.statistics import ResultStatistics, lazy_statistics
 from napari_noiser.plugin.tasks.background_task import limit_threads
 
 if TYPE_CHECKING:
     from napari_noiser.arrays.lazy_view import LazyView
+    from napari_noiser.engine.plan import Plan
     from napari_noiser.files.enhance_to_file import SaveTask
-    from napari_noiser.methods.noiser.model import Model
-    from napari_noiser.plugin.results.statistics import ResultStatistics
+    from napari_noiser.methods.base import Method
+    from napari_noiser.methods.noiser.model import NoiserModel
 
-__all__ = [
-    "TaskResult",
-    "TileWritten",
-    "begin_or_resume",
-    "enhance_in_memory",
-    "enhance_live",
-    "enhance_on_disk",
-    "file_name",
-    "mask_for_level",
-]
+
+@dataclass(frozen=True)
+class TaskRequest:
+    """What is asked for of one layer's image.
+
+    `images` are its levels, the finest first; mask and gain map among the options are of the
+    finest. `layers` is what the provenance says of the layers that these two come from.
+    """
+
+    source: LayerSnapshot
+    images: tuple[ImageArray, ...]
+    model: str | PathLike[str] | Method
+    verb: Verb = "enhance"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    layers: Mapping[str, Any] = field(default_factory=dict)
+
+    def plans(self) -> list[Plan]:
+        """Return the plan of each level."""
+        from napari_noiser.engine.plan import make_plan
+
+        finest = self.images[0].layout
+
+        def plan(image: ImageArray) -> Plan:
+            mask = _mask_for_level(self.options.get("mask"), finest, image.layout)
+            gain_map = gain_for_level(self.options.get("gain_map"), finest, image.layout)
+            options = {**self.options, "mask": mask, "gain_map": gain_map}
+            return make_plan(image, self.model, self.verb, **options)
+
+        return [plan(image) for image in self.images]
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What an enhancement leaves: all that the result's layer takes.
+    """What a task leaves: all that the result's layer takes.
 
-    Attributes
-    ----------
-    data : array or list of array
-        The result; a list holds the levels of a multiscale layer.
-    provenance : dict
-        How it was made, and how far it is from its raw data.
-    limits : pair of float
-        Contrast limits.
-    report : Report
-        What it made of the image.
-    trained : Model, optional
-        What rendered it, if it was trained on the way.
+    `data` are one array, or those of the levels of a multiscale layer; `limits` are contrast
+    limits. `statistics` compares the image with its result when it is first called, off the GUI
+    thread, and keeps neither of them alive. `trained` is what rendered the result, if it was
+    trained on the way.
     """
 
     data: Any
     provenance: dict[str, Any]
     limits: tuple[float, float]
-    report: ResultStatistics
-    trained: Model | None = None
+    statistics: Callable[[], ResultStatistics]
+    trained: NoiserModel | None = None
+
+    def layer(self, source: LayerSnapshot) -> Image:
+        """Return the layer of the result, not yet in a viewer."""
+        return source.result(self.data, self.provenance, self.limits)
 
 
 @dataclass(frozen=True)
 class TileWritten:
-    """One finished tile of a result on disk.
+    """The event of one finished tile of a result on disk.
 
-    Attributes
-    ----------
-    done, total, stage
-        As in `napari_noiser._progress.Event`.
-    data : Deferred or list of Deferred
-        What there is of the result, to be looked at again and again.
-    folder : Path
-        Where it is until it is finished.
+    `data` shows what there is of the result, to be looked at again and again; `folder` is where it
+    is until it is finished.
     """
 
     done: int
@@ -86,30 +104,20 @@ class TileWritten:
     folder: Path
 
 
-def enhance_in_memory(
-    source: LayerSnapshot, model: str | PathLike[str] | Model, **options: Any
-) -> Generator[Event, None, TaskResult]:
-    """Enhance a layer's image into an array in memory.
-
-    Raises
-    ------
-    MemoryError
-        If there is no room for the result.
-    """
+def enhance_in_memory(request: TaskRequest) -> Generator[Event, None, TaskResult]:
+    """Enhance a layer's image into an array in memory."""
     from napari_noiser.engine.calibration import calibrate
     from napari_noiser.engine.enhance import plan_steps
     from napari_noiser.engine.plan import make_plan
 
-    plan = calibrate(make_plan(source.array, model, axes=source.axes, **options))
-    if plan.out is None:
+    plan = calibrate(make_plan(request.images[0], request.model, request.verb, **request.options))
+    if plan.options["out"] is None:
         _check_memory(prod(plan.image.layout.shape) * plan.dtype.itemsize)
     array = yield from plan_steps(plan)
-    return _enhanced(source, array, plan.describe())
+    return _finish(request, array, plan.describe())
 
 
-def enhance_live(
-    source: LayerSnapshot, model: str | PathLike[str] | Model, **options: Any
-) -> Generator[Event, None, TaskResult]:
+def enhance_live(request: TaskRequest) -> Generator[Event, None, TaskResult]:
     """Measure a layer's image for a result that is rendered as it is shown.
 
     Each level of a multiscale layer is measured for itself, so that only what is shown is read.
@@ -117,74 +125,51 @@ def enhance_live(
     from napari_noiser.engine.calibration import calibrate
     from napari_noiser.engine.live import live_image
     from napari_noiser.engine.passes import measure_steps
-    from napari_noiser.engine.plan import make_plan
 
-    mask, gain = options.pop("mask", None), options.pop("gain", None)
-    plans = [
-        make_plan(
-            level,
-            model,
-            axes=source.axes,
-            mask=mask_for_level(mask, source, level),
-            gain=gain_for_level(gain, source, level, options.get("ndim", 2)),
-            **options,
-        )
-        for level in source.levels
-    ]
-    views, plans = [], [calibrate(plan) for plan in plans]
+    views, plans = [], [calibrate(plan) for plan in request.plans()]
     for plan in plans:
         moments = yield from measure_steps(plan)
         plan.device_memory.release()
         views.append(_read_with_few_threads(live_image(plan, moments)))
-    return _enhanced(source, _one_or_all(views), plans[0].describe())
+    return _finish(request, _one_or_all(views), plans[0].describe())
 
 
 def enhance_on_disk(
-    source: LayerSnapshot,
-    model: str | PathLike[str] | Model,
-    folder: str | PathLike[str],
-    **options: Any,
+    request: TaskRequest, folder: str | PathLike[str]
 ) -> Generator[TileWritten, None, TaskResult]:
-    """Enhance a layer's image into an OME-Zarr in a folder, or go on with one that is unfinished.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written to.
-    """
+    """Enhance a layer's image into an OME-Zarr in a folder, or resume an unfinished one."""
     import dask.array as da
 
     from napari_noiser.files.writers.ome_zarr import OmeZarr
 
-    saving = begin_or_resume(source, model, Path(folder), options)
-    looked_at = _one_or_all([_view_of_store(level) for level in saving.target.levels])
-    begun = partial(TileWritten, data=looked_at, folder=saving.unfinished.folder)
+    task = begin_or_resume(request, Path(folder))
+    levels = [] if task.target is None else task.target.levels
+    begun = partial(
+        TileWritten,
+        data=_one_or_all([_view_of_store(level) for level in levels]),
+        folder=task.unfinished.folder,
+    )
     path = yield from map_events(
-        saving.steps(), lambda event: begun(event.done, event.total, event.stage)
+        task.steps(), lambda event: begun(event.done, event.total, event.stage)
     )
     finished = [
         level if isinstance(level, da.Array) else da.from_zarr(level)
-        for level in OmeZarr.open(path, source.axes).levels
+        for level in OmeZarr.open(path, request.source.axes).levels
     ]
-    provenance = {**saving.plan.describe(), "path": str(path)}
-    return _enhanced(source, _one_or_all(finished), provenance)
+    return _finish(request, _one_or_all(finished), {**task.plan.describe(), "path": str(path)})
 
 
-def _enhanced(source: LayerSnapshot, data: Any, provenance: dict[str, Any]) -> TaskResult:
-    """Look at a few parts of a finished result: how to show it, and what it made of the image."""
+def _finish(request: TaskRequest, data: Any, provenance: dict[str, Any]) -> TaskResult:
+    """Look at a few parts of a finished result, to show it well."""
     from napari_noiser.engine.contrast_limits import contrast_limits
-    from napari_noiser.plugin.results.statistics import result_statistics
 
     finest = data[0] if isinstance(data, list) else data
-    limits = contrast_limits(finest, source.rgb, provenance["output"])
-    report = result_statistics(
-        source.array,
-        finest,
-        source.axes,
-        output=provenance["output"],
-        camera=provenance["camera"],
+    source = request.source
+    statistics = lazy_statistics(
+        source.array, finest, source.axes, verb=request.verb, camera=provenance["camera"]
     )
-    return TaskResult(data, {**provenance, **report.provenance}, limits, report)
+    limits = contrast_limits(finest, source.rgb, request.verb)
+    return TaskResult(data, {**provenance, **request.layers}, limits, statistics)
 
 
 def _check_memory(needed: int) -> None:
@@ -198,21 +183,17 @@ def _check_memory(needed: int) -> None:
         )
 
 
-def mask_for_level(mask: Any, source: LayerSnapshot, level: Any) -> Any:
+def _mask_for_level(mask: Any, finest: Layout, level: Layout) -> Any:
     """Return a mask of the finest level for another one: of each voxel the nearest."""
-    if mask is None or level is source.array:
+    if mask is None or level == finest:
         return mask
-    from napari_noiser.arrays.companion import expand_mask
-    from napari_noiser.arrays.layout import Layout
-
-    fine = Layout(source.axes, tuple(source.array.shape)).without_samples
-    coarse = Layout(source.axes, tuple(level.shape)).without_samples
-    placed = expand_mask(np.asarray(mask), fine)
+    expanded = expand_mask(np.asarray(mask), finest)
+    shape = level.without_samples.shape
     nearest = (
-        np.arange(length) * held // length if held > 1 else [0]
-        for held, length in zip(placed.shape, coarse.shape, strict=True)
+        np.arange(length) * fine // length if fine > 1 else [0]
+        for fine, length in zip(expanded.shape, shape, strict=True)
     )
-    return np.broadcast_to(placed[np.ix_(*nearest)], coarse.shape)
+    return np.broadcast_to(expanded[np.ix_(*nearest)], shape)
 
 
 def _read_with_few_threads(view: LazyView) -> LazyView:
@@ -220,11 +201,11 @@ def _read_with_few_threads(view: LazyView) -> LazyView:
     read = view.read
 
     @wraps(read)
-    def politely(box: Any) -> Any:
+    def leave_one_core(box: Any) -> Any:
         with limit_threads():
             return read(box)
 
-    return replace(view, read=politely)
+    return replace(view, read=leave_one_core)
 
 
 def _view_of_store(level: Any) -> LazyView:
@@ -241,70 +222,39 @@ def _view_of_store(level: Any) -> LazyView:
 
 
 def _one_or_all(levels: list[Any]) -> Any:
-    return levels if len(levels) > 1 else levels[0]
+    return levels[0] if len(levels) == 1 else levels
 
 
 _LONGEST = 150  # bytes of a layer's name: file systems take 255
 
 
-def begin_or_resume(
-    source: LayerSnapshot,
-    model: str | PathLike[str] | Model,
-    folder: Path,
-    options: Mapping[str, Any],
-) -> SaveTask:
-    """Go on with the unfinished result in a folder that was asked for alike, or begin another.
-
-    Raises
-    ------
-    OSError
-        If there is no such folder, or it cannot be written to.
-    TypeError, ValueError
-        As in `napari_noiser.io.enhance_to_file`.
-    """
+def begin_or_resume(request: TaskRequest, folder: Path) -> SaveTask:
+    """Go on with the unfinished result of an equal request in a folder, or begin another."""
     from napari_noiser.files.enhance_to_file import start_save
     from napari_noiser.files.partial_output import PartialOutput
 
     if not folder.is_dir():
         raise NotADirectoryError(f"results go into a folder, but there is none at {folder}")
-    recipe = model if isinstance(model, str) else model.recipe.name
-    for name in _candidates(f"{file_name(source.name)} ({file_name(recipe)})"):
-        path = folder / name
+    source, model = request.source, request.model
+    save = partial(start_save, request.images[0], model=model, verb=request.verb, resume=True)
+    name = getattr(model, "name", model)
+    stem = f"{file_name(source.name)} ({file_name(str(name))})"
+    path, numbers = folder / f"{stem}.ome.zarr", count(1)
+    while True:
         begun = PartialOutput(path).exists
-        if path.exists():
-            continue
-        try:
-            return start_save(
-                source.array, path, model, space=source.spatial_metadata, resume=True, **options
-            )
-        except BlockingIOError:  # another run is making it
-            continue
-        except ValueError:
-            if not begun:
-                raise
-            continue  # it was begun with other settings
-    raise AssertionError("numbers do not end")
+        if not path.exists():
+            try:
+                return save(path, space=source.spatial_metadata, **request.options)
+            except BlockingIOError:  # another run is making it
+                pass
+            except InputError:
+                if not begun:
+                    raise  # otherwise it was begun with other settings
+        path = folder / f"{stem}-{next(numbers)}.ome.zarr"
 
 
 def file_name(text: str) -> str:
-    """Return a text as part of a file's name that Windows, macOS and Linux take.
-
-    Parameters
-    ----------
-    text : str
-        Any.
-
-    Returns
-    -------
-    str
-        Without what separates folders, without control characters, and not too long.
-    """
+    """Return a text as part of a file's name that Windows, macOS and Linux take."""
     plain = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", text)
     short = plain.encode()[:_LONGEST].decode(errors="ignore")
     return short.strip(" .") or "_"
-
-
-def _candidates(stem: str) -> Iterator[str]:
-    yield f"{stem}.ome.zarr"
-    for number in count(1):
-        yield f"{stem}-{number}.ome.zarr"

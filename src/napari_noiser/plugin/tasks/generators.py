@@ -1,11 +1,11 @@
-"""What runs in the background: the core's generators, strung together for a layer.
+"""What runs in the background: the engine's generators, strung together for a layer.
 
-torch is imported in here, on the worker's thread: it takes seconds, and Qt must not wait.
+torch is imported inside the functions, on the worker's thread: it takes seconds, and Qt must not
+wait.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -13,30 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 from napari_noiser._errors import InputError
 from napari_noiser._progress import Event, PartDone, map_events
-from napari_noiser.plugin.layers.gain_map import gain_map_for
-from napari_noiser.plugin.layers.region import statistics_mask
+from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import FitSettings, Settings
 from napari_noiser.plugin.tasks.destinations import (
+    TaskRequest,
     TaskResult,
     enhance_in_memory,
     enhance_live,
     enhance_on_disk,
 )
-from napari_noiser.plugin.tasks.errors import ImageError
+from napari_noiser.plugin.tasks.errors import ImageError, describe_error
 
 if TYPE_CHECKING:
-    from napari_noiser.arrays.layout import Layout
-    from napari_noiser.engine.fit_stages import Fitted, State
-    from napari_noiser.methods.noiser.model import Model
-    from napari_noiser.methods.noiser.recipe import Recipe
-
-__all__ = ["enhance_all", "enhance_task", "fit_task", "recipe_to_train", "train_task"]
+    from napari_noiser.engine.fit import Fitted, State
+    from napari_noiser.methods.noiser.model import NoiserModel
 
 
 def train_task(
     recipe: Recipe, samples: int, ndim: int, device: str, seed: int
-) -> Generator[Event, None, Model]:
+) -> Generator[Event, None, NoiserModel]:
     """Train a model as `napari_noiser.train_steps` does."""
     from napari_noiser import train_steps
 
@@ -48,35 +44,25 @@ def fit_task(
     settings: FitSettings,
     resume: State | None = None,
     keep: Callable[[State | None], object] = lambda state: None,
-    gain: Sequence[Any] | None = None,
+    gain_map: Sequence[Any] | None = None,
 ) -> Generator[Event, None, Fitted]:
     """Fit a model to layers' images as `napari_noiser.fit_steps` does.
 
-    Parameters
-    ----------
-    sources : sequence of ImageSource
-        All have the axes that the settings say.
-    settings : FitSettings
-        How.
-    resume : FittingState or IRLEState, optional
-        Where an earlier fit, asked for alike, was canceled.
-    keep : callable
-        Gets the state that the fit is in when it is canceled after a step; None, if `resume`
-        cannot be gone on with.
-    gain : sequence of array, optional
-        A gain map for each of them, if the recipe takes some.
+    All have the axes that the settings say, and a gain map each, if the recipe takes some.
+    `resume` is where an earlier fit, asked for alike, was canceled; `keep` gets the state that the
+    fit is in when it is canceled after a step, or None, if `resume` cannot be gone on with.
     """
     from napari_noiser import fit_steps
 
     images = [each.array for each in sources]
-    with _told_by_name(sources):
+    with _naming(sources):
         try:
-            steps = fit_steps(images, gain=gain, resume=resume, **settings.options)
-        except ValueError:
+            steps = fit_steps(images, gain_map=gain_map, resume=resume, **vars(settings))
+        except InputError:
             if resume is not None:
                 keep(None)
             raise
-    with closing(steps), _told_by_name(sources):
+    with closing(steps), _naming(sources):
         while True:
             try:
                 event = next(steps)
@@ -90,37 +76,33 @@ def fit_task(
 
 
 def enhance_task(
-    source: LayerSnapshot, settings: Settings, trained: dict[int, Model] | None = None
+    source: LayerSnapshot, settings: Settings, trained: dict[int, NoiserModel] | None = None
 ) -> Generator[Event, None, TaskResult]:
-    """Enhance a layer's image; train the model first, if settings have but its recipe.
+    """Enhance or denoise a layer's image; train the model first, if settings have its recipe.
 
-    Parameters
-    ----------
-    source : ImageSource
-        What to enhance.
-    settings : Settings
-        How.
-    trained : dict, optional
-        Models that need not be trained again, by their channels; one trained here is added.
+    `trained` holds models that need not be trained again, by their samples; a new one is added.
     """
-    samples = _checked(source, settings).model_samples(settings.colors)
-    mask = statistics_mask(
-        settings.region, settings.leave_out, source, all_planes=settings.all_planes
-    )
-    gain = gain_map_for(settings, source)
+    options = settings.resolved
+    images = source.images(options["ndim"])
+    layout = images[0].layout
+    layout.check_statistics(options["statistics"])  # else training would be in vain
+    companions = settings.companions(source, layout)
     trained = {} if trained is None else trained
-    new, model = None, settings.model
+    new: NoiserModel | None = None
+    model: Any = settings.resolved_model
+    samples = layout.model_samples(options["colors"])
     recipe = recipe_to_train(settings, samples)
     if recipe is not None:
         samples = 1 if recipe.is_denoiser else samples  # it keeps colors: one by one is better
         if samples not in trained:
             new = trained[samples] = yield from train_task(
-                recipe, samples, settings.ndim, settings.device, settings.seed
+                recipe, samples, options["ndim"], options["device"], settings.seed
             )
         model = trained[samples]
-    options = {**settings.options, "mask": mask, "gain": gain}
-    enhanced = yield from _kept(source, model, settings, options)
-    return replace(enhanced, provenance={**enhanced.provenance, **settings.layers}, trained=new)
+    given = {**settings.options, **companions}
+    request = TaskRequest(source, images, model, settings.verb, given, settings.layers)
+    result = yield from _run(request, settings)
+    return replace(result, trained=new)
 
 
 def enhance_all(
@@ -128,96 +110,68 @@ def enhance_all(
 ) -> Generator[Event, None, TaskResult]:
     """Enhance one image after the other with the same settings, each by its own moments.
 
-    Parameters
-    ----------
-    sources : sequence of ImageSource
-        One at least.
-    settings : Settings
-        For all of them; a model that has to be trained is trained once.
-
-    Yields
-    ------
-    Event
-        As of `enhance_task`; of several images the stage names the one. A `PartDone` with what it
-        is enhanced to comes after each but the last.
-
-    Returns
-    -------
-    Enhanced
-        The last one.
-
-    Raises
-    ------
-    ImageFailed
-        If one of several images cannot be enhanced; those before it are finished.
+    A model that has to be trained is trained once. Events are those of `enhance_task`, whose stage
+    names the image if there are several; a `PartDone` with its result comes after each but the
+    last, whose result is returned.
     """
     if len(sources) == 1:
         return (yield from enhance_task(sources[0], settings))
-    trained: dict[int, Model] = {}
+    trained: dict[int, NoiserModel] = {}
+    options = settings.resolved
     for source in sources:
-        with _named(source):
-            _checked(source, settings)  # before any work
+        with _naming_image(source):  # before any work
+            finest, *_ = source.images(options["ndim"])
+            finest.layout.check_statistics(options["statistics"])
     for done, source in enumerate(sources, start=1):
-        with _named(source):
-            enhanced = yield from map_events(
-                enhance_task(source, settings, trained),
-                lambda event, name=source.name: replace(event, stage=f"{name}: {event.stage}"),
+        with _naming_image(source):
+            result = yield from map_events(
+                enhance_task(source, settings, trained), _with_stage_of(source)
             )
         if done < len(sources):
-            yield PartDone(done, len(sources), enhanced)
-    return enhanced
+            yield PartDone(done, len(sources), result)
+    return result
+
+
+def _with_stage_of(source: LayerSnapshot) -> Callable[[Any], Event]:
+    return lambda event: replace(event, stage=f"{source.name}: {event.stage}")
 
 
 @contextmanager
-def _told_by_name(sources: Sequence[LayerSnapshot]) -> Iterator[None]:
-    """Say of an error which image it is about by its layer's name, not by its number."""
+def _naming(sources: Sequence[LayerSnapshot]) -> Iterator[None]:
+    """Call the image that an error counts by its layer's name."""
     try:
         yield
-    except ValueError as error:
-        names = [repr(each.name) for each in sources]
-        told = re.sub(r"\bimages\[(\d+)\]", lambda found: names[int(found[1])], str(error))
-        if told == str(error):
+    except InputError as error:
+        if error.index is None:
             raise
-        raise InputError("", told) from error
+        names = [each.name for each in sources]
+        raise ImageError(describe_error(error, names)) from error
 
 
 @contextmanager
-def _named(source: LayerSnapshot) -> Iterator[None]:
+def _naming_image(source: LayerSnapshot) -> Iterator[None]:
     """Say of an error which image it is about."""
     try:
         yield
     except Exception as error:
-        raise ImageError(f"{source.name}: {error}") from error
-
-
-def _checked(source: LayerSnapshot, settings: Settings) -> Layout:
-    """Return an image's layout, if it goes with the settings: else training would be in vain."""
-    from napari_noiser.arrays.image_array import ImageArray
-
-    layout = ImageArray.from_array(source.array, source.axes, settings.ndim).layout
-    layout.check_statistics(settings.statistics)
-    return layout
+        raise ImageError(f"{source.name}: {describe_error(error)}") from error
 
 
 def recipe_to_train(settings: Settings, samples: int) -> Recipe | None:
     """Return the recipe that a model must be trained by first, if there is none yet."""
-    from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
-
-    model = settings.model
+    model = settings.resolved_model
     if isinstance(model, Recipe):
         return model
-    if model not in RECIPES or bundled_form(model, samples, settings.ndim):
+    if not isinstance(model, str) or model not in RECIPES:
         return None
-    return RECIPES[model]
+    return None if bundled_form(model, samples, settings.resolved["ndim"]) else RECIPES[model]
 
 
-def _kept(
-    source: LayerSnapshot, model: str | Model, settings: Settings, options: dict[str, Any]
-) -> Generator[Event, None, TaskResult]:
+def _run(request: TaskRequest, settings: Settings) -> Generator[Event, None, TaskResult]:
     match settings.keep:
         case "live":
-            return enhance_live(source, model, **options)
+            return enhance_live(request)
         case "disk":
-            return enhance_on_disk(source, model, settings.results_folder, **options)
+            return enhance_on_disk(request, settings.check_folder())
         case _:
-            return enhance_in_memory(source, model, **options)
+            return enhance_in_memory(request)

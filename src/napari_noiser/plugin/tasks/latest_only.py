@@ -7,24 +7,18 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
-
-__all__ = ["LatestOnly"]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 
 class LatestOnly(QObject):
     """Answers one question at a time; what was asked before the last is dropped.
 
+    `answer` is called on the thread, and must not raise; `show` takes the answer on the GUI
+    thread.
+
     Not one of napari's workers: Apply would wait for an answer where their pool has a single
     thread, and two that overlap restore in the wrong order how Python shows warnings. Nothing
     waits for this thread, not even the program's end.
-
-    Parameters
-    ----------
-    answer : callable
-        Takes a question, returns the answer; called on the thread. It must not raise.
-    show : callable
-        Takes the answer; called on the GUI thread.
     """
 
     _answered = Signal(int, object)

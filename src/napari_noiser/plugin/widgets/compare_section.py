@@ -1,11 +1,15 @@
-"""The section that compares: source, enhanced and closed form, alone or side by side."""
+"""The section that compares source, enhanced and closed form, alone or side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from magicgui.widgets import RadioButtons
 from napari import Viewer
+from napari.components import ViewerModel
+from napari.layers import Layer
 
 from napari_noiser._progress import Event
 from napari_noiser.plugin.layers.preview_layer import (
@@ -17,31 +21,24 @@ from napari_noiser.plugin.layers.preview_layer import (
 )
 from napari_noiser.plugin.tasks.background_task import BackgroundTask, TaskRunning
 from napari_noiser.plugin.tasks.destinations import TaskResult
-from napari_noiser.plugin.widgets.compare_grid import CompareGrid
+from napari_noiser.plugin.tasks.errors import describe_error
 from napari_noiser.plugin.widgets.qt_helpers import Note
 from napari_noiser.plugin.widgets.section import Section
 from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
-__all__ = ["CompareSection"]
-
-_ALL, _SOURCE, _ENHANCED, _CLOSED, _BESIDE = (
-    "all layers",
-    "source",
-    "enhanced",
-    "closed form",
-    "side by side",
-)
+_ALL, _SOURCE, _ENHANCED, _CLOSED = "all layers", "source", "enhanced", "closed form"
 _WANTED = {
-    _SOURCE: (_SOURCE,),
-    _ENHANCED: (_ENHANCED,),
-    _CLOSED: (_CLOSED,),
-    _BESIDE: (_SOURCE, _ENHANCED, _CLOSED),
+    **{each: (each,) for each in (_SOURCE, _ENHANCED, _CLOSED)},
+    "side by side": (_SOURCE, _ENHANCED, _CLOSED),
 }
 _NOTHING_YET = "Nothing is enhanced yet: switch the preview on, or press Apply."
+_GRID = ("stride", "shape", "spacing", "enabled")
+_CAMERA = ("center", "zoom", "angles")
+_GAP = 4  # pixels between two images
 
 
 class CompareSection(Section):
-    """One switch between the chosen image, what became of it, and the closed form."""
+    """A choice between the chosen image, its result and the closed form."""
 
     title = "Compare"
 
@@ -49,18 +46,17 @@ class CompareSection(Section):
         super().__init__(viewer, controls)
         self.choice = RadioButtons(
             choices=(_ALL, *_WANTED),
-            value=_ALL,
             tooltip="Source: the image chosen above. Enhanced: its preview, or its newest result. "
             "Closed form: brightened without any network (3x3 mean, standardized, tanh), the "
-            "honest baseline. Zoom and place stay the same, and with “all layers” "
+            "honest baseline. The camera stays where it is, and with “all layers” "
             "everything comes back as it was.",
         )
+        self.choice.value = _ALL
         self.choice.native.setStyleSheet("QGroupBox { margin-top: 0; }")  # no title needs room
         self.note = Note()
         self.extend([self.choice, self.note])
-        self._open = True
-        self._run: BackgroundTask | None = None
-        self._stopped = False  # whether nobody waits for it any more
+        self._task: BackgroundTask | None = None
+        self._stopped = False  # whether the task was canceled here
         self._comparison: CompareGrid | None = None
         self._closed: PreviewLayer | None = None
         self._connect()
@@ -68,27 +64,27 @@ class CompareSection(Section):
     def _connect(self) -> None:
         self.choice.changed.connect(self._update)
         self.controls.image.changed.connect(self._on_image)
-        for control in (self.controls.colors, self.controls.statistics):
-            control.changed.connect(self._on_exposure)
+        for control in (self.controls.options["colors"], self.controls.options["statistics"]):
+            control.changed.connect(self._on_option)
         # Last: the layer has to be on the canvas before it is reordered.
         self.viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         self.viewer.layers.events.removed.connect(self._on_removed)
 
     def on_enhanced(self, enhanced: TaskResult) -> None:
-        """Look at the new result, if what is enhanced is looked at."""
+        """Show the new result, if the enhanced image is compared."""
         self._raise_closed()  # its preview is gone
         self._update()
 
     def on_leave(self) -> None:
-        """Put everything back; the choice says so if the widget comes back."""
+        """Show all layers as before, and choose so."""
         self.choice.value = _ALL
 
     def on_close(self) -> None:
-        """Put everything back, without the controls, which are gone."""
-        self._open = False
+        """Show all layers as before, without the controls, which are gone."""
+        super().on_close()
         self._end()
 
-    # what is shown
+    # the comparison
 
     def _update(self) -> None:
         wanted = _WANTED.get(self.choice.value, ())
@@ -106,8 +102,8 @@ class CompareSection(Section):
             self._comparison = self._comparison or CompareGrid(self.viewer)
             self._comparison.show(found)
         shown = [layer.name for layer in self.viewer.layers if layer.visible]
-        beside = [" | ".join(shown)] if len(found) > 1 else []
-        self.note.say("\n".join([*beside, *missing]))
+        names = [" | ".join(shown)] if len(found) > 1 else []
+        self.note.say("\n".join([*names, *missing]))
 
     def _layers(self) -> dict[str, Any]:
         source = self.controls.image.value
@@ -118,34 +114,34 @@ class CompareSection(Section):
         }
 
     def _end(self) -> None:
-        """Show all as it was, and forget the closed form."""
+        """Show all layers as before, and drop the closed form."""
         comparison, self._comparison = self._comparison, None
         closed, self._closed = self._closed, None
-        if self._run is not None:
+        if self._task is not None:
             self._stopped = True
-            self._run.cancel()
+            self._task.cancel()
         if closed is not None:
             closed.remove_from(self.viewer.layers)
         if comparison is not None:
             comparison.end()
 
-    # the closed form, made when it is first wanted
+    # the closed form, measured when it is first chosen
 
     def _measure(self) -> list[str]:
-        """Begin with the closed form, and return why not."""
-        if self._run is not None:
+        """Start measuring for the closed form; return why that cannot be."""
+        if self._task is not None:
             return []
         try:
-            source, group = self.controls.source, self._group()
-            self._run = BackgroundTask(
+            source, options = self.controls.source, self._options()
+            self._task = BackgroundTask(
                 f"Measuring {source.name}",
-                lambda: closed_form_state(source, **group),
+                lambda: closed_form_state(source, **options),
                 self._show_closed,
                 self._on_event,
                 self._on_end,
             )
         except (TaskRunning, ValueError) as error:
-            return [str(error)]
+            return [describe_error(error)]
         return []
 
     def _on_event(self, event: Event) -> None:
@@ -156,27 +152,27 @@ class CompareSection(Section):
         if self._open and self.choice.value in _WANTED:
             self._closed = PreviewLayer(look, "closed form")
             self._closed.add_to(self.viewer.layers)
-            self._on_exposure()  # another may have been chosen meanwhile
+            self._on_option()  # another may have been chosen meanwhile
             self._update()
 
     def _on_end(self, outcome: str) -> None:
-        stopped, self._run, self._stopped = self._stopped, None, False
+        stopped, self._task, self._stopped = self._stopped, None, False
         if self._open and stopped:
-            self._update()  # somebody may want it again
+            self._update()  # it may have been chosen again
         elif self._open and outcome != "finished":
             self.note.say(outcome)
 
     # what changes around
 
-    def _on_exposure(self) -> None:
+    def _on_option(self) -> None:
         if self._closed is not None:
-            group = self._group()
-            method = closed_form_method(self._closed.measured.source, group["colors"])
-            self._closed.update(method, device="cpu", **group)
+            options = self._options()
+            method = closed_form_method(self._closed.measured.source, options["colors"])
+            self._closed.update(method, device="cpu", **options)
 
-    def _group(self) -> dict[str, Any]:
-        names = ("colors", "statistics")
-        return {name: getattr(self.controls, name).value for name in names}
+    def _options(self) -> dict[str, Any]:
+        """Return the options that the closed form has in common with the result."""
+        return {name: self.controls.options[name].value for name in ("colors", "statistics")}
 
     def _on_image(self) -> None:
         if self._open:
@@ -188,7 +184,7 @@ class CompareSection(Section):
             self._update()
 
     def _raise_closed(self) -> None:
-        """Move the closed form above what is enhanced, so that it follows it side by side."""
+        """Move the closed form above the enhanced layer: to its right, side by side."""
         layers, found = self.viewer.layers, self._layers()
         if found[_CLOSED] is None or found[_ENHANCED] is None:
             return
@@ -201,3 +197,43 @@ class CompareSection(Section):
             self.choice.value = _ALL
         elif self._comparison is not None:
             self._update()
+
+
+class CompareGrid:
+    """Shows a few layers of a viewer, alone or in a grid, until the comparison ends.
+
+    Then the layers' visibility and the viewer's grid are restored, but not its camera.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._visible: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()
+        self._grid = _read(viewer.canvas.grid, _GRID)
+
+    def show(self, layers: Collection[Layer]) -> None:
+        """Show these layers only: several side by side, seen by the same camera."""
+        for layer in self._viewer.layers:
+            self._visible.setdefault(layer, layer.visible)
+            layer.visible = layer in layers
+        row = {"stride": 1, "shape": (1, len(layers)), "spacing": _GAP, "enabled": True}
+        self._arrange(row if len(layers) > 1 else self._grid)
+
+    def end(self) -> None:
+        """Show the layers that were visible before, and those that have been added since."""
+        for layer, visible in self._visible.items():
+            layer.visible = visible
+        self._arrange(self._grid)
+
+    def _arrange(self, grid: dict[str, Any]) -> None:
+        camera = _read(self._viewer.scene.camera, _CAMERA)
+        _write(self._viewer.canvas.grid, grid)
+        _write(self._viewer.scene.camera, camera)
+
+
+def _read(model: Any, names: Collection[str]) -> dict[str, Any]:
+    return {name: getattr(model, name) for name in names}
+
+
+def _write(model: Any, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(model, name, value)

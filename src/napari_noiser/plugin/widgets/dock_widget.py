@@ -1,45 +1,35 @@
-"""The dock widget: buttons that start what the console can do as well."""
+"""The dock widget: the form, the sections below it, and the buttons Apply and Cancel."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import napari
-from magicgui.widgets import Container, PushButton
+from magicgui.widgets import Container, PushButton, Widget
 
 from napari_noiser._progress import Event
 from napari_noiser.plugin.tasks.background_task import BackgroundTask, TaskRunning
 from napari_noiser.plugin.tasks.destinations import TaskResult
 from napari_noiser.plugin.tasks.enhance import start_enhancing
+from napari_noiser.plugin.tasks.errors import describe_error
+from napari_noiser.plugin.widgets.compare_section import CompareSection
 from napari_noiser.plugin.widgets.image_diagnostics import ImageDiagnostics
-from napari_noiser.plugin.widgets.qt_helpers import (
-    Note,
-    ScrollPage,
-    foldable,
-    form,
-    resettable,
-    row,
-)
-from napari_noiser.plugin.widgets.section import make_sections
+from napari_noiser.plugin.widgets.plots_section import PlotsSection
+from napari_noiser.plugin.widgets.preview_section import PreviewSection
+from napari_noiser.plugin.widgets.provenance_section import ProvenanceSection
+from napari_noiser.plugin.widgets.qt_helpers import Note, ScrollPage, foldable, form, row
+from napari_noiser.plugin.widgets.section import Section
 from napari_noiser.plugin.widgets.settings_form import SettingsForm
 from napari_noiser.plugin.widgets.training_section import TrainingSection
 
-__all__ = ["NoiserWidget"]
 
-
-class NoiserWidget(Container):
-    """Train on noise, and enhance an image layer.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Whose image layers are offered, and which gets the results.
-    """
+class NoiserWidget(Container[Widget]):
+    """Enhance or denoise an image layer, and train or fit models."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
-        self._run: BackgroundTask | None = None
-        self._made = 0  # results of this run
+        self._task: BackgroundTask | None = None
+        self._n_results = 0  # of this task
         self._open = True
         self.controls = controls = SettingsForm(viewer)
         self.apply = PushButton(
@@ -55,32 +45,16 @@ class NoiserWidget(Container):
         )
         self.status = Note()
         self.remarks = ImageDiagnostics(viewer, controls)
-        self.form = form(
-            controls.image,
-            controls.others,
-            controls.axes,
-            controls.model,
-            controls.colors,
-            controls.ndim,
-            controls.statistics,
-            controls.region,
-            controls.leave_out,
-            controls.all_planes,
-            controls.background,
-            resettable(controls.brightness),
-            resettable(controls.contrast),
-            controls.output,
-            controls.camera,
-            controls.repair,
-            controls.gain,
-            controls.dtype,
-            controls.device,
-            controls.keep,
-            controls.results_folder,
-        )
+        self.form = form(*controls.rows)
         super().__init__(labels=False, widgets=[self.status, row(self.apply, self.cancel)])
         self.training = TrainingSection(viewer, controls, self._start)
-        self.sections = list(make_sections(viewer, controls, self.training))
+        self.sections: list[Section] = [
+            PreviewSection(viewer, controls),
+            CompareSection(viewer, controls),
+            self.training,
+            PlotsSection(viewer, controls),
+            ProvenanceSection(viewer, controls),
+        ]
         folded = (foldable(each.title, each.native, each.on_unfold) for each in self.sections)
         page = ScrollPage(self.form.native, self.remarks.native, *folded)
         self.native.layout().insertWidget(0, page, 1)
@@ -96,10 +70,7 @@ class NoiserWidget(Container):
         self.native.destroyed.connect(self._on_destroyed)
         self.controls.refresh()
         self.controls.choose_active()
-        self.controls.show_folder()
-        self.controls.show_output()
-        self.controls.show_all_planes()
-        self.controls.show_selected()
+        self.controls.update_visibility()
 
     # the buttons
 
@@ -115,22 +86,22 @@ class NoiserWidget(Container):
         self._start(start)
 
     def stop(self) -> None:
-        """Cancel what was started here."""
-        if self._run is not None:
-            self._run.cancel()
+        """Cancel the task that was started here."""
+        if self._task is not None:
+            self._task.cancel()
 
-    # while work runs
+    # while a task runs
 
     def _start(self, start: Callable[..., BackgroundTask]) -> BackgroundTask | None:
         try:
-            self._run = start(on_event=self._on_event, on_end=self._on_end)
+            self._task = start(on_event=self._on_event, on_end=self._on_end)
         except (TaskRunning, ValueError) as error:
-            self.status.say(str(error))
+            self.status.say(describe_error(error))
             return None
         self.status.say("starting…")
-        self._made = 0
+        self._n_results = 0
         self._set_running(True)
-        return self._run
+        return self._task
 
     def _set_running(self, running: bool) -> None:
         self.apply.enabled = not running
@@ -146,7 +117,7 @@ class NoiserWidget(Container):
                 section.on_event(event)
 
     def _on_enhanced(self, enhanced: TaskResult) -> None:
-        self._made += 1
+        self._n_results += 1
         if self._open and enhanced.trained:
             self.controls.model.add(enhanced.trained)
         if self._open:
@@ -154,16 +125,15 @@ class NoiserWidget(Container):
                 section.on_enhanced(enhanced)
 
     def _on_end(self, outcome: str) -> None:
-        self._run = None
-        if self._open:
-            self._set_running(False)
-            self.status.say(self._told(outcome))
-
-    def _told(self, outcome: str) -> str:
-        if outcome.startswith("failed"):
-            return outcome
-        several = outcome == "finished" and self._made > 1
-        return f"{outcome}: {f'{self._made} images' if several else self.status.value}"
+        self._task = None
+        if not self._open:
+            return
+        self._set_running(False)
+        if outcome == "finished" and self._n_results > 1:
+            outcome = f"finished: {self._n_results} images"
+        elif not outcome.startswith("failed"):
+            outcome = f"{outcome}: {self.status.value}"
+        self.status.say(outcome)
 
     # what changes around
 

@@ -1,4 +1,4 @@
-"""What to know of the chosen image before it is enhanced, said in place and unasked."""
+"""Remarks on the chosen image, before it is enhanced."""
 
 from __future__ import annotations
 
@@ -6,28 +6,18 @@ import numpy as np
 from napari import Viewer
 from napari.layers import Image
 from napari.utils.events import Event
-from qtpy.QtCore import QTimer
 
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
+from napari_noiser.plugin.tasks.errors import describe_error
 from napari_noiser.plugin.tasks.latest_only import LatestOnly
-from napari_noiser.plugin.widgets.qt_helpers import Note
+from napari_noiser.plugin.widgets.qt_helpers import Note, single_shot
 from napari_noiser.plugin.widgets.settings_form import SettingsForm
-
-__all__ = ["MEASURE", "ImageDiagnostics"]
 
 MEASURE = "Measure on the raw data, not on the result."
 
 
 class ImageDiagnostics(Note):
-    """Says whether the image is constant, saturated, well exposed already or mostly noise.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        From which the image may be removed.
-    controls : Controls
-        In which it is chosen.
-    """
+    """Says whether the image is constant, saturated, well exposed already or mostly noise."""
 
     def __init__(self, viewer: Viewer, controls: SettingsForm) -> None:
         super().__init__()
@@ -37,24 +27,24 @@ class ImageDiagnostics(Note):
         )
         self._controls = controls
         self._open = True
-        self._image: Image | None = None  # whose changes are followed
-        self._found: list[str] = []
-        self._latest = LatestOnly(_examined, self._on_examined)
-        self._soon = QTimer(singleShot=True, interval=0)  # all controls first follow a change
-        self._soon.timeout.connect(self._examine)
+        self._image: Image | None = None  # whose events are connected
+        self._remarks: list[str] = []
+        self._latest = LatestOnly(_diagnose, self._on_remarks)
+        self._soon = single_shot(0)  # after all controls have changed
+        self._soon.timeout.connect(self._diagnose)
         controls.image.changed.connect(self._on_change)
         controls.axes.changed.connect(self._on_change)
-        for control in (controls.ndim, controls.output, controls.dtype):
+        for control in (controls.options["ndim"], controls.verb, controls.options["dtype"]):
             control.changed.connect(self._write)
-        viewer.layers.events.removed.connect(self._on_removed)  # the last one: no other is chosen
+        viewer.layers.events.removed.connect(self._on_removed)  # of the last, no other is chosen
         self.say(MEASURE)
         self._on_change()
 
     def on_close(self) -> None:
-        """Let go of everything: the widget is closing."""
+        """Disconnect from the viewer: the widget is closing."""
         self._open = False
         self._latest.cancel()
-        self._follow(None)
+        self._watch(None)
 
     def _on_removed(self, event: Event) -> None:
         if event.value is self._image:
@@ -64,20 +54,20 @@ class ImageDiagnostics(Note):
         if self._open:
             self._soon.start()
 
-    def _examine(self) -> None:
+    def _diagnose(self) -> None:
         if not self._open:
             return
-        self._follow(self._controls.image.value)
+        self._watch(self._controls.image.value)
         self._latest.cancel()
-        self._found = []
+        self._remarks = []
         if self._image is not None:
             try:
                 self._latest.submit(self._controls.source)
             except ValueError as error:
-                self._found = [str(error)]
+                self._remarks = [describe_error(error)]
         self._write()
 
-    def _follow(self, image: Image | None) -> None:
+    def _watch(self, image: Image | None) -> None:
         if self._image is not None:
             self._image.events.data.disconnect(self._on_change)
             self._image.events.scale.disconnect(self._write)
@@ -86,25 +76,27 @@ class ImageDiagnostics(Note):
             image.events.data.connect(self._on_change)
             image.events.scale.connect(self._write)
 
-    def _on_examined(self, found: list[str]) -> None:
-        self._found = found
+    def _on_remarks(self, remarks: list[str]) -> None:
+        self._remarks = remarks
         self._write()
 
     def _write(self) -> None:
         if self._open:
-            self.say("\n".join([*self._note(), *self._cut_off(), *self._found, MEASURE]))
+            self.say("\n".join([*self._anisotropy(), *self._clipping(), *self._remarks, MEASURE]))
 
-    def _note(self) -> list[str]:
+    def _anisotropy(self) -> list[str]:
         try:
-            note = self._controls.source.anisotropy_warning(self._controls.ndim.value)
-        except ValueError:  # there is no image, or its axes do not fit: that was said
+            ndim = self._controls.options["ndim"].value
+            warning = self._controls.source.anisotropy_warning(ndim)
+        except ValueError:  # there is no image, or its axes do not fit: another remark says so
             return []
-        return [note] if note else []
+        return [warning] if warning else []
 
-    def _cut_off(self) -> list[str]:
-        """Return what a number type does to light, whose values it may not hold."""
-        image, dtype = self._controls.image.value, np.dtype(self._controls.dtype.value)
-        if image is None or self._controls.output.value == "display" or dtype.kind == "f":
+    def _clipping(self) -> list[str]:
+        """Return what a number type does to light that it cannot hold."""
+        controls = self._controls
+        image, dtype = controls.image.value, np.dtype(controls.options["dtype"].value)
+        if image is None or controls.verb.value == "enhance" or dtype.kind == "f":
             return []
         if np.can_cast(image.dtype, dtype):
             return []
@@ -115,8 +107,8 @@ class ImageDiagnostics(Note):
         ]
 
 
-def _examined(source: LayerSnapshot) -> list[str]:
-    """Return what a few planes of an image tell, on any thread."""
+def _diagnose(source: LayerSnapshot) -> list[str]:
+    """Return the remarks on a few planes of an image; called on any thread."""
     from napari_noiser.analysis.diagnosis import diagnose
 
     try:

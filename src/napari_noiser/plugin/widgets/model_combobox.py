@@ -1,126 +1,147 @@
-"""The list of models: bundled ones, recipes that train first, trained, fitted and read here."""
+"""The list of models: bundled ones, recipes that train first, those made or loaded here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import ComboBox
 
+from napari_noiser.engine.options import DEFAULT_MODELS, Verb
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
 
 if TYPE_CHECKING:
-    from napari_noiser.engine.fit_stages import FittedRecipe
-    from napari_noiser.methods.registry import AnyModel
+    from napari_noiser.methods.base import FittedModel, ModelRecipe
 
-__all__ = ["ModelComboBox", "offered"]
-
+_AUTO = "auto"
 _SEES = {1: "gray", 3: "RGB"}
 
 
 class ModelComboBox(ComboBox):
-    """The control that chooses a model, by the name of its recipe or as the model itself.
+    """The control that chooses a model: "auto", the name of a recipe, or the model itself.
 
-    Parameters
-    ----------
-    preferred : str
-        The recipe to begin with.
-
-    Attributes
-    ----------
-    models : dict of AnyModel to str
-        Those trained, fitted or loaded here, and where each is from: "trained", "fitted to" an
-        image, or a file's name.
+    `models` are those trained, fitted or loaded here, with where each is from: "trained", "fitted
+    to" an image, or a file's name. It begins with the preferred choice.
     """
 
     def __init__(self, preferred: str) -> None:
-        self.models: dict[AnyModel, str] = {}
+        self.models: dict[FittedModel, str] = {}
         self._preferred = preferred
         self._form = (1, 2)
+        self._verb: Verb = "enhance"
         super().__init__(
             label="model",
             choices=self._offered,
             value=preferred,
-            tooltip="What was learned from noise. Bundled models are ready to use; other recipes "
-            "train first, for some seconds, or for hours if they are large. Below them are the "
-            "models trained, loaded, or fitted to your own images here.",
+            tooltip="What was learned from noise. Auto is the one that suits what is chosen as "
+            "result. Bundled models are ready to use; other recipes train first, for some "
+            "seconds, or for hours if they are large. Below them are the models trained, loaded, "
+            "or fitted to your own images here.",
         )
 
     @property
-    def recipe(self) -> Recipe | FittedRecipe:
+    def resolved(self) -> str | FittedModel:
+        """What is chosen, with "auto" resolved: the name of a recipe, or a model."""
+        chosen: str | FittedModel = self.value
+        return DEFAULT_MODELS[self._verb] if chosen == _AUTO else chosen
+
+    @property
+    def recipe(self) -> ModelRecipe:
         """The chosen recipe, or the chosen model's."""
-        return RECIPES[self.value] if isinstance(self.value, str) else self.value.recipe
+        resolved = self.resolved
+        return RECIPES[resolved] if isinstance(resolved, str) else resolved.recipe
 
     @property
     def is_denoiser(self) -> bool:
-        """Whether what is chosen sees light through noise: then it can return that light."""
-        return bool(
-            (RECIPES[self.value] if isinstance(self.value, str) else self.value).is_denoiser
-        )
+        """Whether the chosen model learned to see light through noise."""
+        chosen = self.resolved
+        return (RECIPES[chosen] if isinstance(chosen, str) else chosen.traits).is_denoiser
+
+    @property
+    def can_denoise(self) -> bool:
+        """Whether light can be asked for with this choice."""
+        return self.value == _AUTO or self.is_denoiser
 
     @property
     def requires_camera_noise(self) -> bool:
         """Whether the camera's noise has to be known, even if it does not grow with the light."""
-        return not isinstance(self.value, str) and self.value.requires_camera_noise
+        return self.own and bool(self.value.traits.requires_camera_noise)
 
     @property
     def requires_gain_map(self) -> bool:
-        """Whether what is chosen takes a gain map for each image."""
-        return not isinstance(self.value, str) and self.value.requires_gain_map
+        """Whether the chosen model takes a gain map for each image."""
+        return self.own and bool(self.value.traits.requires_gain_map)
 
     @property
     def fitted(self) -> bool:
-        """Whether what is chosen was fitted to someone's own images."""
+        """Whether the chosen model was fitted to images."""
         return not isinstance(self.recipe, Recipe)
 
     @property
     def method(self) -> str:
-        """How what is chosen was learned: from "noise", "images", or those in "both" stages."""
+        """How the chosen model was learned: from "noise", "images", or those in "both" stages."""
         if not self.fitted:
             return "noise"
         return "both" if isinstance(self.recipe, IRLERecipe) else "images"
 
     @property
     def trains_first(self) -> bool:
-        """Whether what is chosen is a recipe, of which no model is there yet."""
-        return isinstance(self.value, str) and not bundled_form(self.value, *self._form)
+        """Whether a recipe is chosen of which there is no model yet."""
+        resolved = self.resolved
+        return isinstance(resolved, str) and not bundled_form(resolved, *self._form)
 
     @property
     def own(self) -> bool:
-        """Whether what is chosen was made or loaded here: it can be renamed and removed."""
+        """Whether the chosen model was made or loaded here: it can be renamed and removed."""
         return not isinstance(self.value, str)
 
-    def show_for(self, samples: int, ndim: int) -> None:
-        """Say of each recipe whether its model for such images is bundled."""
-        self._form = (samples, ndim)
+    def show_for(self, samples: int, ndim: int, verb: Verb) -> None:
+        """Say of each recipe whether its model for such images is bundled, and what "auto" is."""
+        self._form, self._verb = (samples, ndim), verb
         self._choose(self.value)
 
-    def add(self, model: AnyModel, origin: str = "trained") -> None:
-        """Offer a model, in the place of one that is just the same, and choose it."""
-        made = model.describe()
+    def add(self, model: FittedModel, origin: str = "trained") -> None:
+        """Offer a model instead of an equal one, and choose it."""
+        description = model.describe()
         self.models = {
-            each: kept for each, kept in self.models.items() if each.describe() != made
+            each: origin for each, origin in self.models.items() if each.describe() != description
         } | {model: origin}
         self._choose(model)
 
     def rename(self, name: str) -> None:
-        """Give the chosen model of one's own another name; see `Model.renamed`."""
-        chosen, again = self.value, self.value.renamed(name.strip())
+        """Give the chosen model, made or loaded here, another name; see `Model.renamed`."""
+        chosen, renamed = self.value, self.value.renamed(name.strip())
         self.models = {
-            again if each is chosen else each: origin for each, origin in self.models.items()
+            renamed if each is chosen else each: origin for each, origin in self.models.items()
         }
-        self._choose(again)
+        self._choose(renamed)
 
-    def remove(self) -> None:
-        """Take the chosen model of one's own off the list; results and files of it stay."""
+    def remove_chosen(self) -> None:
+        """Take the chosen model off the list; results and files of it stay."""
         del self.models[self.value]
         self._choose(self._preferred)
 
-    def _offered(self, box: object) -> list[tuple[str, str | AnyModel]]:
-        return offered(self.models, *self._form)
+    def _offered(self, box: object) -> list[tuple[str, str | FittedModel]]:
+        """Return what can be chosen, each with a label of its own."""
+        samples, ndim = self._form
+        found: dict[str, str | FittedModel] = {}
+        for name in RECIPES:
+            ready = bundled_form(name, samples, ndim)
+            label = f"{name} ({'bundled' if ready else 'trains first'})"
+            if name == DEFAULT_MODELS[self._verb]:
+                found = {f"auto: {label}": _AUTO, **found}
+            found[label] = name
+        for model, origin in self.models.items():
+            sees = _SEES.get(model.samples, f"{model.samples} channels")
+            about = f"({origin}, {sees}, {model.ndim}-D)"
+            label, count = f"{model.name} {about}", 1
+            while label in found:
+                count += 1
+                label = f"{model.name} [{count}] {about}"
+            found[label] = model
+        return list(found.items())
 
-    def _choose(self, value: str | AnyModel) -> None:
+    def _choose(self, value: str | FittedModel) -> None:
         before = self.value
         with self.changed.blocked():  # labels that changed are other choices at first
             self.native.clear()  # otherwise what is new would come last
@@ -128,36 +149,3 @@ class ModelComboBox(ComboBox):
             self.value = value
         if value != before:
             self.changed.emit(value)
-
-
-def offered(
-    models: Mapping[AnyModel, str], samples: int, ndim: int
-) -> list[tuple[str, str | AnyModel]]:
-    """Return what can be chosen for an image, each with a label that is its own.
-
-    Parameters
-    ----------
-    models : mapping of AnyModel to str
-        Trained, fitted or loaded ones, and where each is from.
-    samples, ndim : int
-        Samples of the image, and the dimensions to render.
-
-    Returns
-    -------
-    list of (str, str or AnyModel)
-        Labels, with names of recipes or models.
-    """
-    found: dict[str, str | AnyModel] = {}
-    for name in RECIPES:
-        ready = bundled_form(name, samples, ndim)
-        state = "bundled" if ready else "trains first"
-        found[f"{name} ({state})"] = name
-    for model, origin in models.items():
-        sees = _SEES.get(model.samples, f"{model.samples} channels")
-        about = f"({origin}, {sees}, {model.ndim}-D)"
-        label, count = f"{model.name} {about}", 1
-        while label in found:
-            count += 1
-            label = f"{model.name} [{count}] {about}"
-        found[label] = model
-    return list(found.items())

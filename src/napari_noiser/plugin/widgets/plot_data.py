@@ -1,10 +1,10 @@
-"""What the plots show, as numbers and words: drawing them is another matter."""
+"""The figures of the plots section as numbers and words, without drawing them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,25 +12,13 @@ from numpy.typing import NDArray
 from napari_noiser.plugin.results.statistics import Histogram, ResultStatistics
 
 if TYPE_CHECKING:
-    from napari_noiser.methods.registry import AnyModel
-
-__all__ = [
-    "Figure",
-    "LossCurve",
-    "Panel",
-    "empty_figure",
-    "histogram_figure",
-    "learned_by",
-    "loss_figure",
-    "transfer_figure",
-]
-
+    from napari_noiser.methods.base import FittedModel
 
 Values = NDArray[np.float64]
 
 _EMPTY = "None of the values sampled is finite."
 _LEVEL = "Where the curve is level, there is nothing more to learn."
-_STAGES = {  # by the names of their events
+_STAGES = {  # by the names of their events: the label of x, and the caption
     "train": (
         "training step",
         "How far the network is from reproducing the noise that it sees, and how rough it is.",
@@ -51,34 +39,25 @@ _NO_COUNT = 0.5  # where a bin without values is drawn on the logarithmic scale
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes, and what is drawn in it.
+    """One pair of axes, and its curve.
 
-    Attributes
-    ----------
-    across, up : str
-        What the axes say.
-    x, y : array
-        A line; or a histogram, if x are the edges of its bins, one more than y.
-    band : pair of array, optional
-        What lies between them is drawn below the line.
-    straight : bool
-        Whether a straight line from end to end is drawn for comparison.
-    powers : bool
-        Whether y are powers of ten.
+    It is a line; or a histogram, if `x` are the edges of its bins, one more than `y`. A band is
+    the area between two curves, filled below the line; the diagonal is a straight line from end to
+    end, for comparison. With `log_y`, `y` are decadic logarithms.
     """
 
-    across: str
-    up: str
+    x_label: str
+    y_label: str
     x: Values
     y: Values
     band: tuple[Values, Values] | None = None
-    straight: bool = False
-    powers: bool = False
+    diagonal: bool = False
+    log_y: bool = False
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels below each other, and a sentence or two that say how to read them."""
+    """A column of panels, and a caption; without panels it says how to fill it."""
 
     caption: str
     panels: tuple[Panel, ...] = ()
@@ -86,19 +65,14 @@ class Figure:
 
 @dataclass
 class LossCurve:
-    """The loss of a stage, step by step; it grows while the stage learns."""
+    """The loss of a stage of training, step by step; appended to while it runs."""
 
     steps: list[float]
     losses: list[float]
 
 
-def empty_figure(what: str) -> Figure:
-    """Return an empty figure that says how to fill it."""
-    return Figure(what)
-
-
 def loss_figure(stages: Mapping[str, LossCurve]) -> Figure:
-    """Show how a network learned, stage below stage: their losses are of different kinds."""
+    """Return the loss curves of all stages, a panel each: their losses are of different kinds."""
     panels = tuple(
         Panel(_STAGES[name][0], "loss", np.asarray(curve.steps), np.asarray(curve.losses))
         for name, curve in stages.items()
@@ -106,71 +80,68 @@ def loss_figure(stages: Mapping[str, LossCurve]) -> Figure:
     return Figure(" ".join([*(_STAGES[name][1] for name in stages), _LEVEL]), panels)
 
 
-def histogram_figure(report: ResultStatistics) -> Figure:
-    """Show which values an image has, and which its result."""
-    if _is_empty(report):
-        return empty_figure(_EMPTY)
+def histogram_figure(statistics: ResultStatistics) -> Figure:
+    """Return the histograms of an image and of its result."""
+    if not statistics.transfer.raw.size:
+        return Figure(_EMPTY)
+    before, after = statistics.before, statistics.after
+    white = 1 if after.dtype.kind == "f" else np.iinfo(after.dtype).max
     return Figure(
-        f"Of {report.before.counts.sum():,} values, on a logarithmic scale. Above the image, "
-        "below its result.",
+        f"Of {before.counts.sum():,} values, on a logarithmic scale. Above the image, below its "
+        "result.",
         (
-            _histogram(report.before, f"image: {_raw(report.before)}"),
-            _histogram(report.after, _display(report.after)),
+            _histogram(before, f"image: {_raw_label(before)}"),
+            _histogram(after, f"result (0 black, {white} white)"),
         ),
     )
 
 
-def transfer_figure(report: ResultStatistics) -> Figure:
-    """Show what became of each raw value."""
-    if _is_empty(report):
-        return empty_figure(_EMPTY)
-    curve = report.transfer
+def transfer_figure(statistics: ResultStatistics) -> Figure:
+    """Return the transfer curve: the result of each raw value."""
+    curve = statistics.transfer
+    if not curve.raw.size:
+        return Figure(_EMPTY)
     panel = Panel(
-        _raw(report.before),
+        _raw_label(statistics.before),
         "result",
         curve.raw,
         curve.median,
         band=(curve.lower, curve.upper),
-        straight=True,
+        diagonal=True,
     )
     return Figure(
         f"Line: the median result of each raw value; band: nine of ten results; dashes: a linear "
-        f"display. {(report.light or report.linearity).remark()}",
+        f"display. {(statistics.light or statistics.linearity).remark()}",
         (panel,),
     )
 
 
-def _is_empty(report: ResultStatistics) -> bool:
-    return not report.transfer.raw.size
-
-
-def _histogram(histogram: Histogram, across: str) -> Panel:
+def _histogram(histogram: Histogram, x_label: str) -> Panel:
     heights = np.log10(np.maximum(histogram.counts, _NO_COUNT))
-    return Panel(across, "values", histogram.edges, heights, powers=True)
+    return Panel(x_label, "values", histogram.edges, heights, log_y=True)
 
 
-def _raw(histogram: Histogram) -> str:
+def _raw_label(histogram: Histogram) -> str:
     return "raw value" + (" (gray levels)" if histogram.dtype.kind in "ui" else "")
-
-
-def _display(histogram: Histogram) -> str:
-    white = 1 if histogram.dtype.kind == "f" else np.iinfo(histogram.dtype).max
-    return f"result (0 black, {white} white)"
 
 
 _EVENTS = {None: "train", "light": "light", "denoise": "fit"}  # of the stages of methods
 
 
-def learned_by(model: AnyModel) -> dict[str, LossCurve]:
-    """Return the losses of a model's stages, if it has some, by the names of their events."""
+def loss_curves(model: FittedModel) -> dict[str, LossCurve]:
+    """Return the losses that a model carries, by the names of its stages' events.
+
+    Each loss is a mean over as many steps.
+    """
     from napari_noiser.methods.irle.two_stage.model import IRLEModel
 
-    stages = [model.light, model.denoiser] if isinstance(model, IRLEModel) else [model]
-    found, begun = {}, 0
+    stages: list[Any] = [model.light, model.denoiser] if isinstance(model, IRLEModel) else [model]
+    curves, first = {}, 0
     for stage in stages:
         count, steps = len(stage.losses), stage.recipe.iterations
         if count:
-            at = [begun + (mean + 0.5) * steps / count for mean in range(count)]
-            found[_EVENTS[stage.describe().get("stage")]] = LossCurve(at, list(stage.losses))
-        begun += steps
-    return found
+            middles = [first + (mean + 0.5) * steps / count for mean in range(count)]
+            event = _EVENTS[stage.describe().get("stage")]
+            curves[event] = LossCurve(middles, list(stage.losses))
+        first += steps
+    return curves

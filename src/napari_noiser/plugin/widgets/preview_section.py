@@ -1,19 +1,18 @@
-"""The section that shows what Apply would make, while one moves the sliders."""
+"""The section that previews what Apply would make, and follows the controls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from magicgui.widgets import CheckBox
 from napari import Viewer
+from napari.layers import Image
 from superqt.utils import QSignalThrottler
 
 from napari_noiser._progress import Event
-from napari_noiser.arrays.layout import Layout
 from napari_noiser.files.provenance import PROVENANCE
-from napari_noiser.plugin.layers.gain_map import check_gain
 from napari_noiser.plugin.layers.preview_layer import (
     PreviewLayer,
     PreviewState,
@@ -23,22 +22,18 @@ from napari_noiser.plugin.layers.preview_layer import (
 from napari_noiser.plugin.layers.watcher import LayerWatcher
 from napari_noiser.plugin.tasks.background_task import BackgroundTask, TaskRunning
 from napari_noiser.plugin.tasks.destinations import TaskResult
-from napari_noiser.plugin.tasks.preview_cache import check_trained
+from napari_noiser.plugin.tasks.errors import describe_error
+from napari_noiser.plugin.tasks.preview_cache import MEASURED, check_trained
 from napari_noiser.plugin.widgets.qt_helpers import Note
 from napari_noiser.plugin.widgets.section import Section
 from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
-if TYPE_CHECKING:
-    from napari.layers import Image
-
-__all__ = ["PreviewSection"]
-
 _STILL = "The preview still shows the last choice."
-_PAUSE = 30  # milliseconds between two pictures: a slider makes hundreds of moves a second
+_PAUSE = 30  # milliseconds between two renderings: a slider makes hundreds of moves a second
 
 
 class PreviewSection(Section):
-    """A switch for the preview of the chosen image, which follows all that is chosen."""
+    """A switch for the preview of the chosen image."""
 
     title = "Preview"
 
@@ -47,92 +42,84 @@ class PreviewSection(Section):
         self.switch = CheckBox(
             text="show what Apply would make",
             tooltip="Measures the image once, then renders only the plane that you look at, each "
-            "time you move a slider or choose another model or exposure. Its values are those "
-            "that Apply gives; nothing of it is kept.",
+            "time you move a slider or choose another model or shared statistics. Its values are "
+            "those that Apply gives; nothing of it is kept.",
         )
         self.note = Note()
         self.extend([self.switch, self.note])
-        self._open = True
-        self._run: BackgroundTask | None = None
+        self._task: BackgroundTask | None = None
         self._shown: PreviewLayer | None = None
-        self._asked: tuple[Any, ...] = ()  # of what the preview is, or will be
-        self._refused: tuple[Any, ...] = ()  # of what there is no preview
+        self._measured: tuple[Any, ...] = ()  # the choice that was measured, or is being
+        self._refused: tuple[Any, ...] = ()  # the choice that there is no preview of
         self._throttler = QSignalThrottler(parent=self.native)
         self._throttler.setTimeout(_PAUSE)
-        self._following = LayerWatcher(self._on_marked)
+        self._watcher = LayerWatcher(self._on_layer_edited)
         self._connect()
 
     def _connect(self) -> None:
         chosen = self.controls
         self.switch.changed.connect(self._on_switch)
-        self._throttler.triggered.connect(self._update)
-        looks = (chosen.model, chosen.colors, chosen.statistics, chosen.brightness)
-        for control in (*looks, chosen.contrast):
-            control.changed.connect(self._on_change)
-        layers = (chosen.region, chosen.leave_out, chosen.all_planes, chosen.gain)
-        seen = (chosen.image, chosen.axes, chosen.ndim, chosen.output)
-        for control in (
-            *seen,
-            chosen.model,
-            chosen.background,
-            chosen.camera,
-            chosen.repair,
-            *layers,
-        ):
-            control.changed.connect(self._on_other)
+        self._throttler.triggered.connect(self._render)
+        rendered = [each for name, each in chosen.options.items() if name not in MEASURED]
+        for control in (chosen.model, *rendered):
+            control.changed.connect(self._on_rendered_choice)
+        measured = [chosen.options[name] for name in MEASURED]
+        layers = (chosen.image, chosen.region, chosen.leave_out, chosen.all_planes, chosen.gain)
+        for control in (*layers, chosen.axes, chosen.verb, chosen.model, *measured):
+            control.changed.connect(self._on_measured_choice)
         self.viewer.layers.events.removed.connect(self._on_removed)
 
     def on_enhanced(self, enhanced: TaskResult) -> None:
-        """Give way to the result, which takes the preview's contrast limits: it looks the same."""
+        """Give way to an equal result, which takes over the preview's contrast limits."""
         if self._shown is None:
             return
         source = self._shown.measured.source.name
         result = newest_result(self.viewer.layers, source)
-        made = {**enhanced.provenance, "source": source}
-        if result is not None and made.items() <= result.metadata[PROVENANCE].items():
-            _look_alike(result, self._shown.layer)
+        expected = {**enhanced.provenance, "source": source}
+        if result is not None and expected.items() <= result.metadata[PROVENANCE].items():
+            _copy_contrast_limits(result, self._shown.layer)
             self.switch.value = False
 
     def on_leave(self) -> None:
-        """Take the preview away; the switch says so if the widget comes back."""
+        """Remove the preview, and switch it off."""
         self.switch.value = False
 
     def on_close(self) -> None:
-        """Take the preview away, without the controls, which are gone."""
-        self._open = False
-        self._let_go()
+        """Remove the preview, without the controls, which are gone."""
+        super().on_close()
+        self._stop()
 
     # on and off
 
     def _on_switch(self, on: bool) -> None:
         self.note.say("")
         if not on:
-            self._let_go()
-        elif self._run is None:  # or else once it has stopped
+            self._stop()
+        elif self._task is None:  # otherwise once it has stopped
             self._start()
 
-    def _off(self, why: str) -> None:
+    def _refuse(self, reason: str) -> None:
         self.switch.value = False
-        self._refused = self._wanted()
-        self.note.say(why)
+        self._refused = self._choice()
+        self.note.say(reason)
 
     def _start(self) -> None:
         try:
             self._measure(self._show)
         except (TaskRunning, ValueError) as error:
-            self._off(str(error))
+            self._refuse(describe_error(error))
         else:
-            chosen, self._asked = self.controls, self._choice()
-            chosen.image.value.events.data.connect(self._again)
-            marks = (chosen.region.value, chosen.leave_out.value)
-            self._following.follow(*marks, chosen.gain_map)
+            chosen, self._measured = self.controls, self._measured_choice()
+            chosen.image.value.events.data.connect(self._restart)
+            self._watcher.follow(chosen.region.value, chosen.leave_out.value, chosen.gain_map)
 
     def _measure(self, show: Callable[[PreviewState], object]) -> None:
         source, settings = self.controls.source, self.controls.settings.snapshot_layers()
-        layout = Layout.of(tuple(source.array.shape), source.axes, settings.ndim)
-        check_trained(settings.model, layout, settings.colors)
-        check_gain(settings, [source])
-        self._run = BackgroundTask(
+        options = settings.resolved
+        layout = source.layout(options["ndim"])
+        check_trained(settings.model, layout, options["colors"], settings.verb)
+        settings.check_gain_map([source])
+        self._task = BackgroundTask(
             f"Measuring {source.name}",
             lambda: preview_state(source, settings),
             show,
@@ -140,122 +127,118 @@ class PreviewSection(Section):
             self._on_end,
         )
 
-    def _let_go(self) -> None:
-        """Stop measuring, take the layer away, and forget what was measured."""
-        if self._asked:
-            self._asked[0].events.data.disconnect(self._again)
-        self._following.follow()
-        shown, self._shown, self._asked = self._shown, None, ()
-        if self._run is not None:
-            self._run.cancel()
+    def _stop(self) -> None:
+        """Cancel measuring, remove the layer, and drop what was measured."""
+        if self._measured:
+            self._measured[0].events.data.disconnect(self._restart)
+        self._watcher.follow()
+        shown, self._shown, self._measured = self._shown, None, ()
+        if self._task is not None:
+            self._task.cancel()
         if shown is not None:
             shown.remove_from(self.viewer.layers)
 
-    def _again(self) -> None:
-        """Measure anew: at once, or when what runs has stopped."""
-        self._let_go()
-        if self._run is None:
+    def _restart(self) -> None:
+        """Measure anew: at once, or when the running task has stopped."""
+        self._stop()
+        if self._task is None:
             self._start()
 
     # while it measures
 
     def _on_event(self, event: Event) -> None:
-        if self._asked:
+        if self._measured:
             self.note.say(f"measuring {event.done} of {event.total}")
 
-    def _show(self, look: PreviewState) -> None:
-        if self._asked:
-            self._shown = PreviewLayer(look, "preview")
+    def _show(self, state: PreviewState) -> None:
+        if self._measured:
+            self._shown = PreviewLayer(state, "preview")
             self._shown.add_to(self.viewer.layers)
-            self._update()  # something may have been moved meanwhile
+            self._render()  # controls may have changed meanwhile
 
-    def _show_again(self, look: PreviewState) -> None:
+    def _show_again(self, state: PreviewState) -> None:
         if self._shown is not None:
-            self._shown.measured = look.measured
-            self._update()
+            self._shown.measured = state.measured
+            self._render()
 
     def _on_end(self, outcome: str) -> None:
-        self._run = None
+        self._task = None
         if not self._open or not self.switch.value:
             return
-        if not self._asked:
+        if not self._measured:
             self._start()
         elif outcome == "finished":
             self.note.say("")
         elif self._shown is None:
-            self._off(outcome)
+            self._refuse(outcome)
         else:
             self.note.say(f"{outcome}. {_STILL}")
 
     # what changes around
 
-    def _on_change(self) -> None:
+    def _on_rendered_choice(self) -> None:
         if self._shown is not None:
             self._throttler.throttle()
 
-    def _update(self) -> None:
+    def _render(self) -> None:
         if self._shown is None:
             return
         try:
-            self._shown.update(self.controls.model.value, **self._options())
+            options = {**self.controls.settings.options, "dtype": None}
+            self._shown.update(self.controls.model.value, **options)
         except (TypeError, ValueError) as error:
-            self.note.say(f"{error}. {_STILL}")
+            self.note.say(f"{describe_error(error)}. {_STILL}")
         else:
             self.note.say("")
 
-    def _on_other(self) -> None:
+    def _on_measured_choice(self) -> None:
         if not self.switch.value:
-            if self._wanted() != self._refused:
-                self.note.say("")  # what it says is of another choice
+            if self._choice() != self._refused:
+                self.note.say("")  # it is about another choice
             return
-        if self._choice() == self._asked:
+        if self._measured_choice() == self._measured:
             return
-        if self._asked and self._asked[0] is not self.controls.image.value:
+        if self._measured and self._measured[0] is not self.controls.image.value:
             self.switch.value = False
         else:
-            self._again()
+            self._restart()
 
-    def _on_marked(self) -> None:
-        """Measure with what the layers beside it hold now; until then the last picture stays."""
+    def _on_layer_edited(self) -> None:
+        """Measure with the present region and gain map; until then the preview stays."""
         if self._shown is None:
-            self._again()
+            self._restart()
             return
         try:
             self._measure(self._show_again)
         except TaskRunning:
-            if self._run is not None:
-                self._run.cancel()
-            self._following.refresh()
+            if self._task is not None:
+                self._task.cancel()
+            self._watcher.refresh()
         except ValueError as error:
-            self.note.say(f"{error}. {_STILL}")
+            self.note.say(f"{describe_error(error)}. {_STILL}")
 
     def _on_removed(self, event: Any) -> None:
         if self._shown is not None and event.value is self._shown.layer:
             self.switch.value = False
 
+    def _measured_choice(self) -> tuple[Any, ...]:
+        """Return what a measurement depends on, the image first."""
+        chosen, model = self.controls, self.controls.model
+        layers = (chosen.image, chosen.region, chosen.leave_out, chosen.all_planes)
+        controls = [*layers, chosen.axes, chosen.verb]
+        # Without a denoiser the camera's noise is not considered.
+        unused = set() if model.is_denoiser else {"camera", "repair"}
+        controls += [chosen.options[name] for name in MEASURED if name not in unused]
+        needs = (model.requires_gain_map, model.is_denoiser and model.requires_camera_noise)
+        return (*(each.value for each in controls), chosen.gain_map, *needs)
+
     def _choice(self) -> tuple[Any, ...]:
-        """Return what another measurement is needed for."""
-        names = ("image", "axes", "ndim", "region", "leave_out", "all_planes", "output")
-        chosen = tuple(getattr(self.controls, name).value for name in (*names, "background"))
-        chosen += (self.controls.gain_map, self.controls.model.requires_gain_map)
-        model = self.controls.model
-        noise = (
-            self.controls.camera.value,
-            self.controls.repair.value,
-            model.requires_camera_noise,
-        )
-        return (*chosen, *(noise if model.is_denoiser else ()))
-
-    def _wanted(self) -> tuple[Any, ...]:
-        return (*self._choice(), self.controls.model.value, self.controls.colors.value)
-
-    def _options(self) -> dict[str, Any]:
-        names = ("colors", "statistics", "output", "brightness", "contrast", "device")
-        return {name: getattr(self.controls, name).value for name in names}
+        chosen = self.controls
+        return (*self._measured_choice(), chosen.model.value, chosen.options["colors"].value)
 
 
-def _look_alike(result: Image, preview: Image) -> None:
+def _copy_contrast_limits(result: Image, preview: Image) -> None:
     """Give a result of any type the contrast limits of its preview; a display's are of 0 to 1."""
-    display = result.metadata[PROVENANCE]["output"] == "display"
+    display = result.metadata[PROVENANCE]["verb"] == "enhance"
     top = float(np.iinfo(result.dtype).max) if display and result.dtype.kind != "f" else 1.0
     result.contrast_limits = [top * limit for limit in preview.contrast_limits]

@@ -1,4 +1,4 @@
-"""The section that says how a result was made, and makes it again: as a script, elsewhere."""
+"""The section that says how a result was made, and repeats it: as a script or on another image."""
 
 from __future__ import annotations
 
@@ -27,18 +27,17 @@ from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.tasks.background_task import BackgroundTask, TaskRunning
 from napari_noiser.plugin.tasks.destinations import TaskResult
 from napari_noiser.plugin.tasks.enhance import start_enhancing
+from napari_noiser.plugin.tasks.errors import describe_error
 from napari_noiser.plugin.widgets.qt_helpers import Note, row
 from napari_noiser.plugin.widgets.section import Section
 from napari_noiser.plugin.widgets.settings_form import SettingsForm
-
-__all__ = ["ProvenanceSection"]
 
 _APPLY = "Apply to image"
 _NO_RESULT = "Choose a result in the layer list to read how it was made."
 
 
 class ProvenanceSection(Section):
-    """How the active layer was made, if it is a result, and two ways to repeat it."""
+    """The provenance of the active layer, if it is a result, and two ways to repeat it."""
 
     title = "Repeat"
 
@@ -59,8 +58,7 @@ class ProvenanceSection(Section):
         )
         self.note = Note()
         self.extend([self.how, row(self.copy, self.apply), self.note])
-        self._open = True
-        self._run: BackgroundTask | None = None
+        self._task: BackgroundTask | None = None
         self.copy.changed.connect(self._copy)
         self.apply.changed.connect(self._start_or_stop)
         self._active = viewer.layers.selection.events.active
@@ -69,32 +67,30 @@ class ProvenanceSection(Section):
 
     @property
     def result(self) -> Layer | None:
-        """The active layer, which may be a result."""
+        """The active layer, which may be no result."""
         return self.viewer.layers.selection.active
 
     def show_active(self) -> None:
-        """Tell how the active layer was made."""
+        """Say how the active layer was made."""
         try:
-            self.how.say(format_provenance(provenance_of(self.result)))
+            text = format_provenance(provenance_of(self.result))
         except ValueError:
-            self.how.say(_NO_RESULT)
-            provenance = False
-        else:
-            provenance = True
-        self.copy.enabled = provenance
-        self.apply.enabled = provenance or self._run is not None
+            text = ""
+        self.how.say(text or _NO_RESULT)
+        self.copy.enabled = bool(text)
+        self.apply.enabled = bool(text) or self._task is not None
 
     def on_enhanced(self, enhanced: TaskResult) -> None:
-        """Tell how a result was made whose layer had been there, unfinished."""
+        """Say how the result was made, if its layer had been active while it was unfinished."""
         self.show_active()
 
     def on_close(self) -> None:
-        """Let go of everything."""
-        self._open = False
+        """Disconnect from the viewer: the widget is closing."""
+        super().on_close()
         self._active.disconnect(self.show_active)
 
     def settings(self, provenance: dict[str, Any]) -> Settings:
-        """Return a result's settings; where the new one is kept is what was chosen above."""
+        """Return the settings of a result, but for where the new one is kept, as chosen above."""
         chosen = self.controls.settings
         layers = self.viewer.layers
         return replace(
@@ -109,25 +105,25 @@ class ProvenanceSection(Section):
         """Enhance the chosen image as the active result was made, in the background."""
         try:
             provenance = provenance_of(self.result)
-            self._run = start_enhancing(
+            self._task = start_enhancing(
                 self.viewer,
                 [with_axes_of(provenance, self.controls.source)],
                 self.settings(provenance),
-                lambda enhanced: _compare(provenance, enhanced.provenance),
+                lambda enhanced: _warn_of_other_model(provenance, enhanced.provenance),
                 self._on_event,
                 self._on_end,
             )
         except (TaskRunning, ValueError) as error:
-            self.note.say(str(error))
+            self.note.say(describe_error(error))
         else:
             self.note.say("starting…")
             self.apply.text = "Cancel"
 
     def _start_or_stop(self) -> None:
-        if self._run is None:
+        if self._task is None:
             self.start()
         else:
-            self._run.cancel()
+            self._task.cancel()
 
     def _copy(self) -> None:
         copy_as_python(self.result)
@@ -137,13 +133,13 @@ class ProvenanceSection(Section):
             self.note.say(f"{event.stage} {event.done} of {event.total}")
 
     def _on_end(self, outcome: str) -> None:
-        self._run = None
+        self._task = None
         if self._open:
             self.note.say(outcome)
             self.apply.text = _APPLY
             self.show_active()
 
 
-def _compare(provenance: dict[str, Any], again: dict[str, Any]) -> None:
+def _warn_of_other_model(provenance: dict[str, Any], again: dict[str, Any]) -> None:
     if not same_model(provenance, again):
         show_warning(ANOTHER)

@@ -1,11 +1,12 @@
-"""How controls are laid out: forms, rows, notes, what can be reset, what can be folded away."""
+"""Layout of controls: forms, rows, notes, reset buttons, foldable sections, a scrolling page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, TypeVar
 
-from magicgui.widgets import Container, FloatSlider, Label, PushButton, Widget
+from magicgui.widgets import ComboBox, Container, FloatSlider, Label, PushButton, Widget
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
@@ -22,8 +23,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-__all__ = ["NARROW", "Note", "ScrollPage", "foldable", "form", "resettable", "row"]
-
+Value = TypeVar("Value")
 
 NARROW = 28
 """Width of a button of one character."""
@@ -36,8 +36,37 @@ _ANY_HEIGHT = 2**24 - 1  # Qt's own limit
 _GAP = 4  # above and below what is unfolded, and after texts
 
 
+def _present(value: Value | None) -> Value:
+    """Return what Qt's types say may be missing, and which is there."""
+    assert value is not None
+    return value
+
+
+def single_shot(milliseconds: int, parent: QObject | None = None) -> QTimer:
+    """Return a timer that times out once each time it is started."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    return timer
+
+
+class Column(Container[Widget]):
+    """A column of widgets without labels and margins."""
+
+    def __init__(self, *widgets: Widget, tooltip: str = "") -> None:
+        super().__init__(widgets=widgets, labels=False, label="", tooltip=tooltip)
+        self.margins = (0, 0, 0, 0)
+
+
+class OptionalComboBox(ComboBox):
+    """A choice that may be None, of which magicgui's own would not announce that it is chosen."""
+
+    def _on_value_change(self, value: Any = None) -> None:
+        self.changed.emit(value)
+
+
 class Note(Label):
-    """A text that breaks its lines where the dock ends, and takes no room while it is empty."""
+    """A text that is wrapped to the width of the dock, and takes no room while it is empty."""
 
     def __init__(self) -> None:
         super().__init__(value="", visible=False, label="")
@@ -47,22 +76,22 @@ class Note(Label):
         self.native.setContentsMargins(0, 0, _GAP, 0)  # beside a scroll bar
 
     def say(self, text: str) -> None:
-        """Show a text, or nothing."""
+        """Show a text; hide if it is empty."""
         self.value, self.visible = text, bool(text)
 
 
-def form(*widgets: Widget) -> Container:
-    """Return widgets below each other, their labels in one column."""
+def form(*widgets: Widget) -> Container[Widget]:
+    """Return a column of widgets, their labels aligned."""
     container = Container(widgets=widgets, label="")
     container.margins = (0, 0, 0, 0)
-    _Column(container.native)
+    _LabelColumn(container.native)
     for box in container.native.findChildren(QComboBox):  # a long name must not widen the dock
         box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         box.setMinimumContentsLength(_LETTERS)
     return container
 
 
-class _Column(QObject):
+class _LabelColumn(QObject):
     """Keeps the labels of a form as wide as the widest of them is in napari's font."""
 
     def __init__(self, form: QWidget) -> None:
@@ -74,26 +103,24 @@ class _Column(QObject):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         if event is not None and event.type() in _FONT_EVENTS:
-            widest = max((_width(each) for each in self._labels), default=0)
+            # Of the texts, with the margins of napari's style.
+            widths = [
+                each.fontMetrics().horizontalAdvance(f"{each.text()}m") for each in self._labels
+            ]
             for label in self._labels:
-                label.setMinimumWidth(max(_LABEL_WIDTH, widest))
+                label.setMinimumWidth(max(_LABEL_WIDTH, *widths))
         return False
 
 
-def _width(label: QLabel) -> int:
-    """Return the width of a label's text, and of the room that napari's style has around it."""
-    return label.fontMetrics().horizontalAdvance(f"{label.text()}m")
-
-
-def row(*widgets: Widget) -> Container:
-    """Return widgets side by side."""
+def row(*widgets: Widget) -> Container[Widget]:
+    """Return a row of widgets."""
     container = Container(widgets=widgets, layout="horizontal", labels=False, label="")
     container.margins = (0, 0, 0, 0)
     return container
 
 
-def resettable(slider: FloatSlider) -> Container:
-    """Return a slider beside a button that puts it back to where it is now."""
+def resettable(slider: FloatSlider) -> Container[Widget]:
+    """Return a row of a slider and a button that resets it to its present value."""
     start = slider.value
     button = PushButton(text="↺", tooltip=f"Back to {start:g}")
     button.max_width = NARROW
@@ -107,13 +134,13 @@ def resettable(slider: FloatSlider) -> Container:
 def foldable(
     title: str, content: QWidget, on_unfold: Callable[[], object] = lambda: None
 ) -> QCollapsible:
-    """Return something under a title, folded away until it is wanted."""
+    """Return a foldable section, folded at first."""
 
     def on_toggled(unfolded: bool) -> None:
         box.setText(f"{'▾' if unfolded else '▸'}  {title}")  # an icon would not follow the theme
-        content.setVisible(unfolded)  # or else the keyboard would reach what nobody sees
+        content.setVisible(unfolded)  # otherwise the keyboard would reach it
         if unfolded:
-            content.setMaximumHeight(_ANY_HEIGHT)  # it may say more later on
+            content.setMaximumHeight(_ANY_HEIGHT)  # it may grow later on
             on_unfold()
 
     box = QCollapsible(expandedIcon=QIcon(), collapsedIcon=QIcon())
@@ -121,9 +148,10 @@ def foldable(
     box.setContent(content)
     # Both would give texts the height of what they are before their lines break.
     box.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
-    box.layout().setAlignment(Qt.AlignmentFlag(0))
-    box.layout().setContentsMargins(0, 0, 0, 0)
-    box.layout().setSpacing(0)
+    layout = _present(box.layout())
+    layout.setAlignment(Qt.AlignmentFlag(0))
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(0)
     policy = content.sizePolicy()
     policy.setRetainSizeWhenHidden(True)  # its width: unfolding must not widen the dock
     content.setSizePolicy(policy)
@@ -133,22 +161,17 @@ def foldable(
     return box
 
 
-_LOWEST = 120  # pixels: a little of what is on it
+_LEAST_HEIGHT = 120  # pixels
 _PAGE_GAP = 8
-_SETTLED = 100  # milliseconds, after which what was unfolded has its place
+_SETTLING = 100  # milliseconds until the layout has settled after a section is unfolded
 
 
 class ScrollPage(QScrollArea):
-    """Widgets below each other; what is unfolded comes into view.
-
-    Parameters
-    ----------
-    *widgets : QWidget
-        From top to bottom.
-    """
+    """A scrolling column of widgets; a section that is unfolded is scrolled into view."""
 
     def __init__(self, *widgets: QWidget) -> None:
-        super().__init__(widgetResizable=True)
+        super().__init__()
+        self.setWidgetResizable(True)
         inside = QWidget()
         layout = QVBoxLayout(inside)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -160,17 +183,22 @@ class ScrollPage(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(inside)
         self._unfolded: QCollapsible | None = None
-        self._settling = QTimer(self, singleShot=True, interval=_SETTLED)
-        self._settling.timeout.connect(self._look_at_unfolded)
-        self.verticalScrollBar().rangeChanged.connect(self._on_range)
+        self._settling = single_shot(_SETTLING, self)
+        self._settling.timeout.connect(self._show_unfolded)
+        self._bar = _present(self.verticalScrollBar())
+        self._bar.rangeChanged.connect(self._on_range)
         for box in inside.findChildren(QCollapsible):
             box.toggled.connect(partial(self._on_toggled, box))
-        self._leave_wheel_to_page(inside)
+        leave = _LeaveWheel(self)
+        for kind in (QComboBox, QSlider, QAbstractSpinBox):
+            for control in inside.findChildren(kind):
+                control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
+                control.installEventFilter(leave)
 
     def minimumSizeHint(self) -> QSize:
-        """Return a size that cuts nothing off at the right."""
-        bar = self.verticalScrollBar().sizeHint().width()
-        return QSize(self.widget().minimumSizeHint().width() + bar, _LOWEST)
+        """Return a size that is wide enough for all of its widgets."""
+        width = _present(self.widget()).minimumSizeHint().width()
+        return QSize(width + self._bar.sizeHint().width(), _LEAST_HEIGHT)
 
     def _on_toggled(self, box: QCollapsible, unfolded: bool) -> None:
         if unfolded:
@@ -178,27 +206,21 @@ class ScrollPage(QScrollArea):
             self._settling.start()
 
     def _on_range(self) -> None:
-        if self._settling.isActive():  # texts find their height step by step
-            self._look_at_unfolded()
+        if self._settling.isActive():  # wrapped texts get their height step by step
+            self._show_unfolded()
 
-    def _look_at_unfolded(self) -> None:
+    def _show_unfolded(self) -> None:
         if self._unfolded is not None:
             self.ensureWidgetVisible(self._unfolded, 0, 0)
             self.ensureWidgetVisible(self._unfolded.toggleButton(), 0, 0)  # if not all of it fits
 
-    def _leave_wheel_to_page(self, inside: QWidget) -> None:
-        leave = _LeaveWheel(self)
-        for kind in (QComboBox, QSlider, QAbstractSpinBox):
-            for control in inside.findChildren(kind):
-                control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
-                control.installEventFilter(leave)
-
 
 class _LeaveWheel(QObject):
-    """Keeps who scrolls the page from changing what happens to be below the pointer."""
+    """Keeps the wheel from changing the control below the pointer while the page scrolls."""
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        if event is None or event.type() != QEvent.Type.Wheel or watched.hasFocus():
+        focused = isinstance(watched, QWidget) and watched.hasFocus()
+        if event is None or event.type() != QEvent.Type.Wheel or focused:
             return False
         event.ignore()  # so that the page gets it
         return True

@@ -1,14 +1,20 @@
-"""What can be chosen in the widget: one control each, and what they say together."""
+"""The controls above the buttons: image, model, options, layers, and where the result is kept."""
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
 
-from magicgui.widgets import CheckBox, ComboBox, FileEdit, FloatSlider
+from magicgui.types import FileDialogMode
+from magicgui.widgets import CheckBox, ComboBox, FileEdit, FloatSlider, LineEdit, Widget
+from magicgui.widgets.bases import ValueWidget
 from napari import Viewer
 from napari.layers import Image, Labels, Layer, Shapes
 
 from napari_noiser._errors import InputError
+from napari_noiser.engine.options import Option, Verb, verb_options
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe
@@ -19,21 +25,54 @@ from napari_noiser.plugin.layers.selection import (
     snapshot_layers,
 )
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot, axes_choices, guess_axes
-from napari_noiser.plugin.settings import DEVICES, DTYPES, KEEPS, Settings
+from napari_noiser.plugin.settings import KEEPS, Settings
 from napari_noiser.plugin.widgets.fit_form import FitForm, method_choice, seed_choice
 from napari_noiser.plugin.widgets.model_combobox import ModelComboBox
-from napari_noiser.plugin.widgets.qt_helpers import NARROW
+from napari_noiser.plugin.widgets.qt_helpers import NARROW, OptionalComboBox, resettable
 from napari_noiser.plugin.widgets.recipe_editor import RecipeEditor
 
-__all__ = ["SettingsForm", "gain_choice", "keeping_controls", "refresh_choices", "region_controls"]
+_SLIDER_RANGES = {"brightness": (-3.0, 3.0), "contrast": (0.1, 5.0)}
 
 
-_OUTPUT = [("a display", "display"), ("light, denoised", "intensity")]
-_BACKGROUND = [("gray, as it comes", "gray"), ("dark", "dark")]
-_CAMERA = [("estimated, evened out", "auto"), ("not considered", "none")]
-_COLORS = [("balanced (gray world)", "balanced"), ("kept", "kept")]
-_RENDER = [("planes (2-D)", 2), ("volumes (3-D)", 3)]
-_EXPOSURE = [("whole series", "stack"), ("each time point", "volume"), ("each plane", "plane")]
+def option_names() -> dict[str, Option]:
+    """Return the options of all verbs by name: first those that only one verb has."""
+    verbs = [verb_options(verb) for verb in get_args(Verb)]
+    options = {name: option for each in verbs for name, option in each.items()}
+    return dict(sorted(options.items(), key=lambda item: sum(item[0] in each for each in verbs)))
+
+
+def option_control(name: str, option: Option, preferred: Mapping[str, Any]) -> ValueWidget[Any]:
+    """Return the control of an option that has a label; preferred values replace its default."""
+    value = preferred.get(name, option.default)
+    tooltip = f"{option.help[:1].upper()}{option.help[1:]}."
+    if option.choices:
+        words = option.words or tuple(map(str, option.choices))
+        choices = list(zip(words, option.choices, strict=True))
+        box = OptionalComboBox(label=option.label, choices=choices, tooltip=tooltip)
+        if value in option.choices:
+            box.value = value
+        return box
+    if isinstance(option.default, bool):
+        return CheckBox(text=option.label, value=value, tooltip=tooltip)
+    if name in _SLIDER_RANGES:
+        low, high = _SLIDER_RANGES[name]
+        return FloatSlider(
+            label=option.label, value=value, min=low, max=high, step=0.05, tooltip=tooltip
+        )
+    text = "" if value is None else str(value)
+    return LineEdit(label=option.label, value=text, tooltip=tooltip)
+
+
+def option_value(option: Option, control: ValueWidget[Any]) -> Any:
+    """Return the value of an option's control; text is read as on the command line."""
+    if not isinstance(control, LineEdit):
+        return control.value
+    text = control.value.strip()
+    return option.parse(text) if text else None
+
+
+_VERBS = [("a display", "enhance"), ("light, denoised", "denoise")]
+_KEEP = list(zip(("in memory", "live, as you look", "on disk"), KEEPS, strict=True))
 _NO_IMAGE = (
     "Open an image first (File > Open Sample > napari-noiser has dim ones). Points, labels, "
     "shapes and other layers have no brightness to enhance."
@@ -41,149 +80,88 @@ _NO_IMAGE = (
 
 
 class SettingsForm:
-    """The controls, filled in from a viewer and napari's preferences.
+    """All controls that say what Apply does, filled in from a viewer and napari's preferences.
 
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Whose image layers are offered.
+    `options` holds the controls of the verbs' options, by the options' names.
     """
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
-        self._followed: Image | None = None
+        self._watched: Image | None = None  # whose axes are offered
         preferred = Settings.from_preferences()
-        self._make_choices(preferred)
+        self.image, self.axes = _image_choices(viewer)
         self.others = SelectedImagesNote(viewer)
-        self._selected = viewer.layers.selection.events.changed
-        self._selected.connect(self.show_selected)
-        self.region, self.leave_out, self.all_planes = region_controls(viewer)
-        self.gain = gain_choice(viewer, self.image)
-        self.keep, self.results_folder = keeping_controls(preferred)
-        self._make_sliders()
-        self._make_training()
-        self.model.changed.connect(self._on_model)
-        self.image.changed.connect(self._on_image)
-        self.keep.changed.connect(self.show_folder)
-        for control in (self.image, self.region, self.leave_out):
-            control.changed.connect(self.show_all_planes)
-        self.others.changed.connect(self.show_selected)
-        for control in (self.image, self.colors, self.ndim):
-            control.changed.connect(self._on_form)
-
-    def _make_choices(self, preferred: Settings) -> None:
-        self.image = ComboBox(
-            label="image",
-            choices=lambda box: [
-                each
-                for each in self._viewer.layers
-                if isinstance(each, Image) and not is_preview(each)
-            ],
-            tooltip="The image to enhance. It is never changed: the result is a new layer.",
-        )
-        self.axes = ComboBox(
-            label="axes",
-            choices=lambda box: axes_choices(self.image.value) if self.image.value else [],
-            tooltip="What each axis is: T time, C channel (a dye), Z depth, Y and X the plane, "
-            "S the red, green and blue of a color image. Correct it if it was guessed wrong.",
-        )
-        self.model = ModelComboBox(preferred.model)
-        self.colors = ComboBox(
-            label="colors",
-            choices=_COLORS,
-            tooltip="Balanced: a color cast is removed like a lack of light, so that the image "
-            "is gray on average. Kept: red, green and blue are brightened alike: what is red "
-            "stays red, as it should in a stained section.",
-        )
-        self.ndim = ComboBox(
-            label="render",
-            choices=_RENDER,
-            tooltip="Each plane by its own neighbors, or whole volumes. Volumes take neighbors "
-            "in z as near as those in the plane: choose planes if the step in z is large.",
-        )
-        self.statistics = ComboBox(
-            label="one exposure",
-            choices=_EXPOSURE,
-            value=preferred.statistics,
-            tooltip="What is brightened alike. Whole series: no flicker, and bleaching stays "
-            "visible. Each plane: every plane comes out equally bright.",
-        )
-        self.output = ComboBox(
+        self.model = ModelComboBox(str(preferred.model))
+        self.verb = ComboBox(
             label="result",
-            choices=_OUTPUT,
+            choices=_VERBS,
             tooltip="A display is for looking: well lit, and not linear. Light is denoised and "
-            "left in the units of the image, for a model that learned to see it through noise.",
+            "left in the units of the image, by a model that learned to see it through noise.",
         )
-        self.background = ComboBox(
-            label="background",
-            choices=_BACKGROUND,
-            tooltip="Gray: the mean comes out as mid-gray, and empty background not far below. "
-            "Dark: the background is found and shown nearly black, and noise is not lifted: for "
-            "cells on glass and stars on sky.",
-        )
-        self.camera = ComboBox(
-            label="camera noise",
-            choices=_CAMERA,
-            tooltip="How noise grows with brightness is estimated from the image, and evened out "
-            "before the network sees it: faint structure gains most. From the console a camera's "
-            "own gain, offset and read noise can be given.",
-        )
-        self.repair = CheckBox(
-            text="repair hot pixels and cosmic rays",
-            value=True,
-            tooltip="Single pixels and thin streaks that stand out, sharper than any lens draws, "
-            "are replaced by their neighbors. Stars and spots stay. Takes the camera's noise.",
-        )
-        self.dtype = ComboBox(
-            label="number type",
-            choices=DTYPES,
-            value=preferred.dtype,
-            tooltip="Of the result. float32 runs from 0 to 1 in a display; uint16 and uint8 take "
-            "less room and open in Fiji.",
-        )
-        self.device = ComboBox(
-            label="compute on",
-            choices=DEVICES,
-            value=preferred.device,
-            tooltip="auto takes a graphics card that works, and otherwise the processor.",
-        )
-
-    def _make_sliders(self) -> None:
-        self.brightness = FloatSlider(
-            label="brightness",
-            value=0.0,
-            min=-3,
-            max=3,
-            step=0.05,
-            tooltip="Moves mid-gray up or down; 0 is neutral.",
-        )
-        self.contrast = FloatSlider(
-            label="contrast",
-            value=1.0,
-            min=0.1,
-            max=5,
-            step=0.05,
-            tooltip="Spreads the grays around the middle; 1 is what the network learned.",
-        )
-
-    def _make_training(self) -> None:
+        self._definitions = option_names()
+        self.options = {
+            name: option_control(name, option, preferred.options)
+            for name, option in self._definitions.items()
+            if option.label
+        }
+        self._rows: dict[str, Widget] = {
+            name: resettable(control) if isinstance(control, FloatSlider) else control
+            for name, control in self.options.items()
+        }
+        self.region, self.leave_out, self.all_planes = _region_choices(viewer)
+        self.gain = _gain_map_choice(viewer, self.image)
+        self.keep, self.results_folder = _keep_choices(preferred)
         self.method, self.seed = method_choice(), seed_choice()
-        self.recipe, self.fit = RecipeEditor(RECIPES[self.model.value]), FitForm()
-        self.method.changed.connect(self.show_output)
-        self.fit.edited.connect(self.show_gain)
+        self.recipe, self.fit = RecipeEditor(RECIPES[str(self.model.resolved)]), FitForm()
+        self._connect()
+
+    def _connect(self) -> None:
+        self._selection = self._viewer.layers.selection.events.changed
+        self._selection.connect(self.update_visibility)
+        self.model.changed.connect(self._on_model)
+        self.verb.changed.connect(self._on_verb)
+        self.image.changed.connect(self._on_image)
+        self.fit.edited.connect(self.update_visibility)
+        for control in (self.region, self.leave_out, self.others, self.keep, self.method):
+            control.changed.connect(self.update_visibility)
+        self.image.changed.connect(self._check_models)
+        for name in ("colors", "ndim"):
+            self.options[name].changed.connect(self._check_models)
+
+    @property
+    def rows(self) -> Iterator[Widget]:
+        """The controls from top to bottom: of options, and of what stands for some of them."""
+        instead: dict[str, list[Widget]] = {
+            "mask": [self.region, self.leave_out, self.all_planes],
+            "gain_map": [self.gain],
+            "out": [self.keep, self.results_folder],
+        }
+        yield from (self.image, self.others, self.axes, self.model, self.verb)
+        for name in self._definitions:
+            yield from instead.get(name, [self._rows[name]] if name in self._rows else [])
 
     @property
     def settings(self) -> Settings:
-        """What the controls say, as the console would take it.
-
-        Raises a `ValueError` if the chosen recipe is to be trained first, and edited wrongly.
-        """
-        others = {"camera", "gain", "max_change", "conserve"}
-        names = {field.name for field in fields(Settings)} - others
-        camera = None if self.camera.value == "none" else self.camera.value
-        values = {name: getattr(self, name).value for name in names}
-        chosen = Settings(camera=camera, gain_map=self.gain_map, **values)
-        return replace(chosen, model=self.recipe.recipe) if self.model.trains_first else chosen
+        """What is chosen."""
+        verb, folder = self.verb.value, self.results_folder.value
+        options = {
+            name: option_value(option, self.options[name])
+            for name, option in verb_options(verb).items()
+            if name in self.options
+        }
+        return Settings(
+            verb=verb,
+            model=self.recipe.recipe if self.model.trains_first else self.model.value,
+            axes=self.axes.value,
+            options=options,
+            region=self.region.value,
+            leave_out=self.leave_out.value,
+            all_planes=self.all_planes.value,
+            gain_map=self.gain_map,
+            seed=self.seed.value,
+            keep=self.keep.value,
+            results_folder=folder if isinstance(folder, Path) else None,
+        )
 
     @property
     def source(self) -> LayerSnapshot:
@@ -210,70 +188,61 @@ class SettingsForm:
     @property
     def samples(self) -> int:
         """How many samples a model for the chosen image sees together."""
-        color = self.image.value is not None and self.image.value.rgb
-        alone = self.colors.value == "kept" or (self.model.is_denoiser and not self.model.fitted)
-        return 3 if color and not alone else 1
+        rgb = self.image.value is not None and self.image.value.rgb
+        alone = self.options["colors"].value == "kept"
+        alone |= self.model.is_denoiser and not self.model.fitted
+        return 3 if rgb and not alone else 1
 
     def refresh(self) -> None:
-        """Offer the layers that the viewer has now; a choice that still stands is kept."""
+        """Offer the layers that the viewer has now; a choice that is still offered stays."""
         for control in (self.image, self.region, self.leave_out, self.gain):
-            refresh_choices(control)
+            _refresh_choices(control)
 
     def choose_active(self) -> None:
         """Choose the viewer's active layer, if it is an image, or the first selected one."""
         if images := selected_images(self._viewer.layers):
             self.image.value = images[0]
 
-    def show_all_planes(self) -> None:
-        """Show its control if there are regions, and planes that they might hold on."""
-        image, regions = self.image.value, (self.region.value, self.leave_out.value)
-        self.all_planes.visible = image is not None and image.ndim > 2 and any(regions)
-
-    def show_folder(self) -> None:
-        """Show the folder's control if results are kept on disk."""
+    def update_visibility(self) -> None:
+        """Show the controls that matter for what is chosen, and hide the others."""
+        image, model = self.image.value, self.model
+        self.others.show_for(image)
+        if not model.can_denoise:
+            self.verb.value = "enhance"
+        if model.fitted:
+            self.options["colors"].value = "balanced"  # the only one that it can
+        self.verb.visible = model.can_denoise
+        rgb = image is not None and any(each.rgb for each in (image, *self.others.images))
+        needed = {
+            "colors": rgb and not model.is_denoiser,
+            "camera": model.is_denoiser or self.method.value != "noise",
+            "repair": model.is_denoiser or self.method.value != "noise",
+        }
+        of_verb = verb_options(self.verb.value)
+        for name, row in self._rows.items():
+            row.visible = name in of_verb and needed.get(name, True)
+        self.gain.visible = model.requires_gain_map or self.fits_with_gain
+        regions = any((self.region.value, self.leave_out.value))
+        self.all_planes.visible = regions and image is not None and image.ndim > 2
         self.results_folder.visible = self.keep.value == "disk"
 
-    def show_output(self) -> None:
-        """Show what there is to choose for a model that sees light through noise, and its fit."""
-        is_denoiser = self.model.is_denoiser
-        self.output.visible = is_denoiser
-        for control in (self.camera, self.repair):
-            control.visible = is_denoiser or self.method.value != "noise"
-        if not is_denoiser:
-            self.output.value = "display"
-        self.show_gain()
-
-    def show_gain(self) -> None:
-        """Show the choice of a gain map where one is needed: to apply a model, or to fit one."""
-        self.gain.visible = self.model.requires_gain_map or self.fits_with_gain
-
-    def show_selected(self) -> None:
-        """Show the other images that are selected, and the choice of colors if there are some."""
-        chosen = self.image.value
-        self.others.show_for(chosen)
-        images = [] if chosen is None else [chosen, *self.others.images]
-        if self.model.fitted:
-            self.colors.value = "balanced"  # it sees colors together, or each alone
-        balanced = not self.model.is_denoiser  # or else there is nothing to choose
-        self.colors.visible = balanced and any(each.rgb for each in images)
-
     def on_close(self) -> None:
-        """Let go of the viewer: the widget is closing."""
-        self._selected.disconnect(self.show_selected)
-        self._follow(None)
+        """Disconnect from the viewer: the widget is closing."""
+        self._selection.disconnect(self.update_visibility)
+        self._watch(None)
 
     def _on_image(self) -> None:
-        self.show_selected()
+        self.update_visibility()
         self._guess_axes()
-        refresh_choices(self.gain)
-        self._follow(self.image.value)
+        _refresh_choices(self.gain)
+        self._watch(self.image.value)
 
-    def _follow(self, image: Image | None) -> None:
-        """Offer the axes anew when this layer changes; one chosen before has no say any more."""
-        if self._followed is not None:
-            self._followed.events.axis_labels.disconnect(self._guess_axes)
-            self._followed.events.data.disconnect(self.axes.reset_choices)
-        self._followed = image
+    def _watch(self, image: Image | None) -> None:
+        """Offer the axes anew when this layer changes, and not when the last one does."""
+        if self._watched is not None:
+            self._watched.events.axis_labels.disconnect(self._guess_axes)
+            self._watched.events.data.disconnect(self.axes.reset_choices)
+        self._watched = image
         if image is not None:
             image.events.axis_labels.connect(self._guess_axes)
             image.events.data.connect(self.axes.reset_choices)
@@ -282,6 +251,14 @@ class SettingsForm:
         self.axes.reset_choices()
         if self.axes.choices:
             self.axes.value = guess_axes(self.image.value)
+
+    def _on_verb(self) -> None:
+        before = self.model.recipe
+        self._check_models()
+        if self.model.recipe != before:
+            self._on_model()  # "auto" is another one now
+        else:
+            self.update_visibility()
 
     def _on_model(self) -> None:
         recipe = self.model.recipe
@@ -292,18 +269,19 @@ class SettingsForm:
         elif isinstance(recipe, IRLERecipe):
             self.fit.show_recipe(replace(recipe.denoiser, gain="light"))  # as stage 1 finds it
         self.method.value = self.model.method
-        self.show_output()
-        self.show_selected()
+        self.update_visibility()
         if self.model.own:
-            self.ndim.value = self.model.value.ndim
+            self.options["ndim"].value = self.model.value.ndim
 
-    def _on_form(self) -> None:
-        self.model.show_for(self.samples, self.ndim.value)
-        self.recipe.check_for(self.samples, self.ndim.value)
+    def _check_models(self) -> None:
+        """Say which models are there for the chosen image, and whether the recipe suits it."""
+        ndim = self.options["ndim"].value
+        self.model.show_for(self.samples, ndim, self.verb.value)
+        self.recipe.check_for(self.samples, ndim)
 
 
-def refresh_choices(control: ComboBox) -> None:
-    """Offer the layers that there are now; a choice that still stands is kept."""
+def _refresh_choices(control: ComboBox) -> None:
+    """Offer the layers that there are now; a choice that is still offered stays."""
     chosen = control.value
     with control.changed.blocked():  # a renamed layer is another choice at first
         control.reset_choices()
@@ -313,84 +291,40 @@ def refresh_choices(control: ComboBox) -> None:
         control.changed.emit(control.value)
 
 
-def gain_choice(viewer: Viewer, image: ComboBox) -> ComboBox:
-    """Return what `Settings` calls gain.
+def _image_choices(viewer: Viewer) -> tuple[ComboBox, ComboBox]:
+    """Return the controls of the image and of `Settings.axes`."""
 
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Whose images are offered, but for those of colors.
-    image : ComboBox
-        Chooses the image to enhance, which is not its own gain map.
-    """
+    def choices(box: object) -> list[Layer]:
+        return [each for each in viewer.layers if isinstance(each, Image) and not is_preview(each)]
 
-    def choices(box: object) -> list[tuple[str, Layer | None]]:
-        images = (each for each in viewer.layers if isinstance(each, Image) and not each.rgb)
-        held = [each for each in images if each is not image.value and not is_preview(each)]
-        return [("none", None), *((each.name, each) for each in held)]
-
-    return ComboBox(
-        label="gain map",
+    image = ComboBox(
+        label="image",
         choices=choices,
-        tooltip="How much each pixel would be amplified, known beforehand: to even out an "
-        "illumination or a flat-field, say. An image of values above 0, of the shape of the "
-        "image, of its last axes or of one plane. A model that was fitted with gain maps needs "
-        "one for each image, and so does its fit. In the console: gain=",
+        tooltip="The image to enhance. It is never changed: the result is a new layer.",
     )
-
-
-_KEEP = list(zip(("in memory", "live, as you look", "on disk"), KEEPS, strict=True))
-
-
-def keeping_controls(preferred: Settings) -> tuple[ComboBox, FileEdit]:
-    """Return what `Settings` calls keep and results_folder.
-
-    Parameters
-    ----------
-    preferred : Settings
-        What they say at first.
-    """
-    keep = ComboBox(
-        label="keep result",
-        choices=_KEEP,
-        value=preferred.keep,
-        tooltip="In memory: at once, as long as it fits. Live: nothing is kept, what you look "
-        "at is rendered when you look. On disk: an OME-Zarr file of any size, which fills in "
-        "while you look.",
+    axes = ComboBox(
+        label="axes",
+        choices=lambda box: axes_choices(image.value) if image.value else [],
+        tooltip="What each axis is: T time, C channel (a fluorophore), Z depth, Y and X the "
+        "plane, S the red, green and blue of a color image. Correct it if it was guessed wrong.",
     )
-    folder = FileEdit(
-        label="folder",
-        mode="d",
-        nullable=True,
-        value=preferred.results_folder,
-        tooltip="Where results on disk go. Apply goes on with an unfinished one that it finds "
-        "there. The preferences can name a folder once and for all.",
-    )
-    folder.choose_btn.text = "…"
-    folder.choose_btn.max_width = NARROW
-    return keep, folder
+    return image, axes
 
 
-def region_controls(viewer: Viewer) -> tuple[ComboBox, ComboBox, CheckBox]:
-    """Return what `Settings` calls region, leave_out and all_planes.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Whose labels and shapes are offered.
-    """
+def _region_choices(viewer: Viewer) -> tuple[ComboBox, ComboBox, CheckBox]:
+    """Return the controls of `Settings.region`, `leave_out` and `all_planes`."""
 
     def choices(none: str) -> list[tuple[str, Layer | None]]:
         marked = [each for each in viewer.layers if isinstance(each, (Labels, Shapes))]
         return [(none, None), *((each.name, each) for each in marked)]
 
-    region = ComboBox(
-        label="exposure from",
+    region = OptionalComboBox(
+        label="statistics from",
         choices=lambda box: choices("whole image"),
         tooltip="What must be exposed well: a cell you painted (Labels) or outlined (Shapes), and "
         "not the glass around it. Everything is rendered; this part sets the brightness.",
     )
-    leave_out = ComboBox(
+    leave_out = OptionalComboBox(
         label="leave out",
         choices=lambda box: choices("nothing"),
         tooltip="What must not count, such as saturated spots or the black borders of a stitched "
@@ -399,6 +333,48 @@ def region_controls(viewer: Viewer) -> tuple[ComboBox, ComboBox, CheckBox]:
     all_planes = CheckBox(
         text="regions hold on all planes",
         tooltip="A region on one plane, channel or time point holds on all of them. Needed where "
-        "each of them has an exposure of its own, as channels always have.",
+        "each of them has statistics of its own, as channels always have.",
     )
     return region, leave_out, all_planes
+
+
+def _gain_map_choice(viewer: Viewer, image: ComboBox) -> ComboBox:
+    """Return the control of `Settings.gain_map`: all other images but those of colors."""
+
+    def choices(box: object) -> list[tuple[str, Layer | None]]:
+        images = (each for each in viewer.layers if isinstance(each, Image) and not each.rgb)
+        others = [each for each in images if each is not image.value and not is_preview(each)]
+        return [("none", None), *((each.name, each) for each in others)]
+
+    return OptionalComboBox(
+        label="gain map",
+        choices=choices,
+        tooltip="How much each pixel would be amplified, known beforehand: to even out an "
+        "illumination or a flat-field, say. An image of values above 0, of the shape of the "
+        "image, of its last axes or of one plane. A model that was fitted with gain maps needs "
+        "one for each image, and so does its fit. In the console: gain_map=",
+    )
+
+
+def _keep_choices(preferred: Settings) -> tuple[ComboBox, FileEdit]:
+    """Return the controls of `Settings.keep` and `results_folder`."""
+    keep = ComboBox(
+        label="keep result",
+        choices=_KEEP,
+        value=preferred.keep,
+        tooltip="In memory: at once, as long as it fits. Live: nothing is kept, what you look "
+        "at is rendered when you look. On disk: an OME-Zarr file of any size, which fills in "
+        "while you look.",
+    )
+    folder: Any = preferred.results_folder
+    edit = FileEdit(
+        label="folder",
+        mode=FileDialogMode.EXISTING_DIRECTORY,
+        nullable=True,
+        value=Path(folder) if folder else None,
+        tooltip="Where results on disk go. Apply goes on with an unfinished one that it finds "
+        "there. The preferences can name a folder once and for all.",
+    )
+    edit.choose_btn.text = "…"
+    edit.choose_btn.max_width = NARROW
+    return keep, edit

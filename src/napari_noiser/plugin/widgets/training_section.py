@@ -8,63 +8,46 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import Container, PushButton
+from magicgui.widgets import PushButton
 from napari import Viewer
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 from napari_noiser._progress import Event
 from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.tasks.destinations import file_name
-from napari_noiser.plugin.tasks.fit import FitPanel
+from napari_noiser.plugin.tasks.errors import describe_error
 from napari_noiser.plugin.tasks.generators import train_task
-from napari_noiser.plugin.widgets.qt_helpers import Note, form, row
+from napari_noiser.plugin.widgets.fit_panel import FitPanel, Start
+from napari_noiser.plugin.widgets.qt_helpers import Column, Note, form, row
 from napari_noiser.plugin.widgets.section import Section
 from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
 if TYPE_CHECKING:
-    from napari_noiser.methods.registry import AnyModel
+    from napari_noiser.methods.base import FittedModel
 
-__all__ = ["Start", "TrainingSection"]
-
-Start = Callable[[Callable[..., BackgroundTask]], BackgroundTask | None]
-"""Starts work whose progress, end and cancel the widget shows; None if it could not."""
-
-_TELLING = 5.0  # seconds of training after which its speed is known
-_SHORT = 60.0  # seconds that nobody need be told about
+_SPEED_KNOWN = 5.0  # seconds of training after which the rest is estimated
+_SHORT = 60.0  # seconds that are not worth a message
 _FILES = "Models of napari-noiser (*.safetensors)"
 
 
 class TrainingSection(Section):
-    """Learns a model, from noise or from images, and keeps the list of models.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        In which it is.
-    controls : Controls
-        What is chosen above it.
-    start : callable
-        Starts work; see `Start`.
-    """
+    """Trains a model on noise or fits one to images, and edits the list of models."""
 
     title = "Train, save and load models"
 
     def __init__(self, viewer: Viewer, controls: SettingsForm, start: Start) -> None:
         super().__init__(viewer, controls)
         self._start = start
-        self._run: BackgroundTask | None = None
+        self._task: BackgroundTask | None = None
         self._running = False
-        self._begun: tuple[float, int] | None = None  # when a step was first seen, and which one
+        self._first: tuple[float, int] | None = None  # the time of the first event, and its step
         self.train = PushButton(
             text="Train",
             tooltip="Train this recipe on noise, for the colors of the chosen image. No image is "
             "looked at. In the console: napari_noiser.train(recipe)",
         )
-        self.state, self.said = Note(), Note()
-        self.noise = Container(
-            widgets=[controls.recipe, self.train, self.state], label="", labels=False
-        )
-        self.noise.margins = (0, 0, 0, 0)
+        self.state, self.message = Note(), Note()
+        self.noise = Column(controls.recipe, self.train, self.state)
         self.fitting = FitPanel(controls, start)
         self._make_list_buttons()
         self.extend(
@@ -73,8 +56,8 @@ class TrainingSection(Section):
                 self.noise,
                 self.fitting,
                 row(self.load, self.save),
-                row(self.rename, self.remove),
-                self.said,
+                row(self.rename, self.remove_model),
+                self.message,
             ]
         )
         self._connect()
@@ -95,7 +78,7 @@ class TrainingSection(Section):
             tooltip="Give the chosen model, made or loaded here, another name: its files and "
             "results will carry it. In the console: model.renamed(name)",
         )
-        self.remove = PushButton(
+        self.remove_model = PushButton(
             text="Remove",
             tooltip="Take the chosen model, made or loaded here, off the list. Its files and "
             "its results stay.",
@@ -106,7 +89,7 @@ class TrainingSection(Section):
         self.load.changed.connect(self._ask_load)
         self.save.changed.connect(self._ask_save)
         self.rename.changed.connect(self._ask_rename)
-        self.remove.changed.connect(self.controls.model.remove)
+        self.remove_model.changed.connect(self.controls.model.remove_chosen)
         for signal in (self.controls.recipe.edited, self.controls.model.changed):
             signal.connect(self._show_state)
         self.controls.method.changed.connect(self._show_method)
@@ -117,7 +100,8 @@ class TrainingSection(Section):
         """Train the recipe, for the chosen image's samples, in the background."""
         chosen = self.controls
         recipe, samples = chosen.recipe.recipe, chosen.samples
-        ndim, device, seed = chosen.ndim.value, chosen.device.value, chosen.seed.value
+        ndim, device = (chosen.options[name].value for name in ("ndim", "device"))
+        seed = chosen.seed.value
 
         def start(**slots: Callable[..., object]) -> BackgroundTask:
             return BackgroundTask(
@@ -127,51 +111,53 @@ class TrainingSection(Section):
                 **slots,
             )
 
-        self._run = self._start(start)
+        self._task = self._start(start)
 
     def load_models(self, paths: Iterable[str | PathLike[str]]) -> None:
-        """Read models from files, and choose the last one; what cannot be read is said."""
+        """Read models from files, and choose the last one; say which cannot be read."""
         from napari_noiser import load_model
 
-        wrong = []
+        failures = []
         for path in paths:
             try:
                 self.controls.model.add(load_model(path), Path(path).name)
             except (ValueError, OSError) as error:
-                wrong.append(str(error))
-        self.said.say("\n".join(wrong))
+                failures.append(describe_error(error))
+        self.message.say("\n".join(failures))
 
     def save_model(self, path: str | PathLike[str]) -> None:
-        """Write the chosen model, or the bundled one that a name stands for here, to a file."""
-        self.said.say(f"Saved {self._chosen_model().save(path)}")
+        """Write the chosen model, or the bundled one of the chosen name, to a file."""
+        self.message.say(f"Saved {self._chosen_model().save(path)}")
 
     def on_running(self, running: bool) -> None:
-        """Do not offer to train or fit while other work runs."""
+        """Enable Train and Fit unless a task runs."""
         self._running = running
-        self._begun = None
+        self._first = None
         self.fitting.on_running(running)
         self._show_state()
 
     def on_event(self, event: Event) -> None:
-        """Say for how long it will go on to train, as soon as that can be told."""
+        """Say for how long training will go on, as soon as its speed is known."""
         if not event.stage.endswith("train"):
             return
-        if self._begun is None or event.done < self._begun[1]:  # the next model
-            self._begun = monotonic(), event.done
-        since, before = self._begun
-        spent = monotonic() - since
+        if self._first is None or event.done < self._first[1]:  # the next model
+            self._first = monotonic(), event.done
+        start, before = self._first
+        spent = monotonic() - start
         left = spent / max(event.done - before, 1) * (event.total - event.done)
-        if spent > _TELLING:
-            self.state.say(f"It will train for {_told(left)} more." if left > _SHORT else "")
+        if spent > _SPEED_KNOWN:
+            self.state.say(
+                f"It will train for {_format_time(left)} more." if left > _SHORT else ""
+            )
 
     def on_leave(self) -> None:
-        """Stop training and fitting: nobody could take the model."""
-        for run in (self._run, self.fitting.run):
-            if run is not None:
-                run.cancel()
+        """Cancel training and fitting: the model could not be added to the list."""
+        for task in (self._task, self.fitting.task):
+            if task is not None:
+                task.cancel()
 
     def on_close(self) -> None:
-        """Stop likewise: the widget is closing."""
+        """Cancel training and fitting: the widget is closing."""
         self.on_leave()
 
     def _show_method(self) -> None:
@@ -182,7 +168,7 @@ class TrainingSection(Section):
     def _show_state(self) -> None:
         editor, chosen = self.controls.recipe, self.controls.model
         self.train.enabled = not (self._running or editor.faults)
-        self.rename.enabled = self.remove.enabled = chosen.own
+        self.rename.enabled = self.remove_model.enabled = chosen.own
         if editor.faults:
             self.state.say("Not ready to train: see what is marked.")
         elif chosen.trains_first:
@@ -192,10 +178,10 @@ class TrainingSection(Section):
         else:
             self.state.say("")
 
-    def _chosen_model(self) -> AnyModel:
+    def _chosen_model(self) -> FittedModel:
         from napari_noiser import load_model
 
-        chosen, ndim = self.controls.model.value, self.controls.ndim.value
+        chosen, ndim = self.controls.model.resolved, self.controls.options["ndim"].value
         if isinstance(chosen, str):
             return load_model(chosen, samples=self.controls.samples, ndim=ndim)
         return chosen
@@ -206,7 +192,7 @@ class TrainingSection(Section):
 
     def _ask_save(self) -> None:
         if not self._try(self._chosen_model):
-            return  # what cannot be saved is said before a name is asked
+            return  # say so before asking for a name
         dialog = QFileDialog(self.native, "Save model", "", _FILES)
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setDefaultSuffix("safetensors")
@@ -220,16 +206,16 @@ class TrainingSection(Section):
         if agreed:
             self._try(self.controls.model.rename, name)
 
-    def _try(self, act: Callable[..., object], *arguments: str) -> bool:
-        self.said.say("")
+    def _try(self, action: Callable[..., object], *arguments: str) -> bool:
+        self.message.say("")
         try:
-            act(*arguments)
+            action(*arguments)
         except (TypeError, ValueError, OSError) as error:
-            self.said.say(str(error))
+            self.message.say(describe_error(error))
             return False
         return True
 
 
-def _told(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"

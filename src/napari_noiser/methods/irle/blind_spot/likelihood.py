@@ -1,4 +1,4 @@
-"""From a blind spot's response to light: its mean and variance, and what the pixel itself adds.
+"""A blind spot's estimate of light, its variance, and the posterior that adds the pixel itself.
 
 All in stabilized values (`napari_noiser.camera.stabilization`) above that of black, whose noise
 has a variance of 1.
@@ -9,30 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noiser._errors import InputError
+from napari_noiser.camera.noise_variance import noise_power
 from napari_noiser.methods.irle.blind_spot.network_input import NetworkInput
-from napari_noiser.methods.irle.noise_variance import noise_variance
-
-__all__ = ["BlindEstimate", "Scaling", "gaussian_nll", "posterior_mean"]
 
 _RANGE = (-10.0, 10.0)  # of the logarithm of the estimate's variance
 
 
 @dataclass(frozen=True)
 class BlindEstimate:
-    """What the pixels around a pixel say of it.
+    """The light of pixels as estimated from those around them, and its variance around that.
 
-    Attributes
-    ----------
-    light : Tensor
-        The mean.
-    variance : Tensor
-        How far the light may be from that, squared.
-    noise : Tensor
-        The variance of what is read around the light; 1, but for colors.
+    The variance of the noise is 1, but for colors.
     """
 
     light: Tensor
@@ -42,20 +35,11 @@ class BlindEstimate:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What brings the images that a network was fitted to to about mean 0 and variance 1.
+    """The shift and scale that bring the images of a fit to about mean 0 and variance 1.
 
-    Attributes
-    ----------
-    center, scale : float
-        The mean and the standard deviation of stabilized values above black.
-    log_gain : float
-        The mean of the logarithm of the gain.
-    black : float
-        In counts.
-    noise : tuple of float
-        The variance of each sample's noise; 1 on average, as one camera's for all says.
-    gain_spread : float
-        The standard deviation of the logarithm of the gain.
+    `center` and `scale` are the mean and the standard deviation of stabilized values above
+    `black`, itself in counts; `log_gain` and `gain_spread` those of the logarithm of the gain.
+    `noise` is the variance of each sample's noise; 1 on average, as one camera's for all says.
     """
 
     center: float
@@ -67,19 +51,13 @@ class Scaling:
 
     @classmethod
     def of(cls, samples: Iterable[NetworkInput], black: float) -> Scaling:
-        """Return what scales images that these are crops of.
-
-        Raises
-        ------
-        ValueError
-            If they are constant.
-        """
+        """Return the scaling of images that these are crops of."""
         crops = list(samples)
         values = torch.cat([crop.own.double().flatten() for crop in crops])
         log_gain = torch.cat([crop.log_gain.double().flatten() for crop in crops])
         if not float(values.std()) > 0:
             raise InputError("images", "are constant: there is nothing to learn from")
-        noise = torch.stack([noise_variance(crop.own) for crop in crops]).mean(dim=0)
+        noise = np.mean([_sample_noise(crop.own) for crop in crops], axis=0)
         return cls(
             float(values.mean()),
             float(values.std()),
@@ -89,46 +67,28 @@ class Scaling:
             float(log_gain.std()),
         )
 
-    def seen(self, values: Tensor) -> Tensor:
-        """Return what the network sees of stabilized values."""
+    def normalize(self, values: Tensor) -> Tensor:
+        """Return stabilized values as the network's input."""
         return (values - self.center) / self.scale
 
     def estimate(self, response: Tensor) -> BlindEstimate:
-        """Return what a network's response (N, 2 C, Y, X) says."""
+        """Return the estimate that a network's response (N, 2 C, Y, X) means."""
         mean, log_variance = response.chunk(2, dim=1)
         noise = torch.tensor(self.noise).to(mean).view(-1, 1, 1)
         variance = noise * log_variance.clamp(*_RANGE).exp()
         return BlindEstimate(self.center + self.scale * mean, variance, noise)
 
 
-def gaussian_nll(estimate: BlindEstimate, read: Tensor) -> Tensor:
-    """Return the negative logarithm of the likelihood of what was read, less a constant; mean.
+def _sample_noise(crops: Tensor) -> NDArray[np.float64]:
+    """Return the noise's variance of each sample of crops (N, C, Y, X)."""
+    return np.asarray(noise_power(crops.cpu().double().numpy()).mean(axis=(0, 2, 3)))
 
-    Parameters
-    ----------
-    estimate : BlindEstimate
-        Of the light.
-    read : Tensor
-        The light with its noise.
+
+def posterior_mean(estimate: BlindEstimate, observed: Tensor) -> Tensor:
+    """Return the posterior mean of the light, from the pixels around and the pixel itself.
+
+    Laine et al., "High-quality self-supervised deep image denoising", NeurIPS 2019: a normal prior
+    with a normal likelihood.
     """
     total = estimate.variance + estimate.noise
-    return ((read - estimate.light).square() / total + total.log()).mean() / 2
-
-
-def posterior_mean(estimate: BlindEstimate, read: Tensor) -> Tensor:
-    """Return the posterior mean of the light: no longer blind.
-
-    Parameters
-    ----------
-    estimate : BlindEstimate
-        From the pixels around.
-    read : Tensor
-        What was read at each pixel itself.
-
-    Notes
-    -----
-    Laine et al., "High-quality self-supervised deep image denoising", NeurIPS 2019: a normal
-    prior with a normal likelihood.
-    """
-    total = estimate.variance + estimate.noise
-    return (estimate.light * estimate.noise + read * estimate.variance) / total
+    return (estimate.light * estimate.noise + observed * estimate.variance) / total

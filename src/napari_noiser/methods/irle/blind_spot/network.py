@@ -1,4 +1,4 @@
-"""The blind-spot network: what a pixel is, from all around it but itself, knowing the gain."""
+"""The blind-spot network: a pixel's light from all around it but itself, guided by a gain."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-__all__ = ["BlindSpot"]
-
 _ADAPTER = 8  # hidden channels of a gain's adapter
 _SLOPE = 0.1
 _START = {"heads": 0.0, "back": 0.3, "last": 0.3}  # of torch's default
@@ -20,24 +18,11 @@ _START = {"heads": 0.0, "back": 0.3, "last": 0.3}  # of torch's default
 class BlindSpot(nn.Module):
     """Estimates of each pixel's light and of their own variance; no estimate sees its pixel.
 
-    A center-masked convolution; pixel-unshuffle, each phase an image of its own; gain-aware
-    blocks over several scales and back; a head of 1x1 convolutions; pixel-shuffle.
-
-    Parameters
-    ----------
-    samples : int
-        Samples that the network sees together: 1 gray, 3 RGB. All are blind at the same place.
-    frames : int
-        Odd: the frame that is estimated in the middle of its neighbors, whose pixels at the
-        same place are seen.
-    widths : sequence of int
-        Hidden channels at the finest scale, at a half of it, a quarter, ...
-    blocks : int
-        Gain-aware blocks at each scale, down and up.
-    spacing : int
-        How far apart the pixels of a phase are.
-    generator : torch.Generator
-        On the CPU; the initial weights are drawn from it.
+    A center-masked convolution; pixel-unshuffle, each phase an image of its own; gain-aware blocks
+    over several scales (hidden channels of `widths` at full size, a half, a quarter, ...) and
+    back; a head of 1x1 convolutions; pixel-shuffle. Of an odd number of frames the middle one is
+    estimated; its neighbors' pixels at the same place are seen. All samples are blind at the same
+    place.
 
     Notes
     -----
@@ -80,20 +65,11 @@ class BlindSpot(nn.Module):
         _draw(self, generator)
 
     def forward(self, seen: Tensor, log_gain: Tensor) -> Tensor:
-        """Return what the light of each pixel must be, and the logarithm of its variance.
+        """Return an estimate of each pixel's light, and the logarithm of its variance.
 
-        Parameters
-        ----------
-        seen : Tensor
-            (N, channels * frames, Y, X), all frames of a channel together, of about mean 0 and
-            variance 1. Y and X are multiples of spacing * 2 ** (scales - 1).
-        log_gain : Tensor
-            (N, 1, Y, X), of about mean 0.
-
-        Returns
-        -------
-        Tensor
-            (N, 2 * channels, Y, X) in float32: the estimates, then the logarithms.
+        `seen` is (N, samples * frames, Y, X), all frames of a sample together, of about mean 0 and
+        variance 1, Y and X multiples of spacing * 2 ** (scales - 1); `log_gain` (N, 1, Y, X), of
+        about mean 0.
         """
         weight = self.first.weight * cast(Tensor, self.mask)
         near = functional.conv2d(seen, weight, self.first.bias, padding=self.spacing - 1)

@@ -1,16 +1,22 @@
-"""A recipe: every number that decides how a blind-spot network is fitted to images."""
+"""Every number that decides how a blind-spot network is fitted to images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from math import lcm
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from napari_noiser._errors import InputError, InputTypeError
-from napari_noiser._validation import check_float, check_int
-
-__all__ = ["BLOCK", "BLOCK_REACH", "BlindSpotRecipe", "GainSource"]
+from napari_noiser._errors import InputError
+from napari_noiser._validation import (
+    check_choice,
+    check_field_names,
+    check_fields,
+    check_float,
+    check_int,
+    check_ints,
+    check_text,
+)
 
 GainSource = Literal["light", "given", "none"]
 """Where a gain map comes from: the image's own light in blocks of 16 x 16 pixels, someone who
@@ -28,7 +34,7 @@ _LARGEST_GRID = 64  # the least side of an image: a crop holds one period of the
 
 @dataclass(frozen=True, kw_only=True)
 class BlindSpotRecipe:
-    """How a blind-spot network looks, and how it is fitted.
+    """The layers of a blind-spot network, and how it is fitted.
 
     Parameters
     ----------
@@ -79,29 +85,18 @@ class BlindSpotRecipe:
     jitter: float = 0.7
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise InputTypeError("name", f"must be a string that is not empty, got {self.name!r}")
-        if not isinstance(self.scales, (tuple, list)):
-            raise InputTypeError("scales", f"must be whole numbers, got {self.scales!r}")
-        checked: dict[str, Any] = {
-            "iterations": check_int("iterations", self.iterations),
-            "width": check_int("width", self.width),
-            "scales": tuple(check_int("scales", width) for width in self.scales),
-            "blocks": check_int("blocks", self.blocks),
-            "spacing": check_int("spacing", self.spacing, least=2),
-            "batch": check_int("batch", self.batch),
-            "learning_rate": check_float("learning_rate", self.learning_rate, above=0.0),
-            "jitter": check_float("jitter", self.jitter, least=0.0),
-        }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
-        if self.gain not in get_args(GainSource):
-            raise InputError("gain", f"must be one of {get_args(GainSource)}, got {self.gain!r}")
+        check_fields(self, check_text, "name")
+        check_fields(self, check_int, "iterations", "width", "blocks", "batch")
+        check_fields(self, check_ints, "scales")
+        check_fields(self, check_int, "spacing", least=2)
+        check_fields(self, check_float, "learning_rate", above=0.0)
+        check_fields(self, check_float, "jitter", least=0.0)
+        check_fields(self, check_choice, "gain", among=GainSource)
         if self.grid > _LARGEST_GRID:
             raise InputError(
                 "spacing", f"and scales make a grid of {self.grid} pixels; at most {_LARGEST_GRID}"
             )
-        object.__setattr__(self, "crop", check_int("crop", self.crop, least=self.grid))
+        check_fields(self, check_int, "crop", least=self.grid)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -146,9 +141,5 @@ class BlindSpotRecipe:
         ValueError, TypeError
             If a field is unknown or outside its range.
         """
-        known = {item.name for item in fields(cls)}
-        if not set(values) <= known:
-            raise InputError(
-                "", f"a blind-spot recipe takes {sorted(known)}, got {sorted(values)}"
-            )
+        check_field_names(cls, values)
         return cls(**values)

@@ -1,4 +1,4 @@
-"""Fitting a blind spot to crops of noisy images: a generator, one event a step."""
+"""Fit a blind spot to crops of noisy images, step by step."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from napari_noiser._errors import InputTypeError
-from napari_noiser._validation import check_float, check_int, check_ndim
+from napari_noiser._validation import check_float, check_int, check_ndim, check_type
 from napari_noiser.methods.device import best_device
-from napari_noiser.methods.irle.blind_spot.block_gain import interpolate_blocks
-from napari_noiser.methods.irle.blind_spot.likelihood import Scaling, gaussian_nll
+from napari_noiser.methods.irle.blind_spot.likelihood import Scaling
 from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel, make_network
 from napari_noiser.methods.irle.blind_spot.network import BlindSpot
-from napari_noiser.methods.irle.blind_spot.network_input import NetworkInput, make_network_input
+from napari_noiser.methods.irle.blind_spot.network_input import (
+    NetworkInput,
+    interpolate_blocks,
+    make_network_input,
+)
 from napari_noiser.methods.irle.blind_spot.recipe import BLOCK, BlindSpotRecipe
-from napari_noiser.methods.irle.checkpoint import FittingState
+from napari_noiser.methods.irle.checkpoint import FitState
 from napari_noiser.methods.irle.optimization import FittingStep, optimization_steps
 from napari_noiser.methods.weights import copy_weights
-
-__all__ = ["Draw", "fit_blind_spot_steps", "initial_model"]
 
 Draw = Callable[[int], Tensor]
 """Returns the crops of a step."""
@@ -44,64 +44,33 @@ def fit_blind_spot_steps(
     black: float = 0.0,
     device: str = "auto",
     seed: int = 0,
-    resume: FittingState[BlindSpotModel] | None = None,
+    resume: FitState[BlindSpotModel] | None = None,
 ) -> Generator[FittingStep, None, BlindSpotModel]:
     """Fit a gain-guided blind spot to noisy crops alone: no clean image is needed.
 
     The arguments are checked at once, and the first crops looked at. Closing the generator stops
     the fit within one step. `napari_noiser.fit_steps` draws crops of images.
 
-    Parameters
-    ----------
-    draw : callable
-        Returns the crops of a step, a function of its number alone: (N, C, Y, X) in float32, or
-        for `ndim` 3 a plane between its neighbors, (N, C, 3, Y, X). Stabilized, less what black
-        is: the noise has a variance of 1, independent from pixel to pixel. Y and X are multiples
-        of the recipe's grid. If its gain is given, its logarithm is one channel more.
-    recipe : BlindSpotRecipe, optional
-        The network and the fit.
-    samples : int
-        Samples that are seen together: 1 gray, 3 RGB.
-    ndim : int
-        2 for planes, 3 for planes between their neighbors.
-    black : float
-        What counts 0 of the crops stand for, for the model to remember.
-    device : str
-        "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu".
-    seed : int
-        Of the network. Same crops, seed, recipe, device and number of threads: same model.
-    resume : FittingState, optional
-        Where an earlier fit with the same arguments stood.
-
-    Yields
-    ------
-    FittingStep
-        The number of the step, its loss and a way to its state.
-
-    Returns
-    -------
-    BlindSpotModel
-        The generator's return value.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is outside its range; if the crops are constant; if `resume` is of another
-        fit. While fitting, if the loss is no longer finite.
+    The crops of a step, a function of its number alone, are (N, C, Y, X) in float32, or for `ndim`
+    3 a plane between its neighbors, (N, C, 3, Y, X). Stabilized, less what black is: the noise has
+    a variance of 1, independent from pixel to pixel. Y and X are multiples of the recipe's grid.
+    If its gain is given, its logarithm is one channel more. The model remembers `black`, what
+    counts 0 of the crops stand for. Same crops, seed, recipe, device and number of threads: same
+    model.
 
     Notes
     -----
     IRLE, reconstructed from public figures (arXiv 2605.28605), stage 2. The likelihood of what
     was counted, given the estimate and its variance, is that of Laine et al. (NeurIPS 2019).
     """
-    model = initial_model(recipe, samples, ndim, seed, best_device(device).type)
+    chosen = best_device(device)
+    model = initial_model(recipe, samples, ndim, seed, chosen.type)
     recipe = model.recipe
     later = range(recipe.iterations + 1, recipe.iterations + 1 + _SAMPLES)  # no step sees them
     crops = (make_network_input(draw(number), recipe.gain) for number in later)
     model = replace(model, scaling=Scaling.of(crops, check_float("black", black)))
-    state = FittingState(model, 0) if resume is None else resume
+    state = FitState(model, 0) if resume is None else resume
     state.check_same_fit(model)
-    chosen = best_device(device)
     network = state.model.network(chosen)
     loss = partial(_loss, network, state.model, draw, chosen)
     return optimization_steps(state, network, loss, stage="fit")
@@ -110,52 +79,44 @@ def fit_blind_spot_steps(
 def initial_model(
     recipe: BlindSpotRecipe | None, samples: int, ndim: int, seed: int, device: str = "cpu"
 ) -> BlindSpotModel:
-    """Return a model of random weights, as a fit begins with.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is outside its range.
-    """
+    """Return a model of random weights, as a fit begins with."""
     recipe = BlindSpotRecipe() if recipe is None else recipe
-    if not isinstance(recipe, BlindSpotRecipe):
-        raise InputTypeError("recipe", f"must be a BlindSpotRecipe, got {type(recipe).__name__}")
-    samples, ndim, seed = (
-        check_int("samples", samples),
-        check_ndim(ndim),
-        check_int("seed", seed, 0),
-    )
+    check_type("recipe", recipe, BlindSpotRecipe)
+    samples, ndim = check_int("samples", samples), check_ndim(ndim)
+    seed = check_int("seed", seed, 0)
     weights = copy_weights(make_network(recipe, samples, ndim, seed))
     scaling = Scaling(0.0, 1.0, 0.0, noise=(1.0,) * samples)
-    return BlindSpotModel(recipe, samples, ndim, seed, scaling, weights, device)
+    return BlindSpotModel(recipe, samples, ndim, seed, weights, device, scaling=scaling)
 
 
 def _loss(
     network: BlindSpot, model: BlindSpotModel, draw: Draw, device: torch.device, step: int
 ) -> Tensor:
-    """Return half the deviance of the crops of a step."""
+    """Return the negative log-likelihood of the crops of a step, less a constant."""
     planes = _add_jitter(make_network_input(draw(step), model.recipe.gain), model, step).to(device)
-    seen = model.scaling.seen(planes.frames).contiguous(memory_format=torch.channels_last)
+    seen = model.scaling.normalize(planes.frames).contiguous(memory_format=torch.channels_last)
     with autocast_bf16(device):
         response = network(seen, planes.log_gain - model.scaling.log_gain)
-    return gaussian_nll(model.scaling.estimate(response), planes.own)
+    estimate = model.scaling.estimate(response)
+    total = estimate.variance + estimate.noise
+    return nn.functional.gaussian_nll_loss(estimate.light, planes.own, total)
 
 
 def _add_jitter(planes: NetworkInput, model: BlindSpotModel, step: int) -> NetworkInput:
-    """Add noise to what is seen, not to what is to be told: a function of the step alone.
+    """Add noise to the input, not to the target: a function of the step alone.
 
-    A gain is blurred in the same way, or it would tell the network where it is, and so help it
-    to learn the noise by heart.
+    Noise is added to a gain as well, or it would tell the network where it is, and so help it to
+    learn the noise by heart.
     """
     random = np.random.default_rng([model.seed, step, _JITTER])
     frames = planes.frames
     spread = random.uniform(0, model.recipe.jitter, (len(frames), 1, 1, 1))
     noise = random.standard_normal(frames.shape, np.float32) * spread.astype(np.float32)
     shape = (len(frames), 1, *(side // BLOCK for side in frames.shape[-2:]))
-    doubt = random.standard_normal(shape, np.float32) * np.float32(
+    gain_noise = random.standard_normal(shape, np.float32) * np.float32(
         _GAIN_JITTER * model.scaling.gain_spread
     )
-    log_gain = planes.log_gain + interpolate_blocks(torch.from_numpy(doubt))
+    log_gain = planes.log_gain + interpolate_blocks(torch.from_numpy(gain_noise))
     return replace(planes, frames=frames + torch.from_numpy(noise), log_gain=log_gain)
 
 

@@ -1,4 +1,4 @@
-"""What the fit of illumination and reflectance minimizes, on two sub-images of each crop."""
+"""The losses of illumination and reflectance, on two sub-images of each crop."""
 
 from __future__ import annotations
 
@@ -16,59 +16,33 @@ from napari_noiser.methods.irle.retinex.pseudo_target import (
     local_maximum,
     pseudo_target,
 )
-from napari_noiser.methods.irle.retinex.recipe import RetinexLosses
-
-__all__ = ["retinex_loss", "retinex_losses", "split_sub_images"]
 
 _FLOOR = 0.03  # light below which errors count as absolute
 _EDGE = 10.0  # how soon a step of the local maximum permits one of the illumination
 _GUIDE, _AGREEMENT = 4.0, 2.0  # sigmas of the low frequencies, in pixels of the sub-images
 
 
-def retinex_loss(network: Retinex, crops: Tensor, weights: RetinexLosses) -> Tensor:
-    """Return the weighted sum of all losses.
-
-    Parameters
-    ----------
-    network : Retinex
-        To be fitted.
-    crops : Tensor
-        As of `retinex_losses`.
-    weights : RetinexLosses
-        Of the recipe.
-    """
-    found = retinex_losses(network, crops)
-    weighted = [getattr(weights, name) * loss for name, loss in found.items()]
-    return torch.stack(weighted).sum()
-
-
 def retinex_losses(network: Retinex, crops: Tensor) -> dict[str, Tensor]:
     """Return the losses by the names of their weights.
 
-    Parameters
-    ----------
-    network : Retinex
-        To be fitted.
-    crops : Tensor
-        (N, C, Y, X) in [0, 1]; half of Y and X are whole steps of the network. Or (N, 2 C, Y, X):
-        then the last C are the first, denoised. Illumination and reference are taken from the
-        first C, reflectance from the last.
+    Crops are (N, C, Y, X) in [0, 1]; half of Y and X are whole steps of the network. Or (N, 2 C,
+    Y, X): then the last C are the first, denoised. Illumination and reference are taken from the
+    first C, reflectance from the last.
     """
-    first, second = split_sub_images(crops)
-    both = torch.cat([first, second])
+    both = torch.cat([crops[..., ::2, ::2], crops[..., 1::2, 1::2]])
     dark, clean = both[:, : network.samples], both[:, -network.samples :]
     light = network.illumination(dark)
     reflectance = network.reflectance(clean, light)
-    brightest = local_maximum(network.calmed(dark))
+    brightest = local_maximum(network.smoothed(dark))
     with torch.no_grad():
-        reference = pseudo_target(network.calmed(crops[:, : network.samples]))
+        reference = pseudo_target(network.smoothed(crops[:, : network.samples]))
         reference = gaussian_blur(functional.avg_pool2d(reference, 2), _GUIDE).repeat(2, 1, 1, 1)
     errors = (light * reflectance - clean).abs() / (brightest + _FLOOR)
     one, other = gaussian_blur(reflectance, _AGREEMENT).chunk(2)
     from_other = torch.cat(clean.chunk(2)[::-1])
     return {
         "reconstruction": errors.mean(),
-        "smoothness": _steps(light, brightest),
+        "smoothness": _smoothness(light, brightest),
         "guide": (gaussian_blur(reflectance, _GUIDE) - reference).abs().mean(),
         "structure": perceptual_loss(reflectance, clean),
         "spectrum": spectral_correlation_loss(reflectance, from_other),
@@ -76,12 +50,7 @@ def retinex_losses(network: Retinex, crops: Tensor) -> dict[str, Tensor]:
     }
 
 
-def split_sub_images(crops: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the pixels of even rows and columns, and those of odd ones."""
-    return crops[..., ::2, ::2], crops[..., 1::2, 1::2]
-
-
-def _steps(light: Tensor, brightest: Tensor) -> Tensor:
+def _smoothness(light: Tensor, brightest: Tensor) -> Tensor:
     """Return the total variation of log L, less where the local maximum changes."""
     logarithm, total = light.log(), light.new_zeros(())
     for axis in (-2, -1):

@@ -1,4 +1,4 @@
-"""Two small networks that take an image apart into illumination and reflectance, locally."""
+"""Two small networks that decompose an image into illumination and reflectance, locally."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from napari_noiser.methods.irle.retinex.pseudo_target import gaussian_blur, local_maximum
-from napari_noiser.methods.noiser.network import uniform
+from napari_noiser.methods.noiser.network import uniform_parameter
 from napari_noiser.methods.noiser.unet import respond, unet_radius, unet_shapes
-
-__all__ = ["Retinex", "retinex_radius"]
 
 _SIGMA = 4.0  # pixels: how smooth illumination is
 _WINDOW_REACH = 4  # of the local maximum
@@ -24,17 +22,10 @@ _START = 0.1  # the last layers are drawn so much smaller than torch would
 class Retinex(nn.Module):
     """Illumination and reflectance of images: I = L R, but for noise and for what is repaired.
 
-    Parameters
-    ----------
-    samples : int
-        1 gray, 3 RGB. The illumination has one channel.
-    widths : sequence of int
-        Hidden channels of either network at full size, a half of it, a quarter, ...
-    generator : torch.Generator
-        On the CPU; the initial weights are drawn from it.
-    smoothing : float
-        Sigma in pixels of the Gaussian that calms an image before its light is looked for, 0 for
-        none: the brightest of 9 x 9 noisy pixels tells of their noise.
+    Either network has hidden channels of `widths` at full size, a half of it, a quarter, ... The
+    illumination has one channel. `smoothing` is the sigma in pixels of the Gaussian that smooths
+    an image before its illumination is estimated, 0 for none: the brightest of 9 x 9 noisy pixels
+    depends on their noise.
 
     Notes
     -----
@@ -60,33 +51,23 @@ class Retinex(nn.Module):
         self.of_reflectance = _parameters(samples + 1, samples, widths, generator)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return illumination and reflectance.
+        """Return illumination, (N, 1, Y, X) in [0.005, 1], and reflectance, not clipped.
 
-        Parameters
-        ----------
-        image : Tensor
-            (N, C, Y, X), of about [0, 1], whose lengths 2 ** (scales - 1) divides.
-
-        Returns
-        -------
-        light : Tensor
-            (N, 1, Y, X) in [0.005, 1].
-        reflectance : Tensor
-            (N, C, Y, X), not clipped.
+        Of images (N, C, Y, X), of about [0, 1], whose lengths 2 ** (scales - 1) divides.
         """
         light = self.illumination(image)
         return light, self.reflectance(image, light)
 
     def illumination(self, image: Tensor) -> Tensor:
         """Return the illumination of an image."""
-        image = self.calmed(image)
+        image = self.smoothed(image)
         brightest = local_maximum(image)
         response = self._respond(self.of_light, _log(torch.cat([image, brightest], dim=1)))
         within = gaussian_blur(2 * response.sigmoid() - 1, _SIGMA)
         return (gaussian_blur(brightest, _SIGMA) * within.exp()).clamp(_DARKEST, 1)
 
-    def calmed(self, image: Tensor) -> Tensor:
-        """Return an image as its light is looked for in it."""
+    def smoothed(self, image: Tensor) -> Tensor:
+        """Return an image smoothed for the estimate of its illumination."""
         return gaussian_blur(image, self.smoothing) if self.smoothing else image
 
     def reflectance(self, image: Tensor, light: Tensor) -> Tensor:
@@ -117,7 +98,9 @@ def _parameters(
     shapes["last_bias"] = (outputs,)
     drawn = {}
     for name, shape in shapes.items():
-        parameter = uniform(shape, prod(shapes[name.replace("bias", "weight")][1:]), generator)
+        parameter = uniform_parameter(
+            shape, prod(shapes[name.replace("bias", "weight")][1:]), generator
+        )
         if name.startswith("last"):
             parameter.data.mul_(_START)
         drawn[name] = parameter

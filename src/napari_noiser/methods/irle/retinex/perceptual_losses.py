@@ -1,4 +1,4 @@
-"""Illumination-aligned perceptual loss: is the structure of two images the same in any light?"""
+"""Losses of structure that do not depend on the light: perceptual and spectral."""
 
 from __future__ import annotations
 
@@ -10,17 +10,6 @@ from torch.nn import functional
 
 from napari_noiser.methods.irle.retinex.pseudo_target import gaussian_blur, guided_filter
 
-__all__ = [
-    "BANDS",
-    "align_illumination",
-    "band_profile",
-    "normalize_locally",
-    "patch_profiles",
-    "perceptual_loss",
-    "spectral_correlation_loss",
-]
-
-
 _RADIUS = 8  # of the windows in which light is taken to be even, in pixels
 _EPS = 0.01  # of the input's variance: windows that vary less count as flat
 _SIGMA = 2.0  # pixels, of the neighborhood that contrast is relative to
@@ -31,17 +20,8 @@ _SCALES = 3
 def perceptual_loss(reflectance: Tensor, image: Tensor) -> Tensor:
     """Return how much the structure of a reflectance differs from that of its image.
 
-    Parameters
-    ----------
-    reflectance : Tensor
-        (N, C, Y, X) in about [0, 1], 16 pixels a side or more.
-    image : Tensor
-        Of the same shape. A gain (above 0) or an offset of it changes nothing.
-
-    Returns
-    -------
-    Tensor
-        The mean absolute difference of locally normalized maps over three scales.
+    Both are (N, C, Y, X), the reflectance in about [0, 1], 16 pixels a side or more. A gain (above
+    0) or an offset of the image changes nothing.
 
     Notes
     -----
@@ -62,7 +42,7 @@ def perceptual_loss(reflectance: Tensor, image: Tensor) -> Tensor:
 
 
 def align_illumination(image: Tensor, reflectance: Tensor) -> Tensor:
-    """Return the image in the light of the reflectance: what a guided filter makes of it."""
+    """Return the image in the light of the reflectance, by a guided filter."""
     center = image.mean(dim=(1, 2, 3), keepdim=True)
     spread = image.std(dim=(1, 2, 3), keepdim=True, correction=0)
     guide = (image - center) / spread.clamp_min(torch.finfo(image.dtype).tiny)
@@ -90,16 +70,8 @@ _LEAST_VARIANCE = 1e-9  # of a profile; real ones are about 1
 def band_profile(image: Tensor) -> Tensor:
     """Return how an image's logarithmic amplitude falls from band to band of frequencies.
 
-    Parameters
-    ----------
-    image : Tensor
-        (..., C, Y, X). The channels' mean is looked at.
-
-    Returns
-    -------
-    Tensor
-        (..., 8): z-scores over eight rings of equal width up to the Nyquist frequency; 0 for an
-        image that is constant.
+    Of (..., C, Y, X), whose channels' mean is looked at, (..., 8): z-scores over eight rings of
+    equal width up to the Nyquist frequency; 0 for an image that is constant.
 
     Notes
     -----
@@ -119,18 +91,10 @@ def band_profile(image: Tensor) -> Tensor:
 
 
 def patch_profiles(image: Tensor) -> Tensor:
-    """Return the band profiles of overlapping patches.
+    """Return the band profiles of overlapping patches, (N, patches, 8).
 
-    Parameters
-    ----------
-    image : Tensor
-        (N, C, Y, X), 32 pixels a side or more.
-
-    Returns
-    -------
-    Tensor
-        (N, patches, 8): of patches of 32 x 32 pixels every 16, their mean removed, under a Hann
-        window.
+    The image is (N, C, Y, X), 32 pixels a side or more; a patch of 32 x 32 pixels lies every 16,
+    its mean removed, under a Hann window.
     """
     gray = image.mean(dim=1)
     patches = gray.unfold(1, _PATCH, _STRIDE).unfold(2, _PATCH, _STRIDE).flatten(1, 2)
@@ -142,16 +106,9 @@ def patch_profiles(image: Tensor) -> Tensor:
 def spectral_correlation_loss(first: Tensor, second: Tensor) -> Tensor:
     """Return how differently the mid bands of two images correlate, patch by patch.
 
-    Parameters
-    ----------
-    first, second : Tensor
-        (N, C, Y, X) of the same shape, 32 pixels a side or more.
-
-    Returns
-    -------
-    Tensor
-        The mean of abs(C1 - C2), C = z zT, over the bands 2 to 5 of 0 to 7: the shift-invariant
-        spectral correlation loss (SISC) of IRLE. Its norm is not public; this one is reasoned.
+    Both are (N, C, Y, X), 32 pixels a side or more. The mean of abs(C1 - C2), C = z zT, over the
+    bands 2 to 5 of 0 to 7: the shift-invariant spectral correlation loss (SISC) of IRLE. Its norm
+    is not public; this one is reasoned.
     """
     one, other = (patch_profiles(image)[..., _KEPT] for image in (first, second))
     products = (z[..., :, None] * z[..., None, :] for z in (one, other))

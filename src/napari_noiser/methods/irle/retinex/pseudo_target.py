@@ -1,19 +1,10 @@
-"""The internal reference: what a dark image would look like in good light, from itself alone."""
+"""The internal reference: a bright image of a dark one, from itself alone."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-__all__ = [
-    "gaussian_blur",
-    "guided_filter",
-    "local_maximum",
-    "mean_filter",
-    "pseudo_target",
-    "white_balance",
-]
 
 _WINDOW = 9  # pixels a side, of the local maximum
 _RADIUS, _EPS = 20, 1e-3  # of the guided filter that makes the target follow structure
@@ -28,15 +19,7 @@ _MOST_BALANCE = 1.6
 def pseudo_target(image: Tensor) -> Tensor:
     """Return a bright image of a dark one: a reference for brightness and color, not for detail.
 
-    Parameters
-    ----------
-    image : Tensor
-        (N, C, Y, X) in [0, 1]. C is 3, or 1: then nothing is done to colors.
-
-    Returns
-    -------
-    Tensor
-        (N, C, Y, X) in [0, 1]. No pixel of one channel is darker than it was.
+    The image is (N, C, Y, X) in [0, 1]. C is 3, or 1: then nothing is done to colors.
 
     Notes
     -----
@@ -60,12 +43,9 @@ def pseudo_target(image: Tensor) -> Tensor:
 
 
 def white_balance(image: Tensor) -> Tensor:
-    """Return an image with half of its color cast taken out, in the logarithm.
+    """Return images in [0, 1] with half of their color cast taken out, in the logarithm.
 
-    Parameters
-    ----------
-    image : Tensor
-        (N, C, Y, X) in [0, 1]; each of the N for itself. One channel is left as it is.
+    Each of the N of (N, C, Y, X) for itself; one channel is left as it is.
 
     Notes
     -----
@@ -101,14 +81,8 @@ def local_maximum(image: Tensor) -> Tensor:
 def guided_filter(image: Tensor, guide: Tensor, radius: int, eps: float) -> Tensor:
     """Return the image as locally linear functions of a guide: smooth but where the guide is not.
 
-    Parameters
-    ----------
-    image, guide : Tensor
-        (N, C, Y, X), channel by channel.
-    radius : int
-        Of the square windows, in pixels.
-    eps : float
-        Variance of the guide below which a window counts as flat.
+    Both are (N, C, Y, X), channel by channel. Square windows of a radius in pixels count as flat
+    where the guide's variance is below `eps`.
 
     Notes
     -----

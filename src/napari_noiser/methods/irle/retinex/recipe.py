@@ -1,4 +1,4 @@
-"""A recipe: every number that decides how illumination and reflectance are fitted."""
+"""Every number that decides how illumination and reflectance are fitted."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from napari_noiser._errors import InputError, InputTypeError
-from napari_noiser._validation import check_float, check_int
-
-__all__ = ["RetinexLosses", "RetinexRecipe"]
+from napari_noiser._errors import InputError
+from napari_noiser._validation import (
+    check_field_names,
+    check_fields,
+    check_float,
+    check_int,
+    check_ints,
+    check_text,
+    check_type,
+)
 
 _MOST_SCALES = 4
 _LEAST_CROP = 64  # its halves are whole patches of the spectral statistic
@@ -17,7 +23,7 @@ _LEAST_CROP = 64  # its halves are whole patches of the spectral statistic
 
 @dataclass(frozen=True, kw_only=True)
 class RetinexLosses:
-    """Weights of what a fit minimizes, each 0 or more.
+    """Weights of the losses of a fit, each 0 or more.
 
     Parameters
     ----------
@@ -50,15 +56,14 @@ class RetinexLosses:
     agreement: float = 0.3
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            most = 0.1 if item.name == "spectrum" else None
-            weight = check_float(item.name, getattr(self, item.name), least=0.0, most=most)
-            object.__setattr__(self, item.name, weight)
+        names = [item.name for item in fields(self)]
+        check_fields(self, check_float, *names, least=0.0)
+        check_fields(self, check_float, "spectrum", most=0.1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetinexRecipe:
-    """How the two networks look, and how they are fitted.
+    """The layers of the two networks, and how they are fitted.
 
     Parameters
     ----------
@@ -94,25 +99,14 @@ class RetinexRecipe:
     losses: RetinexLosses = RetinexLosses()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise InputTypeError("name", f"must be a string that is not empty, got {self.name!r}")
-        if not isinstance(self.widths, (tuple, list)):
-            raise InputTypeError("widths", f"must be whole numbers, got {self.widths!r}")
+        check_fields(self, check_text, "name")
+        check_fields(self, check_int, "iterations", "batch")
+        check_fields(self, check_ints, "widths")
         if not 1 <= len(self.widths) <= _MOST_SCALES:
             raise InputError("widths", f"must be 1 to {_MOST_SCALES} numbers, got {self.widths!r}")
-        if not isinstance(self.losses, RetinexLosses):
-            raise InputTypeError(
-                "losses", f"must be RetinexLosses, got {type(self.losses).__name__}"
-            )
-        checked: dict[str, Any] = {
-            "iterations": check_int("iterations", self.iterations),
-            "widths": tuple(check_int("widths", width) for width in self.widths),
-            "crop": check_int("crop", self.crop, least=_LEAST_CROP),
-            "batch": check_int("batch", self.batch),
-            "learning_rate": check_float("learning_rate", self.learning_rate, above=0.0),
-        }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        check_fields(self, check_int, "crop", least=_LEAST_CROP)
+        check_fields(self, check_float, "learning_rate", above=0.0)
+        check_fields(self, check_type, "losses", kind=RetinexLosses)
         if self.crop % (2 * self.step):
             raise InputError("crop", f"must be a multiple of {2 * self.step}, got {self.crop}")
 
@@ -134,12 +128,6 @@ class RetinexRecipe:
         ValueError, TypeError
             If a field is unknown or outside its range.
         """
-        _check_names(cls, values)
-        _check_names(RetinexLosses, values.get("losses", {}))
+        check_field_names(cls, values)
+        check_field_names(RetinexLosses, values.get("losses", {}))
         return cls(**{**values, "losses": RetinexLosses(**values.get("losses", {}))})
-
-
-def _check_names(kind: type, values: Mapping[str, Any]) -> None:
-    known = {item.name for item in fields(kind)}
-    if not set(values) <= known:
-        raise InputError("", f"{kind.__name__} takes {sorted(known)}, got {sorted(values)}")

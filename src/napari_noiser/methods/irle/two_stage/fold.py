@@ -1,74 +1,85 @@
-"""Both stages for one exposure, ready to render tile by tile."""
+"""Fold both stages for one statistics group, to render tile by tile."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import EllipsisType
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_noiser.methods.irle.blind_spot.fold import FoldedBlindSpot, phases
+from napari_noiser.methods.irle.blind_spot.fold import FoldedBlindSpot, mirror_phases
 from napari_noiser.methods.irle.blind_spot.likelihood import posterior_mean
-from napari_noiser.methods.irle.retinex.fold import as_response
-from napari_noiser.methods.irle.retinex.illumination_gain import log_gain_of
+from napari_noiser.methods.irle.retinex.fold import display_to_response
 from napari_noiser.methods.irle.retinex.network import Retinex
 from napari_noiser.methods.irle.stabilized_counts import StabilizedCounts
-from napari_noiser.methods.noiser.mirror_padding import pad_tile
-from napari_noiser.methods.patches import Halo, Scratch
-
-__all__ = ["FoldedTwoStageDenoiser", "FoldedTwoStageDisplay", "Levels"]
+from napari_noiser.methods.irle.two_stage.illumination_gain import illumination_log_gain
+from napari_noiser.methods.patches import Halo, Scratch, pad_tile
 
 
 @dataclass(frozen=True)
 class Levels:
-    """The counts above stage 2's black that stand for 0 and for 1."""
+    """The counts above stage 2's black that stage 1 takes for 0 and for 1."""
 
     black: float
     white: float
 
-    def of(self, counts: Tensor) -> Tensor:
+    def normalize(self, counts: Tensor) -> Tensor:
         """Return counts in these levels."""
         return (counts - self.black) / (self.white - self.black)
 
 
 @dataclass(frozen=True)
-class FoldedTwoStageDenoiser:
-    """Stage 2 guided by stage 1: its response is the denoised light, standardized.
+class FoldedTwoStage:
+    """Stage 2, whose gain is given, guided by the illumination of stage 1.
 
-    Attributes
-    ----------
-    light : Retinex
-        Stage 1, on the device to render on.
-    levels : Levels
-        Of its images.
-    blind : FoldedBlindSpot
-        Stage 2, whose gain is given.
-    counts : Counts
-        Of the image's camera.
-    halo : int
-        Pixels around a tile that both take together.
-    grid_period : int
-        After how many pixels the grids of both repeat themselves.
+    Both take `halo` pixels around a tile together, and their grids repeat themselves after
+    `grid_period` pixels.
     """
 
-    light: Retinex
+    retinex: Retinex
     levels: Levels
     blind: FoldedBlindSpot
     counts: StabilizedCounts
     halo: int
     grid_period: int
+    input_scale: float = 1.0
 
     @property
     def input_offset(self) -> NDArray[np.float64]:
-        """As of `FoldedBlindSpot`."""
+        """That of stage 2."""
         return self.blind.input_offset
 
-    @property
-    def input_scale(self) -> float:
-        """As of `FoldedBlindSpot`."""
-        return self.blind.input_scale
+    def to(self, device: torch.device) -> Self:
+        """Return both stages on a device."""
+        return replace(self, retinex=self.retinex.to(device), blind=self.blind.to(device))
+
+    def run_stages(
+        self, tile: Tensor, halo: Halo, corner: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor, tuple[EllipsisType | slice, ...]]:
+        """Return what both stages return of a tile, mirrored where the image ends.
+
+        The illumination, (1, 1, Y, X), the denoised tile, (1, C, Y, X), stabilized, above black,
+        and the part of both without the halo.
+        """
+        needs = ((self.halo, self.grid_period),) * 2
+        wide, inner = pad_tile(tile, halo, corner, needs, mirror_phases(self.blind.recipe.spacing))
+        counts = self.counts.invert(wide + self.blind.scaling.center)
+        illumination = self.retinex.illumination(self.levels.normalize(counts))
+        guided = torch.cat([wide, illumination_log_gain(illumination)], dim=1)
+        no_halo = ((0, 0), (0, 0))
+        ((estimate, observed),) = self.blind.estimates(guided, no_halo, (0, 0))
+        return illumination, posterior_mean(estimate, observed), (..., *inner)
+
+
+@dataclass(frozen=True)
+class FoldedTwoStageDenoiser(FoldedTwoStage):
+    """Both stages as a denoiser: the response is the denoised light, standardized."""
+
+    noise_std: float = 1.0
 
     @property
     def output_offset(self) -> float:
@@ -80,94 +91,27 @@ class FoldedTwoStageDenoiser:
         """The light that makes a response of 1 more, stabilized."""
         return self.blind.output_scale
 
-    @property
-    def noise_std(self) -> float:
-        """That of stabilized values."""
-        return self.blind.noise_std
-
-    def to(self, device: torch.device) -> FoldedTwoStageDenoiser:
-        """Return the same on a device."""
-        return replace(self, light=self.light.to(device), blind=self.blind.to(device))
-
     def __call__(
         self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]
     ) -> Tensor:
         """Return the response before tanh, for the part of a tile that its halo surrounds."""
-        stages = self.stages(tile, halo, corner)
-        return (
-            stages.inside(stages.clean) + (self.blind.dark - self.output_offset)
-        ) / self.output_scale
-
-    def stages(self, tile: Tensor, halo: Halo, corner: tuple[int, ...]) -> Stages:
-        """Return what both stages make of a tile that is mirrored where the image ends."""
-        needs = ((self.halo, self.grid_period),) * 2
-        wide, inner = pad_tile(tile, halo, corner, needs, phases(self.blind.recipe.spacing))
-        seen = wide + self.blind.scaling.center
-        light = self.light.illumination(self.levels.of(self.counts.read(seen)))
-        guided = torch.cat([wide, log_gain_of(light)], dim=1)
-        nowhere = ((0, 0), (0, 0))
-        ((estimate, read),) = self.blind.blind(guided, nowhere, (0, 0))
-        return Stages(light, posterior_mean(estimate, read), inner)
+        _, denoised, inner = self.run_stages(tile, halo, corner)
+        offset = self.blind.stabilized_black - self.output_offset
+        return (denoised[inner] + offset) / self.output_scale
 
 
 @dataclass(frozen=True)
-class Stages:
-    """What both stages make of a tile.
-
-    Attributes
-    ----------
-    light : Tensor
-        (1, 1, Y, X), the illumination.
-    clean : Tensor
-        (1, C, Y, X), denoised, stabilized, above black.
-    inner : tuple
-        The part that is right; around it is the halo.
-    """
-
-    light: Tensor
-    clean: Tensor
-    inner: tuple[slice, ...]
-
-    def inside(self, image: Tensor) -> Tensor:
-        """Return the inner part of an image of the same size."""
-        rows, columns = self.inner
-        return image[..., rows, columns]
-
-
-@dataclass(frozen=True)
-class FoldedTwoStageDisplay:
-    """Both stages: the response before tanh of the denoised reflectance, a display."""
-
-    restoration: FoldedTwoStageDenoiser
-
-    @property
-    def input_offset(self) -> NDArray[np.float64]:
-        """As of `FoldedTwoStageDenoiser`."""
-        return self.restoration.input_offset
-
-    @property
-    def input_scale(self) -> float:
-        """As of `FoldedTwoStageDenoiser`."""
-        return self.restoration.input_scale
-
-    @property
-    def grid_period(self) -> int:
-        """As of `FoldedTwoStageDenoiser`."""
-        return self.restoration.grid_period
-
-    def to(self, device: torch.device) -> FoldedTwoStageDisplay:
-        """Return the same on a device."""
-        return FoldedTwoStageDisplay(self.restoration.to(device))
+class FoldedTwoStageDisplay(FoldedTwoStage):
+    """Both stages as a display: the response before tanh of the denoised reflectance."""
 
     def __call__(
         self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]
     ) -> Tensor:
         """Return the response before tanh, for the part of a tile that its halo surrounds.
 
-        ``(tanh(response) + 1) / 2`` is the reflectance of the denoised light, in the illumination
-        that the dark image tells: best of all orders of the stages on what was measured.
+        ``(tanh(response) + 1) / 2`` is the reflectance of the denoised light in the illumination
+        of the dark image: best of all orders of the stages on what was measured.
         """
-        both = self.restoration
-        stages = both.stages(tile, halo, corner)
-        levelled = both.levels.of(both.counts.mean(stages.clean))
-        return as_response(stages.inside(both.light.reflectance(levelled, stages.light)))
+        illumination, denoised, inner = self.run_stages(tile, halo, corner)
+        light = self.levels.normalize(self.counts.invert_mean(denoised))
+        return display_to_response(self.retinex.reflectance(light, illumination)[inner])

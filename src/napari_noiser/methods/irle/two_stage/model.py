@@ -1,14 +1,12 @@
-"""Both stages, fitted to someone's own dark images: illumination, and denoising that it guides."""
+"""Both stages of IRLE, fitted: illumination, and denoising that is guided by it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import lcm
-from os import PathLike
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -16,14 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noiser._errors import InputError
+from napari_noiser._validation import set_fields
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.methods.irle.blind_spot.fold import FoldedBlindSpot
-from napari_noiser.methods.irle.blind_spot.model import (
-    METHOD,
-    BlindSpotModel,
-    read_tensors,
-    write_tensors,
-)
+from napari_noiser.methods.base import FittedModel, MethodTraits
+from napari_noiser.methods.irle import METHOD
+from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel
 from napari_noiser.methods.irle.blind_spot.recipe import BLOCK_REACH
 from napari_noiser.methods.irle.retinex.model import RetinexModel
 from napari_noiser.methods.irle.stabilized_counts import StabilizedCounts
@@ -33,12 +28,11 @@ from napari_noiser.methods.irle.two_stage.fold import (
     Levels,
 )
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
-
-__all__ = ["IRLEDenoiser", "IRLEModel", "load_two_stages"]
+from napari_noiser.methods.model_file import add_prefix, select_prefix
 
 
 @dataclass(frozen=True, eq=False)
-class IRLEModel:
+class IRLEModel(FittedModel):
     """Internally referenced enhancement: a display of the denoised reflectance.
 
     Parameters
@@ -50,49 +44,54 @@ class IRLEModel:
     name : str
         What the model is called.
 
+    Attributes
+    ----------
+    recipe, samples, ndim, seed, weights, device, losses
+        As of any `FittedModel`, from both stages; device and losses are those of stage 2.
+
     Raises
     ------
     ValueError
         If the two do not go together.
     """
 
+    recipe: IRLERecipe = field(init=False)
+    samples: int = field(init=False)
+    ndim: int = field(init=False)
+    seed: int = field(init=False)
+    weights: dict[str, Tensor] = field(init=False, repr=False)
+    device: str = field(init=False)
+    losses: tuple[float, ...] = field(init=False, repr=False)
     light: RetinexModel
     denoiser: BlindSpotModel
     name: str = "irle"
-    ndim: ClassVar[int] = 2  #: It is of planes.
-    is_denoiser: ClassVar[bool] = True  #: Stage 2 returns the light, see `restoration`.
-    requires_camera_noise: ClassVar[bool] = True  #: Stage 2 weighs the noise of stabilized values.
-    requires_gain_map: ClassVar[bool] = False  #: It finds the gain itself.
-    requires_raw_counts: ClassVar[bool] = False  #: It sees none: they are stabilized before.
+    kind: ClassVar[Mapping[str, str]] = {"method": METHOD, "stage": "both"}
+    folded_type: ClassVar[type[FoldedTwoStageDenoiser] | type[FoldedTwoStageDisplay]]
+    folded_type = FoldedTwoStageDisplay
 
     def __post_init__(self) -> None:
         light, denoiser = self.light, self.denoiser
         if light.samples != denoiser.samples:
             raise InputError(
-                "light", f"is for {light.samples} channels, denoiser for {denoiser.samples}"
+                "light", f"is for {light.samples} samples, denoiser for {denoiser.samples}"
             )
-        if denoiser.ndim != 2 or not denoiser.requires_gain_map:
+        if denoiser.ndim != 2 or not denoiser.traits.requires_gain_map:
             raise InputError("denoiser", "must be of planes, and take a gain that is given")
+        set_fields(
+            self,
+            recipe=IRLERecipe(name=self.name, light=light.recipe, denoiser=denoiser.recipe),
+            samples=light.samples,
+            ndim=2,
+            seed=denoiser.seed,
+            weights=add_prefix("light", light.weights) | add_prefix("denoiser", denoiser.weights),
+            device=denoiser.device,
+            losses=denoiser.losses,
+        )
 
     @property
-    def recipe(self) -> IRLERecipe:
-        """Of both stages."""
-        return IRLERecipe(name=self.name, light=self.light.recipe, denoiser=self.denoiser.recipe)
-
-    @property
-    def samples(self) -> int:
-        """Samples that it sees together: 1 gray, 3 RGB."""
-        return self.light.samples
-
-    @property
-    def seed(self) -> int:
-        """The seed that both were fitted from."""
-        return self.denoiser.seed
-
-    @property
-    def losses(self) -> tuple[float, ...]:
-        """How stage 2 learned; how stage 1 did, by other losses, is in `light.losses`."""
-        return self.denoiser.losses
+    def traits(self) -> MethodTraits:
+        """Stage 2 can return the light, of stabilized values: see `as_denoiser`."""
+        return MethodTraits(is_denoiser=True, requires_camera_noise=True)
 
     @property
     def halo(self) -> tuple[int, ...]:
@@ -106,30 +105,12 @@ class IRLEModel:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hexadecimal digits that tell these weights from any others."""
         both = self.light.fingerprint + self.denoiser.fingerprint
         return hashlib.sha256(both.encode()).hexdigest()[:12]
 
-    def restoration(self) -> IRLEDenoiser:
+    def as_denoiser(self) -> IRLEDenoiser:
         """Return the model as one whose result is the denoised light."""
         return IRLEDenoiser(self.light, self.denoiser, self.name)
-
-    def describe(self) -> dict[str, Any]:
-        """Return what a result's provenance says of its model, as JSON-able values."""
-        return {
-            "method": METHOD,
-            "stage": "both",
-            "recipe": self.recipe.to_dict(),
-            "samples": self.samples,
-            "ndim": self.ndim,
-            "seed": self.seed,
-            "trained_on": self.denoiser.device,
-            "fingerprint": self.fingerprint,
-        }
-
-    def __dask_tokenize__(self) -> dict[str, Any]:
-        # What makes two models the same to dask, which cannot see into tensors.
-        return self.describe()
 
     def fold(
         self,
@@ -137,7 +118,7 @@ class IRLEModel:
         covariance: NDArray[np.float64],
         device: torch.device,
         camera: CameraNoise | None = None,
-    ) -> FoldedTwoStageDisplay | FoldedTwoStageDenoiser:
+    ) -> FoldedTwoStageDenoiser | FoldedTwoStageDisplay:
         """Return both stages for stabilized images of a camera with these patch moments.
 
         Raises
@@ -145,115 +126,39 @@ class IRLEModel:
         ValueError
             If the camera is not known.
         """
-        return FoldedTwoStageDisplay(self._folded(mean, covariance, device, camera))
-
-    def _folded(
-        self,
-        mean: NDArray[np.float64],
-        covariance: NDArray[np.float64],
-        device: torch.device,
-        camera: CameraNoise | None,
-    ) -> FoldedTwoStageDenoiser:
         if camera is None:
             raise InputError("camera", "must be known for a model that was fitted to counts")
         light, black = self.light, self.denoiser.scaling.black
-        return FoldedTwoStageDenoiser(
+        return self.folded_type(
             light.network(device),
             Levels(light.black - black, light.white - black),
-            FoldedBlindSpot.of(self.denoiser, mean, covariance, device, camera),
+            self.denoiser.fold(mean, covariance, device, camera),
             StabilizedCounts(camera, black),
             self.halo[0],
-            lcm(self.light.step, self.denoiser.recipe.grid),
+            lcm(light.recipe.step, self.denoiser.recipe.grid),
         )
 
-    def renamed(self, name: str) -> IRLEModel:
-        """Return the same model under another name, which its files and results will carry."""
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(each.shape) for name, each in self.weights.items()}
+
+    def renamed(self, name: str) -> Self:
         return replace(self, name=IRLERecipe(name=name).name)
 
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write the model to a .safetensors file.
-
-        Parameters
-        ----------
-        path : str or path
-            ".safetensors" is appended where it is missing. An existing file is replaced.
-
-        Returns
-        -------
-        Path
-            The file written.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written.
-        """
-        stages: dict[str, RetinexModel | BlindSpotModel]
-        stages = {"light": self.light, "denoiser": self.denoiser}
-        tensors = {
-            f"{stage}.{name}": value
-            for stage, model in stages.items()
-            for name, value in model.weights.items()
-        }
-        header = {stage: model.header() for stage, model in stages.items()}
-        about = {"method": METHOD, "stage": "both", "name": self.name}
-        return write_tensors(path, tensors, {**about, **header})
+    def header(self) -> dict[str, Any]:
+        stages = {"light": self.light.header(), "denoiser": self.denoiser.header()}
+        return {**self.kind, "name": self.name, **stages}
 
     @classmethod
-    def from_header(cls, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> IRLEModel:
-        """Rebuild a model from what `save` wrote."""
-
-        def of(stage: str) -> dict[str, Tensor]:
-            return {
-                name.removeprefix(f"{stage}."): value
-                for name, value in tensors.items()
-                if name.startswith(f"{stage}.")
-            }
-
+    def from_header(cls, header: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Self:
         return cls(
-            RetinexModel.from_header(header["light"], of("light")),
-            BlindSpotModel.from_header(header["denoiser"], of("denoiser")),
+            RetinexModel.from_header(header["light"], select_prefix("light", weights)),
+            BlindSpotModel.from_header(header["denoiser"], select_prefix("denoiser", weights)),
             header["name"],
         )
 
 
 @dataclass(frozen=True, eq=False)
 class IRLEDenoiser(IRLEModel):
-    """The same model as one whose response is the denoised light."""
+    """Both stages as a model whose response is the denoised light."""
 
-    def fold(
-        self,
-        mean: NDArray[np.float64],
-        covariance: NDArray[np.float64],
-        device: torch.device,
-        camera: CameraNoise | None = None,
-    ) -> FoldedTwoStageDenoiser:
-        """Return stage 2, guided by stage 1, for stabilized images of a camera."""
-        return self._folded(mean, covariance, device, camera)
-
-
-def load_two_stages(path: str | PathLike[str]) -> IRLEModel:
-    """Load a model from a file that `IRLEModel.save` wrote.
-
-    Parameters
-    ----------
-    path : str or path
-        The .safetensors file.
-
-    Returns
-    -------
-    IRLEModel
-        Ready to render.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is corrupt, or not such a model.
-    """
-    tensors, header = read_tensors(path)
-    try:
-        return IRLEModel.from_header(header, tensors)
-    except (AttributeError, KeyError, ValueError, TypeError) as error:
-        raise InputError("", f"{path} is not a fitted model of both stages: {error}") from error
+    folded_type: ClassVar[type[FoldedTwoStageDenoiser]] = FoldedTwoStageDenoiser

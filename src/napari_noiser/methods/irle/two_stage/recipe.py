@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from napari_noiser._errors import InputError, InputTypeError
+from napari_noiser._errors import InputError
+from napari_noiser._validation import check_fields, check_text, check_type
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
-
-__all__ = ["IRLERecipe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +36,9 @@ class IRLERecipe:
     denoiser: BlindSpotRecipe = field(default_factory=lambda: BlindSpotRecipe(gain="given"))
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise InputTypeError("name", f"must be a string that is not empty, got {self.name!r}")
-        for name, kind in (("light", RetinexRecipe), ("denoiser", BlindSpotRecipe)):
-            if not isinstance(getattr(self, name), kind):
-                found = type(getattr(self, name)).__name__
-                raise InputTypeError(name, f"must be a {kind.__name__}, got {found}")
+        check_fields(self, check_text, "name")
+        check_fields(self, check_type, "light", kind=RetinexRecipe)
+        check_fields(self, check_type, "denoiser", kind=BlindSpotRecipe)
         if self.denoiser.gain != "given":
             raise InputError(
                 "denoiser",

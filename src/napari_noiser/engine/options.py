@@ -1,0 +1,527 @@
+"""What `enhance` and `denoise` can be asked for: each option defined once, for every surface.
+
+The signatures and their documentation, the command line, the widget's settings, the preferences,
+provenance, replay, the copied script and the dask graph derive from the two classes at the end of
+this file. A new option is one more entry there, and its use in the engine.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from textwrap import fill, indent
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypedDict,
+    TypeVar,
+    cast,
+    get_args,
+    get_type_hints,
+)
+
+from numpy.typing import ArrayLike, DTypeLike
+
+from napari_noiser._errors import InputError, InputTypeError
+from napari_noiser._progress import Progress
+from napari_noiser._validation import check_bool, check_choice, check_float, check_int, check_ndim
+from napari_noiser.arrays.image_array import check_output_dtype
+from napari_noiser.arrays.layout import Colors, Statistics
+from napari_noiser.camera.noise_model import Camera, CameraNoise, camera_from_json
+
+Verb = Literal["enhance", "denoise"]
+"""What is done: a display in [0, 1] is made, or light in the image's units."""
+
+Background = Literal["gray", "dark"]
+"""What a display makes of the background: mid-gray with the image's mean, or nearly black."""
+
+DEFAULT_MODELS: Mapping[Verb, str] = {"enhance": "noiser", "denoise": "structured"}
+"""What model="auto" takes."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _unchecked(name: str, value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
+class Option:
+    """One thing that can be asked for, and all that is said of it anywhere.
+
+    Attributes
+    ----------
+    default
+        What holds where nothing is said.
+    kind : str
+        Its type, as numpydoc writes it.
+    doc : str
+        What it does, for the documentation in Python.
+    help : str
+        The same in a line or two, for the command line and the widget's tooltip. Empty: neither
+        offers it.
+    check : callable
+        Takes its name and a value; returns the value as the engine takes it, or raises an
+        `InputError`.
+    parse : callable
+        Turns what the command line was given into a value.
+    metavar : str, optional
+        What stands for its value in the command line's help.
+    choices : tuple
+        The values that are offered, if there are a few: by the command line unless `open`, the
+        widget and the preferences.
+    open : bool
+        Whether others than the choices are accepted, too.
+    label : str
+        Of its control in the widget; empty if it has none.
+    words : tuple of str
+        The choices in words, for that control.
+    of_image : bool
+        Whether it belongs to one image, and is not taken over to another.
+    recorded : bool
+        Whether it stands in the provenance: it decides the result.
+    preference : bool
+        Whether its default can be set in napari's preferences.
+    from_json : callable
+        Turns what the provenance holds into a value.
+    """
+
+    default: Any
+    kind: str
+    doc: str
+    help: str = ""
+    check: Callable[[str, Any], Any] = _unchecked
+    parse: Callable[[str], Any] = str
+    metavar: str | None = None
+    choices: tuple[Any, ...] = ()
+    open: bool = False
+    label: str = ""
+    words: tuple[str, ...] = ()
+    of_image: bool = False
+    recorded: bool = True
+    preference: bool = False
+    from_json: Callable[[Any], Any] = field(default=lambda value: value)
+
+
+def _check_optional(check: Callable[..., Any], name: str, value: Any, **limits: Any) -> Any:
+    return None if value is None else check(name, value, **limits)
+
+
+def _check_literal(literal: Any) -> Callable[[str, Any], Any]:
+    return lambda name, value: check_choice(name, value, literal)
+
+
+def bytes_from_text(text: str) -> int:
+    """Return a number of bytes: "8GB", "500 MiB", "1.5G" or "8000000000"."""
+    from dask.utils import parse_bytes
+
+    try:
+        return int(text if text.strip()[-1:].isdigit() else parse_bytes(text))
+    except ValueError as error:
+        raise InputError(
+            "memory_limit", f"must be a size such as 500MB or 8GB, got {text!r}"
+        ) from error
+
+
+def camera_from_text(text: str) -> CameraNoise | str | None:
+    """Return a camera's noise, which "2.2,100,1.6" says, "auto", or None for "none"."""
+    if text in ("auto", "none"):
+        return None if text == "none" else text
+    try:
+        gain, offset, read_noise = map(float, text.split(","))
+    except ValueError as error:
+        raise InputError(
+            "camera", f"must be GAIN,OFFSET,READ_NOISE (2.2,100,1.6), auto or none, got {text!r}"
+        ) from error
+    return CameraNoise(gain, offset, read_noise)
+
+
+_positive = partial(_check_optional, check_float, above=0.0)
+_count = partial(_check_optional, check_int)
+
+
+class _Options(TypedDict, total=False):
+    """What both verbs can be asked for."""
+
+    axes: Annotated[
+        str | None,
+        Option(
+            None,
+            "str, optional",
+            "One letter an axis: T time, C channel (a fluorophore: each is handled for itself), "
+            "Z, Y, X, and S for the samples of RGB or RGBA (alpha passes through). Left out, YX, "
+            "ZYX, TZYX, TCZYX stand for 2, 3, 4, 5 dimensions, or what a layer's own labels and "
+            "`rgb` say: color is never guessed.",
+            help="a letter an axis, of TCZYXS, such as TZYX (default: what the file says)",
+            of_image=True,
+        ),
+    ]
+    ndim: Annotated[
+        int,
+        Option(
+            2,
+            "int",
+            "2 renders planes (YX), 3 renders volumes (ZYX together). A 3-D model takes a voxel's "
+            "neighbors in z as near as those in y and x, whatever the step in z; a denoiser sees "
+            "each plane between its two neighbors. Without Z, time stands in its place (TYX "
+            "together): what moves between two time points may then be merged.",
+            help="2 renders planes, each by its own neighbors; 3 renders volumes, with T in place "
+            "of a Z that is not there: they take neighbors in z as near as those in the plane",
+            check=lambda name, value: check_ndim(value),
+            parse=int,
+            choices=(2, 3),
+            label="render",
+            words=("planes (2-D)", "volumes (3-D)"),
+        ),
+    ]
+    statistics: Annotated[
+        Statistics,
+        Option(
+            "stack",
+            '{"stack", "volume", "plane"}',
+            "Which planes share one set of moments, for each channel: the whole series (no "
+            "flicker; bleaching and attenuation stay visible), each time point, or each plane for "
+            "itself as in the paper.",
+            help="what is brightened alike: the whole series (no flicker, and bleaching stays "
+            "visible), each time point, or each plane",
+            check=_check_literal(Statistics),
+            choices=get_args(Statistics),
+            label="shared statistics",
+            words=("whole series", "each time point", "each plane"),
+            preference=True,
+        ),
+    ]
+    mask: Annotated[
+        ArrayLike | None,
+        Option(
+            None,
+            "array of bool or integers, optional",
+            "Which pixels (not 0) count in the statistics, by the patches centered on them; all "
+            "are rendered. The image's shape without S, its trailing axes, or the shape of one "
+            "plane (volume).",
+            help="which pixels (not 0) count in the statistics: a file for all, or a folder of "
+            "one for each image, paired as by fit",
+            parse=Path,
+            metavar="MASK",
+            of_image=True,
+        ),
+    ]
+    gain_map: Annotated[
+        ArrayLike | None,
+        Option(
+            None,
+            "array, optional",
+            "For a model that was fitted to images with their gain maps (`fit`): the image's, "
+            "above 0, of a shape as a mask's, or one number for all of it.",
+            help="gain maps, of a model that was fitted with such: a file for all, or a folder of "
+            "one for each image, paired as by fit",
+            parse=Path,
+            metavar="MAP",
+            of_image=True,
+        ),
+    ]
+    camera: Annotated[
+        Camera,
+        Option(
+            "auto",
+            'CameraNoise, sequence of CameraNoise, "auto" or None',
+            "The noise of the camera: values are then stabilized before all else (the generalized "
+            "Anscombe transform; light is taken back without bias), so that the same model "
+            'serves every camera. One for all, or one for each channel (C). "auto" estimates it '
+            'from a few planes for denoisers, such as "structured", and does without for others, '
+            "as None does for all.",
+            help="camera noise as GAIN,OFFSET,READ_NOISE in counts an electron, counts and "
+            "electrons; none; or auto: estimated for denoisers such as structured, and evened "
+            "out before the network sees it",
+            parse=camera_from_text,
+            metavar="NOISE",
+            choices=("auto", None),
+            open=True,
+            label="camera noise",
+            words=("estimated, evened out", "not considered"),
+            from_json=camera_from_json,
+        ),
+    ]
+    repair: Annotated[
+        bool,
+        Option(
+            True,
+            "bool",
+            "Whether pixels that stand out as no lens would have it, hot ones and cosmic rays, "
+            "are replaced by their neighbors' median. That takes a camera's noise to tell them "
+            "by.",
+            help="replace single pixels and thin streaks that stand out, sharper than any lens "
+            "draws, by their neighbors; stars and spots stay",
+            check=check_bool,
+            label="repair hot pixels and cosmic rays",
+        ),
+    ]
+    max_change: Annotated[
+        float | None,
+        Option(
+            None,
+            "float, optional",
+            "Of a denoiser: by how many standard deviations of the noise the result may differ "
+            "from what was read (and repaired).",
+            help="of a denoiser: how far a pixel may be moved, in standard deviations of its "
+            "noise",
+            check=_positive,
+            parse=float,
+            metavar="SIGMAS",
+        ),
+    ]
+    device: Annotated[
+        str,
+        Option(
+            "auto",
+            "str",
+            '"auto", "cpu", "cuda", "cuda:N", "mps" or "xpu".',
+            help="auto takes a graphics card that works, and otherwise the processor; or cpu, "
+            "cuda, cuda:N, mps, xpu",
+            choices=("auto", "cpu", "cuda", "mps", "xpu"),
+            open=True,
+            label="compute on",
+            preference=True,
+        ),
+    ]
+    tile: Annotated[
+        int | None,
+        Option(
+            None,
+            "int, optional",
+            "Side of the tiles in pixels. It never changes the result (beyond float rounding).",
+            help="side of the tiles; never changes the result",
+            check=_count,
+            parse=int,
+            metavar="PIXELS",
+            recorded=False,
+        ),
+    ]
+    memory_limit: Annotated[
+        int | None,
+        Option(
+            None,
+            "int, optional",
+            "Bytes to hold at a time, by default a quarter of what is free: parts of the image, "
+            "tiles (down to 8 a side) and what is computed from them. On top come a result in "
+            "memory, and what zarr and the like take to decode and encode a chunk, or chunks that "
+            "are larger than that themselves. It never changes the result either.",
+            help="such as 8GB, to hold at a time (default: a quarter of what is free)",
+            check=_count,
+            parse=bytes_from_text,
+            metavar="SIZE",
+            recorded=False,
+        ),
+    ]
+    dtype: Annotated[
+        DTypeLike | None,
+        Option(
+            None,
+            '{"float32", "float64", "uint8", "uint16"}, optional',
+            "Of the result, float32 by default. For a display integers span their range: 255 or "
+            "65535 is 1; light is rounded, and clipped to what they hold.",
+            help="of the result: float32 (the default) runs from 0 to 1 in a display; uint16 and "
+            "uint8 take less room and open in Fiji; or float64",
+            check=partial(_check_optional, lambda name, value: check_output_dtype(value)),
+            choices=("float32", "uint16", "uint8"),
+            open=True,
+            label="number type",
+            preference=True,
+        ),
+    ]
+    out: Annotated[
+        Any,
+        Option(
+            None,
+            "array, optional",
+            "A numpy or zarr array of the image's shape to fill, in one of those dtypes, a chunk "
+            "at a time; a dask image is then computed here and now.",
+            of_image=True,
+            recorded=False,
+        ),
+    ]
+    progress: Annotated[
+        Progress,
+        Option(
+            False,
+            "bool or callable",
+            "True shows a tqdm bar; a callable is called as ``progress(done, total)``. Not for a "
+            "lazy result, whose progress is dask's own affair (`dask.diagnostics.ProgressBar`).",
+            recorded=False,
+        ),
+    ]
+
+
+class EnhanceOptions(_Options, total=False):
+    """What `enhance` can be asked for: a display."""
+
+    colors: Annotated[
+        Colors,
+        Option(
+            "balanced",
+            '{"balanced", "kept"}',
+            "Of an image with samples (S). Balanced: a model of three samples sees them together, "
+            "and a color cast is removed like a lack of light. Kept: a model of one sample "
+            "renders each of them, with the same statistics for all, so that no cast comes or "
+            "goes. Gain and offset do not matter then as long as the samples share them. A "
+            'denoiser of one sample, such as "structured", always keeps colors.',
+            help="of RGB: balanced, without a color cast, so that the image is gray on average; "
+            "or kept: red, green and blue are brightened alike, as in a stained section",
+            check=_check_literal(Colors),
+            choices=get_args(Colors),
+            label="colors",
+            words=("balanced (gray world)", "kept"),
+        ),
+    ]
+    background: Annotated[
+        Background,
+        Option(
+            "gray",
+            '{"gray", "dark"}',
+            "Gray: the mean comes out as mid-gray, as in the paper, and an empty background not "
+            "far below. Dark: the background, found by sigma clipping in a few planes of each "
+            "channel, comes out at 0.05, and nothing is lifted above what its noise allows: a "
+            "step as high as the noise is wide stays below 0.2 before tanh.",
+            help="gray: mid-gray with the mean; dark: found and shown nearly black, and noise is "
+            "not lifted, for cells on glass and stars on sky",
+            check=_check_literal(Background),
+            choices=get_args(Background),
+            label="background",
+            words=("gray, as it comes", "dark"),
+        ),
+    ]
+    brightness: Annotated[
+        float,
+        Option(
+            0.0,
+            "float",
+            "Added to the response before tanh; 0 leaves the mean at mid-gray.",
+            help="moves mid-gray up or down; 0 is neutral",
+            check=check_float,
+            parse=float,
+            label="brightness",
+        ),
+    ]
+    contrast: Annotated[
+        float,
+        Option(
+            1.0,
+            "float",
+            "Multiplies the response before tanh; above 0.",
+            help="spreads the grays around the middle; 1 is what the network learned",
+            check=partial(check_float, above=0.0),
+            parse=float,
+            label="contrast",
+        ),
+    ]
+
+
+class DenoiseOptions(_Options, total=False):
+    """What `denoise` can be asked for: light."""
+
+    conserve: Annotated[
+        float | None,
+        Option(
+            None,
+            "float, optional",
+            "What was taken away is given back behind a Gaussian of this standard deviation, in "
+            "pixels, so that the light of stars and cells stays what it was in the raw data. 2 "
+            "leaves a seventh of white noise at least, 4 a fourteenth.",
+            help="give what was taken away back behind a Gaussian, for photometry",
+            check=_positive,
+            parse=float,
+            metavar="PIXELS",
+        ),
+    ]
+
+
+class ResolvedOptions(EnhanceOptions, DenoiseOptions, total=False):
+    """All options, checked, with the defaults of those that do not belong to a verb."""
+
+
+_CLASSES: Mapping[Verb, type] = {"enhance": EnhanceOptions, "denoise": DenoiseOptions}
+
+
+@cache
+def options_of(definition: type) -> dict[str, Option]:
+    """Return the options that a class of this file defines, by name."""
+    hints = get_type_hints(definition, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items()}
+
+
+def verb_options(verb: Verb) -> dict[str, Option]:
+    """Return what a verb can be asked for, by name."""
+    return options_of(_CLASSES[verb])
+
+
+def check_options(verb: Verb, given: Mapping[str, Any]) -> ResolvedOptions:
+    """Check what a verb was asked for, as far as no image is needed for it.
+
+    Parameters
+    ----------
+    verb : {"enhance", "denoise"}
+        What is done.
+    given : mapping
+        Options by name; those left out have their defaults.
+
+    Returns
+    -------
+    ResolvedOptions
+        All of them, of the other verb as well.
+    """
+    known = verb_options(verb)
+    for name in given:
+        if name not in known:
+            others = [other for other in _CLASSES if name in verb_options(other)]
+            hint = f": it is an option of {others[0]}" if others else ""
+            raise InputTypeError("", f"{verb} takes no argument {name!r}{hint}")
+    resolved = {name: option.default for name, option in options_of(ResolvedOptions).items()}
+    resolved |= {name: known[name].check(name, value) for name, value in given.items()}
+    return cast(ResolvedOptions, resolved)
+
+
+def documented(verb: Verb, *left_out: str) -> Callable[[Function], Function]:
+    """Give a function that takes ``**options`` their signature and documentation.
+
+    Parameters
+    ----------
+    verb : {"enhance", "denoise"}
+        Whose options they are.
+    *left_out : str
+        Options that the function does not take.
+
+    Notes
+    -----
+    In its docstring a line that says ``{options}`` becomes their numpydoc entries.
+    """
+    options = {n: each for n, each in verb_options(verb).items() if n not in left_out}
+    hints = get_type_hints(_CLASSES[verb])
+
+    def document(function: Function) -> Function:
+        known = inspect.signature(function).parameters.values()
+        own = [each for each in known if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        given = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=option.default,
+                annotation=hints[name],
+            )
+            for name, option in options.items()
+        ]
+        entries = "\n".join(_numpydoc_entry(*each) for each in options.items())
+        function.__doc__ = (function.__doc__ or "").replace(
+            "    {options}", indent(entries, "    ")
+        )
+        function.__signature__ = inspect.Signature([*own, *given])  # type: ignore[attr-defined]
+        return function
+
+    return document
+
+
+def _numpydoc_entry(name: str, option: Option) -> str:
+    return f"{name} : {option.kind}\n{indent(fill(option.doc, 91), '    ')}"

@@ -1,0 +1,1 @@
+"""What tests in several folders need: scenes, arrays that count, models, comparisons."""
