@@ -18,7 +18,7 @@ from skimage import data
 from snippets import snippets
 
 import napari_noiser as noiser
-from napari_noiser.engine.contrast_limits import contrast_limits
+from napari_noiser.engine.display import contrast_limits
 from napari_noiser.plugin.samples import hubble_photon_limited
 
 IMAGES = Path(__file__).parent / "images"

@@ -1,7 +1,8 @@
 from . import analysis, camera, io, recipes
+from .analysis.baseline import closed_form
 from .analysis.diagnosis import diagnose
 from .analysis.photometry import report
-from .engine.baseline import closed_form
+from .engine.calibration import choose
 from .engine.enhance import denoise, enhance
 from .engine.fit import fit, fit_steps
 from .methods.noiser.recipe import RECIPES
@@ -18,6 +19,7 @@ __all__ = [
     "analysis",
     "as_python",
     "camera",
+    "choose",
     "closed_form",
     "denoise",
     "denoise_layer",

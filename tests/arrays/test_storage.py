@@ -57,19 +57,19 @@ def pairs(folder: Path) -> dict[str, tuple[Any, Any]]:
 def test_a_result_is_not_written_over_its_image(name: str, tmp_path: Path) -> None:
     image, out = pairs(tmp_path)[name]
     with refused("out"):
-        make_plan(image, out=out)
+        make_plan(image, "noiser", out=out)
 
 
 def test_other_stores_are_others(tmp_path: Path) -> None:
     out = zarr.create_array(tmp_path / "b.zarr", shape=IMAGE.shape, dtype="f4")
     for image in (stored(tmp_path / "a.zarr"), da.from_zarr(tmp_path / "a.zarr"), IMAGE):
-        make_plan(image, out=out)
+        make_plan(image, "noiser", out=out)
 
 
 @pytest.mark.parametrize("inline", [False, True])
 def test_a_store_that_vanishes_under_dask_is_no_dark_image(tmp_path: Path, inline: bool) -> None:
     lazy = da.from_array(stored(tmp_path / "a.zarr"), inline_array=inline) + 1
-    plan = make_plan(lazy, out=np.empty(IMAGE.shape, "f4"), memory_limit=100_000)
+    plan = make_plan(lazy, "noiser", out=np.empty(IMAGE.shape, "f4"), memory_limit=100_000)
     steps = plan_steps(plan)
     for event in steps:
         if event.stage == "render":
@@ -83,9 +83,9 @@ def test_a_store_that_vanishes_under_dask_is_no_dark_image(tmp_path: Path, inlin
 def test_what_cannot_be_filled_is_refused(tmp_path: Path) -> None:
     stored(tmp_path / "a.zarr")
     with refused("out"):
-        enhance(IMAGE, out=zarr.open_array(tmp_path / "a.zarr", mode="r"))
+        enhance(IMAGE, "noiser", out=zarr.open_array(tmp_path / "a.zarr", mode="r"))
     with refused("out"):
-        enhance(IMAGE, out=da.zeros(IMAGE.shape, dtype="f4"))
+        enhance(IMAGE, "noiser", out=da.zeros(IMAGE.shape, dtype="f4"))
 
 
 def test_an_image_of_unknown_shape_is_refused_with_and_without_out() -> None:
@@ -93,4 +93,4 @@ def test_an_image_of_unknown_shape_is_refused_with_and_without_out() -> None:
     unknown = lazy[lazy.mean(axis=(1, 2)) > -1]
     for out in (None, np.empty(IMAGE.shape, "f4")):
         with refused("image", "compute_chunk_sizes()"):
-            enhance(unknown, out=out)
+            enhance(unknown, "noiser", out=out)

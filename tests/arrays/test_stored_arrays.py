@@ -20,7 +20,7 @@ from napari_noiser.engine.enhance import plan_steps
 from napari_noiser.engine.plan import make_plan
 
 IMAGE = scene((4, 90, 110), dtype="uint16")
-ENHANCED = enhance(IMAGE)
+ENHANCED = enhance(IMAGE, "noiser")
 
 
 class CountingStore(WrapperStore[MemoryStore]):
@@ -56,7 +56,7 @@ def test_zarr_chunks_are_fetched_twice(zarr_format: int, chunks: tuple[int, ...]
     )
     array[:] = IMAGE
     store.got.clear()
-    assert largest_difference(enhance(array, tile=16), ENHANCED) < 1e-6
+    assert largest_difference(enhance(array, "noiser", tile=16), ENHANCED) < 1e-6
     fetched = chunks_of(store.got)
     assert len(fetched) == array.nchunks
     assert set(fetched.values()) == {2}
@@ -65,7 +65,7 @@ def test_zarr_chunks_are_fetched_twice(zarr_format: int, chunks: tuple[int, ...]
 def test_zarr_results_are_stored_once_chunk_by_chunk() -> None:
     store = CountingStore(MemoryStore())
     out = zarr.create_array(store, shape=IMAGE.shape, chunks=(2, 32, 40), dtype="float32")
-    assert enhance(IMAGE, tile=16, out=out) is out
+    assert enhance(IMAGE, "noiser", tile=16, out=out) is out
     stored = chunks_of(store.put)
     assert len(stored) == out.nchunks
     assert set(stored.values()) == {1}
@@ -78,10 +78,10 @@ def test_shards_are_written_whole() -> None:
     out = zarr.create_array(
         store, shape=IMAGE.shape, chunks=(1, 16, 16), shards=(2, 64, 64), dtype="float32"
     )
-    enhance(IMAGE, tile=16, out=out)
+    enhance(IMAGE, "noiser", tile=16, out=out)
     assert set(chunks_of(store.put).values()) == {1}
     assert largest_difference(out[:], ENHANCED) < 1e-6
-    assert largest_difference(enhance(out), enhance(ENHANCED)) < 1e-5
+    assert largest_difference(enhance(out, "noiser"), enhance(ENHANCED, "noiser")) < 1e-5
 
 
 @pytest.mark.parametrize("out_chunks", [(1, 90, 110), (4, 20, 20)])
@@ -91,7 +91,7 @@ def test_chunks_of_image_and_result_may_differ(out_chunks: tuple[int, ...]) -> N
     array[:] = IMAGE
     store.got.clear()
     out = zarr.create_array(MemoryStore(), shape=IMAGE.shape, chunks=out_chunks, dtype="float32")
-    enhance(array, tile=16, out=out)
+    enhance(array, "noiser", tile=16, out=out)
     assert set(chunks_of(store.got).values()) == {2}
     assert largest_difference(out[:], ENHANCED) < 1e-6
 
@@ -102,7 +102,7 @@ def test_dask_is_computed_twice_if_there_is_something_to_fill(
 ) -> None:
     lazy, counts = counting_dask(IMAGE, chunks)
     out = np.empty(IMAGE.shape, "f4")
-    assert enhance(lazy, out=out) is out
+    assert enhance(lazy, "noiser", out=out) is out
     assert set(counts.values()) == {2}
     assert largest_difference(out, ENHANCED) < 1e-6
 
@@ -111,7 +111,7 @@ def test_memory_maps_are_read_and_filled(tmp_path: Path) -> None:
     raw = np.memmap(tmp_path / "raw", "uint16", "w+", shape=IMAGE.shape)
     raw[:] = IMAGE
     out = np.memmap(tmp_path / "out", "uint16", "w+", shape=IMAGE.shape)
-    enhance(np.memmap(tmp_path / "raw", "uint16", "r", shape=IMAGE.shape), out=out)
+    enhance(np.memmap(tmp_path / "raw", "uint16", "r", shape=IMAGE.shape), "noiser", out=out)
     assert largest_difference(out / 65535, ENHANCED) < 1e-5
 
 
@@ -120,7 +120,7 @@ def test_a_store_that_vanishes_is_no_dark_image(tmp_path: Path) -> None:
         tmp_path / "image.zarr", name="deep/0", shape=(90, 110), chunks=(16, 16), dtype="uint16"
     )
     array[:] = IMAGE[0]
-    steps = plan_steps(make_plan(array, tile=4))
+    steps = plan_steps(make_plan(array, "noiser", tile=4))
     for event in steps:
         if event.stage == "render":
             break

@@ -68,7 +68,7 @@ def test_colors_are_kept(tmp_path: Path, shape: tuple[int, ...], options: tuple[
     axes = "ZYXS"[-len(shape) :]
     arguments = ("--axes", axes, "--colors", "kept", *options)
     assert run("enhance", tmp_path / "a.npy", tmp_path / "b.tif", *arguments) == 0
-    expected = enhance(color, axes=axes, colors="kept", ndim=3 if options else 2)
+    expected = enhance(color, "noiser", axes=axes, colors="kept", ndim=3 if options else 2)
     np.testing.assert_allclose(stored(tmp_path / "b.tif"), expected, rtol=0, atol=1e-6)
 
 
@@ -126,7 +126,9 @@ def test_a_file_holds_what_python_returns(
     tmp_path: Path, image: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("enhance", image, tmp_path / "results" / name) == 0
-    np.testing.assert_allclose(stored(tmp_path / "results" / name), enhance(STACK), atol=1e-6)
+    np.testing.assert_allclose(
+        stored(tmp_path / "results" / name), enhance(STACK, "noiser"), atol=1e-6
+    )
     assert open_image(tmp_path / "results" / name).space.axes == "ZYX"
     assert capsys.readouterr() == (f"{tmp_path / 'results' / name}\n", "")
 
@@ -185,9 +187,9 @@ def test_the_camera_and_what_light_keeps_are_passed_on(
 
 def test_a_background_is_passed_on(tmp_path: Path, image: Path) -> None:
     assert run("enhance", image, tmp_path / "b.tif", "--background", "dark") == 0
-    expected = enhance(STACK, background="dark")
+    expected = enhance(STACK, "noiser", background="dark")
     np.testing.assert_allclose(stored(tmp_path / "b.tif"), expected, atol=1e-6)
-    assert abs(expected - enhance(STACK)).max() > 0.1
+    assert abs(expected - enhance(STACK, "noiser")).max() > 0.1
 
 
 def test_a_model_of_ones_own_is_trained_and_used(
@@ -222,7 +224,7 @@ def test_of_a_folder_all_are_tried_and_the_broken_one_is_named(
     assert line.startswith("napari-noiser: b.tif: ")
     assert "cannot be opened" in line
     assert sorted(path.name for path in out.iterdir()) == names
-    np.testing.assert_allclose(stored(out / names[0]), enhance(STACK), atol=1e-6)
+    np.testing.assert_allclose(stored(out / names[0]), enhance(STACK, "noiser"), atol=1e-6)
 
 
 def test_a_folder_of_stores_becomes_one_of_stores(tmp_path: Path, image: Path) -> None:

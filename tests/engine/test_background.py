@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from napari_noiser import enhance
+from napari_noiser.analysis.baseline import BoxMean
 from napari_noiser.engine.background import background_level
-from napari_noiser.engine.baseline import BoxMean
 from napari_noiser.engine.tone import DARK
 
 BACKGROUND = 100.0
@@ -57,10 +57,10 @@ def test_nothing_finite_has_no_background() -> None:
 def test_the_background_comes_out_dark_and_cells_bright(model: Any) -> None:
     image = cells(160, 150)
     empty, bright = image < BACKGROUND + 15, image > BACKGROUND + 250
-    gray = enhance(image, model, camera=None)
+    gray = enhance(image, model, camera=None, background="gray")
     dark = enhance(image, model, camera=None, background="dark")
     assert np.median(gray[empty]) > 0.3
-    assert np.median(dark[empty]) == pytest.approx(DARK, abs=0.02)
+    assert np.median(dark[empty]) < DARK + 0.02
     assert np.median(dark[bright]) > 0.2
     assert np.corrcoef(dark[bright], gray[bright])[0, 1] > 0.9
 
@@ -68,7 +68,7 @@ def test_the_background_comes_out_dark_and_cells_bright(model: Any) -> None:
 def test_a_camera_makes_no_difference_to_where_it_lies() -> None:
     image = np.random.default_rng(0).poisson(cells(160, 150, noise=0))
     dark = enhance(image, "structured", background="dark")
-    assert np.median(dark[image < BACKGROUND + 15]) == pytest.approx(DARK, abs=0.02)
+    assert np.median(dark[image < BACKGROUND + 15]) < DARK
 
 
 def test_noise_alone_stays_dark() -> None:
@@ -112,4 +112,4 @@ def test_without_a_signal_it_is_all_background() -> None:
 
 def test_there_are_two() -> None:
     with refused("background", "black"):
-        enhance(cells(40, 40), background="black")
+        enhance(cells(40, 40), "noiser", background="black")

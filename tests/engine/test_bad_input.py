@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from helpers.errors import refused
 from helpers.scenes import scene
 
 from napari_noiser import closed_form, denoise, enhance, load_model
+from napari_noiser.engine.tone import DARK
 
 IMAGE = scene((20, 22))
 VOLUME = scene((5, 12, 13))
@@ -162,7 +164,7 @@ def test_a_mask_that_only_touches_bad_values() -> None:
     mask = np.zeros(IMAGE.shape, bool)
     mask[9:12, 9:12] = True
     with refused("image", "mask"):
-        enhance(image, mask=mask)
+        enhance(image, "noiser", mask=mask)
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\x08\0\0\0\0\0\0\0{}      ", b"\xff" * 64])
@@ -183,45 +185,48 @@ def test_an_out_that_cannot_be_written_is_refused_before_the_work() -> None:
     out = np.empty(IMAGE.shape, "f4")
     out.flags.writeable = False
     with refused("out"):
-        enhance(IMAGE, out=out)
+        enhance(IMAGE, "noiser", out=out)
 
 
 @pytest.mark.parametrize("value", [0, 7, 1e-300, 0.1, 1e300, -5.5])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (3, 4, 5)])
 def test_an_image_without_signal_is_flat(shape: tuple[int, ...], value: float) -> None:
     image = np.full(shape, value)
-    for function in (enhance, closed_form):
+    noiser = partial(enhance, model="noiser")
+    for function, level in ((enhance, DARK), (noiser, 0.5), (closed_form, 0.5)):
         with pytest.warns(UserWarning, match="no signal"):
             found = function(image)
         assert found.dtype == np.float32
-        assert (found == 0.5).all()
+        assert (found == np.float32(level)).all()
 
 
 def test_flat_is_flat_in_every_form() -> None:
     constant = np.full((4, 20, 21, 3), 9, "uint16")
     with pytest.warns(UserWarning, match="no signal"):
-        assert (enhance(constant, axes="ZYXS", tile=7) == 0.5).all()
+        assert (enhance(constant, "noiser", axes="ZYXS", tile=7) == 0.5).all()
     with pytest.warns(UserWarning, match="no signal"):
-        assert (enhance(constant[..., 0], ndim=3, tile=7) == 0.5).all()
+        assert (enhance(constant[..., 0], "noiser", ndim=3, tile=7) == 0.5).all()
     with pytest.warns(UserWarning, match="no signal"):
-        assert (enhance(constant[0, ..., 0], dtype="uint8") == 128).all()
+        assert (enhance(constant[0, ..., 0], "noiser", dtype="uint8") == 128).all()
 
 
 def test_one_constant_plane_of_several() -> None:
     planes = VOLUME.copy()
     planes[2] = 11
     with pytest.warns(UserWarning, match="no signal in 1 of 5"):
-        found = enhance(planes, statistics="plane")
+        found = enhance(planes, "noiser", statistics="plane")
     assert (found[2] == 0.5).all()
     for z in (0, 1, 3, 4):
-        assert largest_difference(found[z], enhance(planes[z])) < 1e-6
-    assert np.ptp(enhance(planes)[2]) < 0.5  # with the others it has a brightness of its own
+        assert largest_difference(found[z], enhance(planes[z], "noiser")) < 1e-6
+    assert (
+        np.ptp(enhance(planes, "noiser")[2]) < 0.5
+    )  # with the others it has a brightness of its own
 
 
 def test_one_constant_sample_of_a_color_is_no_obstacle() -> None:
     color = COLOR.copy()
     color[..., 1] = 5
-    assert np.isfinite(enhance(color, axes="YXS")).all()
+    assert np.isfinite(enhance(color, "noiser", axes="YXS")).all()
     flat = closed_form(color, axes="YXS")
     assert largest_difference(flat[..., 1], np.full(IMAGE.shape, 0.5)) < 1e-5
     assert largest_difference(flat[..., 0], closed_form(color[..., 0])) < 1e-5
@@ -229,9 +234,9 @@ def test_one_constant_sample_of_a_color_is_no_obstacle() -> None:
 
 @pytest.mark.parametrize("gain", [1e-12, 1e-150])
 def test_a_faint_signal_is_not_called_constant(gain: float) -> None:
-    assert largest_difference(enhance(IMAGE * gain), enhance(IMAGE)) < 1e-4
+    assert largest_difference(enhance(IMAGE * gain, "noiser"), enhance(IMAGE, "noiser")) < 1e-4
 
 
 def test_a_tensor_is_taken_for_the_array_that_it_holds() -> None:
     image = np.random.default_rng(0).random((12, 12))
-    assert_same(enhance(torch.from_numpy(image)), enhance(image))
+    assert_same(enhance(torch.from_numpy(image), "noiser"), enhance(image, "noiser"))

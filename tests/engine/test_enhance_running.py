@@ -18,7 +18,7 @@ from napari_noiser.engine.enhance import plan_steps
 from napari_noiser.engine.plan import make_plan
 
 IMAGE = scene((60, 70), dtype="uint16")
-ENHANCED = enhance(IMAGE)
+ENHANCED = enhance(IMAGE, "noiser")
 
 
 def layouts_in_memory(tmp_path: Path) -> dict[str, np.ndarray]:
@@ -45,27 +45,27 @@ def layouts_in_memory(tmp_path: Path) -> dict[str, np.ndarray]:
 def test_where_the_values_lie_does_not_matter(tmp_path: Path) -> None:
     for name, image in layouts_in_memory(tmp_path).items():
         np.testing.assert_array_equal(image, IMAGE, err_msg=name)
-        assert_same(enhance(image), ENHANCED)
+        assert_same(enhance(image, "noiser"), ENHANCED)
         floats = image.astype("f4", order="K")
-        assert largest_difference(enhance(floats), ENHANCED) < 1e-6, name
+        assert largest_difference(enhance(floats, "noiser"), ENHANCED) < 1e-6, name
 
 
 def test_nested_lists_are_arrays_too() -> None:
-    assert largest_difference(enhance(IMAGE.tolist()), ENHANCED) < 1e-6
+    assert largest_difference(enhance(IMAGE.tolist(), "noiser"), ENHANCED) < 1e-6
 
 
 def test_the_input_is_never_modified() -> None:
     image = scene((4, 30, 31, 4))
     image[1, 5, 5, 1] = np.nan
-    mask = np.random.default_rng(0).random((4, 30, 31)) < 0.5
+    mask = np.random.default_rng(0).random((4, 30, 31)) < 0.9
     kept, kept_mask = image.copy(), mask.copy()
-    enhance(image, axes="ZYXS", mask=mask, statistics="plane", tile=9)
+    enhance(image, "noiser", axes="ZYXS", mask=mask, statistics="plane", tile=9)
     np.testing.assert_array_equal(image, kept)
     np.testing.assert_array_equal(mask, kept_mask)
 
 
 def test_the_result_is_a_new_array_every_time() -> None:
-    one, other = enhance(IMAGE), enhance(IMAGE)
+    one, other = enhance(IMAGE, "noiser"), enhance(IMAGE, "noiser")
     assert_same(one, other)
     assert not np.shares_memory(one, other)
 
@@ -86,15 +86,15 @@ def test_every_chunk_is_read_exactly_twice(
 ) -> None:
     watched = CountingArray(scene(shape, dtype="uint16"), chunks)
     options = {"axes": axes, "ndim": ndim}
-    result = enhance(watched, tile=tile, **options)
-    assert largest_difference(result, enhance(watched.values, **options)) < 1e-6
+    result = enhance(watched, "noiser", tile=tile, **options)
+    assert largest_difference(result, enhance(watched.values, "noiser", **options)) < 1e-6
     assert set(watched.chunks_read.values()) == {2}
     assert len(watched.chunks_read) == watched.n_chunks
 
 
 def test_an_array_that_tells_no_chunks_is_read_plane_by_plane() -> None:
     watched = CountingArray(scene((3, 60, 70)))
-    assert_same(enhance(watched, tile=20), enhance(watched.values, tile=20))
+    assert_same(enhance(watched, "noiser", tile=20), enhance(watched.values, "noiser", tile=20))
     assert len(watched.keys) == 2 * 3
     assert watched.largest_read == 60 * 70
 
@@ -102,24 +102,24 @@ def test_an_array_that_tells_no_chunks_is_read_plane_by_plane() -> None:
 def test_too_little_memory_for_a_row_of_chunks_costs_reads_only() -> None:
     image = scene((120, 160), dtype="uint16")
     watched = CountingArray(image, (20, 20))
-    result = enhance(watched, memory_limit=20_000)
-    assert largest_difference(result, enhance(image)) < 1e-6
+    result = enhance(watched, "noiser", memory_limit=20_000)
+    assert largest_difference(result, enhance(image, "noiser")) < 1e-6
     assert max(watched.chunks_read.values()) > 2
     assert watched.largest_read * 2 <= 20_000 / 4
 
 
 def test_chunks_larger_than_memory_are_cut() -> None:
     watched = CountingArray(scene((120, 160), dtype="uint16"), (120, 160))
-    result = enhance(watched, memory_limit=40_000)
-    assert largest_difference(result, enhance(watched.values)) < 1e-6
+    result = enhance(watched, "noiser", memory_limit=40_000)
+    assert largest_difference(result, enhance(watched.values, "noiser")) < 1e-6
     assert watched.largest_read * 2 <= 40_000 / 4
 
 
 def test_a_chunked_result_is_written_once_in_whole_chunks() -> None:
     image = CountingArray(scene((3, 50, 70), dtype="uint16"), (2, 11, 70))
     out = CountingArray(np.zeros((3, 50, 70), "f4"), (1, 16, 16))
-    assert enhance(image, out=out, tile=8) is out
-    assert largest_difference(out.values, enhance(image.values)) < 1e-6
+    assert enhance(image, "noiser", out=out, tile=8) is out
+    assert largest_difference(out.values, enhance(image.values, "noiser")) < 1e-6
     assert set(out.chunks_written.values()) == {1}
     assert len(out.chunks_written) == out.n_chunks
     assert set(image.chunks_read.values()) == {2}
@@ -127,20 +127,20 @@ def test_a_chunked_result_is_written_once_in_whole_chunks() -> None:
 
 def test_progress_is_called_for_every_tile_measured_and_rendered() -> None:
     calls: list[tuple[int, int]] = []
-    enhance(scene((2, 60, 70)), tile=32, progress=lambda *call: calls.append(call))
+    enhance(scene((2, 60, 70)), "noiser", tile=32, progress=lambda *call: calls.append(call))
     total = 2 * (2 * 2 * 3)
     assert calls == [(done, total) for done in range(1, total + 1)]
 
 
 def test_a_progress_bar_is_shown_only_if_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    enhance(IMAGE)
+    enhance(IMAGE, "noiser")
     assert capsys.readouterr() == ("", "")
-    enhance(IMAGE, progress=True)
+    enhance(IMAGE, "noiser", progress=True)
     assert "enhancing" in capsys.readouterr().err
 
 
 def test_the_generator_tells_the_stages_and_returns_the_result() -> None:
-    steps = plan_steps(make_plan(IMAGE, tile=32))
+    steps = plan_steps(make_plan(IMAGE, "noiser", tile=32))
     events = []
     while True:
         try:
@@ -150,18 +150,18 @@ def test_the_generator_tells_the_stages_and_returns_the_result() -> None:
             break
     assert [event.stage for event in events] == ["measure"] * 6 + ["render"] * 6
     assert [event.done for event in events] == list(range(1, 13))
-    assert_same(result, enhance(IMAGE, tile=32))
+    assert_same(result, enhance(IMAGE, "noiser", tile=32))
 
 
 def test_the_generator_checks_its_arguments_before_the_first_step() -> None:
     with pytest.raises(ValueError, match="contrast"):
-        make_plan(IMAGE, contrast=0)
+        make_plan(IMAGE, "noiser", contrast=0)
 
 
 @pytest.mark.parametrize("events", [1, 3, 13, 17])
 def test_closing_the_generator_stops_within_one_tile(events: int) -> None:
     out = np.full((60, 72), -1.0, "f4")
-    steps = plan_steps(make_plan(scene((60, 72)), tile=20, out=out))
+    steps = plan_steps(make_plan(scene((60, 72)), "noiser", tile=20, out=out))
     for _ in range(events):
         event = next(steps)
     steps.close()
@@ -179,14 +179,14 @@ def test_a_failing_callback_stops_the_work() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        enhance(watched, tile=5, progress=stop_at_third)
+        enhance(watched, "noiser", tile=5, progress=stop_at_third)
     assert len(watched.keys) == 4, "the first block and its neighbors"
 
 
 def test_torch_is_left_as_it_was() -> None:
     state = torch.random.get_rng_state()
     threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
-    enhance(IMAGE)
+    enhance(IMAGE, "noiser")
     assert torch.equal(torch.random.get_rng_state(), state)
     assert (torch.get_num_threads(), torch.is_grad_enabled()) == (threads, gradients)
 
@@ -201,11 +201,11 @@ def peak():
 
 small = np.random.default_rng(0).poisson(5, {small}).astype("u1")
 large = np.random.default_rng(0).poisson(5, {large}).astype("u1")
-enhance(small, ndim={ndim}, device="cpu")
+enhance(small, "noiser", ndim={ndim}, device="cpu")
 before = peak()
-result = enhance(large, ndim={ndim}, device="cpu", memory_limit={limit})
+result = enhance(large, "noiser", ndim={ndim}, device="cpu", memory_limit={limit})
 limited = peak() - before - result.nbytes
-enhance(large, ndim={ndim}, device="cpu", tile=10**6)
+enhance(large, "noiser", ndim={ndim}, device="cpu", tile=10**6)
 print(limited, peak() - before - result.nbytes)
 """
 

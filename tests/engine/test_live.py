@@ -26,7 +26,7 @@ Drawn = st.DataObject
 
 
 def live(image: Any, **options: Any) -> LazyView:
-    plan = make_plan(image, **options)
+    plan = make_plan(image, **{"model": "noiser", **options})
     _, moments = drained(measure_steps(plan))
     return live_image(plan, moments)
 
@@ -38,7 +38,7 @@ def spoiled(image: np.ndarray) -> np.ndarray:
     return image
 
 
-MASK = np.random.default_rng(0).random((21, 30)) < 0.5
+MASK = np.random.default_rng(0).random((21, 30)) < 0.9
 CASES: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
     "plane": (scene((40, 50)), {}),
     "planes": (scene((5, 21, 30)).astype("uint16"), {"mask": MASK, "statistics": "plane"}),
@@ -52,7 +52,7 @@ CASES: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
     "small tiles": (scene((3, 40, 50)), {"tile": 16}),
     "small tiles of volumes": (scene((7, 40, 50)), {"ndim": 3, "tile": 8}),
 }
-ENHANCED = {name: enhance(image, **options) for name, (image, options) in CASES.items()}
+ENHANCED = {name: enhance(image, "noiser", **options) for name, (image, options) in CASES.items()}
 LIVE = {name: live(image, **options) for name, (image, options) in CASES.items()}
 
 
@@ -122,7 +122,7 @@ def test_no_more_is_folded_and_rendered_than_is_looked_at(monkeypatch: Any) -> N
 
 def test_it_is_rendered_on_any_number_of_threads() -> None:
     image = scene((12, 64, 80))
-    planes, expected = live(image, tile=16), enhance(image, tile=16)
+    planes, expected = live(image, tile=16), enhance(image, "noiser", tile=16)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda at: np.asarray(planes[at % 12]), range(48)))
     for at, plane in enumerate(found):

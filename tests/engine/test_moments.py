@@ -25,12 +25,8 @@ def plain_patches(image: np.ndarray) -> np.ndarray:
     return np.moveaxis(windows, 0, spatial).reshape(*image.shape[1:], -1)
 
 
-def of_whole(image: np.ndarray, inside: np.ndarray | None = None) -> PatchMoments:
-    return patch_moments(
-        torch.from_numpy(image),
-        WHOLE[image.ndim - 1],
-        None if inside is None else torch.from_numpy(inside),
-    )
+def of_whole(image: np.ndarray) -> PatchMoments:
+    return patch_moments(torch.from_numpy(image), WHOLE[image.ndim - 1])
 
 
 def assert_close(found: PatchMoments, expected: PatchMoments, tolerance: float = 1e-12) -> None:
@@ -139,22 +135,3 @@ def test_nothing_finite_is_no_patch() -> None:
     found = of_whole(np.full((1, 5, 6), np.nan))
     assert found.count == 0
     assert not found.has_signal
-
-
-@settings(max_examples=30)
-@given(st.integers(0, 2**32 - 1), st.floats(0.02, 1))
-def test_a_mask_chooses_the_patches_centered_in_it(seed: int, share: float) -> None:
-    image = scene((1, 13, 12), seed)
-    inside = np.random.default_rng(seed).random((13, 12)) < share
-    inside[6, 6] = inside[2, 3] = True
-    assert_close(of_whole(image, inside), plain(image, inside))
-
-
-def test_a_mask_and_bad_voxels_combine() -> None:
-    image = scene((1, 13, 12))
-    image[0, 5, 5] = np.nan
-    inside = np.zeros((13, 12), bool)
-    inside[4:, 4:] = True
-    expected = inside.copy()
-    expected[4:7, 4:7] = False
-    assert_close(of_whole(image, inside), plain(image, expected))

@@ -34,8 +34,8 @@ def test_samples_are_rendered_as_planes_of_one_group(model: str) -> None:
 
 
 def test_and_those_of_volumes_as_volumes() -> None:
-    kept = enhance(VOLUME, axes="ZYXS", ndim=3, colors="kept")
-    assert largest_difference(as_planes(kept), enhance(as_planes(VOLUME), ndim=3)) < 1e-6
+    kept = enhance(VOLUME, "noiser", axes="ZYXS", ndim=3, colors="kept")
+    assert largest_difference(as_planes(kept), enhance(as_planes(VOLUME), "noiser", ndim=3)) < 1e-6
 
 
 def test_so_does_the_closed_form() -> None:
@@ -47,36 +47,36 @@ def test_so_does_the_closed_form() -> None:
 
 def test_gray_stays_gray() -> None:
     gray = np.repeat(PHOTO[..., :1], 3, axis=-1)
-    kept = enhance(gray, axes="YXS", colors="kept")
+    kept = enhance(gray, "noiser", axes="YXS", colors="kept")
     assert np.ptp(kept, axis=-1).max() == 0
-    assert_same(kept[..., 0], enhance(gray[..., 0]))
+    assert_same(kept[..., 0], enhance(gray[..., 0], "noiser"))
 
 
 def test_a_cast_stays_where_balanced_removes_it() -> None:
-    red, green, blue = np.median(enhance(PHOTO, axes="YXS", colors="kept"), axis=(0, 1))
+    red, green, blue = np.median(enhance(PHOTO, "noiser", axes="YXS", colors="kept"), axis=(0, 1))
     assert red > green + 0.1 > blue + 0.1
-    balanced = np.median(enhance(PHOTO, axes="YXS"), axis=(0, 1))
+    balanced = np.median(enhance(PHOTO, "noiser", axes="YXS"), axis=(0, 1))
     assert np.ptp(balanced) < 0.05
 
 
 def test_a_file_holds_the_same(tmp_path: Path) -> None:
-    path = enhance_to_file(PHOTO, tmp_path / "kept.tif", axes="YXS", colors="kept")
-    whole = enhance(PHOTO, axes="YXS", colors="kept")
+    path = enhance_to_file(PHOTO, tmp_path / "kept.tif", "noiser", axes="YXS", colors="kept")
+    whole = enhance(PHOTO, "noiser", axes="YXS", colors="kept")
     assert_same(OmeTiff.open(path, "YXS").levels[0][:], whole)
 
 
 def test_each_channel_has_its_own_statistics() -> None:
     stack = np.stack([PHOTO, scene((40, 45, 3), seed=1)])
-    kept = enhance(stack, axes="CYXS", colors="kept")
+    kept = enhance(stack, "noiser", axes="CYXS", colors="kept")
     for one, other in zip(kept, stack, strict=True):
-        assert_same(one, enhance(other, axes="YXS", colors="kept"))
+        assert_same(one, enhance(other, "noiser", axes="YXS", colors="kept"))
 
 
 def test_alpha_passes_through() -> None:
     alpha = np.linspace(0, 255, 40 * 45).reshape(40, 45, 1)
     photo = np.concatenate([PHOTO.clip(0, 255), alpha], axis=-1).astype(np.uint8)
-    kept = enhance(photo, axes="YXS", colors="kept")
-    assert_same(kept[..., :3], enhance(photo[..., :3], axes="YXS", colors="kept"))
+    kept = enhance(photo, "noiser", axes="YXS", colors="kept")
+    assert_same(kept[..., :3], enhance(photo[..., :3], "noiser", axes="YXS", colors="kept"))
     np.testing.assert_allclose(kept[..., 3], photo[..., 3] / 255, atol=1e-6)
 
 
@@ -87,9 +87,11 @@ def test_a_model_of_one_channel_is_taken() -> None:
 
 
 def test_of_a_gray_image_there_is_nothing_to_keep() -> None:
-    assert_same(enhance(PHOTO[..., 0], colors="kept"), enhance(PHOTO[..., 0]))
+    assert_same(enhance(PHOTO[..., 0], "noiser", colors="kept"), enhance(PHOTO[..., 0], "noiser"))
     single = PHOTO[..., :1]
-    assert_same(enhance(single, axes="YXS", colors="kept"), enhance(single, axes="YXS"))
+    assert_same(
+        enhance(single, "noiser", axes="YXS", colors="kept"), enhance(single, "noiser", axes="YXS")
+    )
 
 
 def test_what_does_not_fit_is_refused() -> None:
@@ -99,11 +101,11 @@ def test_what_does_not_fit_is_refused() -> None:
     with refused("model", "samples=3", "colors='kept'"):
         enhance(PHOTO, gray, axes="YXS")
     with refused("colors", "'kept'", "'x'"):
-        enhance(PHOTO, axes="YXS", colors="x")
+        enhance(PHOTO, "noiser", axes="YXS", colors="x")
 
 
 def test_the_provenance_says_so() -> None:
-    kept = make_plan(PHOTO, axes="YXS", colors="kept").describe()
+    kept = make_plan(PHOTO, "noiser", axes="YXS", colors="kept").describe()
     assert (kept["colors"], kept["samples"]) == ("kept", 1)
     assert kept["fingerprint"] == load_model("noiser").fingerprint
-    assert make_plan(PHOTO, axes="YXS").describe()["colors"] == "balanced"
+    assert make_plan(PHOTO, "noiser", axes="YXS").describe()["colors"] == "balanced"

@@ -44,7 +44,8 @@ def test_display_is_the_light_through_a_curve(model: NoiserModel) -> None:
     """Standardized by the image's own moments, times 50 / 127.5, through tanh."""
     image, options = counts(64, 64), {"camera": None, "dtype": "float64"}
     light = denoise(image, model, **options).ravel()
-    shown = enhance(image, model, contrast=0.5, brightness=0.1, **options).ravel()
+    tone = {"background": "gray", "contrast": 0.5, "brightness": 0.1}
+    shown = enhance(image, model, **tone, **options).ravel()
     response = (np.arctanh(2 * shown - 1) - 0.1) / 0.5
     slope, middle = np.polyfit(response, light, 1)
     np.testing.assert_allclose(slope * response + middle, light, rtol=1e-3)

@@ -20,7 +20,7 @@ DYES = (Channel("DAPI", "0000FF"), Channel("tubulin \u03b2", "00FF7F"))
 
 def enhanced(source: Path, target: Path) -> Path:
     opened = open_image(source)
-    return enhance_to_file(opened.array, target, space=opened.space, device="cpu")
+    return enhance_to_file(opened.array, target, "noiser", space=opened.space, device="cpu")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from scenes import NOISE, untrained
 from tifffile import TiffFile
 
 from napari_noiser import enhance, load_model
-from napari_noiser.engine.contrast_limits import contrast_limits
+from napari_noiser.engine.display import contrast_limits
 from napari_noiser.files.enhance_to_file import enhance_to_file, start_save
 from napari_noiser.files.open_image import open_image
 from napari_noiser.files.provenance import PROVENANCE
@@ -49,15 +49,22 @@ def test_a_file_holds_what_memory_would(
     tmp_path: Path, name: str, shape: tuple[int, ...], axes: str, ndim: int, small_chunks: None
 ) -> None:
     image = scene(shape)
-    path = enhance_to_file(image, tmp_path / name, axes=axes, ndim=ndim, **OPTIONS)
+    path = enhance_to_file(image, tmp_path / name, "noiser", axes=axes, ndim=ndim, **OPTIONS)
     assert [each.name for each in tmp_path.iterdir()] == [name], "nothing else is left"
-    np.testing.assert_allclose(stored(path), enhance(image, axes=axes, ndim=ndim), atol=1e-6)
+    np.testing.assert_allclose(
+        stored(path), enhance(image, "noiser", axes=axes, ndim=ndim), atol=1e-6
+    )
 
 
 def test_the_file_says_where_its_voxels_lie_and_how_it_was_made(tmp_path: Path) -> None:
     space = SpatialMetadata("ZYX", (2.0, 0.5, 0.5), (0.0, 0.0, 0.0), ("micrometer",) * 3)
     path = enhance_to_file(
-        scene((3, 40, 50)), tmp_path / "a.zarr", space=space, contrast=1.5, dtype="uint16"
+        scene((3, 40, 50)),
+        tmp_path / "a.zarr",
+        "noiser",
+        space=space,
+        contrast=1.5,
+        dtype="uint16",
     )
     assert open_image(path).space == space
     provenance: Any = zarr.open_group(path, mode="r").attrs[PROVENANCE]
@@ -67,7 +74,9 @@ def test_the_file_says_where_its_voxels_lie_and_how_it_was_made(tmp_path: Path) 
 
 
 def test_a_store_is_ready_to_be_looked_at(tmp_path: Path, small_chunks: None) -> None:
-    path = enhance_to_file(scene((70, 90)), tmp_path / "a.zarr", dtype="uint16", **OPTIONS)
+    path = enhance_to_file(
+        scene((70, 90)), tmp_path / "a.zarr", "noiser", dtype="uint16", **OPTIONS
+    )
     group = zarr.open_group(path, mode="r")
     fine, coarse = group["0"][:].astype(float), group["1"][:]
     means = (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2]) / 4
@@ -79,7 +88,7 @@ def test_a_store_is_ready_to_be_looked_at(tmp_path: Path, small_chunks: None) ->
 
 def test_what_an_earlier_version_began_is_gone_on_with(tmp_path: Path) -> None:
     image = scene((40, 50, 3))
-    start_save(image, tmp_path / "a.tif", axes="YXS").close()
+    start_save(image, tmp_path / "a.tif", "noiser", axes="YXS").close()
     begun = tmp_path / "a.tif.partial" / "run.json"
     description = json.loads(begun.read_text())
     for name in ("colors", "verb"):
@@ -89,9 +98,9 @@ def test_what_an_earlier_version_began_is_gone_on_with(tmp_path: Path) -> None:
         del description["request"]["recipe"][name]
     begun.write_text(json.dumps(description))
     with pytest.raises(ValueError, match="was made with another colors, fingerprint, samples:"):
-        start_save(image, tmp_path / "a.tif", axes="YXS", colors="kept", resume=True)
-    path = enhance_to_file(image, tmp_path / "a.tif", axes="YXS", resume=True)
-    np.testing.assert_allclose(stored(path), enhance(image, axes="YXS"), atol=1e-6)
+        start_save(image, tmp_path / "a.tif", "noiser", axes="YXS", colors="kept", resume=True)
+    path = enhance_to_file(image, tmp_path / "a.tif", "noiser", axes="YXS", resume=True)
+    np.testing.assert_allclose(stored(path), enhance(image, "noiser", axes="YXS"), atol=1e-6)
 
 
 LIGHT = initial_retinex(None, 1, 0)
@@ -134,7 +143,7 @@ def test_recipes_of_fitted_models_may_have_grown_meanwhile(
 
 
 def test_while_it_is_made_it_has_another_name(tmp_path: Path) -> None:
-    saving = start_save(scene((70, 90)), tmp_path / "a.zarr", **OPTIONS)
+    saving = start_save(scene((70, 90)), tmp_path / "a.zarr", "noiser", **OPTIONS)
     for _ in saving.steps():
         assert not (tmp_path / "a.zarr").exists()
         assert [each.name for each in tmp_path.iterdir()] == ["a.zarr.partial"]
@@ -159,14 +168,14 @@ def test_what_was_stopped_is_resumed_to_the_same_bytes(
     tmp_path: Path, name: str, events: int, small_chunks: None
 ) -> None:
     image = scene((130, 150))
-    whole = enhance_to_file(image, tmp_path / f"whole.{name}", **OPTIONS)
-    steps = start_save(image, tmp_path / name, **OPTIONS).steps()
+    whole = enhance_to_file(image, tmp_path / f"whole.{name}", "noiser", **OPTIONS)
+    steps = start_save(image, tmp_path / name, "noiser", **OPTIONS).steps()
     for _ in range(events):
         total = next(steps).total
     steps.close()
     assert total > 110
     assert [each.name for each in sorted(tmp_path.iterdir())] == [f"{name}.partial", whole.name]
-    path = enhance_to_file(image, tmp_path / name, resume=True, **OPTIONS)
+    path = enhance_to_file(image, tmp_path / name, "noiser", resume=True, **OPTIONS)
     np.testing.assert_array_equal(stored(path), stored(whole))
     if path.is_dir():
         one, other = files(path), files(whole)
@@ -180,12 +189,12 @@ def test_finished_blocks_are_neither_read_nor_computed_again(
     tmp_path: Path, small_chunks: None
 ) -> None:
     image = Counted(scene((256, 160)))
-    steps = start_save(image, tmp_path / "a.zarr", **OPTIONS).steps()
+    steps = start_save(image, tmp_path / "a.zarr", "noiser", **OPTIONS).steps()
     events = [next(steps)]
     while sum(event.stage == "render" and event.block is not None for event in events) < 7:
         events.append(next(steps))
     steps.close()
-    saving = start_save(image, tmp_path / "a.zarr", resume=True, **OPTIONS)
+    saving = start_save(image, tmp_path / "a.zarr", "noiser", resume=True, **OPTIONS)
     image.counts[:] = 0  # of what tells the image from others
     resumed = list(saving.steps())
     assert {event.stage for event in resumed} == {"render"}
@@ -197,14 +206,14 @@ def test_finished_blocks_are_neither_read_nor_computed_again(
 def test_measuring_is_resumed_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_noiser.files.enhance_to_file._SAVE_MOMENTS_EVERY", 0.0)
     image = Counted(scene((128, 160)))
-    whole = enhance_to_file(image, tmp_path / "whole.zarr", **OPTIONS)
-    steps = start_save(image, tmp_path / "a.zarr", **OPTIONS).steps()
+    whole = enhance_to_file(image, tmp_path / "whole.zarr", "noiser", **OPTIONS)
+    steps = start_save(image, tmp_path / "a.zarr", "noiser", **OPTIONS).steps()
     events = [next(steps)]
     while sum(event.block is not None for event in events) < 5:
         events.append(next(steps))
     next(steps)  # what follows on a block is kept with the next
     steps.close()
-    resumed = start_save(image, tmp_path / "a.zarr", resume=True, **OPTIONS).steps()
+    resumed = start_save(image, tmp_path / "a.zarr", "noiser", resume=True, **OPTIONS).steps()
     event = next(resumed)
     assert event.stage == "measure"
     assert event.done == events[-1].done + 1
@@ -215,10 +224,10 @@ def test_measuring_is_resumed_as_well(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_measuring_advances_however_often_it_is_stopped(tmp_path: Path) -> None:
     image = Counted(scene((128, 160)))
-    whole = enhance_to_file(image, tmp_path / "whole.zarr", **OPTIONS)
+    whole = enhance_to_file(image, tmp_path / "whole.zarr", "noiser", **OPTIONS)
     done = 0
     for _ in range(3):
-        steps = start_save(image, tmp_path / "a.zarr", resume=True, **OPTIONS).steps()
+        steps = start_save(image, tmp_path / "a.zarr", "noiser", resume=True, **OPTIONS).steps()
         event = next(steps)
         assert (event.stage, event.done) == ("measure", done + 1)
         while event.block is None:
@@ -226,15 +235,17 @@ def test_measuring_advances_however_often_it_is_stopped(tmp_path: Path) -> None:
         done = event.done
         next(steps)  # a tile of the next block, which is measured anew
         steps.close()
-    enhance_to_file(image, tmp_path / "a.zarr", resume=True, **OPTIONS)
+    enhance_to_file(image, tmp_path / "a.zarr", "noiser", resume=True, **OPTIONS)
     np.testing.assert_array_equal(stored(tmp_path / "a.zarr"), stored(whole))
 
 
 @pytest.mark.parametrize("name", ["2024.05.12 cells", "a.tiff.b"])
 def test_the_image_has_the_name_of_its_file(tmp_path: Path, name: str) -> None:
-    store = zarr.open_group(enhance_to_file(scene((9, 9)), tmp_path / f"{name}.ome.zarr"))
+    store = zarr.open_group(
+        enhance_to_file(scene((9, 9)), tmp_path / f"{name}.ome.zarr", "noiser")
+    )
     assert store.attrs["ome"]["multiscales"][0]["name"] == name
-    with TiffFile(enhance_to_file(scene((9, 9)), tmp_path / f"{name}.OME.TIF")) as file:
+    with TiffFile(enhance_to_file(scene((9, 9)), tmp_path / f"{name}.OME.TIF", "noiser")) as file:
         assert f'Name="{name}"' in file.ome_metadata
 
 

@@ -23,7 +23,7 @@ from napari_noiser.files.provenance import read_provenance
 
 def test_what_was_begun_differently_is_not_gone_on_with(tmp_path: Path) -> None:
     image = scene((70, 90))
-    steps = start_save(image, tmp_path / "a.zarr", contrast=2, **OPTIONS).steps()
+    steps = start_save(image, tmp_path / "a.zarr", "noiser", contrast=2, **OPTIONS).steps()
     next(steps)
     steps.close()
     for others, names in [
@@ -34,24 +34,24 @@ def test_what_was_begun_differently_is_not_gone_on_with(tmp_path: Path) -> None:
         ({"contrast": 2.0, "memory_limit": 10**6}, "memory_limit was 2000000"),
     ]:
         with pytest.raises(ValueError, match=names):
-            start_save(image, tmp_path / "a.zarr", resume=True, **others)
+            start_save(image, tmp_path / "a.zarr", "noiser", resume=True, **others)
     with pytest.raises(ValueError, match="another image"):
-        start_save(image + 1, tmp_path / "a.zarr", resume=True, contrast=2)
-    path = enhance_to_file(image, tmp_path / "a.zarr", resume=True, contrast=2)
-    np.testing.assert_allclose(stored(path), enhance(image, contrast=2), atol=1e-6)
+        start_save(image + 1, tmp_path / "a.zarr", "noiser", resume=True, contrast=2)
+    path = enhance_to_file(image, tmp_path / "a.zarr", "noiser", resume=True, contrast=2)
+    np.testing.assert_allclose(stored(path), enhance(image, "noiser", contrast=2), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["a.zarr", "a.tif"])
 def test_what_is_finished_is_not_passed_off_for_something_else(tmp_path: Path, name: str) -> None:
     image, path = scene((70, 90)), tmp_path / name
-    enhance_to_file(image, path)
+    enhance_to_file(image, path, "noiser")
     assert read_provenance(path)["recipe"]["name"] == "noiser"
-    assert enhance_to_file(image, path, resume=True) == path
+    assert enhance_to_file(image, path, "noiser", resume=True) == path
     for others in ({"brightness": 0.5}, {"dtype": "uint8"}):
         with pytest.raises(ValueError, match=f"another {next(iter(others))}"):
-            enhance_to_file(image, path, resume=True, **others)
+            enhance_to_file(image, path, "noiser", resume=True, **others)
     with pytest.raises(ValueError, match="another image"):
-        enhance_to_file(image[::-1], path, resume=True)
+        enhance_to_file(image[::-1], path, "noiser", resume=True)
 
 
 def test_what_is_no_result_is_neither_taken_for_one_nor_cleared_away(tmp_path: Path) -> None:
@@ -62,17 +62,17 @@ def test_what_is_no_result_is_neither_taken_for_one_nor_cleared_away(tmp_path: P
     (tmp_path / "dangling.tif").symlink_to(tmp_path / "nowhere" / "a.tif")
     for name in ("empty.zarr", "empty.tif", "other.tif", "dangling.tif"):
         with pytest.raises(FileExistsError, match=r"no result of enhance_to_file"):
-            enhance_to_file(image, tmp_path / name, resume=True)
+            enhance_to_file(image, tmp_path / name, "noiser", resume=True)
     (tmp_path / "a.zarr.partial").mkdir()
     (tmp_path / "a.zarr.partial" / "thesis.txt").write_text("precious")
     with pytest.raises(FileExistsError, match="napari-noiser has not made it"):
-        enhance_to_file(image, tmp_path / "a.zarr")
+        enhance_to_file(image, tmp_path / "a.zarr", "noiser")
     assert (tmp_path / "a.zarr.partial" / "thesis.txt").read_text() == "precious"
 
 
 def test_a_run_may_end_on_another_thread_or_never_begin(tmp_path: Path) -> None:
     image = scene((40, 50))
-    saving = start_save(image, tmp_path / "a.zarr")
+    saving = start_save(image, tmp_path / "a.zarr", "noiser")
 
     def begin_and_stop() -> None:
         steps = saving.steps()
@@ -82,15 +82,15 @@ def test_a_run_may_end_on_another_thread_or_never_begin(tmp_path: Path) -> None:
     thread = threading.Thread(target=begin_and_stop)
     thread.start()
     thread.join()
-    never = start_save(image, tmp_path / "a.zarr", resume=True)
+    never = start_save(image, tmp_path / "a.zarr", "noiser", resume=True)
     never.close()
-    enhance_to_file(image, tmp_path / "a.zarr", resume=True)
+    enhance_to_file(image, tmp_path / "a.zarr", "noiser", resume=True)
 
 
 def test_the_folder_one_is_in_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
-    steps = start_save(scene((40, 50)), "a.zarr").steps()
+    steps = start_save(scene((40, 50)), "a.zarr", "noiser").steps()
     next(steps)
     monkeypatch.chdir(tmp_path / "elsewhere")
     for _ in steps:
@@ -100,75 +100,75 @@ def test_the_folder_one_is_in_may_change(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_an_image_without_anything_to_measure_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no patch to measure"):
-        enhance_to_file(np.full((40, 50), np.nan), tmp_path / "a.tif")
+        enhance_to_file(np.full((40, 50), np.nan), tmp_path / "a.tif", "noiser")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_zarr_left_of_a_chunk_is_cleared_away(tmp_path: Path) -> None:
     image = scene((40, 50))
-    steps = start_save(image, tmp_path / "a.zarr").steps()
+    steps = start_save(image, tmp_path / "a.zarr", "noiser").steps()
     next(steps)
     steps.close()
     orphan = tmp_path / "a.zarr.partial" / "a.zarr" / "0" / "c" / "0" / "0.ef15.partial"
     orphan.parent.mkdir(parents=True, exist_ok=True)
     orphan.write_bytes(b"half")
-    path = enhance_to_file(image, tmp_path / "a.zarr", resume=True)
+    path = enhance_to_file(image, tmp_path / "a.zarr", "noiser", resume=True)
     assert not list(path.rglob("*.partial"))
 
 
 def test_another_version_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = scene((40, 50))
-    steps = start_save(image, tmp_path / "a.zarr").steps()
+    steps = start_save(image, tmp_path / "a.zarr", "noiser").steps()
     next(steps)
     steps.close()
     monkeypatch.setattr("napari_noiser.__version__", "99.0")
     with pytest.warns(UserWarning, match=r"begun by napari-noiser .* resumed by 99\.0"):
-        enhance_to_file(image, tmp_path / "a.zarr", resume=True)
+        enhance_to_file(image, tmp_path / "a.zarr", "noiser", resume=True)
 
 
 @pytest.mark.parametrize("name", ["run.json", "moments.npz"])
 def test_broken_notes_are_said_to_be_broken(tmp_path: Path, name: str) -> None:
     image = scene((40, 50))
-    steps = start_save(image, tmp_path / "a.zarr").steps()
+    steps = start_save(image, tmp_path / "a.zarr", "noiser").steps()
     next(steps)
     steps.close()
     (tmp_path / "a.zarr.partial" / name).write_text("")
     with pytest.raises(ValueError, match=r"a\.zarr\.partial.* is broken, delete it"):
-        enhance_to_file(image, tmp_path / "a.zarr", resume=True)
+        enhance_to_file(image, tmp_path / "a.zarr", "noiser", resume=True)
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     image = scene((40, 50))
-    path = enhance_to_file(image, tmp_path / "a.zarr")
+    path = enhance_to_file(image, tmp_path / "a.zarr", "noiser")
     before = files(path)
     with pytest.raises(FileExistsError, match=r"a\.zarr exists already"):
-        enhance_to_file(image, path)
-    assert enhance_to_file(image, path, resume=True) == path
+        enhance_to_file(image, path, "noiser")
+    assert enhance_to_file(image, path, "noiser", resume=True) == path
     assert files(path) == before
-    steps = start_save(image, tmp_path / "b.zarr").steps()
+    steps = start_save(image, tmp_path / "b.zarr", "noiser").steps()
     next(steps)
     steps.close()
     with pytest.raises(FileExistsError, match=r"b\.zarr is unfinished already"):
-        enhance_to_file(image, tmp_path / "b.zarr")
+        enhance_to_file(image, tmp_path / "b.zarr", "noiser")
 
 
 def test_what_a_kill_left_after_the_end_is_cleared_up(tmp_path: Path) -> None:
     image = scene((40, 50))
-    saving = start_save(image, tmp_path / "a.tif")
+    saving = start_save(image, tmp_path / "a.tif", "noiser")
     saving.unfinished.discard = saving.unfinished.release
     for _ in saving.steps():
         pass
     assert (tmp_path / "a.tif.partial").exists()
-    enhance_to_file(image, tmp_path / "a.tif", resume=True)
+    enhance_to_file(image, tmp_path / "a.tif", "noiser", resume=True)
     assert [each.name for each in tmp_path.iterdir()] == ["a.tif"]
 
 
 def test_two_runs_do_not_make_the_same_file(tmp_path: Path) -> None:
     image = scene((40, 50))
-    first = start_save(image, tmp_path / "a.zarr").steps()
+    first = start_save(image, tmp_path / "a.zarr", "noiser").steps()
     next(first)
     with pytest.raises(BlockingIOError, match="made by another run"):
-        start_save(image, tmp_path / "a.zarr", resume=True)
+        start_save(image, tmp_path / "a.zarr", "noiser", resume=True)
     for _ in first:
         pass
     assert (tmp_path / "a.zarr").exists()
@@ -180,8 +180,8 @@ def test_what_was_killed_before_it_began_starts_anew(tmp_path: Path) -> None:
     (folder / "a.zarr" / "zarr.json").write_text("{")
     (folder / "made by napari-noiser").touch()
     image = scene((40, 50))
-    path = enhance_to_file(image, tmp_path / "a.zarr")
-    np.testing.assert_allclose(stored(path), enhance(image), atol=1e-6)
+    path = enhance_to_file(image, tmp_path / "a.zarr", "noiser")
+    np.testing.assert_allclose(stored(path), enhance(image, "noiser"), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -197,25 +197,25 @@ def test_bad_arguments_leave_nothing_behind(
     tmp_path: Path, options: dict[str, Any], error: type[Exception], match: str
 ) -> None:
     with pytest.raises(error, match=match):
-        enhance_to_file(scene((40, 50)), tmp_path / "a.zarr", **options)
+        enhance_to_file(scene((40, 50)), tmp_path / "a.zarr", "noiser", **options)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"path must end in .zarr, .tif, .tiff, got .*a\.png"):
-        enhance_to_file(scene((40, 50)), tmp_path / "a.png")
+        enhance_to_file(scene((40, 50)), tmp_path / "a.png", "noiser")
 
 
 def test_resume_is_no_string(tmp_path: Path) -> None:
     resume: Any = "no"
     with pytest.raises(TypeError, match="resume must be True or False, got 'no'"):
-        enhance_to_file(scene((40, 50)), tmp_path / "a.zarr", resume=resume)
+        enhance_to_file(scene((40, 50)), tmp_path / "a.zarr", "noiser", resume=resume)
 
 
 def test_a_space_is_no_string(tmp_path: Path) -> None:
     space: Any = "YX"
     with pytest.raises(TypeError, match="space must be a SpatialMetadata, got 'YX'"):
-        enhance_to_file(scene((40, 50)), tmp_path / "a.zarr", space=space)
+        enhance_to_file(scene((40, 50)), tmp_path / "a.zarr", "noiser", space=space)
 
 
 FULL = """
@@ -262,13 +262,13 @@ def test_a_tiff_takes_its_room_before_anything_is_computed(tmp_path: Path) -> No
     assert failed.returncode == 1, "not killed by a bus error"
     assert "OSError" in failed.stderr.strip().splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
-    path = enhance_to_file(scene((400, 500)), tmp_path / "b.tif")
+    path = enhance_to_file(scene((400, 500)), tmp_path / "b.tif", "noiser")
     assert path.stat().st_blocks * 512 >= 400 * 500 * 4
 
 
 @pytest.mark.parametrize("name", ["a.zarr", "a.tif"])
 def test_a_vanished_store_is_said_and_does_not_come_back(tmp_path: Path, name: str) -> None:
-    steps = start_save(scene((130, 150)), tmp_path / name, **OPTIONS).steps()
+    steps = start_save(scene((130, 150)), tmp_path / name, "noiser", **OPTIONS).steps()
     for event in steps:
         if event.stage == "render":
             break
@@ -280,7 +280,7 @@ def test_a_vanished_store_is_said_and_does_not_come_back(tmp_path: Path, name: s
 
 
 def test_a_result_whose_place_was_taken_meanwhile_is_kept(tmp_path: Path) -> None:
-    steps = start_save(scene((40, 50)), tmp_path / "a.tif").steps()
+    steps = start_save(scene((40, 50)), tmp_path / "a.tif", "noiser").steps()
     next(steps)
     (tmp_path / "a.tif").write_text("mine")
     with pytest.raises(FileExistsError, match="has come up meanwhile"):
@@ -291,7 +291,7 @@ def test_a_result_whose_place_was_taken_meanwhile_is_kept(tmp_path: Path) -> Non
 
 
 def test_the_run_can_be_read_by_people(tmp_path: Path) -> None:
-    steps = start_save(scene((40, 50)), tmp_path / "a.zarr", brightness=0.5).steps()
+    steps = start_save(scene((40, 50)), tmp_path / "a.zarr", "noiser", brightness=0.5).steps()
     next(steps)
     steps.close()
     text = (tmp_path / "a.zarr.partial" / "run.json").read_text()

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from helpers.models import structured, untrained, untrained_retinex, untrained_stages
 from helpers.scenes import NOISE, counts, light
 from napari_noiser import denoise, enhance
+from napari_noiser.analysis.baseline import BoxMean
 from napari_noiser.camera import CameraNoise
-from napari_noiser.engine.baseline import BoxMean
 from napari_noiser.engine.options import Verb
 from napari_noiser.engine.plan import Plan, make_plan
 

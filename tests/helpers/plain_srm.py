@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.ndimage import binary_erosion
 from torch.nn import functional
 
 from napari_noiser.recipes import NoiserModel
@@ -20,7 +21,8 @@ def plain_srm(
     """Run a network in float64 on whole images (N, C, ...) that share one exposure.
 
     Each convolution replicates the border of its own input; the instance normalization has no
-    epsilon, and takes its statistics over all N images, or only over `inside` (N, ...).
+    epsilon, and takes its statistics over all N images, or only over the patches that lie all
+    `inside` (N, ...).
     """
     convolve = functional.conv2d if model.ndim == 2 else functional.conv3d
     weights = {name: value.double() for name, value in model.weights.items()}
@@ -34,7 +36,9 @@ def plain_srm(
     if inside is None:
         counted = columns.reshape(len(columns), -1)
     else:
-        counted = columns[:, torch.from_numpy(np.array(inside, bool))]
+        patch = np.ones((1, *(3,) * model.ndim))
+        whole = binary_erosion(np.array(inside, bool), patch, border_value=1)
+        counted = columns[:, torch.from_numpy(whole)]
     per_channel = (1, -1, *(1 for _ in range(model.ndim)))
     mean = counted.mean(dim=1).reshape(per_channel)
     deviation = counted.std(dim=1, correction=0).reshape(per_channel)

@@ -144,3 +144,11 @@ def relative_to(region: Slices, whole: Slices) -> Slices:
         slice(part.start - each.start, part.stop - each.start)
         for part, each in zip(region, whole, strict=True)
     )
+
+
+def widen(region: Slices, reach: Sequence[int], shape: Sequence[int]) -> Slices:
+    """Return a region of an array, widened along each axis as far as there is more."""
+    return tuple(
+        slice(max(0, part.start - far), min(length, part.stop + far))
+        for part, far, length in zip(region, reach, shape, strict=True)
+    )

@@ -16,8 +16,11 @@ from napari_noiser._validation import check_axes, check_ndim
 Statistics = Literal["stack", "volume", "plane"]
 """Which images share their statistics: a whole series, each time point, or each image alone."""
 
-Colors = Literal["balanced", "kept"]
-"""What becomes of a color cast: it is removed like a lack of light, or left as it is."""
+Colors = Literal["auto", "balanced", "kept"]
+"""What becomes of a color cast: it is removed like a lack of light, or left as it is.
+
+Auto: it is removed, unless the model sees each color alone.
+"""
 
 ImageIndex = tuple[int, ...]
 """Which plane or volume of an array: an index along each of the layout's outer axes."""
@@ -132,14 +135,18 @@ class Layout:
 
     def channel_of_group(self, group: ImageIndex, statistics: Statistics) -> int:
         """Return which channel the images are of of a statistics group."""
-        shared = self.shared(statistics)
-        kept = [letter for letter in self.outer if letter not in shared]
-        return group[kept.index("C")] if "C" in kept else 0
+        separate = self.separate(statistics)
+        return group[separate.index("C")] if "C" in separate else 0
 
     def shared(self, statistics: Statistics) -> str:
         """Return the outer axes along which all images share their statistics."""
         shared = {"stack": "TZ", "volume": "Z", "plane": ""}[statistics]
         return "".join(letter for letter in self.outer if letter in shared)
+
+    def separate(self, statistics: Statistics) -> str:
+        """Return the other outer axes, along which each index is a statistics group of its own."""
+        shared = self.shared(statistics)
+        return "".join(letter for letter in self.outer if letter not in shared)
 
     def check_statistics(self, statistics: Statistics) -> None:
         """Raise an `InputError` if what shares its statistics does not go with volumes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import product
 from math import ceil, prod
 from typing import Any
 
@@ -13,13 +14,17 @@ from numpy.typing import NDArray
 
 from napari_noiser.arrays.chunks import Grid, chunk_grid, split_chunks
 from napari_noiser.arrays.image_array import ImageArray, check_pair
-from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
+from napari_noiser.arrays.layout import ImageIndex, Layout, Slices, Statistics
 
 _VALUES = 2**20  # histograms and limits need no more, and lazy arrays stay lazy
 _BOXES = 8
 _BOX = 2**22  # values: of larger chunks a part is read
 _SQUARES, _SIDE = 32, 32  # that tell an image from others
 _STRIDES = {"T": 13, "C": 11, "Z": 5, "Y": 7, "X": 1, "S": 1}  # odd, and so permutations of 32
+
+_WHOLE, _WINDOW = 512, 160  # pixels: sides that are taken whole, and of windows in longer ones
+_WINDOWS = 3  # along each of Y and X
+_IMAGES = 4  # of a statistics group
 
 PAIRS = 2**18
 """How many values of two arrays are compared: they are sorted, at ten times the cost."""
@@ -61,6 +66,36 @@ def sample_values(
         np.concatenate([_thin(np.asarray(array[box]), color, share) for box in boxes])
         for array in arrays
     ]
+
+
+def group_windows(layout: Layout, statistics: Statistics) -> list[dict[str, slice]]:
+    """Return the windows that tell how a statistics group is best shown.
+
+    Each is a slice for Y, X, and all axes along which the group's images lie; a few of these,
+    and in each a whole small plane or nine windows of a large one. They depend on the layout
+    alone, so that tiles, chunks and memory do not change what is found in them.
+    """
+    lengths = dict(zip(layout.axes, layout.shape, strict=True))
+    stacked = layout.shared(statistics) + layout.spatial[:-2]
+    each = _IMAGES if len(stacked) < 2 else 2
+    along = {
+        letter: [slice(at, at + 1) for at in _middles(lengths[letter], each)] for letter in stacked
+    }
+    along |= {letter: _windows(lengths[letter]) for letter in "YX"}
+    return [dict(zip(along, chosen, strict=True)) for chosen in product(*along.values())]
+
+
+def _windows(length: int) -> list[slice]:
+    if length <= _WHOLE:
+        return [slice(0, length)]
+    starts = (at - _WINDOW // 2 for at in _middles(length, _WINDOWS))
+    return [slice(start, start + _WINDOW) for start in starts]
+
+
+def _middles(length: int, parts: int) -> list[int]:
+    """Return the middles of equal parts of a length, at most as many as it has elements."""
+    count = min(parts, length)
+    return [(2 * part + 1) * length // (2 * count) for part in range(count)]
 
 
 def sample_pairs(

@@ -35,7 +35,7 @@ from napari_noiser.cli.paths import (
     maps_for_images,
     pair_maps,
 )
-from napari_noiser.engine.options import DEFAULT_MODELS, verb_options
+from napari_noiser.engine.options import DEFAULT_MODEL, verb_options
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 from napari_noiser.methods.noiser.recipe import RECIPES
@@ -124,7 +124,7 @@ def _try_options(args: Namespace, options: Mapping[str, Any]) -> dict[str, Any]:
     from napari_noiser.engine.plan import make_plan
     from napari_noiser.methods.registry import load_model
 
-    model = DEFAULT_MODELS[args.command] if args.model == "auto" else args.model
+    model = DEFAULT_MODEL if args.model == "auto" else args.model
     together = 3 if "S" in (args.axes or "") and options.get("colors") != "kept" else 1
     samples = load_model(model, samples=together, ndim=args.ndim).samples
     axes = args.axes or ("TCZYX" if samples == 1 else "TCZYXS")  # any that an image may have

@@ -1,4 +1,4 @@
-"""What a few planes of each channel tell before it is measured: camera noise and background."""
+"""What a few planes of each channel tell before it is measured: camera, background, choice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from napari_noiser.arrays.storage import check_store
 from napari_noiser.camera.noise_model import CameraNoise, constant_noise, estimate_pooled_noise
 from napari_noiser.camera.noise_variance import noise_variance
 from napari_noiser.engine.background import BackgroundLevel, estimate_background
-from napari_noiser.engine.plan import Plan, check_cameras
+from napari_noiser.engine.choice import Choice, choose_for_planes
+from napari_noiser.engine.options import ResolvedOptions
+from napari_noiser.engine.plan import Plan, check_cameras, make_plan
 
 _PLANES = 4  # of each channel
 _SIDE = 1024
@@ -32,10 +34,50 @@ class ChannelCalibration:
         does not grow with the mean.
     background_level : BackgroundLevel, optional
         Its background, if it is to be dark.
+    choice : Choice, optional
+        What suits it, if that was left to us.
     """
 
     camera: CameraNoise | None
-    background_level: BackgroundLevel | None
+    background_level: BackgroundLevel | None = None
+    choice: Choice | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be estimated of each channel.
+
+    Attributes
+    ----------
+    cameras : tuple of CameraNoise, "auto", "any" or None
+        What was asked for of each channel's camera: its noise, nothing, or to estimate it. "any"
+        where a method needs one: noise that does not grow with the light is one, too.
+    background : bool
+        Whether the background's level is looked for.
+    choice : bool
+        Whether what suits the image is chosen.
+    """
+
+    cameras: tuple[CameraNoise | str | None, ...]
+    background: bool
+    choice: bool
+
+    @classmethod
+    def of(cls, plan: Plan) -> Wanted:
+        """Return what a plan still needs to know of its image."""
+        unknown = "any" if plan.method.traits.requires_camera_noise else "auto"
+        every = (unknown,) * plan.image.layout.n_channels
+        return cls(
+            every if plan.cameras is None else plan.cameras,
+            plan.needs_background_level and plan.background_levels is None,
+            plan.needs_choice and plan.choice is None,
+        )
+
+    @property
+    def anything(self) -> bool:
+        """Whether the image has to be looked at."""
+        estimated = any(isinstance(camera, str) for camera in self.cameras)
+        return estimated or self.background or self.choice
 
 
 def calibrate(plan: Plan) -> Plan:
@@ -43,26 +85,50 @@ def calibrate(plan: Plan) -> Plan:
 
     Of each channel the middles of up to 4 planes are read, if there is something to estimate.
     """
-    dark_known = not plan.darkens_background or plan.background_levels is not None
-    if plan.cameras is not None and dark_known:
+    wanted = Wanted.of(plan)
+    if not wanted.anything:
         return plan
     array, layout = plan.image.array, plan.image.layout
     parts = [[np.asarray(array[box]) for box in each] for each in sample_boxes(layout)]
     check_store(array)
-    channels = [
-        calibrate_channel(part, camera, layout, plan.darkens_background)
-        for part, camera in zip(parts, requested_cameras(plan), strict=True)
-    ]
+    channels = [calibrate_channel(part, at, wanted, layout) for at, part in enumerate(parts)]
     return with_calibration(plan, channels)
 
 
-def requested_cameras(plan: Plan) -> tuple[CameraNoise | str | None, ...]:
-    """Return what was asked for of each channel's camera: its noise, nothing, "auto" or "any".
+def choose(
+    image: ArrayLike, *, axes: str | None = None, ndim: int = 2, mask: ArrayLike | None = None
+) -> Choice:
+    """Choose what suits an image: what "auto" takes in `enhance`, and why.
 
-    "any" where a method needs one: noise that does not grow with the light is one, too.
+    Parameters
+    ----------
+    image : array, 2 to 6 dimensions
+        Integers or floats of any size, lazy or not. The middles of up to 4 planes of each channel
+        are read.
+    axes, ndim, mask
+        As in `enhance`.
+
+    Returns
+    -------
+    Choice
+        Model, background and colors, the reason in a sentence, and how sure it is.
+
+    Raises
+    ------
+    InputTypeError, InputError
+        As in `enhance`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> counts = np.random.default_rng(0).poisson(np.eye(128) + 1)
+    >>> choice = choose(counts)
+    >>> choice.model, choice.background
+    ('structured', 'dark')
     """
-    unknown = "any" if plan.method.traits.requires_camera_noise else "auto"
-    return (unknown,) * plan.image.layout.n_channels if plan.cameras is None else plan.cameras
+    plan = calibrate(make_plan(image, axes=axes, ndim=ndim, mask=mask, camera=None))
+    assert plan.choice is not None  # which is needed wherever the model is left to us
+    return plan.choice
 
 
 def with_calibration(plan: Plan, channels: Sequence[ChannelCalibration]) -> Plan:
@@ -70,14 +136,20 @@ def with_calibration(plan: Plan, channels: Sequence[ChannelCalibration]) -> Plan
     cameras = tuple(each.camera for each in channels)
     check_cameras(plan.method, cameras)
     levels = tuple(each.background_level for each in channels)
-    return replace(plan, cameras=cameras, background_levels=levels)
+    plan = replace(plan, cameras=cameras, background_levels=levels)
+    choices = [each.choice for each in channels if each.choice is not None]
+    if not choices:
+        return plan
+    choice = min(choices, key=lambda each: each.signal_to_noise)  # NaN counts as any
+    name = plan.method.describe().get("recipe", {}).get("name", "")
+    options: ResolvedOptions = {**plan.options}
+    if options["background"] == "auto":
+        options["background"] = choice.background
+    return replace(plan, choice=replace(choice, model=name), options=options)
 
 
 def calibrate_channel(
-    parts: Sequence[ArrayLike],
-    camera: CameraNoise | str | None,
-    layout: Layout,
-    find_background: bool,
+    parts: Sequence[ArrayLike], channel: int, wanted: Wanted, layout: Layout
 ) -> ChannelCalibration:
     """Estimate what is asked for from some parts of a channel.
 
@@ -85,22 +157,24 @@ def calibrate_channel(
     ----------
     parts : sequence of array
         What boxes of `sample_boxes` hold.
-    camera : CameraNoise, "auto", "any" or None
-        What the channel's camera is to be, as of `requested_cameras`.
+    channel : int
+        Which channel it is.
+    wanted : Wanted
+        What is asked for.
     layout : Layout
         Of the whole.
-    find_background : bool
-        Whether the background is estimated.
     """
     images = [ImageArray.from_array(part, layout.axes, layout.ndim) for part in parts]
+    planes = [single_plane(each) for each in images]
+    camera = wanted.cameras[channel]
     if isinstance(camera, str):
-        camera = _estimate_camera(
-            [plane for each in images for plane in single_plane(each)], camera
-        )
-    if not find_background:
-        return ChannelCalibration(camera, None)
-    planes = [single_plane(each, camera) for each in images]
-    return ChannelCalibration(camera, estimate_background(planes))
+        camera = _estimate_camera([sample for plane in planes for sample in plane], camera)
+    level = choice = None
+    if wanted.background:
+        level = estimate_background([single_plane(each, camera) for each in images])
+    if wanted.choice:
+        choice = choose_for_planes(planes)
+    return ChannelCalibration(camera, level, choice)
 
 
 def sample_boxes(layout: Layout) -> list[list[Slices]]:

@@ -23,12 +23,14 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from numpy.typing import NDArray
 
 from napari_noiser._errors import InputError
+from napari_noiser.arrays.chunks import widen
 from napari_noiser.arrays.companion import GainMap, expand_mask, expand_to_axes
 from napari_noiser.arrays.image_array import ImageArray, check_shape, is_dask
-from napari_noiser.arrays.layout import ImageIndex, Layout
+from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
+from napari_noiser.arrays.sampling import group_windows
 from napari_noiser.engine.calibration import (
+    Wanted,
     calibrate_channel,
-    requested_cameras,
     sample_boxes,
     with_calibration,
 )
@@ -36,7 +38,7 @@ from napari_noiser.engine.moments import PatchMoments
 from napari_noiser.engine.options import ResolvedOptions, Verb
 from napari_noiser.engine.passes import check_signal
 from napari_noiser.engine.plan import Plan, make_plan, plan_part
-from napari_noiser.engine.render import Block, cached_fold
+from napari_noiser.engine.render import Block, Window, cached_fold, find_display, fold_group
 from napari_noiser.methods.base import Method
 from napari_noiser.methods.device import best_device
 from napari_noiser.methods.patches import Halo
@@ -65,6 +67,8 @@ class LazyPlan:
         One a statistics group: the image's axes, of length 1 where a group shares them.
     gain_map : dask array, optional
         The gain map in the image's blocks, if there is one.
+    displays : dask array of LightDisplay or None, optional
+        One a statistics group, like the moments: how its light is shown, if it is.
     names : mapping
         Of masks and gain maps that are dask arrays, by their argument.
     """
@@ -76,15 +80,18 @@ class LazyPlan:
     calibration: Any
     moments: Any
     gain_map: Any = None
+    displays: Any = None
     names: Mapping[str, str] = field(default_factory=dict)
 
     def measured(self) -> LazyPlan:
         """Measure the image now, so that what is computed later is rendering alone."""
-        computed = dask.persist(self.moments, self.calibration, self.integer_offset)
-        moments, calibration, integer_offset = computed
-        return replace(
-            self, moments=moments, calibration=calibration, integer_offset=integer_offset
-        )
+        names = ("moments", "calibration", "integer_offset", "displays")
+        computed = dask.persist(*(getattr(self, name) for name in names))
+        measured = replace(self, **dict(zip(names, computed, strict=True)))
+        if measured.calibration is None:
+            return measured
+        channels = measured.calibration.compute().ravel().tolist()
+        return replace(measured, plan=with_calibration(self.plan, channels))
 
     def result(self) -> Any:
         """Return the result, a lazy dask array."""
@@ -96,6 +103,7 @@ class LazyPlan:
             self.calibration,
             self.integer_offset,
             None if self.gain_map is None else _with_edges(self.gain_map, reach),
+            self.displays,
             template=self.template,
             starts=_starts(self.image),
             chunks=self.image.chunks,
@@ -156,8 +164,9 @@ def make_lazy_plan(
         replace(plan, image=stripped, mask=None, gain_map=None), pure=True, traverse=False
     )
     calibration = None
-    if plan.cameras is None or len(set(plan.cameras)) > 1 or plan.darkens_background:
-        calibration = _calibrations(plan, image)
+    wanted = Wanted.of(plan)
+    if wanted.anything or len(set(wanted.cameras)) > 1:
+        calibration = _calibrations(plan, wanted, image)
     masks = None if mask is None else mask_blocks(mask, image, layout)
     moments = _moments(plan, image, masks, calibration, integer_offset, template)
     gain_maps = None if plan.gain_map is None else gain_blocks(plan.gain_map, image, layout)
@@ -165,7 +174,13 @@ def make_lazy_plan(
     names = {name: each.name for name, each in beside.items() if is_dask(each)}
     if "gain_map" in names:
         plan = replace(plan, gain_map=None)  # whose values nobody is to look at here
-    return LazyPlan(plan, image, template, integer_offset, calibration, moments, gain_maps, names)
+    displays = None
+    if plan.may_show_light:
+        known = (moments, calibration, integer_offset, template)
+        displays = _displays(plan, image, masks, gain_maps, *known)
+    return LazyPlan(
+        plan, image, template, integer_offset, calibration, moments, gain_maps, displays, names
+    )
 
 
 def _check(image: Any, device: Any, progress: Any) -> None:
@@ -183,17 +198,14 @@ def _check(image: Any, device: Any, progress: Any) -> None:
             best_device(device)  # the error that names what there is
 
 
-def _calibrations(plan: Plan, image: Any) -> Any:
+def _calibrations(plan: Plan, wanted: Wanted, image: Any) -> Any:
     """Return what a few planes of each channel tell, when it is computed."""
     layout = plan.image.layout
     parts = [[image[box] for box in boxes] for boxes in sample_boxes(layout)]
-    if plan.cameras is not None and not plan.darkens_background:
-        parts = [[] for _ in parts]  # nothing is to be estimated
+    if not wanted.anything:
+        parts = [[] for _ in parts]
     shape = [n if letter == "C" else 1 for letter, n in _lengths(layout)]
-    cameras = requested_cameras(plan)
-    channels = dask.delayed(_calibrate_channels, pure=True)(
-        parts, cameras, layout, plan.darkens_background, shape
-    )
+    channels = dask.delayed(_calibrate_channels, pure=True)(parts, wanted, layout, shape)
     chunks = zip(layout.axes, image.chunks, strict=True)
     return da.from_delayed(channels, shape, object).rechunk(
         tuple(each if letter == "C" else (1,) for letter, each in chunks)
@@ -201,15 +213,11 @@ def _calibrations(plan: Plan, image: Any) -> Any:
 
 
 def _calibrate_channels(
-    parts: list[Any],
-    cameras: Sequence[Any],
-    layout: Layout,
-    find_background: bool,
-    shape: list[int],
+    parts: list[Any], wanted: Wanted, layout: Layout, shape: list[int]
 ) -> NDArray[Any]:
     channels = np.empty(shape, object)
-    for at, (part, camera) in enumerate(zip(parts, cameras, strict=True)):
-        channels.flat[at] = calibrate_channel(part, camera, layout, find_background)
+    for at, part in enumerate(parts):
+        channels.flat[at] = calibrate_channel(part, at, wanted, layout)
     return channels
 
 
@@ -251,12 +259,12 @@ def _moments(
     template: Any,
 ) -> Any:
     """Return the moments of each group: those of all images in all blocks, summed as a tree."""
-    layout = plan.image.layout
+    layout, reach = plan.image.layout, plan.reach((1,) * plan.image.layout.ndim)
     nothing = np.empty((0,) * image.ndim, object)
     measured = da.map_blocks(
         _measure_block,
-        _with_edges(image, plan.reach((1,) * layout.ndim)),
-        mask,
+        _with_edges(image, reach),
+        None if mask is None else _with_edges(mask, reach),
         calibration,
         integer_offset,
         template=template,
@@ -295,7 +303,7 @@ def _measure_block(
     part = _make_block(plan, (1,) * plan.image.layout.ndim, block_id, starts)
     layout = part.plan.image.layout
     if mask is not None:
-        mask = mask_of_block(mask, layout, part.margin)
+        mask = mask_of_block(mask, layout)
     # Each image for itself: what is shared is summed as a tree.
     options: ResolvedOptions = {**plan.options, "statistics": "plane"}
     alone = replace(part, plan=replace(plan, options=options), companion=mask)
@@ -313,6 +321,7 @@ def _render_block(
     calibration: NDArray[Any] | None,
     integer_offset: NDArray[Any] | None,
     gain: NDArray[Any] | None,
+    displays: NDArray[Any] | None,
     *,
     block_id: tuple[int, ...],
     template: Plan,
@@ -324,14 +333,109 @@ def _render_block(
     if gain is not None:
         samples = layout.axes.index("S") if "S" in layout.axes else None
         part = replace(part, companion=gain if samples is None else gain.squeeze(samples))
-    each = np.broadcast_to(moments, [n if a in layout.outer else 1 for a, n in _lengths(layout)])
-    groups: dict[ImageIndex, PatchMoments] = {
-        plan.group(image): found for image, found in zip(layout.images(), each.flat, strict=True)
-    }
+    groups: dict[ImageIndex, PatchMoments] = _by_group(plan, moments)
+    shown = None if displays is None else _by_group(plan, displays)
     result = np.empty(inner_shape(layout, part.margin), plan.dtype)
-    for _ in part.render(cached_fold(plan, groups), result):
+    for _ in part.render(cached_fold(plan, groups, shown), result):
         pass
     return result
+
+
+def _by_group(plan: Plan, values: NDArray[Any]) -> dict[ImageIndex, Any]:
+    """Return the values of the statistics groups of a block, which broadcast to its images."""
+    layout = plan.image.layout
+    each = np.broadcast_to(values, [n if a in layout.outer else 1 for a, n in _lengths(layout)])
+    images = zip(layout.images(), each.flat, strict=True)
+    return {plan.group(image): value for image, value in images}
+
+
+def _displays(
+    plan: Plan,
+    image: Any,
+    masks: Any,
+    gain_maps: Any,
+    moments: Any,
+    calibration: Any,
+    integer_offset: Any,
+    template: Any,
+) -> Any:
+    """Return how the light of each group is best shown: a few windows of each are rendered."""
+    layout, statistics = plan.image.layout, plan.options["statistics"]
+    own = layout.separate(statistics)
+    chunks = tuple(1 if letter in own else -1 for letter in layout.axes)
+    windows: list[Any] = []
+    places: list[tuple[Slices, Slices]] = []
+    for window in group_windows(layout, statistics):
+        region = tuple(window.get(letter, slice(0, length)) for letter, length in _lengths(layout))
+        box = widen(region, plan.reach(plan.halo), layout.shape)
+        windows += [
+            None if array is None else _cut(array, box).rechunk(chunks)
+            for array in (image, masks, gain_maps)
+        ]
+        places.append((region, box))
+    # A group at a time, which stands for itself.
+    places = [
+        (_at_0(region, own, layout.axes), _at_0(box, own, layout.axes)) for region, box in places
+    ]
+    return da.map_blocks(
+        _find_display,
+        moments,
+        calibration,
+        integer_offset,
+        *windows,
+        template=template,
+        places=places,
+        dtype=object,
+        chunks=moments.chunks,
+        meta=np.empty((0,) * image.ndim, object),
+    )
+
+
+def _at_0(place: Slices, letters: str, axes: str) -> Slices:
+    """Return a place moved to the first index along some axes."""
+    return tuple(
+        slice(0, 1) if letter in letters else part
+        for letter, part in zip(axes, place, strict=True)
+    )
+
+
+def _cut(array: Any, place: Slices) -> Any:
+    """Return a part of an array, all of the axes that it is repeated along."""
+    parts = zip(place, array.shape, strict=True)
+    return array[tuple(slice(None) if length == 1 else part for part, length in parts)]
+
+
+def _find_display(
+    moments: NDArray[Any],
+    calibration: NDArray[Any] | None,
+    integer_offset: NDArray[Any] | None,
+    *parts: Any,
+    template: Plan,
+    places: Sequence[tuple[Slices, Slices]],
+) -> NDArray[Any]:
+    """Return how the light of one group is best shown, if a display shows it."""
+    plan = _plan_block(parts[0], calibration, integer_offset, template)
+    layout, shown = plan.image.layout, np.full(moments.shape, None, object)
+    group = (0,) * len(layout.separate(plan.options["statistics"]))
+    network = fold_group(plan, moments.item(), group)
+    if network is None or not plan.shows_light:
+        return shown
+
+    def without_samples(array: NDArray[Any] | None, place: Slices) -> NDArray[Any] | None:
+        if array is None:
+            return None
+        lengths = {a: part.stop - part.start for a, part in zip(layout.axes, place, strict=True)}
+        flat = array.squeeze(layout.axes.index("S")) if "S" in layout.axes else array
+        return np.broadcast_to(flat, [length for a, length in lengths.items() if a != "S"])
+
+    windows = [
+        Window(region, box, values, without_samples(mask, box), without_samples(gain, box))
+        for (region, box), values, mask, gain in zip(
+            places, parts[::3], parts[1::3], parts[2::3], strict=True
+        )
+    ]
+    shown.flat[0] = find_display(plan, network, windows)
+    return shown
 
 
 def _plan_block(
@@ -429,14 +533,11 @@ def gain_blocks(gain: GainMap, image: Any, layout: Layout) -> Any:
     )
 
 
-def mask_of_block(mask: NDArray[np.bool_], layout: Layout, margin: Halo) -> NDArray[np.bool_]:
-    """Return a mask as `Plan` takes it, repeated and with room for the neighbors' edges."""
-    sides = dict(zip(layout.spatial, margin, strict=True))
-    whole = layout.without_samples
+def mask_of_block(mask: NDArray[np.bool_], layout: Layout) -> NDArray[np.bool_]:
+    """Return a mask as `Plan` takes it, repeated along the axes of length 1 that it has."""
     if "S" in layout.axes:
         mask = mask.squeeze(layout.axes.index("S"))
-    here = np.broadcast_to(mask, inner_shape(whole, margin))
-    return np.pad(here, [sides.get(letter, (0, 0)) for letter in whole.axes])
+    return np.broadcast_to(mask, layout.without_samples.shape)
 
 
 def inner_shape(layout: Layout, margin: Halo) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noiser.arrays.chunks import widen
 from napari_noiser.arrays.layout import ImageIndex, Slices
 from napari_noiser.arrays.lazy_view import LazyView
 from napari_noiser.engine.moments import PatchMoments
@@ -75,7 +76,7 @@ class Responses:
     def __call__(self, region: Slices) -> Iterator[Response]:
         """Yield the responses to a box, which holds all samples."""
         reach = self._plan.reach(self._plan.halo)
-        read = _widened(region, reach, self._plan.image.layout.shape)
+        read = widen(region, reach, self._plan.image.layout.shape)
         plan = replace(self._plan, tile_side=_flat_side(self._plan, region))
         with self._lock:
             values = np.asarray(plan.image.array[read])
@@ -114,11 +115,3 @@ def _flat_side(plan: Plan, region: Slices) -> int:
     flat = min(plan.tile_side, *(part.stop - part.start for part in lengths))
     spread = (plan.tile_side + edges) ** layout.ndim / (flat + edges)
     return int(spread ** (1 / (layout.ndim - 1)) + 0.5) - edges
-
-
-def _widened(region: Slices, reach: tuple[int, ...], shape: tuple[int, ...]) -> Slices:
-    """Return a box with its neighbors' edges, as far as there are neighbors."""
-    return tuple(
-        slice(max(0, part.start - far), min(length, part.stop + far))
-        for part, far, length in zip(region, reach, shape, strict=True)
-    )

@@ -61,9 +61,7 @@ class PatchMoments:
         )
 
 
-def patch_moments(
-    tile: Tensor, halo: Halo, inside: Tensor | None = None, scratch: Scratch | None = None
-) -> PatchMoments:
+def patch_moments(tile: Tensor, halo: Halo, scratch: Scratch | None = None) -> PatchMoments:
     """Return the moments of the patches centered in a tile.
 
     Parameters
@@ -73,15 +71,13 @@ def patch_moments(
         repeated. Voxels that are not finite leave every patch that they touch out.
     halo : Halo
         What the tile carries of the halo.
-    inside : Tensor of bool, optional
-        Of the tile without its halo: which patches count.
     scratch : Scratch, optional
         Memory to work in.
     """
     padded = pad_missing(tile[None], halo, 1)[0]
     scratch = scratch or Scratch()
     device_memory = scratch.take("columns of moments", patches_shape(padded), padded)
-    if inside is None and bool(padded.isfinite().all()):
+    if bool(padded.isfinite().all()):
         origin = _origin(padded.flatten(1))
         columns = patches((padded.flatten(1) - origin).view(padded.shape), device_memory).flatten(
             2
@@ -89,8 +85,6 @@ def patch_moments(
         return _moments(columns.flatten(0, 1), origin.repeat_interleave(columns.shape[1], dim=0))
     columns = patches(padded, device_memory).flatten(2).flatten(0, 1)
     counted = columns.isfinite().all(dim=0)
-    if inside is not None:
-        counted &= inside.reshape(-1)
     columns = columns[:, counted]
     if columns.shape[1] == 0:
         return PatchMoments.empty(len(columns))

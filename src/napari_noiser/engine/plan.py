@@ -25,10 +25,12 @@ from napari_noiser.camera.noise_model import (
 )
 from napari_noiser.camera.outliers import REACH, repair_outliers
 from napari_noiser.engine.background import BackgroundLevel
+from napari_noiser.engine.choice import Choice
 from napari_noiser.engine.device_memory import DeviceMemory, default_memory_limit
 from napari_noiser.engine.moments import PatchMoments
 from napari_noiser.engine.options import (
-    DEFAULT_MODELS,
+    DEFAULT_MODEL,
+    Background,
     ResolvedOptions,
     Verb,
     check_options,
@@ -57,6 +59,8 @@ class Plan:
         What it is done to.
     method : Method
         For all samples that the image has.
+    automatic : bool
+        Whether the model, or what a display makes of the background, was left to us.
     mask, gain_map : Mask, GainMap, optional
         What lies beside the image.
     cameras : tuple of CameraNoise or None, optional
@@ -75,12 +79,15 @@ class Plan:
     background_levels : tuple of BackgroundLevel or None, optional
         Of each channel, in its stabilized units: where a background that is to be dark lies. None
         as a whole: still to be estimated, or not needed.
+    choice : Choice, optional
+        What was chosen by looking at the image, if something was; None: still to be.
     """
 
     verb: Verb
     options: ResolvedOptions
     image: ImageArray
     method: Method
+    automatic: bool
     mask: Mask | None
     gain_map: GainMap | None
     cameras: Cameras | None
@@ -90,6 +97,7 @@ class Plan:
     dtype: np.dtype[Any]
     repair_margin: int = 0
     background_levels: tuple[BackgroundLevel | None, ...] | None = None
+    choice: Choice | None = None
 
     @property
     def empty_moments(self) -> PatchMoments:
@@ -110,9 +118,30 @@ class Plan:
         return tuple(map(sum, zip(self.method.halo, self.conservation_halo, strict=True)))
 
     @property
-    def darkens_background(self) -> bool:
-        """Whether the background is looked for, to be shown nearly black."""
+    def shows_light(self) -> bool:
+        """Whether a display shows the denoised light itself, from black to white."""
+        return self.has_dark_background and can_show_light(self.method)
+
+    @property
+    def may_show_light(self) -> bool:
+        """Whether it does, or that is still to be chosen."""
+        undecided = self.verb == "enhance" and self.options["background"] == "auto"
+        return self.shows_light or undecided
+
+    @property
+    def has_dark_background(self) -> bool:
+        """Whether a display is to have a dark background."""
         return self.verb == "enhance" and self.options["background"] == "dark"
+
+    @property
+    def needs_background_level(self) -> bool:
+        """Whether the background is looked for before the image is measured."""
+        return self.has_dark_background and not can_show_light(self.method)
+
+    @property
+    def needs_choice(self) -> bool:
+        """Whether something is chosen by looking at the image."""
+        return self.verb == "enhance" and self.automatic
 
     def group(self, image: ImageIndex) -> ImageIndex:
         """Return the key of the statistics group that an image belongs to."""
@@ -176,6 +205,7 @@ class Plan:
             **self.method.describe(),
             "verb": self.verb,
             **{name: found[name] if name in found else asked[name] for name in recorded},
+            **({} if self.choice is None else {"choice": self.choice.to_dict()}),
             "camera_estimated": isinstance(asked["camera"], str),
             "versions": {
                 "napari-noiser": napari_noiser.__version__,
@@ -209,15 +239,15 @@ def make_plan(
         image = ImageArray.from_array(image, asked["axes"], asked["ndim"])
     layout = image.layout
     layout.check_statistics(asked["statistics"])
-    method = resolve_method(
-        DEFAULT_MODELS[verb] if isinstance(model, str) and model == "auto" else model,
-        layout,
-        asked["colors"],
-        verb,
-        asked["max_change"],
-    )
+    method = resolve_method(model, layout, asked["colors"], verb, asked["max_change"])
     if isinstance(method, PerSampleMethod):
         asked["colors"] = "kept"
+    elif asked["colors"] == "auto":
+        asked["colors"] = "balanced"
+    automatic = can_show_light(method) and (
+        asked["background"] == "auto" or (isinstance(model, str) and model == "auto")
+    )
+    asked["background"] = _known_background(asked["background"], method)
     if method.traits.requires_raw_counts:
         image = replace(image, integer_offset=0)
     cameras = _check_cameras_given(asked["camera"], layout, method)
@@ -227,6 +257,7 @@ def make_plan(
         asked,
         image,
         method,
+        automatic,
         None if mask is None else Mask.of(mask, layout),
         _check_gain_map(asked["gain_map"], layout, method),
         cameras,
@@ -234,6 +265,18 @@ def make_plan(
         _result_dtype(image, asked["dtype"], asked["out"]),
         REACH if asked["repair"] and (cameras is None or any(cameras)) else 0,
     )
+
+
+def can_show_light(method: Method) -> bool:
+    """Return whether a display by this method may be of the light that it returns."""
+    return method.traits.is_denoiser and not method.traits.has_own_display
+
+
+def _known_background(background: Background, method: Method) -> Background:
+    """Return what becomes of a display's background, as far as no image is needed for it."""
+    if background != "auto" or not can_show_light(method):
+        return "gray" if background == "auto" else background
+    return "auto" if method.samples > 1 else "dark"
 
 
 def plan_part(plan: Plan, image: ImageArray) -> Plan:
@@ -333,6 +376,8 @@ def resolve_method(
 
 def _load_method(model: str | PathLike[str] | Method, layout: Layout, colors: Colors) -> Method:
     """Return the method that a model, a name or a path stands for."""
+    if isinstance(model, str) and model == "auto":
+        model = DEFAULT_MODEL
     if isinstance(model, (str, PathLike)):
         return load_model(model, samples=layout.model_samples(colors), ndim=layout.ndim)
     if isinstance(model, type) or not hasattr(model, "fold"):

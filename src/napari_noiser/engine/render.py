@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -14,11 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_noiser.arrays.chunks import widen
 from napari_noiser.arrays.companion import CompanionArray, log_gain
 from napari_noiser.arrays.image_array import to_display, to_intensity
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
+from napari_noiser.arrays.sampling import group_windows
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import unstabilize
+from napari_noiser.engine.display import LightDisplay, adjust, noise_taken_out
 from napari_noiser.engine.moments import PatchMoments, patch_moments
 from napari_noiser.engine.plan import Plan
 from napari_noiser.engine.tiles import Tile, tile_count, tiles
@@ -28,8 +31,25 @@ from napari_noiser.methods.patches import Halo
 
 _NO_HALO: Halo = ((0, 0),) * 3
 
-Fold = Callable[[ImageIndex], Folded | None]
-"""Returns the folded method for a statistics group; None where it has no signal."""
+
+@dataclass(frozen=True)
+class GroupRenderer:
+    """What renders the images of one statistics group.
+
+    Attributes
+    ----------
+    network : Folded
+        The method, folded for the group.
+    display : LightDisplay, optional
+        How its light is shown, if that is what a display shows.
+    """
+
+    network: Folded
+    display: LightDisplay | None = None
+
+
+Fold = Callable[[ImageIndex], GroupRenderer | None]
+"""Returns what renders a statistics group; None where it has no signal."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +62,7 @@ class Response:
         Which image of the block.
     region : Slices
         Where in the image, the block's margin taken off.
-    folded : Folded, optional
+    renderer : GroupRenderer, optional
         What responded; None without a signal.
     values : Tensor, optional
         Before tanh, of shape (1, samples, *spatial); None without a signal.
@@ -58,7 +78,7 @@ class Response:
 
     image: ImageIndex
     region: Slices
-    folded: Folded | None
+    renderer: GroupRenderer | None
     values: Tensor | None
     raw: NDArray[Any]
     camera: CameraNoise | None = None
@@ -72,10 +92,14 @@ class Response:
     @torch.inference_mode()
     def _to_display(self, plan: Plan) -> NDArray[Any]:
         """Return what is to be looked at: flat without a signal."""
-        if self.values is None:
+        if self.values is None or self.renderer is None:
             shape = (plan.image.layout.samples, *self.raw.shape[1:])
-            flat = DARK if plan.darkens_background else 0.5
+            flat = DARK if plan.has_dark_background else 0.5
             return to_display(np.full(shape, flat, np.float32), self.raw, plan.dtype)
+        if self.renderer.display is not None:
+            shown = self.renderer.display.apply(self.light(plan))
+            shown = adjust(shown, plan.options["brightness"], plan.options["contrast"])
+            return to_display(shown.astype(np.float32), self.raw, plan.dtype)
         if self.tone is None:
             response = self.values[0] * plan.options["contrast"]
         else:
@@ -84,16 +108,23 @@ class Response:
         toned = response.add_(plan.options["brightness"]).mul_(2).sigmoid_()
         return to_display(toned.cpu().numpy(), self.raw, plan.dtype)
 
+    def light(self, plan: Plan) -> NDArray[np.float64]:
+        """Return (samples, *spatial) in the image's units; as read, where nothing can be denoised.
+
+        What is not finite in the image is here like any other pixel.
+        """
+        network = None if self.renderer is None else self.renderer.network
+        if self.values is None or not isinstance(network, FoldedDenoiser):
+            return self.raw[: plan.image.layout.samples].astype(np.float64)
+        response = self.values[0].cpu().numpy().astype(np.float64)
+        light = network.output_offset + network.output_scale * response
+        if self.camera is None:
+            return light + plan.image.integer_offset
+        return unstabilize(light, self.camera)
+
     def _to_light(self, plan: Plan) -> NDArray[Any]:
-        """Return the light: what was read without a signal, as there is nothing to denoise."""
-        if self.values is None or not isinstance(self.folded, FoldedDenoiser):
-            light = self.raw[: plan.image.layout.samples].astype(np.float64)
-        else:
-            response = self.values[0].cpu().numpy().astype(np.float64)
-            light = self.folded.output_offset + self.folded.output_scale * response
-            camera, integer_offset = self.camera, plan.image.integer_offset
-            light = light + integer_offset if camera is None else unstabilize(light, camera)
-        deviation = plan.options["conserve"]
+        """Return the light in the result's type."""
+        light, deviation = self.light(plan), plan.options["conserve"]
         if deviation is None:
             return to_intensity(light, self.raw, plan.dtype)
         inner = crop_edge(self.edge)
@@ -154,8 +185,7 @@ class Block:
         Parameters
         ----------
         folded : callable
-            Returns the folded method for a statistics group; where there is none, the result is
-            flat, at 0.5.
+            Returns what renders a statistics group; where there is nothing, the result is flat.
         out : array
             In the result's type.
         """
@@ -170,7 +200,8 @@ class Block:
         """Yield for each tile the response to it, in one or more pieces; see `render`."""
         low, halo = [before for before, _ in self.margin], self.plan.halo
         for image, tile in self._tiles(halo):
-            network, camera = folded(self._group(image)), self.camera(image)
+            renderer, camera = folded(self._group(image)), self.camera(image)
+            network = None if renderer is None else renderer.network
             tone = self._tone(image, network)
             respond = partial(_respond, self, network, image)
             for_tile = []
@@ -178,7 +209,7 @@ class Block:
                 tile, halo, respond
             ):
                 region = _moved_back(piece.inner, low)
-                for_tile.append(Response(image, region, network, values, raw, camera, tone, edge))
+                for_tile.append(Response(image, region, renderer, values, raw, camera, tone, edge))
             yield for_tile
 
     def camera(self, image: ImageIndex) -> CameraNoise | None:
@@ -251,21 +282,117 @@ def extract_block(
     )
 
 
-def cached_fold(plan: Plan, moments: Mapping[ImageIndex, PatchMoments]) -> Fold:
-    """Return a function that folds the method for a statistics group, on the first call."""
+def cached_fold(
+    plan: Plan,
+    moments: Mapping[ImageIndex, PatchMoments],
+    displays: Mapping[ImageIndex, LightDisplay | None] | None = None,
+) -> Fold:
+    """Return a function that folds the method for a statistics group, on the first call.
+
+    Parameters
+    ----------
+    plan : Plan
+        About the whole array, unless `displays` are given.
+    moments : mapping
+        Of each statistics group.
+    displays : mapping, optional
+        How the light of each group is shown, if that is known; otherwise it is found where a
+        display shows it.
+    """
 
     @cache
-    def folded(group: ImageIndex) -> Folded | None:
-        found, camera = moments.get(group), plan.camera_of_group(group)
-        if found is None or not found.has_signal:
-            return None
-        return plan.device_memory.run_with_cpu_fallback(
-            lambda: plan.method.fold(
-                found.mean, found.covariance, plan.device_memory.device, camera
-            )
-        )
+    def folded(group: ImageIndex) -> GroupRenderer | None:
+        network = fold_group(plan, moments.get(group), group)
+        if network is None or not plan.shows_light:
+            return None if network is None else GroupRenderer(network)
+        if displays is not None:
+            return GroupRenderer(network, displays[group])
+        windows = (_read_window(plan, region) for region in group_regions(plan, group))
+        return GroupRenderer(network, find_display(plan, network, windows))
 
     return folded
+
+
+def fold_group(plan: Plan, found: PatchMoments | None, group: ImageIndex) -> Folded | None:
+    """Return the method folded for a statistics group; None if it has no signal."""
+    if found is None or not found.has_signal:
+        return None
+    camera = plan.camera_of_group(group)
+    return plan.device_memory.run_with_cpu_fallback(
+        lambda: plan.method.fold(found.mean, found.covariance, plan.device_memory.device, camera)
+    )
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of an array that is looked at, to see how a statistics group is best shown.
+
+    Attributes
+    ----------
+    region : Slices
+        Where it lies in the array.
+    box : Slices
+        The same with all that rendering it needs.
+    values : array
+        What the box holds.
+    mask, gain : array, optional
+        What lies beside the box, without S.
+    """
+
+    region: Slices
+    box: Slices
+    values: NDArray[Any]
+    mask: NDArray[Any] | None = None
+    gain: NDArray[Any] | None = None
+
+
+def group_regions(plan: Plan, group: ImageIndex) -> list[Slices]:
+    """Return the regions of an array that tell how a statistics group is best shown."""
+    layout = plan.image.layout
+    own = layout.separate(plan.options["statistics"])
+    fixed = {letter: slice(at, at + 1) for letter, at in zip(own, group, strict=True)}
+    fixed["S"] = slice(0, layout.shape[layout.axes.index("S")]) if "S" in layout.axes else slice(1)
+    return [
+        tuple({**fixed, **window}[letter] for letter in layout.axes)
+        for window in group_windows(layout, plan.options["statistics"])
+    ]
+
+
+def _read_window(plan: Plan, region: Slices) -> Window:
+    layout = plan.image.layout
+    box = widen(region, plan.reach(plan.halo), layout.shape)
+    values = np.asarray(plan.image.array[box])
+    beside = tuple(part for letter, part in zip(layout.axes, box, strict=True) if letter != "S")
+    companions = (plan.mask, plan.gain_map)
+    mask, gain = (None if each is None else each.read(beside) for each in companions)
+    return Window(region, box, values, mask, gain)
+
+
+def find_display(plan: Plan, network: Folded, windows: Iterable[Window]) -> LightDisplay | None:
+    """Find how the light of a statistics group is best shown, by rendering a few windows of it."""
+    light, noise = [], []
+    for window in windows:
+        values = _without_masked(window, plan.image.layout)
+        block = extract_block(plan, values, window.box, window.region)
+        block = replace(block, companion=window.gain)
+        for responses in block.respond(lambda group: GroupRenderer(network)):
+            for each in responses:
+                found, raw = each.light(plan), each.raw[: plan.image.layout.samples]
+                known = np.where(np.isfinite(raw), found, np.nan)
+                light.append(known.reshape(len(known), -1))
+                noise.append((raw - known).ravel())
+    taken = noise_taken_out(np.concatenate(noise))
+    return LightDisplay.of(light, taken, plan.options["gamma"])
+
+
+def _without_masked(window: Window, layout: Layout) -> NDArray[Any]:
+    """Return the values of a window, NaN where they do not count."""
+    if window.mask is None:
+        return window.values
+    mask = window.mask
+    if "S" in layout.axes:
+        mask = np.expand_dims(mask, layout.axes.index("S"))
+    return np.where(mask != 0, window.values, np.nan)
 
 
 def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
@@ -284,12 +411,11 @@ def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
         found = patch_moments(one, _NO_HALO[: plan.image.layout.ndim])
         return replace(found, count=found.count * count)
     values = plan.image.to_float64(raw, camera)
-    inside = None
     if mask is not None:
-        here = plan.image.layout.without_samples.read(mask, image, tile.inner)[0]
-        inside = torch.from_numpy(here != 0).to(device)
+        counted = plan.image.layout.without_samples.read(mask, image, tile.outer) != 0
+        values[~np.broadcast_to(counted, values.shape)] = np.nan
     return patch_moments(
-        torch.from_numpy(values).to(device), tile.halo, inside, plan.device_memory.scratch
+        torch.from_numpy(values).to(device), tile.halo, plan.device_memory.scratch
     )
 
 

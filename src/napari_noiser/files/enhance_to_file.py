@@ -25,7 +25,7 @@ from napari_noiser.arrays.chunks import chunk_grid
 from napari_noiser.arrays.layout import Slices
 from napari_noiser.arrays.sampling import content_digest
 from napari_noiser.engine.calibration import calibrate
-from napari_noiser.engine.contrast_limits import contrast_limits
+from napari_noiser.engine.display import view_range
 from napari_noiser.engine.options import (
     DenoiseOptions,
     EnhanceOptions,
@@ -179,8 +179,8 @@ class SaveTask:
             moments = yield from self._measure()
             out = _RecordingTarget(self.target, self.unfinished)
             yield from render_steps(self.plan, out, moments, self.unfinished.finished)
-            color = "S" in self.plan.image.layout.axes
-            self.target.set_limits(*contrast_limits(self.target.levels[0], color, self.plan.verb))
+            shown = view_range(self.plan, self.target.levels[0], self.plan.image.array)
+            self.target.set_limits(*shown.limits)
             self.unfinished.complete()
         except ValueError:
             if not self.unfinished.finished:  # the image itself cannot be enhanced

@@ -27,7 +27,8 @@ class MethodTraits:
     """What a method returns, and what it needs beside an image.
 
     A denoiser can return the light, and not only a display; what requires the camera's noise sees
-    stabilized values. Black and white of a method that requires raw counts are levels of the
+    stabilized values. One that has its own display shows something else than the
+    light: reflectance, say. Black and white of a method that requires raw counts are levels of the
     counts themselves, so that no offset may be taken off before; any other is invariant to gain
     and offset.
     """
@@ -36,6 +37,7 @@ class MethodTraits:
     requires_camera_noise: bool = False
     requires_gain_map: bool = False
     requires_raw_counts: bool = False
+    has_own_display: bool = False
 
 
 class Folded(Protocol):

@@ -13,7 +13,7 @@ from napari.layers import Image, Labels, Shapes
 from napari_noiser._errors import InputError
 from napari_noiser.arrays.layout import Layout
 from napari_noiser.engine.options import (
-    DEFAULT_MODELS,
+    DEFAULT_MODEL,
     Option,
     ResolvedOptions,
     Verb,
@@ -83,7 +83,7 @@ class Settings:
     def resolved_model(self) -> str | PathLike[str] | Recipe | FittedModel:
         """The model, or the name of the one that "auto" stands for."""
         automatic = isinstance(self.model, str) and self.model == "auto"
-        return DEFAULT_MODELS[self.verb] if automatic else self.model
+        return DEFAULT_MODEL if automatic else self.model
 
     def with_options(self, **changed: Any) -> Settings:
         """Return settings of which some options are others."""

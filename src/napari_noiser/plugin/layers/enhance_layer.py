@@ -50,7 +50,7 @@ def enhance_layer(
         Not yet in a viewer (``viewer.add_layer(...)``). It has the source's scale, units, axis
         labels, transforms, appearance and metadata; ``metadata["napari_noiser"]`` says how it was
         made. Its contrast limits start at the background: see
-        `napari_noiser.engine.contrast_limits.contrast_limits`.
+        `napari_noiser.engine.display.contrast_limits`.
 
     Raises
     ------
@@ -227,12 +227,12 @@ def _show_lazily(
     layers: Mapping[str, str],
 ) -> Image:
     """Measure a dask array now; napari would have to, for every plane that it shows."""
-    from napari_noiser.engine.contrast_limits import contrast_limits
     from napari_noiser.engine.dask_graph import make_lazy_plan
+    from napari_noiser.engine.display import view_range
 
     lazy = make_lazy_plan(
         source.array, model, verb, axes=source.axes, progress=progress, **options
     ).measured()
     result = lazy.result()
-    limits = contrast_limits(result, source.rgb, verb)
-    return source.result(result, {**lazy.describe(), **layers}, limits)
+    shown = view_range(lazy.plan, result, source.array)
+    return source.result(result, {**lazy.describe(), **layers}, shown.limits, shown.gamma)

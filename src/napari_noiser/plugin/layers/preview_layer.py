@@ -25,6 +25,7 @@ from napari_noiser.plugin.tasks.preview_cache import PreviewCache, RenderedView,
 
 if TYPE_CHECKING:
     from napari_noiser.arrays.lazy_view import LazyView
+    from napari_noiser.engine.display import ViewRange
     from napari_noiser.methods.base import Method
 
 _MARK = "preview"
@@ -40,18 +41,19 @@ class PreviewState:
 
     measured: PreviewCache
     view: RenderedView
-    limits: tuple[float, float]
+    shown: ViewRange
 
 
 def _first_preview(
     source: LayerSnapshot, model: str | PathLike[str] | Method, verb: Verb, **options: Any
 ) -> Generator[Event, None, PreviewState]:
     """Measure a layer's image, and find where black and white should lie in the first view."""
-    from napari_noiser.engine.contrast_limits import contrast_limits
+    from napari_noiser.engine.display import view_range
 
     measured = yield from measure(source, model, verb, **options)
     view = measured.render(model, **options)
-    return PreviewState(measured, view, contrast_limits(view.levels[0], source.rgb, verb))
+    shown = view_range(view.plan, view.levels[0], source.array)
+    return PreviewState(measured, view, shown)
 
 
 def preview_state(
@@ -75,7 +77,7 @@ def closed_form_state(
 
 def closed_form_method(source: LayerSnapshot, colors: Colors) -> Method:
     """Return the closed form for a layer's image."""
-    from napari_noiser.engine.baseline import BoxMean
+    from napari_noiser.analysis.baseline import BoxMean
 
     return BoxMean(source.layout().model_samples(colors))
 
@@ -100,7 +102,7 @@ class PreviewLayer:
         self.layer: Image = state.measured.source.unfinished(
             data if len(data) > 1 else data[0], f"{state.measured.source.name} [{title}]"
         )
-        self.layer.contrast_limits = state.limits
+        self.layer.contrast_limits, self.layer.gamma = state.shown.limits, state.shown.gamma
         self._describe(state.view)
 
     def add_to(self, layers: LayerList) -> None:

@@ -24,7 +24,6 @@ _APPEARANCE = (
     "blending",
     "colormap",
     "depiction",
-    "gamma",
     "interpolation2d",
     "interpolation3d",
     "opacity",
@@ -148,7 +147,11 @@ class LayerSnapshot:
         )
 
     def result(
-        self, data: Any, provenance: Mapping[str, Any], limits: tuple[float, float]
+        self,
+        data: Any,
+        provenance: Mapping[str, Any],
+        limits: tuple[float, float],
+        gamma: float = 1.0,
     ) -> Image:
         """Return a layer that shows data of the source's shape where the source is.
 
@@ -157,7 +160,9 @@ class LayerSnapshot:
         name = f"{self.name} ({provenance['recipe']['name']})"
         source = {"source": self.name} | ({"source_path": self.path} if self.path else {})
         metadata = {**self.metadata, PROVENANCE: {**provenance, **source}}
-        return self._layer(data, name, metadata, limits)
+        layer = self._layer(data, name, metadata, limits)
+        layer.gamma = gamma
+        return layer
 
     def unfinished(self, data: Any, name: str, verb: Verb = "enhance") -> Image:
         """Return a layer that shows a result which is not finished, where the source is.

@@ -32,6 +32,7 @@ from napari_noiser.plugin.tasks.background_task import limit_threads
 
 if TYPE_CHECKING:
     from napari_noiser.arrays.lazy_view import LazyView
+    from napari_noiser.engine.display import ViewRange
     from napari_noiser.engine.plan import Plan
     from napari_noiser.files.enhance_to_file import SaveTask
     from napari_noiser.methods.base import Method
@@ -72,21 +73,21 @@ class TaskRequest:
 class TaskResult:
     """What a task leaves: all that the result's layer takes.
 
-    `data` are one array, or those of the levels of a multiscale layer; `limits` are contrast
-    limits. `statistics` compares the image with its result when it is first called, off the GUI
-    thread, and keeps neither of them alive. `trained` is what rendered the result, if it was
+    `data` are one array, or those of the levels of a multiscale layer; `shown` is how a viewer
+    shows them. `statistics` compares the image with its result when it is first called, off the
+    GUI thread, and keeps neither of them alive. `trained` is what rendered the result, if it was
     trained on the way.
     """
 
     data: Any
     provenance: dict[str, Any]
-    limits: tuple[float, float]
+    shown: ViewRange
     statistics: Callable[[], ResultStatistics]
     trained: NoiserModel | None = None
 
     def layer(self, source: LayerSnapshot) -> Image:
         """Return the layer of the result, not yet in a viewer."""
-        return source.result(self.data, self.provenance, self.limits)
+        return source.result(self.data, self.provenance, self.shown.limits, self.shown.gamma)
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def enhance_in_memory(request: TaskRequest) -> Generator[Event, None, TaskResult
     if plan.options["out"] is None:
         _check_memory(prod(plan.image.layout.shape) * plan.dtype.itemsize)
     array = yield from plan_steps(plan)
-    return _finish(request, array, plan.describe())
+    return _finish(request, array, plan)
 
 
 def enhance_live(request: TaskRequest) -> Generator[Event, None, TaskResult]:
@@ -131,7 +132,7 @@ def enhance_live(request: TaskRequest) -> Generator[Event, None, TaskResult]:
         moments = yield from measure_steps(plan)
         plan.device_memory.release()
         views.append(_read_with_few_threads(live_image(plan, moments)))
-    return _finish(request, _one_or_all(views), plans[0].describe())
+    return _finish(request, _one_or_all(views), plans[0])
 
 
 def enhance_on_disk(
@@ -156,20 +157,19 @@ def enhance_on_disk(
         level if isinstance(level, da.Array) else da.from_zarr(level)
         for level in OmeZarr.open(path, request.source.axes).levels
     ]
-    return _finish(request, _one_or_all(finished), {**task.plan.describe(), "path": str(path)})
+    return _finish(request, _one_or_all(finished), task.plan, path=str(path))
 
 
-def _finish(request: TaskRequest, data: Any, provenance: dict[str, Any]) -> TaskResult:
+def _finish(request: TaskRequest, data: Any, plan: Plan, **more: str) -> TaskResult:
     """Look at a few parts of a finished result, to show it well."""
-    from napari_noiser.engine.contrast_limits import contrast_limits
+    from napari_noiser.engine.display import view_range
 
     finest = data[0] if isinstance(data, list) else data
-    source = request.source
+    source, provenance = request.source, {**plan.describe(), **more, **request.layers}
     statistics = lazy_statistics(
         source.array, finest, source.axes, verb=request.verb, camera=provenance["camera"]
     )
-    limits = contrast_limits(finest, source.rgb, request.verb)
-    return TaskResult(data, {**provenance, **request.layers}, limits, statistics)
+    return TaskResult(data, provenance, view_range(plan, finest, source.array), statistics)
 
 
 def _check_memory(needed: int) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_noiser._errors import InputError
 from napari_noiser._progress import Event
 from napari_noiser.arrays.layout import Colors, Layout, Slices, Statistics
-from napari_noiser.engine.options import DEFAULT_MODELS, Verb, verb_options
+from napari_noiser.engine.options import DEFAULT_MODEL, Verb, verb_options
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.tasks.destinations import TaskRequest
@@ -43,6 +43,7 @@ class RenderedView:
     """One way to show a measured image: levels rendered where one looks, the finest first."""
 
     levels: list[LazyView]
+    plan: Plan
     provenance: dict[str, Any]
 
 
@@ -86,7 +87,8 @@ class PreviewCache:
             self._responses.clear()
             self._responses[key] = self._respond(plans)
         both = zip(plans, self._responses[key], strict=True)
-        return RenderedView([live_view(plan, respond) for plan, respond in both], provenance)
+        levels = [live_view(plan, respond) for plan, respond in both]
+        return RenderedView(levels, plans[0], provenance)
 
     def _plan(self, measured: Plan, model: Any, options: dict[str, Any]) -> Plan:
         """Return the plan of a level: what is asked for, with what was found by measuring."""
@@ -105,6 +107,7 @@ class PreviewCache:
             cameras=measured.cameras,
             background_levels=measured.background_levels,
             repair_margin=measured.repair_margin,
+            choice=measured.choice,
         )
 
     def _respond(self, plans: list[Plan]) -> list[_Remembering[list[Response]]]:
@@ -170,7 +173,7 @@ def merge_moments(moments: Moments, layout: Layout, statistics: Statistics) -> M
 
 def check_trained(model: Any, layout: Layout, colors: Colors, verb: Verb = "enhance") -> None:
     """Raise an `InputError` if a model is a recipe, or the name of one, that is to be trained."""
-    name = DEFAULT_MODELS[verb] if isinstance(model, str) and model == "auto" else model
+    name = DEFAULT_MODEL if isinstance(model, str) and model == "auto" else model
     form = (layout.model_samples(colors), layout.ndim)
     named = isinstance(name, str) and name in RECIPES and not bundled_form(name, *form)
     if named or isinstance(model, Recipe):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from magicgui.widgets import ComboBox
 
-from napari_noiser.engine.options import DEFAULT_MODELS, Verb
+from napari_noiser.engine.options import DEFAULT_MODEL, Verb
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
 
@@ -43,7 +43,7 @@ class ModelComboBox(ComboBox):
     def resolved(self) -> str | FittedModel:
         """What is chosen, with "auto" resolved: the name of a recipe, or a model."""
         chosen: str | FittedModel = self.value
-        return DEFAULT_MODELS[self._verb] if chosen == _AUTO else chosen
+        return DEFAULT_MODEL if chosen == _AUTO else chosen
 
     @property
     def recipe(self) -> ModelRecipe:
@@ -128,7 +128,7 @@ class ModelComboBox(ComboBox):
         for name in RECIPES:
             ready = bundled_form(name, samples, ndim)
             label = f"{name} ({'bundled' if ready else 'trains first'})"
-            if name == DEFAULT_MODELS[self._verb]:
+            if name == DEFAULT_MODEL:
                 found = {f"auto: {label}": _AUTO, **found}
             found[label] = name
         for model, origin in self.models.items():

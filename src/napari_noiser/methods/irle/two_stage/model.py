@@ -91,7 +91,7 @@ class IRLEModel(FittedModel):
     @property
     def traits(self) -> MethodTraits:
         """Stage 2 can return the light, of stabilized values: see `as_denoiser`."""
-        return MethodTraits(is_denoiser=True, requires_camera_noise=True)
+        return MethodTraits(is_denoiser=True, requires_camera_noise=True, has_own_display=True)
 
     @property
     def halo(self) -> tuple[int, ...]:

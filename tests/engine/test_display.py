@@ -9,7 +9,8 @@ import pytest
 from helpers.arrays import counting_dask
 
 from napari_noiser import enhance
-from napari_noiser.engine.contrast_limits import contrast_limits
+from napari_noiser.engine.display import contrast_limits, view_range
+from napari_noiser.engine.plan import make_plan
 
 
 def test_crowded_background_becomes_the_lower_limit() -> None:
@@ -29,8 +30,9 @@ def test_an_even_photograph_loses_one_percent_only() -> None:
 
 
 def test_color_and_flat_images_keep_the_full_range() -> None:
+    plan = make_plan(np.ones((20, 20, 3), "uint8"), "noiser", axes="YXS")
     color = np.random.default_rng(0).random((20, 20, 3)).astype(np.float32)
-    assert contrast_limits(color, rgb=True) == (0.0, 1.0)
+    assert view_range(plan, color, color).limits == (0.0, 1.0)
     assert contrast_limits(np.full((9, 9), 0.5, np.float32)) == (0.0, 1.0)
     assert contrast_limits(np.full((9, 9), 7, np.uint16)) == (0.0, 65535.0)
     assert contrast_limits(np.full((9, 9), np.nan, np.float32)) == (0.0, 1.0)
@@ -51,15 +53,15 @@ def test_missing_values_do_not_count_in_integers_either(dtype: str, background: 
     image[150:, 150:] += random.poisson(40, (50, 50))
     image[:120] = np.nan
     options: dict[str, Any] = {"background": background, "device": "cpu"}
-    expected = contrast_limits(enhance(image, **options))
+    expected = contrast_limits(enhance(image, "noiser", **options))
     assert expected[0] == pytest.approx(0.05 if background == "dark" else 0.43, abs=0.03)
-    found = contrast_limits(enhance(image, dtype=dtype, **options))
+    found = contrast_limits(enhance(image, "noiser", dtype=dtype, **options))
     np.testing.assert_allclose(np.divide(found, np.iinfo(dtype).max), expected, atol=0.01)
 
 
 def test_light_of_0_counts() -> None:
     light = np.random.default_rng(0).poisson(0.1, (100, 100)).astype(np.uint16)
-    assert contrast_limits(light, verb="denoise")[0] < 0.1
+    assert view_range(make_plan(light, verb="denoise"), light, light).black < 0.1
 
 
 def test_a_large_stack_is_sampled() -> None:
