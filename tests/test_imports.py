@@ -128,7 +128,7 @@ def test_rooms_import_in_one_direction_and_no_files_in_a_circle() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
-    sizes = Counter(path.parent for path in files.values() if path.stem != "__init__")
+    sizes = Counter(path.parent for path in files.values())
     assert not {folder for folder, size in sizes.items() if size > 18}
     assert len(napari_noiser.__all__) == len(set(napari_noiser.__all__)) <= 25
 
