@@ -36,6 +36,9 @@ from napari_noiser.camera.noise_model import Camera, CameraNoise, camera_from_js
 Verb = Literal["enhance", "denoise"]
 """What is done: a display in [0, 1] is made, or light in the image's units."""
 
+PROGRESS_TITLES: Mapping[Verb, str] = {"enhance": "enhancing", "denoise": "denoising"}
+"""What a progress bar is called."""
+
 Background = Literal["gray", "dark"]
 """What a display makes of the background: mid-gray with the image's mean, or nearly black."""
 
