@@ -237,11 +237,11 @@ class _Options(TypedDict, total=False):
             'serves every camera. One for all, or one for each channel (C). "auto" estimates it '
             'from a few planes for denoisers, such as "structured", and does without for others, '
             "as None does for all.",
-            help="camera noise as GAIN,OFFSET,READ_NOISE in counts an electron, counts and "
-            "electrons; none; or auto: estimated for denoisers such as structured, and evened "
-            "out before the network sees it",
+            help="noise of the camera, evened out before the network sees it: estimated (auto) "
+            "for denoisers such as structured, or known, in counts an electron, counts and "
+            "electrons; none: not considered",
             parse=camera_from_text,
-            metavar="NOISE",
+            metavar="GAIN,OFFSET,READ_NOISE",
             choices=("auto", None),
             open=True,
             label="camera noise",
