@@ -482,7 +482,8 @@ def check_options(verb: Verb, given: Mapping[str, Any]) -> ResolvedOptions:
             others = [other for other in _CLASSES if name in verb_options(other)]
             hint = f": it is an option of {others[0]}" if others else ""
             raise InputTypeError("", f"{verb} takes no argument {name!r}{hint}")
-    resolved = {name: option.default for name, option in options_of(ResolvedOptions).items()}
+    every = [item for each in _CLASSES for item in verb_options(each).items()]
+    resolved = {name: option.default for name, option in every}
     resolved |= {name: known[name].check(name, value) for name, value in given.items()}
     return cast(ResolvedOptions, resolved)
 
