@@ -14,7 +14,7 @@ _RESULTS = {
 }
 _FITTED = {
     "denoise": "fitted to noisy images",
-    "light": "light, fitted to dark images",
+    "light": "illumination and reflectance, fitted to dark images",
     "both": "both stages, fitted to dark, noisy images",
 }
 

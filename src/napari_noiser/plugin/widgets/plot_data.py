@@ -23,7 +23,7 @@ _STAGES = {  # by the names of their events: the label of x, and the caption
         "training step",
         "How far the network is from reproducing the noise that it sees, and how rough it is.",
     ),
-    "light": (
+    "illumination": (
         "step of stage 1",
         "Stage 1: how far illumination and reflectance are from what is asked of them.",
     ),
@@ -125,7 +125,7 @@ def _raw_label(histogram: Histogram) -> str:
     return "raw value" + (" (gray levels)" if histogram.dtype.kind in "ui" else "")
 
 
-_EVENTS = {None: "train", "light": "light", "denoise": "fit"}  # of the stages of methods
+_EVENTS = {None: "train", "light": "illumination", "denoise": "fit"}  # of the stages of methods
 
 
 def loss_curves(model: FittedModel) -> dict[str, LossCurve]:
@@ -135,7 +135,9 @@ def loss_curves(model: FittedModel) -> dict[str, LossCurve]:
     """
     from napari_noiser.methods.irle.two_stage.model import IRLEModel
 
-    stages: list[Any] = [model.light, model.denoiser] if isinstance(model, IRLEModel) else [model]
+    stages: list[Any] = (
+        [model.retinex, model.denoiser] if isinstance(model, IRLEModel) else [model]
+    )
     curves, first = {}, 0
     for stage in stages:
         count, steps = len(stage.losses), stage.recipe.iterations
