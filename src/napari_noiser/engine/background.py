@@ -1,4 +1,4 @@
-"""The background of an image: what most of it is, beneath cells and between stars."""
+"""Estimate the background of an image, beneath cells and between stars, by sigma clipping."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CROWDED = 0.3  # of a standard deviation between mean and median: stars fill th
 
 @dataclass(frozen=True)
 class BackgroundLevel:
-    """What a display starts from, where its background is to be dark.
+    """The background of a channel, and its noise: a dark display starts from them.
 
     `levels` has the background of each color sample, one if there is no color; `noise` is the
     noise's standard deviation.

@@ -165,7 +165,7 @@ def run(
     progress: Any = False,
     **options: Any,
 ) -> Any:
-    """Do what a verb says: `enhance` or `denoise`, which say what the rest means."""
+    """Run a verb, whose arguments are documented at `enhance` and `denoise`."""
     if is_dask(image) and options.get("out") is None:
         from napari_noiser.engine.dask_graph import make_lazy_plan  # brings dask in
 

@@ -1,4 +1,4 @@
-"""What can render an image: the protocols of methods, and the model that all of them are."""
+"""The protocols of methods, which render images, and the base class of their models."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def reapply(
 
 
 def provenance_of(layer: Layer | None) -> dict[str, Any]:
-    """Return how a result was made."""
+    """Return the provenance of a result, under today's names."""
     if not isinstance(layer, Layer | None):
         raise InputTypeError("layer", f"must be an Image layer, got {describe_type(layer)}")
     provenance = None if layer is None else layer.metadata.get(PROVENANCE)

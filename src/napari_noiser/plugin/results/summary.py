@@ -1,4 +1,4 @@
-"""How a result was made, in words."""
+"""The provenance of a result, in words."""
 
 from __future__ import annotations
 
