@@ -112,7 +112,7 @@ class ModelRecipe(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class FittedModel(ABC):
+class Model(ABC):
     """A method with trained weights, float32 on the CPU, in memory and in a file.
 
     It sees `samples` together (1 gray, 3 RGB) in `ndim` dimensions (2 for planes, 3 for volumes),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_noiser.plugin.results.statistics import Histogram, ResultStatistics
 
 if TYPE_CHECKING:
-    from napari_noiser.methods.base import FittedModel
+    from napari_noiser.methods.base import Model
 
 Values = NDArray[np.float64]
 
@@ -128,7 +128,7 @@ def _raw_label(histogram: Histogram) -> str:
 _EVENTS = {None: "train", "light": "illumination", "denoise": "fit"}  # of the stages of methods
 
 
-def loss_curves(model: FittedModel) -> dict[str, LossCurve]:
+def loss_curves(model: Model) -> dict[str, LossCurve]:
     """Return the losses that a model carries, by the names of its stages' events.
 
     Each loss is a mean over as many steps.

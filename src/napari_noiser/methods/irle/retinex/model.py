@@ -14,7 +14,7 @@ from torch import Tensor
 from napari_noiser._errors import InputError
 from napari_noiser._validation import check_fields, check_float
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.methods.base import FittedModel, MethodTraits
+from napari_noiser.methods.base import MethodTraits, Model
 from napari_noiser.methods.irle import METHOD, STAGE_1
 from napari_noiser.methods.irle.retinex.fold import FoldedRetinex, RetinexRendering
 from napari_noiser.methods.irle.retinex.network import Retinex, retinex_radius
@@ -22,7 +22,7 @@ from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
 
 
 @dataclass(frozen=True, eq=False)
-class RetinexModel(FittedModel):
+class RetinexModel(Model):
     """Networks of illumination and reflectance, fitted to someone's own dark images.
 
     Parameters

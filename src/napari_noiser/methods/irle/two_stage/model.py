@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_noiser._errors import InputError
 from napari_noiser._validation import set_fields
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.methods.base import FittedModel, MethodTraits
+from napari_noiser.methods.base import MethodTraits, Model
 from napari_noiser.methods.irle import METHOD, STAGE_1
 from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel
 from napari_noiser.methods.irle.blind_spot.recipe import BLOCK_REACH
@@ -32,7 +32,7 @@ from napari_noiser.methods.model_file import add_prefix, select_prefix
 
 
 @dataclass(frozen=True, eq=False)
-class IRLEModel(FittedModel):
+class IRLEModel(Model):
     """Internally referenced enhancement: a display of the denoised reflectance.
 
     Parameters
@@ -47,7 +47,7 @@ class IRLEModel(FittedModel):
     Attributes
     ----------
     recipe, samples, ndim, seed, weights, device, losses
-        As of any `FittedModel`, from both stages; device and losses are those of stage 2.
+        As of any `Model`, from both stages; device and losses are those of stage 2.
 
     Raises
     ------
