@@ -66,6 +66,12 @@ def test_importing_the_package_brings_in_neither_torch_nor_dask_nor_the_desktop(
     assert not within(set(run(script).split()), "torch", "dask", *DESKTOP)
 
 
+def test_the_engine_brings_in_nothing_slow_that_it_may_not_need() -> None:
+    script = "import napari_noiser.engine.enhance, sys; print(*sys.modules)"
+    slow = ("scipy.stats", "scipy.optimize", "skimage", "dask", "zarr", "tifffile", "pandas")
+    assert not within(set(run(script).split()), *slow)
+
+
 def test_listing_the_recipes_does_not_bring_in_torch() -> None:
     script = (
         "import napari_noiser, sys\n"
