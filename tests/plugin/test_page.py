@@ -111,6 +111,7 @@ def test_labels_and_numbers_are_as_wide_as_their_font_asks(points: int, qtbot) -
 
 def test_the_wheel_is_left_to_the_page_where_nobody_chooses(page: ScrollPage) -> None:
     choice = page.findChild(QComboBox)
+    choice.clearFocus()  # which the first control has where windows become active when shown
     assert not takes_wheel(choice)
     assert choice.currentText() == "a"
 
