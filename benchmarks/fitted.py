@@ -72,7 +72,7 @@ def both_stages(data: DataSet, steps: int | None) -> IRLEModel:
         for each, pair in zip(shown, data.pairs, strict=True)
     ]
     table.row(["both, as bright as the truth", score(data, as_bright), ""])
-    first = [noiser.enhance(pair.dim, model.light, axes="YXS") for pair in data.pairs]
+    first = [noiser.enhance(pair.dim, model.retinex, axes="YXS") for pair in data.pairs]
     table.row(["stage 1 alone", score(data, first), ""])
     return model
 

@@ -66,6 +66,12 @@ def test_importing_the_package_brings_in_neither_torch_nor_dask_nor_the_desktop(
     assert not within(set(run(script).split()), "torch", "dask", *DESKTOP)
 
 
+def test_the_engine_brings_in_nothing_slow_that_it_may_not_need() -> None:
+    script = "import napari_noiser.engine.enhance, sys; print(*sys.modules)"
+    slow = ("scipy.stats", "scipy.optimize", "skimage", "dask", "zarr", "tifffile", "pandas")
+    assert not within(set(run(script).split()), *slow)
+
+
 def test_listing_the_recipes_does_not_bring_in_torch() -> None:
     script = (
         "import napari_noiser, sys\n"
@@ -128,7 +134,7 @@ def test_rooms_import_in_one_direction_and_no_files_in_a_circle() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
-    sizes = Counter(path.parent for path in files.values() if path.stem != "__init__")
+    sizes = Counter(path.parent for path in files.values())
     assert not {folder for folder, size in sizes.items() if size > 18}
     assert len(napari_noiser.__all__) == len(set(napari_noiser.__all__)) <= 25
 

@@ -66,7 +66,7 @@ def test_the_options_are_the_arguments_of_fit_and_its_recipe() -> None:
 @pytest.fixture
 def both(monkeypatch: pytest.MonkeyPatch) -> IRLERecipe:
     """Return the recipe of both stages, which is quick in the command as well."""
-    quick = partial(IRLERecipe, light=RetinexRecipe(iterations=2, widths=(4, 4)))
+    quick = partial(IRLERecipe, retinex=RetinexRecipe(iterations=2, widths=(4, 4)))
     monkeypatch.setattr("napari_noiser.cli.main.IRLERecipe", quick)
     return quick(denoiser=replace(RECIPE, gain="given"))
 

@@ -10,10 +10,11 @@ from helpers.errors import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
+from scipy.stats import sigmaclip
 
 from napari_noiser import enhance
 from napari_noiser.analysis.baseline import BoxMean
-from napari_noiser.engine.background import background_level
+from napari_noiser.engine.background import background_level, sigma_clipped
 from napari_noiser.engine.tone import DARK
 
 BACKGROUND = 100.0
@@ -46,6 +47,12 @@ def test_it_moves_with_gain_and_offset(gain: float, offset: float) -> None:
     plane = cells(130, 70)
     expected = gain * background_level([plane]) + offset
     assert background_level([gain * plane + offset]) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+@given(seed=st.integers(0, 999), size=st.integers(1, 200), tail=st.floats(1, 5))
+def test_values_are_clipped_as_by_scipy(seed: int, size: int, tail: float) -> None:
+    values = np.random.default_rng(seed).standard_t(tail, size)
+    assert np.array_equal(sigma_clipped(values), sigmaclip(values, 3.0, 3.0).clipped)
 
 
 def test_nothing_finite_has_no_background() -> None:

@@ -13,7 +13,8 @@ from helpers.arrays import CountingArray
 from helpers.compare import assert_same, largest_difference
 from helpers.scenes import scene
 
-from napari_noiser import enhance
+from napari_noiser import denoise, enhance
+from napari_noiser.camera import CameraNoise
 from napari_noiser.engine.enhance import plan_steps
 from napari_noiser.engine.plan import make_plan
 
@@ -137,6 +138,8 @@ def test_a_progress_bar_is_shown_only_if_asked_for(capsys: pytest.CaptureFixture
     assert capsys.readouterr() == ("", "")
     enhance(IMAGE, "noiser", progress=True)
     assert "enhancing" in capsys.readouterr().err
+    denoise(IMAGE, camera=CameraNoise(1.0, 0.0, 1.0), progress=True)
+    assert "denoising" in capsys.readouterr().err
 
 
 def test_the_generator_tells_the_stages_and_returns_the_result() -> None:

@@ -54,7 +54,7 @@ def test_both_stages(tmp_path: Path, whole: IRLEModel, after: int) -> None:
     found, model = drained(steps)
     assert [each.done for each in found] == list(range(after + 1, 7))
     assert model.describe() == whole.describe()
-    assert model.light.losses == whole.light.losses
+    assert model.retinex.losses == whole.retinex.losses
     assert model.denoiser.losses == whole.denoiser.losses
 
 
@@ -78,7 +78,7 @@ def test_stage_1_alone(after: int) -> None:
 def test_another_fit_is_refused_before_a_step(after: int) -> None:
     state = stopped(BOTH, after)
     others = (
-        replace(BOTH, light=replace(FIRST, batch=3)),
+        replace(BOTH, retinex=replace(FIRST, batch=3)),
         replace(BOTH, denoiser=replace(BOTH.denoiser, iterations=4)),
     )
     for recipe in others:

@@ -44,7 +44,7 @@ def test_it_brightens_evenly_and_takes_noise_off() -> None:
     image = scene(256, 256)
     truth = NOISE.gain * light((256, 256)) * np.linspace(0.2, 4, 256) + NOISE.offset
     recipe = IRLERecipe(
-        light=replace(FIRST, iterations=60),
+        retinex=replace(FIRST, iterations=60),
         denoiser=replace(QUICK, gain="given", iterations=150, spacing=2, width=12),
     )
     model = fit(image, recipe, **CPU)
@@ -53,7 +53,7 @@ def test_it_brightens_evenly_and_takes_noise_off() -> None:
     dark, bright = shown[:, 20:60].mean(), shown[:, 200:240].mean()
     before = (image[:, 20:60].mean() - NOISE.offset) / (image[:, 200:240].mean() - NOISE.offset)
     assert before < 0.3 < 0.5 < dark / bright
-    alone = enhance(image, model.light, **CPU)
+    alone = enhance(image, model.retinex, **CPU)
     assert abs(alone - shown).max() > 0.1  # the noise
 
 
@@ -61,7 +61,7 @@ def test_events_count_through_both_stages(image: NDArray[Any]) -> None:
     steps = list(fit_steps(image, BOTH, **CPU))
     assert [each.done for each in steps] == [1, 2, 3, 4, 5, 6]
     assert {each.total for each in steps} == {6}
-    assert [each.stage for each in steps] == ["light"] * 3 + ["fit"] * 3
+    assert [each.stage for each in steps] == ["illumination"] * 3 + ["fit"] * 3
 
 
 def test_same_seed_same_model(image: NDArray[Any], model: IRLEModel) -> None:
@@ -73,16 +73,16 @@ def test_same_seed_same_model(image: NDArray[Any], model: IRLEModel) -> None:
 def test_an_offset_of_any_size_costs_no_digits(model: IRLEModel, offset: float) -> None:
     image = scene(90, 80)
     scaling = replace(model.denoiser.scaling, black=model.denoiser.scaling.black + offset)
-    light = replace(
-        model.light, black=model.light.black + offset, white=model.light.white + offset
+    retinex = replace(
+        model.retinex, black=model.retinex.black + offset, white=model.retinex.white + offset
     )
-    moved = IRLEModel(light, replace(model.denoiser, scaling=scaling))
+    moved = IRLEModel(retinex, replace(model.denoiser, scaling=scaling))
     camera = replace(NOISE, offset=NOISE.offset + offset)
-    for one, other in ((model, moved), (model.light, light)):
+    for one, other in ((model, moved), (model.retinex, retinex)):
         expected = enhance(image, one, camera=NOISE, **CPU)
         assert_alike(enhance(image + offset, other, camera=camera, **CPU), expected, within=5e-5)
-    expected = enhance(image, model.light, **CPU)
-    assert_alike(enhance(image + offset, light, **CPU), expected, within=5e-5)
+    expected = enhance(image, model.retinex, **CPU)
+    assert_alike(enhance(image + offset, retinex, **CPU), expected, within=5e-5)
 
 
 def test_whole_numbers_of_64_bits_are_counts_as_any_other() -> None:
@@ -155,12 +155,12 @@ def test_files(tmp_path: Path, model: IRLEModel, image: NDArray[Any]) -> None:
     assert again.fingerprint == model.fingerprint
     assert again.recipe == replace(BOTH, name="mine")
     np.testing.assert_array_equal(*(enhance(image, each, **CPU) for each in (model, again)))
-    for stage in ("light", "denoiser"):
+    for stage in ("retinex", "denoiser"):
         learned, kept = (getattr(each, stage).losses for each in (model, again))
         assert learned == kept
         assert len(kept) == 3
-    light = load_model(model.light.save(tmp_path / "light"))
-    assert light.describe() == model.light.describe()
+    retinex = load_model(model.retinex.save(tmp_path / "retinex"))
+    assert retinex.describe() == model.retinex.describe()
     assert IRLERecipe.from_dict(model.recipe.to_dict()) == BOTH
 
 
@@ -184,9 +184,9 @@ def test_what_cannot_be_fitted(
 def test_recipes_and_models_that_cannot_be(model: IRLEModel) -> None:
     with refused("denoiser"):
         IRLERecipe(denoiser=QUICK)
-    with refused("light", error=TypeError):
-        IRLERecipe(light=QUICK)  # type: ignore[arg-type]
+    with refused("retinex", error=TypeError):
+        IRLERecipe(retinex=QUICK)  # type: ignore[arg-type]
     with refused("name", error=TypeError):
         model.renamed("")
     with refused("denoiser"):
-        IRLEModel(model.light, untrained(gain="none"))
+        IRLEModel(model.retinex, untrained(gain="none"))

@@ -28,7 +28,7 @@ from napari_noiser.files.enhance_to_file import enhance_to_file, start_save
 from napari_noiser.files.open_image import open_image
 from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.files.spatial_metadata import SpatialMetadata
-from napari_noiser.methods.base import FittedModel
+from napari_noiser.methods.base import Model
 from napari_noiser.methods.irle.retinex.training import initial_retinex
 from napari_noiser.methods.model_file import read_model_file, write_model_file
 from napari_noiser.recipes import IRLEModel
@@ -118,7 +118,7 @@ LIGHT = initial_retinex(None, 1, 0)
     ],
 )
 def test_recipes_of_fitted_models_may_have_grown_meanwhile(
-    tmp_path: Path, model: FittedModel, later: list[str]
+    tmp_path: Path, model: Model, later: list[str]
 ) -> None:
     def shorten(recipe: Any) -> None:
         for name in later:

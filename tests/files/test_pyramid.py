@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_noiser.files.writers.pyramid import blocks, completed, halve, level_shapes, parents
+from napari_noiser.files.writers.pyramid import (
+    blocks,
+    completed_region,
+    finer_region,
+    halve,
+    level_shapes,
+)
 
 Grid = list[list[slice]]
 
@@ -40,9 +46,9 @@ def test_every_chunk_is_made_once_and_of_what_is_there(
         levels[0][region] += 1
         part = region
         for fine, coarse in pairwise(levels):
-            part = completed(part, fine.shape, chunks, halved)
+            part = completed_region(part, fine.shape, chunks, halved)
             for block in blocks(part, chunks):
-                assert fine[parents(block, fine.shape, halved)].all(), "a parent is missing"
+                assert fine[finer_region(block, fine.shape, halved)].all(), "a parent is missing"
                 assert all(
                     each.start % step == 0 for each, step in zip(block, chunks, strict=True)
                 )

@@ -38,7 +38,7 @@ STRUCTURED = Recipe(
 )
 QUICK = BlindSpotRecipe(iterations=3, width=8, scales=(8,), crop=64, batch=2)
 FIRST = RetinexRecipe(iterations=3, widths=(4, 4), crop=64, batch=2)
-BOTH = IRLERecipe(light=FIRST, denoiser=replace(QUICK, gain="given"))
+BOTH = IRLERecipe(retinex=FIRST, denoiser=replace(QUICK, gain="given"))
 
 
 @cache

@@ -80,7 +80,8 @@ def test_both_stages_are_fitted_applied_and_shown(
     widget: NoiserWidget, panel: FitPanel, viewer: ViewerModel, wait_for_run, monkeypatch
 ) -> None:
     quick = partial(
-        noiser.recipes.IRLERecipe, light=noiser.recipes.RetinexRecipe(iterations=2, widths=(4, 4))
+        noiser.recipes.IRLERecipe,
+        retinex=noiser.recipes.RetinexRecipe(iterations=2, widths=(4, 4)),
     )
     monkeypatch.setattr("napari_noiser.plugin.widgets.fit_form.IRLERecipe", quick)
     widget.controls.method.value = "both"
@@ -93,7 +94,7 @@ def test_both_stages_are_fitted_applied_and_shown(
     plots = part_of(widget, PlotsSection)
     learned = [(panel.x.tolist(), tuple(panel.y)) for panel in plots.figure.panels]
     assert learned == [
-        ([0.5, 1.5], model.light.losses),
+        ([0.5, 1.5], model.retinex.losses),
         ([2.5, 3.5, 4.5], model.denoiser.losses),
     ]
     widget.apply.native.click()

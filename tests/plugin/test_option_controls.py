@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -61,6 +62,12 @@ def test_a_label_choices_and_help_are_those_of_the_definition(widget: NoiserWidg
             assert control.choices == option.choices
             words = [control.native.itemText(at) for at in range(control.native.count())]
             assert words == list(option.words or option.choices)
+
+
+def test_the_guide_calls_every_option_by_its_label() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "widget.md").read_text(encoding="utf-8")
+    for option in option_names().values():
+        assert f"**{option.label}**" in page or not option.label
 
 
 def test_options_of_a_verb_are_shown_for_it_only(widget: NoiserWidget) -> None:

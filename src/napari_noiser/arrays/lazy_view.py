@@ -1,4 +1,4 @@
-"""An array that is there once it is asked for: slices are views, `numpy.asarray` reads."""
+"""A lazy array: slices of it are views, `numpy.asarray` reads."""
 
 from __future__ import annotations
 

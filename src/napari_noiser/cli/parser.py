@@ -190,8 +190,8 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
         "ndim": replace(options["ndim"], help="2 sees planes, 3 planes between their neighbors"),
         "camera": replace(
             options["camera"],
-            help="camera noise as GAIN,OFFSET,READ_NOISE in counts an electron, counts and "
-            "electrons, or auto: estimated",
+            help="noise of the camera: estimated (auto), or known, in counts an electron, "
+            "counts and electrons",
             parse=_known_camera_from_text,
         ),
     }

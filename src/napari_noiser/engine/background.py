@@ -1,4 +1,4 @@
-"""The background of an image: what most of it is, beneath cells and between stars."""
+"""Estimate the background of an image, beneath cells and between stars, by sigma clipping."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import sigmaclip
 
 from napari_noiser.camera.noise_variance import noise_variance
 
@@ -19,7 +18,7 @@ _CROWDED = 0.3  # of a standard deviation between mean and median: stars fill th
 
 @dataclass(frozen=True)
 class BackgroundLevel:
-    """What a display starts from, where its background is to be dark.
+    """The background of a channel, and its noise: a dark display starts from them.
 
     `levels` has the background of each color sample, one if there is no color; `noise` is the
     noise's standard deviation.
@@ -57,6 +56,19 @@ def background_level(planes: Iterable[NDArray[np.float64]]) -> float:
     return float(np.quantile(known, _EMPTIER)) if known else float("nan")
 
 
+def sigma_clipped(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the values within 3 standard deviations of their mean, until all that are left are.
+
+    As `scipy.stats.sigmaclip`, whose import alone takes longer than a small image.
+    """
+    while True:
+        far = _CLIP * values.std()
+        inside = (values >= values.mean() - far) & (values <= values.mean() + far)
+        if inside.all():
+            return values
+        values = values[inside]
+
+
 def _meshes(plane: NDArray[np.float64]) -> Iterable[NDArray[np.float64]]:
     rows, columns = (max(1, length // _MESH) for length in plane.shape)
     for row in np.array_split(plane, rows):
@@ -67,7 +79,7 @@ def _mode(mesh: NDArray[np.float64]) -> float:
     values = mesh[np.isfinite(mesh)]
     if not values.size:
         return float("nan")
-    clipped = sigmaclip(values, _CLIP, _CLIP).clipped
+    clipped = sigma_clipped(values)
     median, mean = float(np.median(clipped)), float(clipped.mean())
     if abs(mean - median) > _CROWDED * float(clipped.std()):
         return median

@@ -105,8 +105,8 @@ def choose(
     image : array, 2 to 6 dimensions
         Integers or floats of any size, lazy or not. The middles of up to 4 planes of each channel
         are read.
-    axes, ndim, mask
-        As in `enhance`.
+    axes, ndim, mask : see `enhance`
+        As there.
 
     Returns
     -------

@@ -58,7 +58,7 @@ class LazyPlan:
     image : dask array
         In blocks that are nowhere thinner than the halo and hold all samples.
     template : Delayed
-        The plan once for all blocks, without the image and what lies beside it.
+        The plan once for all blocks, without the image and its companions.
     integer_offset : dask array, optional
         One value: what 64-bit integers are read against, as in `ImageArray`.
     calibration : dask array of ChannelCalibration, optional
@@ -129,7 +129,7 @@ def make_lazy_plan(
     progress: Any = False,
     **options: Any,
 ) -> LazyPlan:
-    """Check what was asked for of a dask array; nothing is computed.
+    """Check the arguments for a dask array; nothing is computed.
 
     Parameters
     ----------
@@ -170,8 +170,8 @@ def make_lazy_plan(
     masks = None if mask is None else mask_blocks(mask, image, layout)
     moments = _moments(plan, image, masks, calibration, integer_offset, template)
     gain_maps = None if plan.gain_map is None else gain_blocks(plan.gain_map, image, layout)
-    beside: dict[str, Any] = {"mask": mask, "gain_map": gain_map}
-    names = {name: each.name for name, each in beside.items() if is_dask(each)}
+    companions: dict[str, Any] = {"mask": mask, "gain_map": gain_map}
+    names = {name: each.name for name, each in companions.items() if is_dask(each)}
     if "gain_map" in names:
         plan = replace(plan, gain_map=None)  # whose values nobody is to look at here
     displays = None

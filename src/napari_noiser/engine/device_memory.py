@@ -1,4 +1,4 @@
-"""What a device has room for: tiles are halved where memory runs out, then go to the CPU."""
+"""The memory of a device: where it runs out tiles are halved, then they go to the CPU."""
 
 from __future__ import annotations
 

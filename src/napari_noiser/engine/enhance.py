@@ -12,7 +12,13 @@ from numpy.typing import ArrayLike
 from napari_noiser._progress import run_with_progress
 from napari_noiser.arrays.image_array import is_dask
 from napari_noiser.engine.calibration import calibrate
-from napari_noiser.engine.options import DenoiseOptions, EnhanceOptions, Verb, documented
+from napari_noiser.engine.options import (
+    PROGRESS_TITLES,
+    DenoiseOptions,
+    EnhanceOptions,
+    Verb,
+    documented,
+)
 from napari_noiser.engine.passes import TileDone, measure_steps, render_steps
 from napari_noiser.engine.plan import Plan, make_plan
 from napari_noiser.methods.base import Method
@@ -159,13 +165,13 @@ def run(
     progress: Any = False,
     **options: Any,
 ) -> Any:
-    """Do what a verb says: `enhance` or `denoise`, which say what the rest means."""
+    """Run a verb, whose arguments are documented at `enhance` and `denoise`."""
     if is_dask(image) and options.get("out") is None:
         from napari_noiser.engine.dask_graph import make_lazy_plan  # brings dask in
 
         return make_lazy_plan(image, model, verb, progress=progress, **options).result()
     plan = calibrate(make_plan(image, model, verb, **options))
-    return run_with_progress(plan_steps(plan), progress, "enhancing")
+    return run_with_progress(plan_steps(plan), progress, PROGRESS_TITLES[verb])
 
 
 def plan_steps(plan: Plan) -> Generator[TileDone, None, Any]:

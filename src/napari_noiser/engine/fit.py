@@ -80,7 +80,7 @@ def fit(
     recipe : BlindSpotRecipe, RetinexRecipe or IRLERecipe, optional
         The networks and the fit; left out, a blind spot's.
     axes : str, optional
-        As in `enhance`, of all images. Dyes (C) count as images of their own.
+        As in `enhance`, of all images. Channels (C) count as images of their own.
     ndim : int
         2 for planes alone; 3, of a blind spot, for planes between their neighbors in z, or in
         time without a z.
@@ -202,7 +202,7 @@ def fit_steps(
         return fit_both_steps(plans, recipe, device, seed, _checked(resume, IRLEState))
     state = _checked(resume, FitState)
     if isinstance(recipe, RetinexRecipe):
-        return fit_light_steps(plans, recipe, device, seed, state)
+        return fit_illumination_steps(plans, recipe, device, seed, state)
     return fit_denoiser_steps(plans, recipe, device, seed, state)
 
 
@@ -273,7 +273,7 @@ def fit_denoiser_steps(
     return map_events(steps, partial(_of_images, images))
 
 
-def fit_light_steps(
+def fit_illumination_steps(
     plans: Sequence[Plan],
     recipe: RetinexRecipe,
     device: str,
@@ -310,8 +310,8 @@ def fit_both_steps(
     """Fit stage 1, then stage 2 with the gain of its illumination."""
     if resume is not None and resume.recipe != recipe:
         raise InputError("resume", "is of another fit: its recipe is another")
-    light, denoiser = (resume.light, resume.denoiser) if resume else (None, None)
-    first = fit_light_steps(plans, recipe.light, device, seed, light)
+    retinex, denoiser = (resume.retinex, resume.denoiser) if resume else (None, None)
+    first = fit_illumination_steps(plans, recipe.retinex, device, seed, retinex)
     return _both(first, plans, recipe, device, seed, denoiser)
 
 
@@ -323,23 +323,23 @@ def _both(
     seed: int,
     resume: FitState[BlindSpotModel] | None,
 ) -> Generator[FittingStep, None, IRLEModel]:
-    light = yield from map_events(first, partial(_of_both, recipe, None))
-    network = light.network(torch.device("cpu"))
+    retinex = yield from map_events(first, partial(_of_both, recipe, None))
+    network = retinex.network(torch.device("cpu"))
     denoiser = recipe.denoiser
-    read = stack_pairs(stabilized(light.black), scale_levels(light.black, light.white))
+    read = stack_pairs(stabilized(retinex.black), scale_levels(retinex.black, retinex.white))
     draw = Crops.of(plans, denoiser.crop, denoiser.grid, denoiser.batch, seed, read)
     second = fit_blind_spot_steps(
         guided_crops(network, draw),
         recipe=denoiser,
-        samples=light.samples,
-        black=light.black,
+        samples=retinex.samples,
+        black=retinex.black,
         device=device,
         seed=seed,
         resume=resume,
     )
-    finished = FitState(light, recipe.light.iterations, images=_digest(plans))
+    finished = FitState(retinex, recipe.retinex.iterations, images=_digest(plans))
     fitted = yield from map_events(second, partial(_of_both, recipe, finished))
-    return IRLEModel(light, fitted, recipe.name)
+    return IRLEModel(retinex, fitted, recipe.name)
 
 
 def _same_images(plans: Sequence[Plan], resume: FitState[Any] | None) -> str:

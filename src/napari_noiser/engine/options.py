@@ -1,4 +1,4 @@
-"""What `enhance` and `denoise` can be asked for: each option defined once, for every surface.
+"""The options of `enhance` and `denoise`, each defined once, for every surface.
 
 The signatures and their documentation, the command line, the widget's settings, the preferences,
 provenance, replay, the copied script and the dask graph derive from the two classes at the end of
@@ -34,7 +34,10 @@ from napari_noiser.arrays.layout import Colors, Statistics
 from napari_noiser.camera.noise_model import Camera, CameraNoise, camera_from_json
 
 Verb = Literal["enhance", "denoise"]
-"""What is done: a display in [0, 1] is made, or light in the image's units."""
+"""Enhance makes a display in [0, 1], denoise returns light in the image's units."""
+
+PROGRESS_TITLES: Mapping[Verb, str] = {"enhance": "enhancing", "denoise": "denoising"}
+"""What a progress bar is called."""
 
 Background = Literal["auto", "gray", "dark"]
 """What a display makes of the background: mid-gray with the image's mean, or black."""
@@ -51,7 +54,7 @@ def _unchecked(name: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Option:
-    """One thing that can be asked for, and all that is said of it anywhere.
+    """The definition of an option: all that is said of it anywhere.
 
     Attributes
     ----------
@@ -145,7 +148,7 @@ _count = partial(_check_optional, check_int)
 
 
 class _Options(TypedDict, total=False):
-    """What both verbs can be asked for."""
+    """Options of both verbs."""
 
     axes: Annotated[
         str | None,
@@ -234,11 +237,11 @@ class _Options(TypedDict, total=False):
             'serves every camera. One for all, or one for each channel (C). "auto" estimates it '
             'from a few planes for denoisers, such as "structured", and does without for others, '
             "as None does for all.",
-            help="camera noise as GAIN,OFFSET,READ_NOISE in counts an electron, counts and "
-            "electrons; none; or auto: estimated for denoisers such as structured, and evened "
-            "out before the network sees it",
+            help="noise of the camera, evened out before the network sees it: estimated (auto) "
+            "for denoisers such as structured, or known, in counts an electron, counts and "
+            "electrons; none: not considered",
             parse=camera_from_text,
-            metavar="NOISE",
+            metavar="GAIN,OFFSET,READ_NOISE",
             choices=("auto", None),
             open=True,
             label="camera noise",
@@ -357,7 +360,7 @@ class _Options(TypedDict, total=False):
 
 
 class EnhanceOptions(_Options, total=False):
-    """What `enhance` can be asked for: a display."""
+    """Options of `enhance`, which makes a display."""
 
     colors: Annotated[
         Colors,
@@ -440,7 +443,7 @@ class EnhanceOptions(_Options, total=False):
 
 
 class DenoiseOptions(_Options, total=False):
-    """What `denoise` can be asked for: light."""
+    """Options of `denoise`, which returns light."""
 
     conserve: Annotated[
         float | None,
@@ -473,12 +476,12 @@ def options_of(definition: type) -> dict[str, Option]:
 
 
 def verb_options(verb: Verb) -> dict[str, Option]:
-    """Return what a verb can be asked for, by name."""
+    """Return the options of a verb, by name."""
     return options_of(_CLASSES[verb])
 
 
 def check_options(verb: Verb, given: Mapping[str, Any]) -> ResolvedOptions:
-    """Check what a verb was asked for, as far as no image is needed for it.
+    """Check the options of a verb, as far as no image is needed for it.
 
     Parameters
     ----------
@@ -498,7 +501,8 @@ def check_options(verb: Verb, given: Mapping[str, Any]) -> ResolvedOptions:
             others = [other for other in _CLASSES if name in verb_options(other)]
             hint = f": it is an option of {others[0]}" if others else ""
             raise InputTypeError("", f"{verb} takes no argument {name!r}{hint}")
-    resolved = {name: option.default for name, option in options_of(ResolvedOptions).items()}
+    every = [item for each in _CLASSES for item in verb_options(each).items()]
+    resolved = {name: option.default for name, option in every}
     resolved |= {name: known[name].check(name, value) for name, value in given.items()}
     return cast(ResolvedOptions, resolved)
 

@@ -1,4 +1,4 @@
-"""What was asked for of an image, checked: the options, the method, the tiles and the result."""
+"""A plan: the checked options, the image, the method, the tiles and the result's dtype."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Plan:
     automatic : bool
         Whether the model, or what a display makes of the background, was left to us.
     mask, gain_map : Mask, GainMap, optional
-        What lies beside the image.
+        The companions of the image.
     cameras : tuple of CameraNoise or None, optional
         Of each channel: how values are stabilized before all else, if they are. None as a whole:
         still to be estimated, by `napari_noiser.engine.calibration.calibrate`.
@@ -101,7 +101,7 @@ class Plan:
 
     @property
     def empty_moments(self) -> PatchMoments:
-        """What the moments of patches are summed from."""
+        """The moments of no patches, which sums begin with."""
         layout = self.image.layout
         return PatchMoments.empty(layout.samples * 3**layout.ndim)
 
@@ -221,7 +221,7 @@ def make_plan(
     verb: Verb = "enhance",
     **options: Any,
 ) -> Plan:
-    """Check what `enhance` or `denoise` was asked for; nothing is computed yet.
+    """Check the arguments of `enhance` or `denoise`; nothing is computed yet.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ class Response:
 
     @torch.inference_mode()
     def _to_display(self, plan: Plan) -> NDArray[Any]:
-        """Return what is to be looked at: flat without a signal."""
+        """Return a display; it is flat without a signal."""
         if self.values is None or self.renderer is None:
             shape = (plan.image.layout.samples, *self.raw.shape[1:])
             flat = DARK if plan.has_dark_background else 0.5
@@ -147,7 +147,7 @@ class Block:
     corner : tuple of int
         Where in the larger array's images the part lies, along each spatial axis.
     companion : array, optional
-        What lies beside the part, without S: when it is measured the mask, not 0 where a pixel
+        The companion of the part, without S: when it is measured the mask, not 0 where a pixel
         counts; when it is rendered the gain map, if there is one.
     """
 

@@ -58,13 +58,13 @@ class Crops:
         """
         lengths = [length for plan in plans for length in plan.image.layout.image_shape[-2:]]
         most = default_memory_limit() // len(plans)
-        held = [
+        cached = [
             replace(
                 plan, image=replace(plan.image, array=with_chunk_cache(plan.image.array, most))
             )
             for plan in plans
         ]
-        return cls(held, min(wanted, *lengths) // grid * grid, count, seed, read)
+        return cls(cached, min(wanted, *lengths) // grid * grid, count, seed, read)
 
     def __call__(self, number: int) -> Tensor:
         """Return the crops of a step: (N, C, Y, X) or (N, C, 3, Y, X), in float32."""

@@ -27,6 +27,7 @@ from napari_noiser.arrays.sampling import content_digest
 from napari_noiser.engine.calibration import calibrate
 from napari_noiser.engine.display import view_range
 from napari_noiser.engine.options import (
+    PROGRESS_TITLES,
     DenoiseOptions,
     EnhanceOptions,
     ResolvedOptions,
@@ -147,7 +148,7 @@ def _save(
     verb: Verb, image: Any, path: Any, model: Any, *, progress: Progress = False, **options: Any
 ) -> Path:
     task = start_save(image, path, model, verb, **options)
-    return run_with_progress(task.steps(), progress, "enhancing")
+    return run_with_progress(task.steps(), progress, PROGRESS_TITLES[verb])
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""What can be learned: protocols, models, and the networks behind them."""
+"""Methods that learn: protocols, models, and the networks behind them."""

@@ -1,4 +1,4 @@
-"""What can render an image: the protocols of methods, and the model that all of them are."""
+"""The protocols of methods, which render images, and the base class of their models."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class ModelRecipe(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class FittedModel(ABC):
+class Model(ABC):
     """A method with trained weights, float32 on the CPU, in memory and in a file.
 
     It sees `samples` together (1 gray, 3 RGB) in `ndim` dimensions (2 for planes, 3 for volumes),

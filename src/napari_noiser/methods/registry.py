@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from napari_noiser._errors import InputError, InputTypeError
-from napari_noiser.methods.base import FittedModel
+from napari_noiser.methods.base import Model
 from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel
 from napari_noiser.methods.irle.checkpoint import is_fit_state
 from napari_noiser.methods.irle.retinex.model import RetinexModel
@@ -19,12 +19,10 @@ from napari_noiser.methods.model_file import SUFFIX, read_model_file
 from napari_noiser.methods.noiser.model import NoiserModel, bundled_file
 from napari_noiser.methods.noiser.recipe import BUNDLED, RECIPES, bundled_form
 
-_MODELS: tuple[type[FittedModel], ...] = (NoiserModel, BlindSpotModel, RetinexModel, IRLEModel)
+_MODELS: tuple[type[Model], ...] = (NoiserModel, BlindSpotModel, RetinexModel, IRLEModel)
 
 
-def load_model(
-    name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int = 2
-) -> FittedModel:
+def load_model(name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int = 2) -> Model:
     """Load a bundled model by name, or a model file of any method.
 
     Parameters
@@ -68,7 +66,7 @@ def load_model(
     return read_model_file(path, _build)
 
 
-def _build(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> FittedModel:
+def _build(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> Model:
     if is_fit_state(header):
         raise InputError("", "it is an unfinished fit: go on with it first")
     kind = {name: header[name] for name in ("method", "stage") if name in header}

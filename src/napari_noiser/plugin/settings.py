@@ -27,7 +27,7 @@ from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 
 if TYPE_CHECKING:
     from napari_noiser.camera.noise_model import Camera
-    from napari_noiser.methods.base import FittedModel
+    from napari_noiser.methods.base import Model
     from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
     from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 
@@ -46,7 +46,7 @@ class Settings:
     """
 
     verb: Verb = "enhance"
-    model: str | PathLike[str] | Recipe | FittedModel = "auto"
+    model: str | PathLike[str] | Recipe | Model = "auto"
     axes: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     region: Labels | Shapes | RegionSnapshot | None = None
@@ -80,7 +80,7 @@ class Settings:
         return check_options(self.verb, self.options)
 
     @property
-    def resolved_model(self) -> str | PathLike[str] | Recipe | FittedModel:
+    def resolved_model(self) -> str | PathLike[str] | Recipe | Model:
         """The model, or the name of the one that "auto" stands for."""
         automatic = isinstance(self.model, str) and self.model == "auto"
         return DEFAULT_MODEL if automatic else self.model

@@ -174,7 +174,7 @@ def test_a_denoised_image_can_be_given_too():
 def test_events_count_up():
     events, model = fit(scene(1, 80), black=10.0, white=20.0)
     found = [(each.done, each.total, each.stage) for each in events]
-    assert found == [(number, 4, "light") for number in (1, 2, 3, 4)]
+    assert found == [(number, 4, "illumination") for number in (1, 2, 3, 4)]
     assert model.losses == pytest.approx([each.loss for each in events], rel=1e-4)
     assert (model.black, model.white) == (10, 20)
 

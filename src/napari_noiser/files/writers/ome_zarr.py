@@ -26,7 +26,13 @@ from napari_noiser.files.writers.common import (
     full_region,
     wrap_reading_error,
 )
-from napari_noiser.files.writers.pyramid import blocks, completed, halve, level_shapes, parents
+from napari_noiser.files.writers.pyramid import (
+    blocks,
+    completed_region,
+    finer_region,
+    halve,
+    level_shapes,
+)
 
 if TYPE_CHECKING:
     from yaozarrs import v05
@@ -219,7 +225,7 @@ class OmeZarr:
         halved = [self._order.index(axis) for axis in _halved_axes(self.axes)]
         chunks = self.arrays[0].chunks
         for fine, coarse in pairwise(self.arrays):
-            part = completed(part, fine.shape, chunks, halved)
+            part = completed_region(part, fine.shape, chunks, halved)
             for block in blocks(part, chunks):
                 coarse[block] = _mean(fine, block, halved)
 
@@ -283,7 +289,7 @@ def _mean(fine: Any, block: Slices, halved: list[int]) -> NDArray[Any]:
             slice(each.start + whole.start, each.stop + whole.start)
             for each, whole in zip(part, block, strict=True)
         )
-        result[part] = halve(np.asarray(fine[parents(region, fine.shape, halved)]), halved)
+        result[part] = halve(np.asarray(fine[finer_region(region, fine.shape, halved)]), halved)
     return result
 
 

@@ -1,4 +1,4 @@
-"""The levels of a pyramid: their shapes, and how each is computed from the finer one."""
+"""The levels of a multiscale image, its pyramid: shapes, and each computed from the finer one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def level_shapes(shape: Shape, chunks: Shape, halved: Sequence[int]) -> list[Sha
     return shapes
 
 
-def completed(region: Slices, fine: Shape, chunks: Shape, halved: Sequence[int]) -> Slices:
+def completed_region(region: Slices, fine: Shape, chunks: Shape, halved: Sequence[int]) -> Slices:
     """Return the part of the next level that is complete once a region is written.
 
     These are the chunks of the next level whose last parent, in raster order, lies in the region.
@@ -53,7 +53,7 @@ def blocks(region: Slices, chunks: Shape) -> Iterator[Slices]:
     yield from product(*spans)
 
 
-def parents(block: Slices, fine: Shape, halved: Sequence[int]) -> Slices:
+def finer_region(block: Slices, fine: Shape, halved: Sequence[int]) -> Slices:
     """Return the region of the finer level that a block is the mean of."""
     return tuple(
         slice(2 * each.start, min(2 * each.stop, fine[axis])) if axis in halved else each

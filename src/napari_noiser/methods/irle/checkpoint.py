@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from napari_noiser._errors import InputError
 from napari_noiser._validation import check_fields, check_int
+from napari_noiser.methods.irle import STAGE_1
 from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel
 from napari_noiser.methods.irle.retinex.model import RetinexModel
 from napari_noiser.methods.irle.two_stage.model import IRLEModel
@@ -134,13 +135,13 @@ class IRLEState:
     """
 
     recipe: IRLERecipe
-    light: FitState[RetinexModel]
+    retinex: FitState[RetinexModel]
     denoiser: FitState[BlindSpotModel] | None = None
 
     @property
     def done(self) -> int:
         """How many steps of both stages are finished."""
-        return self.light.done + (self.denoiser.done if self.denoiser else 0)
+        return self.retinex.done + (self.denoiser.done if self.denoiser else 0)
 
     @property
     def total(self) -> int:
@@ -153,9 +154,9 @@ class IRLEState:
             **IRLEModel.kind,
             "done": self.done,
             "recipe": self.recipe.to_dict(),
-            "light": self.light.header(),
+            STAGE_1: self.retinex.header(),
         }
-        tensors = add_prefix("light", self.light.tensors())
+        tensors = add_prefix(STAGE_1, self.retinex.tensors())
         if self.denoiser is not None:
             header["denoiser"] = self.denoiser.header()
             tensors |= self.denoiser.tensors()
@@ -164,16 +165,16 @@ class IRLEState:
     @classmethod
     def from_header(cls, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> IRLEState:
         """Rebuild a state from what `save` wrote."""
-        whose = select_prefix("light", tensors)
+        whose = select_prefix(STAGE_1, tensors)
         second = header.get("denoiser")
         denoiser = None if second is None else FitState.from_header(second, tensors)
         if denoiser is not None and "recipe" not in header:
             # A file of before stage 1 could be resumed: it stands there finished, as a model.
-            model = RetinexModel.from_header(header["light"], whose)
-            recipe = IRLERecipe(light=model.recipe, denoiser=denoiser.model.recipe)
+            model = RetinexModel.from_header(header[STAGE_1], whose)
+            recipe = IRLERecipe(retinex=model.recipe, denoiser=denoiser.model.recipe)
             return cls(recipe, FitState(model, model.recipe.iterations), denoiser)
-        light = FitState.from_header(header["light"], whose)
-        return cls(IRLERecipe.from_dict(header["recipe"]), light, denoiser)
+        retinex = FitState.from_header(header[STAGE_1], whose)
+        return cls(IRLERecipe.from_dict(header["recipe"]), retinex, denoiser)
 
 
 def load_fit_state(path: str | PathLike[str]) -> FitState[Any] | IRLEState:

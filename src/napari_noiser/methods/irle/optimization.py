@@ -25,7 +25,7 @@ _FINAL_RATE_FRACTION = 1e-3  # of the highest rate
 class FittingStep:
     """One finished step of a fit, and how many are done of how many.
 
-    The loss is of stage 1 ("light") the weighted sum of all losses; of stage 2 ("fit") the
+    The loss is of stage 1 ("illumination") the weighted sum of all losses; of stage 2 ("fit") the
     negative log-likelihood of the counts, in nats a pixel, whose floor depends on the light.
     `state` returns the `FitState` to save and resume from, if called before the next step; of a
     fit of both stages the `IRLEState`.

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.methods.base import FittedModel, MethodTraits
+from napari_noiser.methods.base import MethodTraits, Model
 from napari_noiser.methods.noiser.fold import FoldedSRM, fold
 from napari_noiser.methods.noiser.fold_unet import FoldedUNet, fold_unet
 from napari_noiser.methods.noiser.recipe import Recipe
@@ -21,7 +21,7 @@ from napari_noiser.methods.noiser.unet import unet_radius, unet_shapes
 
 
 @dataclass(frozen=True, eq=False)
-class NoiserModel(FittedModel):
+class NoiserModel(Model):
     """A trained self-regression network: the recipe, the seed and the weights.
 
     Parameters

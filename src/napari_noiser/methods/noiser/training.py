@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._progress import Progress, run_with_progress
 from napari_noiser._validation import check_int, check_ndim
-from napari_noiser.methods.base import FittedModel
+from napari_noiser.methods.base import Model
 from napari_noiser.methods.device import best_device
 from napari_noiser.methods.noiser.cpu_training_step import ManualBackward
 from napari_noiser.methods.noiser.model import NoiserModel
@@ -46,7 +46,7 @@ def train(
     ndim: int = 2,
     device: str = "auto",
     seed: int = 0,
-    start: FittedModel | None = None,
+    start: Model | None = None,
     progress: Progress = False,
 ) -> NoiserModel:
     """Train a self-regression network on noise alone; no image is ever seen.
@@ -64,7 +64,7 @@ def train(
         "auto", "cpu", "cuda", "cuda:N", "mps" or "xpu".
     seed : int
         Same seed, recipe, device and start: same model.
-    start : FittedModel, optional
+    start : Model, optional
         Its weights are the initial ones, instead of random ones: a model of the same shapes; or,
         for a denoiser of volumes, a denoiser of planes, which saves half of the steps.
     progress : bool or callable
@@ -105,7 +105,7 @@ def train_steps(
     ndim: int = 2,
     device: str = "auto",
     seed: int = 0,
-    start: FittedModel | None = None,
+    start: Model | None = None,
 ) -> Generator[TrainingStep, None, NoiserModel]:
     """Train as `train` does, giving control back after every step.
 
@@ -170,13 +170,13 @@ def _network(recipe: Recipe, samples: int, ndim: int, draws: torch.Generator) ->
     return SRM(samples, recipe.width, ndim, draws)
 
 
-def copy_matching_weights(network: nn.Module, start: FittedModel) -> None:
+def copy_matching_weights(network: nn.Module, start: Model) -> None:
     """Copy the weights of a model into a network.
 
     Those of a model of planes serve one of volumes: its first convolution is padded by zeros for
     the neighboring planes.
     """
-    if not isinstance(start, FittedModel):
+    if not isinstance(start, Model):
         raise InputTypeError("start", f"must be a model, got {type(start).__name__}")
     for name, parameter in network.named_parameters():
         weight = start.weights.get(name)

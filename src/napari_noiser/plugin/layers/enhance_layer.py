@@ -13,6 +13,7 @@ from napari_noiser._errors import InputTypeError
 from napari_noiser._progress import Progress, run_with_progress
 from napari_noiser.arrays.image_array import is_dask
 from napari_noiser.engine.options import (
+    PROGRESS_TITLES,
     DenoiseOptions,
     EnhanceOptions,
     ResolvedOptions,
@@ -215,7 +216,8 @@ def _run(
         return _show_lazily(source, model, verb, progress, options, layers)
     request = TaskRequest(source, source.images(ndim), model, verb, options, layers)
     steps = enhance_live(request) if live else enhance_in_memory(request)
-    return run_with_progress(steps, progress, "measuring" if live else "enhancing").layer(source)
+    title = "measuring" if live else PROGRESS_TITLES[verb]
+    return run_with_progress(steps, progress, title).layer(source)
 
 
 def _show_lazily(

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels, Shapes
 from numpy.typing import NDArray
-from scipy.ndimage import affine_transform
 from skimage.draw import line, polygon
 
 from napari_noiser._errors import InputError
@@ -47,6 +46,8 @@ class PaintedRegion:
         inside = inside.any(axis=tuple(range(inside.ndim - len(shape))))
         if is_degenerate(matrix - np.diag(matrix.diagonal()), matrix):
             return _nearest(inside, matrix.diagonal(), offset, shape)
+        from scipy.ndimage import affine_transform  # slow to import
+
         found: NDArray[np.uint8] = affine_transform(
             inside.view(np.uint8),
             matrix,

@@ -25,7 +25,7 @@ from napari_noiser.plugin.tasks.generators import recipe_to_train, train_task
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from napari_noiser.methods.base import FittedModel
+    from napari_noiser.methods.base import Model
 
 ANOTHER = (
     "the model was trained again, and became another one than the result's: on another device, or "
@@ -40,7 +40,7 @@ def reapply(
     layer: Image,
     on: Image,
     *,
-    model: str | PathLike[str] | FittedModel | None = None,
+    model: str | PathLike[str] | Model | None = None,
     mask: ArrayLike | None = None,
     gain_map: ArrayLike | Image | None = None,
     progress: Progress = False,
@@ -129,7 +129,7 @@ def reapply(
 
 
 def provenance_of(layer: Layer | None) -> dict[str, Any]:
-    """Return how a result was made."""
+    """Return the provenance of a result, under today's names."""
     if not isinstance(layer, Layer | None):
         raise InputTypeError("layer", f"must be an Image layer, got {describe_type(layer)}")
     provenance = None if layer is None else layer.metadata.get(PROVENANCE)
@@ -145,7 +145,7 @@ def provenance_of(layer: Layer | None) -> dict[str, Any]:
 
 
 def settings_from_provenance(
-    provenance: Mapping[str, Any], known: Iterable[FittedModel] = ()
+    provenance: Mapping[str, Any], known: Iterable[Model] = ()
 ) -> Settings:
     """Return the settings that a result was made with, but for its regions, gain map and axes.
 
@@ -181,9 +181,7 @@ def _model_from_provenance(provenance: Mapping[str, Any]) -> str | Recipe:
     return str(name) if is_bundled(provenance) else Recipe.from_dict(provenance["recipe"])
 
 
-def _checked_model(
-    model: str | PathLike[str] | FittedModel, provenance: Mapping[str, Any]
-) -> FittedModel:
+def _checked_model(model: str | PathLike[str] | Model, provenance: Mapping[str, Any]) -> Model:
     """Return a model, or load it, if it is a result's; otherwise raise an `InputError`."""
     from napari_noiser.methods.registry import load_model
 
@@ -196,7 +194,7 @@ def _checked_model(
             f"must be the one that the result was made with, {provenance['recipe']['name']!r} of "
             f"fingerprint {provenance['fingerprint']}; got {found.name!r} of {found.fingerprint}",
         )
-    checked: FittedModel = found
+    checked: Model = found
     return checked
 
 

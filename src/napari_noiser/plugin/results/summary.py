@@ -1,4 +1,4 @@
-"""How a result was made, in words."""
+"""The provenance of a result, in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RESULTS = {
 }
 _FITTED = {
     "denoise": "fitted to noisy images",
-    "light": "light, fitted to dark images",
+    "light": "illumination and reflectance, fitted to dark images",
     "both": "both stages, fitted to dark, noisy images",
 }
 

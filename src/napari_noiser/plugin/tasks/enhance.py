@@ -13,7 +13,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_info
 
 from napari_noiser._progress import Event, PartDone
-from napari_noiser.engine.options import Verb
+from napari_noiser.engine.options import PROGRESS_TITLES, Verb
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.tasks.background_task import BackgroundTask
@@ -32,7 +32,7 @@ def start_enhancing(
     on_event: Callable[[Event], object] = lambda event: None,
     on_end: Callable[[str], object] = lambda outcome: None,
 ) -> BackgroundTask:
-    """Start enhancing in the background, and add each result to a viewer once it is finished.
+    """Start a verb in the background, and add each result to a viewer once it is finished.
 
     Those that are finished stay if the task is canceled. At the end all results are selected,
     unless somebody has selected something else. `on_enhanced` gets each result, once its layer is
@@ -64,9 +64,8 @@ def start_enhancing(
         on_end(outcome)
 
     what = sources[0].name if len(sources) == 1 else f"{len(sources)} images"
-    return BackgroundTask(
-        f"Enhancing {what}", lambda: enhance_all(sources, settings), finish, show_event, end
-    )
+    title = f"{PROGRESS_TITLES[settings.verb].capitalize()} {what}"
+    return BackgroundTask(title, lambda: enhance_all(sources, settings), finish, show_event, end)
 
 
 class _ResultLayer:

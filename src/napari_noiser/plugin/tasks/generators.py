@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_noiser._errors import InputError
 from napari_noiser._progress import Event, PartDone, map_events
+from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import FitSettings, Settings
@@ -75,19 +76,32 @@ def fit_task(
                 raise
 
 
-def enhance_task(
-    source: LayerSnapshot, settings: Settings, trained: dict[int, NoiserModel] | None = None
+def enhance_task(source: LayerSnapshot, settings: Settings) -> Generator[Event, None, TaskResult]:
+    """Enhance or denoise a layer's image; train the model first, if settings have its recipe."""
+    images = _check_images(source, settings)
+    return (yield from _enhance_images(source, images, settings, {}))
+
+
+def _check_images(source: LayerSnapshot, settings: Settings) -> tuple[ImageArray, ...]:
+    """Return a layer's levels, checked before any work: else training would be in vain."""
+    options = settings.resolved
+    images = source.images(options["ndim"])
+    images[0].layout.check_statistics(options["statistics"])
+    return images
+
+
+def _enhance_images(
+    source: LayerSnapshot,
+    images: tuple[ImageArray, ...],
+    settings: Settings,
+    trained: dict[int, NoiserModel],
 ) -> Generator[Event, None, TaskResult]:
-    """Enhance or denoise a layer's image; train the model first, if settings have its recipe.
+    """Enhance or denoise a layer's levels.
 
     `trained` holds models that need not be trained again, by their samples; a new one is added.
     """
-    options = settings.resolved
-    images = source.images(options["ndim"])
-    layout = images[0].layout
-    layout.check_statistics(options["statistics"])  # else training would be in vain
+    options, layout = settings.resolved, images[0].layout
     companions = settings.companions(source, layout)
-    trained = {} if trained is None else trained
     new: NoiserModel | None = None
     model: Any = settings.resolved_model
     samples = layout.model_samples(options["colors"])
@@ -117,16 +131,14 @@ def enhance_all(
     if len(sources) == 1:
         return (yield from enhance_task(sources[0], settings))
     trained: dict[int, NoiserModel] = {}
-    options = settings.resolved
+    checked = []
     for source in sources:
-        with _naming_image(source):  # before any work
-            finest, *_ = source.images(options["ndim"])
-            finest.layout.check_statistics(options["statistics"])
-    for done, source in enumerate(sources, start=1):
         with _naming_image(source):
-            result = yield from map_events(
-                enhance_task(source, settings, trained), _with_stage_of(source)
-            )
+            checked.append((source, _check_images(source, settings)))
+    for done, (source, images) in enumerate(checked, start=1):
+        with _naming_image(source):
+            steps = _enhance_images(source, images, settings, trained)
+            result = yield from map_events(steps, _with_stage_of(source))
         if done < len(sources):
             yield PartDone(done, len(sources), result)
     return result

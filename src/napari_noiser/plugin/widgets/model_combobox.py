@@ -11,7 +11,7 @@ from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
 
 if TYPE_CHECKING:
-    from napari_noiser.methods.base import FittedModel, ModelRecipe
+    from napari_noiser.methods.base import Model, ModelRecipe
 
 _AUTO = "auto"
 _SEES = {1: "gray", 3: "RGB"}
@@ -25,7 +25,7 @@ class ModelComboBox(ComboBox):
     """
 
     def __init__(self, preferred: str) -> None:
-        self.models: dict[FittedModel, str] = {}
+        self.models: dict[Model, str] = {}
         self._preferred = preferred
         self._form = (1, 2)
         self._verb: Verb = "enhance"
@@ -40,9 +40,9 @@ class ModelComboBox(ComboBox):
         )
 
     @property
-    def resolved(self) -> str | FittedModel:
+    def resolved(self) -> str | Model:
         """What is chosen, with "auto" resolved: the name of a recipe, or a model."""
-        chosen: str | FittedModel = self.value
+        chosen: str | Model = self.value
         return DEFAULT_MODEL if chosen == _AUTO else chosen
 
     @property
@@ -100,7 +100,7 @@ class ModelComboBox(ComboBox):
         self._form, self._verb = (samples, ndim), verb
         self._choose(self.value)
 
-    def add(self, model: FittedModel, origin: str = "trained") -> None:
+    def add(self, model: Model, origin: str = "trained") -> None:
         """Offer a model instead of an equal one, and choose it."""
         description = model.describe()
         self.models = {
@@ -121,10 +121,10 @@ class ModelComboBox(ComboBox):
         del self.models[self.value]
         self._choose(self._preferred)
 
-    def _offered(self, box: object) -> list[tuple[str, str | FittedModel]]:
+    def _offered(self, box: object) -> list[tuple[str, str | Model]]:
         """Return what can be chosen, each with a label of its own."""
         samples, ndim = self._form
-        found: dict[str, str | FittedModel] = {}
+        found: dict[str, str | Model] = {}
         for name in RECIPES:
             ready = bundled_form(name, samples, ndim)
             label = f"{name} ({'bundled' if ready else 'trains first'})"
@@ -141,7 +141,7 @@ class ModelComboBox(ComboBox):
             found[label] = model
         return list(found.items())
 
-    def _choose(self, value: str | FittedModel) -> None:
+    def _choose(self, value: str | Model) -> None:
         before = self.value
         with self.changed.blocked():  # labels that changed are other choices at first
             self.native.clear()  # otherwise what is new would come last

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_noiser.plugin.results.statistics import Histogram, ResultStatistics
 
 if TYPE_CHECKING:
-    from napari_noiser.methods.base import FittedModel
+    from napari_noiser.methods.base import Model
 
 Values = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ _STAGES = {  # by the names of their events: the label of x, and the caption
         "training step",
         "How far the network is from reproducing the noise that it sees, and how rough it is.",
     ),
-    "light": (
+    "illumination": (
         "step of stage 1",
         "Stage 1: how far illumination and reflectance are from what is asked of them.",
     ),
@@ -125,17 +125,19 @@ def _raw_label(histogram: Histogram) -> str:
     return "raw value" + (" (gray levels)" if histogram.dtype.kind in "ui" else "")
 
 
-_EVENTS = {None: "train", "light": "light", "denoise": "fit"}  # of the stages of methods
+_EVENTS = {None: "train", "light": "illumination", "denoise": "fit"}  # of the stages of methods
 
 
-def loss_curves(model: FittedModel) -> dict[str, LossCurve]:
+def loss_curves(model: Model) -> dict[str, LossCurve]:
     """Return the losses that a model carries, by the names of its stages' events.
 
     Each loss is a mean over as many steps.
     """
     from napari_noiser.methods.irle.two_stage.model import IRLEModel
 
-    stages: list[Any] = [model.light, model.denoiser] if isinstance(model, IRLEModel) else [model]
+    stages: list[Any] = (
+        [model.retinex, model.denoiser] if isinstance(model, IRLEModel) else [model]
+    )
     curves, first = {}, 0
     for stage in stages:
         count, steps = len(stage.losses), stage.recipe.iterations

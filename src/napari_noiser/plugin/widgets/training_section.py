@@ -23,7 +23,7 @@ from napari_noiser.plugin.widgets.section import Section
 from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
 if TYPE_CHECKING:
-    from napari_noiser.methods.base import FittedModel
+    from napari_noiser.methods.base import Model
 
 _SPEED_KNOWN = 5.0  # seconds of training after which the rest is estimated
 _SHORT = 60.0  # seconds that are not worth a message
@@ -178,7 +178,7 @@ class TrainingSection(Section):
         else:
             self.state.say("")
 
-    def _chosen_model(self) -> FittedModel:
+    def _chosen_model(self) -> Model:
         from napari_noiser import load_model
 
         chosen, ndim = self.controls.model.resolved, self.controls.options["ndim"].value

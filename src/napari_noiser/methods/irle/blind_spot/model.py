@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_noiser._errors import InputError
 from napari_noiser._validation import check_float
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.methods.base import FittedModel, MethodTraits
+from napari_noiser.methods.base import MethodTraits, Model
 from napari_noiser.methods.irle import METHOD
 from napari_noiser.methods.irle.blind_spot.fold import FoldedBlindSpot
 from napari_noiser.methods.irle.blind_spot.likelihood import Scaling
@@ -24,7 +24,7 @@ from napari_noiser.methods.noiser.standardize_output import OutputStandardizatio
 
 
 @dataclass(frozen=True, eq=False)
-class BlindSpotModel(FittedModel):
+class BlindSpotModel(Model):
     """A blind-spot network fitted to someone's own images.
 
     Parameters

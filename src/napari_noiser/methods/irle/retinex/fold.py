@@ -54,9 +54,10 @@ class RetinexRendering:
         needs = ((self.halo, self.grid_period),) * 2
         dark, _ = pad_tile(dark, halo, corner, needs)
         clean, (rows, columns) = pad_tile(clean, halo, corner, needs)
-        light = self.network.illumination(self._normalize(dark))
-        reflectance = self.network.reflectance(self._normalize(clean), light)
-        return light[..., rows, columns], reflectance[..., rows, columns].clamp(0, 1)
+        illumination = self.network.illumination(self._normalize(dark))
+        reflectance = self.network.reflectance(self._normalize(clean), illumination)
+        inner = (..., rows, columns)
+        return illumination[inner], reflectance[inner].clamp(0, 1)
 
     def _normalize(self, image: Tensor) -> Tensor:
         return (image - self.black) / (self.white - self.black)

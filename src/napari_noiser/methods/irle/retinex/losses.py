@@ -31,18 +31,18 @@ def retinex_losses(network: Retinex, crops: Tensor) -> dict[str, Tensor]:
     """
     both = torch.cat([crops[..., ::2, ::2], crops[..., 1::2, 1::2]])
     dark, clean = both[:, : network.samples], both[:, -network.samples :]
-    light = network.illumination(dark)
-    reflectance = network.reflectance(clean, light)
+    illumination = network.illumination(dark)
+    reflectance = network.reflectance(clean, illumination)
     brightest = local_maximum(network.smoothed(dark))
     with torch.no_grad():
         reference = pseudo_target(network.smoothed(crops[:, : network.samples]))
         reference = gaussian_blur(functional.avg_pool2d(reference, 2), _GUIDE).repeat(2, 1, 1, 1)
-    errors = (light * reflectance - clean).abs() / (brightest + _FLOOR)
+    errors = (illumination * reflectance - clean).abs() / (brightest + _FLOOR)
     one, other = gaussian_blur(reflectance, _AGREEMENT).chunk(2)
     from_other = torch.cat(clean.chunk(2)[::-1])
     return {
         "reconstruction": errors.mean(),
-        "smoothness": _smoothness(light, brightest),
+        "smoothness": _smoothness(illumination, brightest),
         "guide": (gaussian_blur(reflectance, _GUIDE) - reference).abs().mean(),
         "structure": perceptual_loss(reflectance, clean),
         "spectrum": spectral_correlation_loss(reflectance, from_other),
@@ -50,9 +50,9 @@ def retinex_losses(network: Retinex, crops: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _smoothness(light: Tensor, brightest: Tensor) -> Tensor:
+def _smoothness(illumination: Tensor, brightest: Tensor) -> Tensor:
     """Return the total variation of log L, less where the local maximum changes."""
-    logarithm, total = light.log(), light.new_zeros(())
+    logarithm, total = illumination.log(), illumination.new_zeros(())
     for axis in (-2, -1):
         even = (-_EDGE * brightest.diff(dim=axis).abs()).exp()
         total = total + (even * logarithm.diff(dim=axis).abs()).mean()

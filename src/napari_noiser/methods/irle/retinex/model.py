@@ -14,15 +14,15 @@ from torch import Tensor
 from napari_noiser._errors import InputError
 from napari_noiser._validation import check_fields, check_float
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.methods.base import FittedModel, MethodTraits
-from napari_noiser.methods.irle import METHOD
+from napari_noiser.methods.base import MethodTraits, Model
+from napari_noiser.methods.irle import METHOD, STAGE_1
 from napari_noiser.methods.irle.retinex.fold import FoldedRetinex, RetinexRendering
 from napari_noiser.methods.irle.retinex.network import Retinex, retinex_radius
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
 
 
 @dataclass(frozen=True, eq=False)
-class RetinexModel(FittedModel):
+class RetinexModel(Model):
     """Networks of illumination and reflectance, fitted to someone's own dark images.
 
     Parameters
@@ -57,7 +57,7 @@ class RetinexModel(FittedModel):
     black: float = field(kw_only=True)
     white: float = field(kw_only=True)
     smoothing: float = field(default=0.0, kw_only=True)
-    kind: ClassVar[Mapping[str, str]] = {"method": METHOD, "stage": "light"}
+    kind: ClassVar[Mapping[str, str]] = {"method": METHOD, "stage": STAGE_1}
     recipe_type: ClassVar[type[RetinexRecipe]] = RetinexRecipe
 
     def __post_init__(self) -> None:
@@ -130,7 +130,7 @@ class RetinexModel(FittedModel):
 
         Returns
         -------
-        light : Tensor
+        illumination : Tensor
             (N, 1, Y, X) in [0.005, 1]. Its inverse is a smooth gain map.
         reflectance : Tensor
             (N, C, Y, X) in [0, 1].

@@ -47,6 +47,7 @@ class Retinex(nn.Module):
     ) -> None:
         super().__init__()
         self.samples, self.scales, self.smoothing = samples, len(widths), smoothing
+        # Named so in model files, whose fingerprints count the names.
         self.of_light = _parameters(samples + 1, 1, widths, generator)
         self.of_reflectance = _parameters(samples + 1, samples, widths, generator)
 
@@ -55,8 +56,8 @@ class Retinex(nn.Module):
 
         Of images (N, C, Y, X), of about [0, 1], whose lengths 2 ** (scales - 1) divides.
         """
-        light = self.illumination(image)
-        return light, self.reflectance(image, light)
+        illumination = self.illumination(image)
+        return illumination, self.reflectance(image, illumination)
 
     def illumination(self, image: Tensor) -> Tensor:
         """Return the illumination of an image."""
@@ -70,10 +71,10 @@ class Retinex(nn.Module):
         """Return an image smoothed for the estimate of its illumination."""
         return gaussian_blur(image, self.smoothing) if self.smoothing else image
 
-    def reflectance(self, image: Tensor, light: Tensor) -> Tensor:
+    def reflectance(self, image: Tensor, illumination: Tensor) -> Tensor:
         """Return the reflectance of an image, noisy or denoised, in an illumination."""
-        plain = image / light
-        seen = torch.cat([plain, _log(light)], dim=1)
+        plain = image / illumination
+        seen = torch.cat([plain, _log(illumination)], dim=1)
         return plain + self._respond(self.of_reflectance, seen)
 
     def _respond(self, weights: nn.ParameterDict, seen: Tensor) -> Tensor:
@@ -86,8 +87,8 @@ def retinex_radius(scales: int, smoothing: float) -> int:
     return calming + _WINDOW_REACH + unet_radius(scales) + smoothed + unet_radius(scales)
 
 
-def _log(light: Tensor) -> Tensor:
-    return (light.clamp_min(0) + _DIM).log()
+def _log(values: Tensor) -> Tensor:
+    return (values.clamp_min(0) + _DIM).log()
 
 
 def _parameters(

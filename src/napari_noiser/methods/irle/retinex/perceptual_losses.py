@@ -1,4 +1,4 @@
-"""Losses of structure that do not depend on the light: perceptual and spectral."""
+"""Losses of structure that do not depend on the illumination: perceptual and spectral."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from napari_noiser.methods.irle.retinex.pseudo_target import gaussian_blur, guided_filter
 
-_RADIUS = 8  # of the windows in which light is taken to be even, in pixels
+_RADIUS = 8  # of the windows in which illumination is taken to be even, in pixels
 _EPS = 0.01  # of the input's variance: windows that vary less count as flat
 _SIGMA = 2.0  # pixels, of the neighborhood that contrast is relative to
 _OF_MEAN = 0.01  # the contrast below which there is no structure
@@ -42,7 +42,7 @@ def perceptual_loss(reflectance: Tensor, image: Tensor) -> Tensor:
 
 
 def align_illumination(image: Tensor, reflectance: Tensor) -> Tensor:
-    """Return the image in the light of the reflectance, by a guided filter."""
+    """Return the image under the illumination of the reflectance, by a guided filter."""
     center = image.mean(dim=(1, 2, 3), keepdim=True)
     spread = image.std(dim=(1, 2, 3), keepdim=True, correction=0)
     guide = (image - center) / spread.clamp_min(torch.finfo(image.dtype).tiny)

@@ -58,8 +58,8 @@ def white_balance(image: Tensor) -> Tensor:
     low, high = torch.quantile(brightest, brightest.new_tensor(_VALID), dim=1)[..., None]
     valid = ((brightest >= low) & (brightest <= high))[:, None].to(image.dtype)
     powers = (valid * image.flatten(2).pow(_NORM)).sum(dim=2) / valid.sum(dim=2)
-    light = powers.clamp_min(torch.finfo(image.dtype).tiny).pow(1 / _NORM)
-    gain = (light.mean(dim=1, keepdim=True) / light).sqrt()
+    illuminant = powers.clamp_min(torch.finfo(image.dtype).tiny).pow(1 / _NORM)
+    gain = (illuminant.mean(dim=1, keepdim=True) / illuminant).sqrt()
     gain = gain.clamp(1 / _MOST_BALANCE, _MOST_BALANCE)
     balanced: Tensor = (image * gain[..., None, None]).clamp(0, 1)
     return balanced

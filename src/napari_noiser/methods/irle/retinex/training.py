@@ -63,7 +63,7 @@ def fit_retinex_steps(
     state.check_same_fit(model)
     network = state.model.network(chosen)
     loss = partial(_loss, network, state.model, draw, chosen)
-    return optimization_steps(state, network, loss, stage="light")
+    return optimization_steps(state, network, loss, stage="illumination")
 
 
 def initial_retinex(

@@ -16,8 +16,8 @@ from torch import Tensor
 from napari_noiser._errors import InputError
 from napari_noiser._validation import set_fields
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.methods.base import FittedModel, MethodTraits
-from napari_noiser.methods.irle import METHOD
+from napari_noiser.methods.base import MethodTraits, Model
+from napari_noiser.methods.irle import METHOD, STAGE_1
 from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel
 from napari_noiser.methods.irle.blind_spot.recipe import BLOCK_REACH
 from napari_noiser.methods.irle.retinex.model import RetinexModel
@@ -32,12 +32,12 @@ from napari_noiser.methods.model_file import add_prefix, select_prefix
 
 
 @dataclass(frozen=True, eq=False)
-class IRLEModel(FittedModel):
+class IRLEModel(Model):
     """Internally referenced enhancement: a display of the denoised reflectance.
 
     Parameters
     ----------
-    light : RetinexModel
+    retinex : RetinexModel
         Stage 1, fitted.
     denoiser : BlindSpotModel
         Stage 2, fitted with the gain of stage 1's illumination; of planes.
@@ -47,7 +47,7 @@ class IRLEModel(FittedModel):
     Attributes
     ----------
     recipe, samples, ndim, seed, weights, device, losses
-        As of any `FittedModel`, from both stages; device and losses are those of stage 2.
+        As of any `Model`, from both stages; device and losses are those of stage 2.
 
     Raises
     ------
@@ -62,7 +62,7 @@ class IRLEModel(FittedModel):
     weights: dict[str, Tensor] = field(init=False, repr=False)
     device: str = field(init=False)
     losses: tuple[float, ...] = field(init=False, repr=False)
-    light: RetinexModel
+    retinex: RetinexModel
     denoiser: BlindSpotModel
     name: str = "irle"
     kind: ClassVar[Mapping[str, str]] = {"method": METHOD, "stage": "both"}
@@ -70,20 +70,21 @@ class IRLEModel(FittedModel):
     folded_type = FoldedTwoStageDisplay
 
     def __post_init__(self) -> None:
-        light, denoiser = self.light, self.denoiser
-        if light.samples != denoiser.samples:
+        retinex, denoiser = self.retinex, self.denoiser
+        if retinex.samples != denoiser.samples:
             raise InputError(
-                "light", f"is for {light.samples} samples, denoiser for {denoiser.samples}"
+                "retinex", f"is for {retinex.samples} samples, denoiser for {denoiser.samples}"
             )
         if denoiser.ndim != 2 or not denoiser.traits.requires_gain_map:
             raise InputError("denoiser", "must be of planes, and take a gain that is given")
         set_fields(
             self,
-            recipe=IRLERecipe(name=self.name, light=light.recipe, denoiser=denoiser.recipe),
-            samples=light.samples,
+            recipe=IRLERecipe(name=self.name, retinex=retinex.recipe, denoiser=denoiser.recipe),
+            samples=retinex.samples,
             ndim=2,
             seed=denoiser.seed,
-            weights=add_prefix("light", light.weights) | add_prefix("denoiser", denoiser.weights),
+            weights=add_prefix(STAGE_1, retinex.weights)
+            | add_prefix("denoiser", denoiser.weights),
             device=denoiser.device,
             losses=denoiser.losses,
         )
@@ -96,7 +97,7 @@ class IRLEModel(FittedModel):
     @property
     def halo(self) -> tuple[int, ...]:
         """How many pixels around a tile both stages need, and the gain between them."""
-        return (self.light.reach + BLOCK_REACH + self.denoiser.recipe.halo,) * 2
+        return (self.retinex.reach + BLOCK_REACH + self.denoiser.recipe.halo,) * 2
 
     @property
     def voxel_bytes(self) -> int:
@@ -105,12 +106,12 @@ class IRLEModel(FittedModel):
 
     @property
     def fingerprint(self) -> str:
-        both = self.light.fingerprint + self.denoiser.fingerprint
+        both = self.retinex.fingerprint + self.denoiser.fingerprint
         return hashlib.sha256(both.encode()).hexdigest()[:12]
 
     def as_denoiser(self) -> IRLEDenoiser:
         """Return the model as one whose result is the denoised light."""
-        return IRLEDenoiser(self.light, self.denoiser, self.name)
+        return IRLEDenoiser(self.retinex, self.denoiser, self.name)
 
     def fold(
         self,
@@ -128,14 +129,14 @@ class IRLEModel(FittedModel):
         """
         if camera is None:
             raise InputError("camera", "must be known for a model that was fitted to counts")
-        light, black = self.light, self.denoiser.scaling.black
+        retinex, black = self.retinex, self.denoiser.scaling.black
         return self.folded_type(
-            light.network(device),
-            Levels(light.black - black, light.white - black),
+            retinex.network(device),
+            Levels(retinex.black - black, retinex.white - black),
             self.denoiser.fold(mean, covariance, device, camera),
             StabilizedCounts(camera, black),
             self.halo[0],
-            lcm(light.recipe.step, self.denoiser.recipe.grid),
+            lcm(retinex.recipe.step, self.denoiser.recipe.grid),
         )
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -145,13 +146,13 @@ class IRLEModel(FittedModel):
         return replace(self, name=IRLERecipe(name=name).name)
 
     def header(self) -> dict[str, Any]:
-        stages = {"light": self.light.header(), "denoiser": self.denoiser.header()}
+        stages = {STAGE_1: self.retinex.header(), "denoiser": self.denoiser.header()}
         return {**self.kind, "name": self.name, **stages}
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Self:
         return cls(
-            RetinexModel.from_header(header["light"], select_prefix("light", weights)),
+            RetinexModel.from_header(header[STAGE_1], select_prefix(STAGE_1, weights)),
             BlindSpotModel.from_header(header["denoiser"], select_prefix("denoiser", weights)),
             header["name"],
         )

@@ -1,4 +1,4 @@
-"""A recipe of both stages: light first, then denoising guided by its gain."""
+"""A recipe of both stages: illumination first, then denoising guided by its gain."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from napari_noiser._errors import InputError
 from napari_noiser._validation import check_fields, check_text, check_type
+from napari_noiser.methods.irle import STAGE_1
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
 
@@ -20,7 +21,7 @@ class IRLERecipe:
     ----------
     name : str
         What the recipe and its model are called.
-    light : RetinexRecipe
+    retinex : RetinexRecipe
         Of stage 1: illumination and reflectance.
     denoiser : BlindSpotRecipe
         Of stage 2: its gain is given, by stage 1.
@@ -32,12 +33,12 @@ class IRLERecipe:
     """
 
     name: str = "irle"
-    light: RetinexRecipe = field(default_factory=RetinexRecipe)
+    retinex: RetinexRecipe = field(default_factory=RetinexRecipe)
     denoiser: BlindSpotRecipe = field(default_factory=lambda: BlindSpotRecipe(gain="given"))
 
     def __post_init__(self) -> None:
         check_fields(self, check_text, "name")
-        check_fields(self, check_type, "light", kind=RetinexRecipe)
+        check_fields(self, check_type, "retinex", kind=RetinexRecipe)
         check_fields(self, check_type, "denoiser", kind=BlindSpotRecipe)
         if self.denoiser.gain != "given":
             raise InputError(
@@ -49,14 +50,14 @@ class IRLERecipe:
     @property
     def iterations(self) -> int:
         """Steps of both fits."""
-        return self.light.iterations + self.denoiser.iterations
+        return self.retinex.iterations + self.denoiser.iterations
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-able values."""
         return {
             "name": self.name,
             "iterations": self.iterations,
-            "light": self.light.to_dict(),
+            STAGE_1: self.retinex.to_dict(),
             "denoiser": self.denoiser.to_dict(),
         }
 
@@ -69,13 +70,13 @@ class IRLERecipe:
         ValueError, TypeError
             If a field is missing, unknown or outside its range.
         """
-        known = {"name", "iterations", "light", "denoiser"}
+        known = {"name", "iterations", STAGE_1, "denoiser"}
         if set(values) != known:
             raise InputError(
                 "", f"a recipe of both stages takes {sorted(known)}, got {sorted(values)}"
             )
         return cls(
             name=values["name"],
-            light=RetinexRecipe.from_dict(values["light"]),
+            retinex=RetinexRecipe.from_dict(values[STAGE_1]),
             denoiser=BlindSpotRecipe.from_dict(values["denoiser"]),
         )
