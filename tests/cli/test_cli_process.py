@@ -137,4 +137,4 @@ def test_it_runs_without_the_desktop(tmp_path: Path) -> None:
         f"assert main({arguments}) == 0"
     )
     assert "torch" in modules(script)
-    np.testing.assert_allclose(stored(tmp_path / "b.zarr"), enhance(STACK, "noiser"), atol=1e-6)
+    np.testing.assert_allclose(stored(tmp_path / "b.zarr"), enhance(STACK), atol=1e-6)

@@ -34,7 +34,7 @@ def test_what_was_begun_differently_is_not_gone_on_with(tmp_path: Path) -> None:
         ({"contrast": 2.0, "memory_limit": 10**6}, "memory_limit was 2000000"),
     ]:
         with pytest.raises(ValueError, match=names):
-            start_save(image, tmp_path / "a.zarr", "noiser", resume=True, **others)
+            start_save(image, tmp_path / "a.zarr", resume=True, **{"model": "noiser", **others})
     with pytest.raises(ValueError, match="another image"):
         start_save(image + 1, tmp_path / "a.zarr", "noiser", resume=True, contrast=2)
     path = enhance_to_file(image, tmp_path / "a.zarr", "noiser", resume=True, contrast=2)
@@ -197,7 +197,7 @@ def test_bad_arguments_leave_nothing_behind(
     tmp_path: Path, options: dict[str, Any], error: type[Exception], match: str
 ) -> None:
     with pytest.raises(error, match=match):
-        enhance_to_file(scene((40, 50)), tmp_path / "a.zarr", "noiser", **options)
+        enhance_to_file(scene((40, 50)), tmp_path / "a.zarr", **options)
     assert list(tmp_path.iterdir()) == []
 
 

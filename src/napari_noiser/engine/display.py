@@ -11,15 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from napari_noiser.arrays.sampling import sample_values
+from napari_noiser.arrays.image_array import is_dask
+from napari_noiser.arrays.layout import Layout
+from napari_noiser.arrays.sampling import group_windows, sample_values
 from napari_noiser.engine.plan import Plan
 
 Floats = NDArray[np.float64]
 
 _BLACK, _WHITE = 0.5, 99.8  # percentiles of the light
 _SIGNIFICANT = 5.0  # deviations of an empty background's light, above which there is structure
-_BRIGHT = 90.0  # percentile of sparse structure, which a few saturated stars do not reach
-_FEWEST = 20  # values that are structure and no outlier
+_SPARSE = 0.06  # of the pixels: less structure than that are stars or spots
+_BLOCK = 16  # pixels a side, of which a star fills few and its halo some
+_BRIGHT = 75.0  # percentile of the brightest of the blocks that hold structure
+_FEWEST = 4  # blocks that tell
 _LEAST_SPAN = 1.0  # standard deviations of the noise taken out that black and white are apart
 _FAINT_SHOWN = 0.15  # at least, of the median of structure: what gamma is for
 _SKY_SHOWN = 0.1  # at most, of the background
@@ -59,7 +63,7 @@ class LightDisplay:
 
         Parameters
         ----------
-        light : sequence of array, shape (samples, ...)
+        light : sequence of array, shape (samples, Y, X)
             Parts of it; what is not finite does not count.
         noise : float
             The standard deviation of the noise that was taken out.
@@ -68,11 +72,11 @@ class LightDisplay:
 
         Notes
         -----
-        Black is the .5th percentile, white the 99.8th. Where less than that is structure, as among
-        a few stars, white is a high percentile of what stands out of the background. They are as
-        far apart as the noise was wide at least, so that what is left of it is not taken for
-        structure. Structure that is faint beside the brightest is lifted by gamma until its median
-        is seen, the background not.
+        Black is the .5th percentile, white the 99.8th. Where there is little structure, as among
+        stars, white is a high percentile of the brightest in blocks that have some, of which a
+        saturated star has few. They are as far apart as the noise was wide at least, so that what
+        is left of it is not taken for structure. Structure that is faint beside the brightest is
+        lifted by gamma until its median is seen, the background not.
         """
         values = np.concatenate([each.reshape(len(each), -1) for each in light], axis=1)
         values = values[:, np.isfinite(values).all(axis=0)]
@@ -80,34 +84,44 @@ class LightDisplay:
             return None
         black = np.percentile(values, _BLACK, axis=1)
         above = values - black[:, None]
-        sky, span, found = _range_of(above.mean(axis=0), above.max(axis=0))
+        sky, threshold = _background(above.mean(axis=0))
+        structure = above.mean(axis=0) > threshold
+        span = float(np.percentile(above.max(axis=0), _WHITE))
+        if structure.mean() < _SPARSE:
+            blocks = [_block_maxima(each - black[:, None, None]) for each in light]
+            brightest = np.concatenate(blocks)
+            brightest = brightest[brightest > threshold]
+            if len(brightest) >= _FEWEST:
+                span = float(np.percentile(brightest, _BRIGHT))
         if span < _LEAST_SPAN * noise:
             span = _LEAST_SPAN * noise
             black += max(0.0, sky - _SKY_SHOWN * span)
         span = span or 1.0
-        white = tuple(float(each) for each in black + span)
-        return cls(tuple(map(float, black)), white, found if gamma is None else gamma)
+        if gamma is None:
+            faint = float(np.median(above.mean(axis=0)[structure])) if structure.any() else span
+            gamma = _gamma(sky / span, faint / span)
+        return cls(tuple(map(float, black)), tuple(map(float, black + span)), gamma)
 
 
-def _range_of(above: Floats, brightest: Floats) -> tuple[float, float, float]:
-    """Return the background, the white and the gamma of light above black.
-
-    Parameters
-    ----------
-    above, brightest : array, shape (n,)
-        The mean and the maximum of the samples of each pixel.
-    """
+def _background(above: Floats) -> tuple[float, float]:
+    """Return the median, and the level above which there is structure, of light above black."""
     low, sky = (float(each) for each in np.percentile(above, (16, 50)))
-    structure = above > sky + _SIGNIFICANT * (sky - low)
-    span = float(np.percentile(brightest, _WHITE))
-    if _FEWEST <= np.count_nonzero(structure) < (1 - _WHITE / 100) * len(above):
-        span = max(span, float(np.percentile(brightest[structure], _BRIGHT)))
-    if not 0 < sky < span or not structure.any():
-        return sky, span, 1.0
-    faint = min(float(np.median(above[structure])) / span, 1.0)
-    gamma = log(_FAINT_SHOWN) / log(faint) if faint < _FAINT_SHOWN else 1.0
-    darkest = log(_SKY_SHOWN) / log(sky / span)
-    return sky, span, max(gamma, min(1.0, darkest), _LEAST_GAMMA)
+    return sky, sky + _SIGNIFICANT * (sky - low)
+
+
+def _block_maxima(light: Floats) -> Floats:
+    """Return the brightest of each block of light (samples, Y, X), of whole blocks alone."""
+    rows, columns = (length // _BLOCK for length in light.shape[1:])
+    cut = light[:, : rows * _BLOCK, : columns * _BLOCK]
+    blocks = cut.reshape(len(light), rows, _BLOCK, columns, _BLOCK)
+    return np.asarray(np.nan_to_num(blocks, nan=-np.inf).max(axis=(0, 2, 4)).ravel())
+
+
+def _gamma(sky: float, faint: float) -> float:
+    """Return the power that shows faint structure, but not the sky, both in shares of white."""
+    gamma = log(_FAINT_SHOWN) / log(faint) if 0 < faint < _FAINT_SHOWN else 1.0
+    darkest = log(_SKY_SHOWN) / log(sky) if 0 < sky < 1 else 0.0
+    return max(gamma, min(1.0, darkest), _LEAST_GAMMA)
 
 
 def adjust(shown: Floats, brightness: float, contrast: float) -> Floats:
@@ -160,17 +174,35 @@ def view_range(plan: Plan, result: Any, raw: Any) -> ViewRange:
         return ViewRange(0.0, full)
     if plan.verb == "enhance":
         return ViewRange(*contrast_limits(result))
-    light, before = (
-        values.astype(np.float64)
-        for values in sample_values(result, raw, layout=plan.image.layout)
-    )
-    if color and light.size and light.max() > 0:  # other limits would shift the colors
-        return ViewRange(0.0, float(np.nanpercentile(light, 99.9)) or float(np.nanmax(light)))
-    finite = np.isfinite(light)
-    found = LightDisplay.of([light[None, finite]], noise_taken_out(before - light))
+    parts = [_read_parts(each, plan.image.layout) for each in (result, raw)]
+    light, before = ([part.astype(np.float64) for part in each] for each in parts)
+    if color:  # other limits would shift the colors
+        values = np.concatenate([part.ravel() for part in light])
+        known = values[np.isfinite(values)]
+        white = float(np.percentile(known, 99.9)) if known.size else 0.0
+        return ViewRange(0.0, white or full)
+    taken = [(one - other).ravel() for one, other in zip(before, light, strict=True)]
+    found = LightDisplay.of(light, noise_taken_out(np.concatenate(taken)))
     if found is None:
         return ViewRange(0.0, full)
     return ViewRange(found.black[0], found.white[0], found.gamma)
+
+
+def _read_parts(array: Any, layout: Layout) -> list[NDArray[Any]]:
+    """Return the windows of an array's channels, each of shape (samples, Y, X)."""
+    full = {letter: slice(0, n) for letter, n in zip(layout.axes, layout.shape, strict=True)}
+    regions = [{**full, **window} for window in group_windows(layout, "stack")]
+    parts = [array[tuple(region[letter] for letter in layout.axes)] for region in regions]
+    if is_dask(array):
+        import dask
+
+        parts = dask.compute(*parts)  # together: a chunk may hold several
+    found = []
+    for part in map(np.asarray, parts):
+        planes = Layout(layout.axes, part.shape)
+        whole = tuple(slice(0, length) for length in planes.image_shape)
+        found += [planes.read(part, each, whole)[: planes.samples] for each in planes.images()]
+    return found
 
 
 def contrast_limits(result: Any) -> tuple[float, float]:

@@ -379,7 +379,7 @@ def find_display(plan: Plan, network: Folded, windows: Iterable[Window]) -> Ligh
             for each in responses:
                 found, raw = each.light(plan), each.raw[: plan.image.layout.samples]
                 known = np.where(np.isfinite(raw), found, np.nan)
-                light.append(known.reshape(len(known), -1))
+                light += list(known.reshape(len(known), -1, *known.shape[-2:]).swapaxes(0, 1))
                 noise.append((raw - known).ravel())
     taken = noise_taken_out(np.concatenate(noise))
     return LightDisplay.of(light, taken, plan.options["gamma"])

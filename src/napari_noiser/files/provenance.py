@@ -16,13 +16,24 @@ PROVENANCE = "napari_noiser"
 _RENAMED = {"colours": "colors", "channels": "samples", "gain": "gain_map"}
 
 
+_UNSAID = {"colors": "balanced", "background": "gray"}
+"""What versions did that did not say it, where that is no longer the default."""
+
+
 def complete_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Return a provenance under today's names, with what older versions did not say."""
     default: Verb = "denoise" if provenance.get("output") == "intensity" else "enhance"
     verb: Verb = provenance.get("verb", default)
     defaults = {name: each.default for name, each in verb_options(verb).items() if each.recorded}
     known = {_RENAMED.get(name, name): value for name, value in provenance.items()}
-    return {**defaults, "verb": verb, "camera": None, "camera_estimated": False, **known}
+    return {
+        **defaults,
+        **_UNSAID,
+        "verb": verb,
+        "camera": None,
+        "camera_estimated": False,
+        **known,
+    }
 
 
 def is_fitted(provenance: Mapping[str, Any]) -> bool:
