@@ -55,6 +55,16 @@ def hagen(folder: Path) -> Iterator[Pair]:
         yield Pair(pair.dim[..., 1], pair.truth[..., 1])
 
 
+def fmd(folder: Path) -> Iterator[Pair]:
+    """Read confocal and widefield frames and the means of 50; dyes one by one."""
+    for path in sorted((folder / "fmd/low").iterdir()):
+        dim, truth = imread(path), imread(folder / "fmd/high" / path.name)
+        if dim.ndim == 2:
+            yield Pair(dim, truth)
+        else:
+            yield from (Pair(dim[..., dye], truth[..., dye]) for dye in range(3))
+
+
 def astronomy(folder: Path) -> Iterator[Pair]:
     """Read one frame of a star field and the median of 52 aligned ones."""
     stars = folder / "astronomy"
