@@ -125,6 +125,13 @@ class Mask(CompanionArray):
         return self.digest(lambda values: values != 0)
 
 
+def without_masked(values: Any, mask: Any, layout: Layout) -> Any:
+    """Return values in float64, NaN where a mask without the axis S leaves them out."""
+    if "S" in layout.axes:
+        mask = np.expand_dims(mask, layout.axes.index("S"))
+    return np.where(mask != 0, values, np.nan)
+
+
 def expand_mask(mask: Any, layout: Layout) -> Any:
     """Return a mask (dask's stays lazy) with an image's axes but S, of length 1 where repeated."""
     return expand_to_axes(mask, _axes_of(mask, layout), layout.without_samples)

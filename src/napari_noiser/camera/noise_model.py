@@ -16,6 +16,7 @@ from napari_noiser.camera.noise_variance import noise_power
 Floats = NDArray[np.float64]
 
 _BLOCK = 16  # pixels a side: enough to know a variance to 15 %, and small beside most structure
+_KNOWN = 0.5  # of a block's pixels, or it does not count
 _LEAST_SIDE = 64
 _LEVELS = 24  # of brightness, at which the variance is looked up
 _UNEVEN = 0.01  # of the variance: how much more it is at the brightest
@@ -132,7 +133,7 @@ def check_frames(image: ArrayLike) -> NDArray[Any]:
 def estimate_pooled_noise(planes: Iterable[ArrayLike]) -> CameraNoise:
     """Estimate a camera's noise model from planes of different scenes, in six digits.
 
-    They hold raw counts; blocks that are not finite throughout are left out.
+    They hold raw counts; blocks that are not finite in half of their pixels are left out.
     """
     arrays = [np.asarray(plane, np.float64) for plane in planes]
     large = [_blocks(plane) for plane in arrays if min(plane.shape) >= _LEAST_SIDE]
@@ -171,7 +172,13 @@ def _blocks(frames: Floats) -> tuple[Floats, Floats]:
 def _block_means(plane: Floats) -> Floats:
     rows, columns = (length // _BLOCK for length in plane.shape)
     whole = plane[: rows * _BLOCK, : columns * _BLOCK]
-    return np.asarray(whole.reshape(rows, _BLOCK, columns, _BLOCK).mean(axis=(1, 3)).ravel())
+    blocks = whole.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2).reshape(-1, _BLOCK**2)
+    known = np.isfinite(blocks)
+    if known.all():
+        return np.asarray(blocks.mean(axis=1))
+    count = known.sum(axis=1)
+    sums = np.where(known, blocks, 0.0).sum(axis=1)
+    return np.where(count >= _KNOWN * _BLOCK**2, sums / np.maximum(count, 1), np.nan)
 
 
 def _levels(means: Floats, variances: Floats) -> tuple[Floats, Floats]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser._errors import InputError
+from napari_noiser.arrays.companion import without_masked
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import Layout, Slices
 from napari_noiser.arrays.storage import check_store
@@ -88,11 +90,22 @@ def calibrate(plan: Plan) -> Plan:
     wanted = Wanted.of(plan)
     if not wanted.anything:
         return plan
-    array, layout = plan.image.array, plan.image.layout
-    parts = [[np.asarray(array[box]) for box in each] for each in sample_boxes(layout)]
-    check_store(array)
+    layout = plan.image.layout
+    parts = [[read_part(plan, box) for box in each] for each in sample_boxes(layout)]
+    check_store(plan.image.array)
     channels = [calibrate_channel(part, at, wanted, layout) for at, part in enumerate(parts)]
     return with_calibration(plan, channels)
+
+
+def read_part(plan: Plan, box: Slices) -> NDArray[Any]:
+    """Return what a box of a plan's image holds, NaN where the mask leaves it out."""
+    values: NDArray[Any] = np.asarray(plan.image.array[box])
+    layout = plan.image.layout
+    if plan.mask is None:
+        return values
+    beside = tuple(part for letter, part in zip(layout.axes, box, strict=True) if letter != "S")
+    found: NDArray[Any] = without_masked(values, plan.mask.read(beside), layout)
+    return found
 
 
 def choose(

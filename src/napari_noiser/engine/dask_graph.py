@@ -163,11 +163,11 @@ def make_lazy_plan(
     template = dask.delayed(
         replace(plan, image=stripped, mask=None, gain_map=None), pure=True, traverse=False
     )
+    masks = None if mask is None else mask_blocks(mask, image, layout)
     calibration = None
     wanted = Wanted.of(plan)
     if wanted.anything or len(set(wanted.cameras)) > 1:
-        calibration = _calibrations(plan, wanted, image)
-    masks = None if mask is None else mask_blocks(mask, image, layout)
+        calibration = _calibrations(plan, wanted, image, masks)
     moments = _moments(plan, image, masks, calibration, integer_offset, template)
     gain_maps = None if plan.gain_map is None else gain_blocks(plan.gain_map, image, layout)
     companions: dict[str, Any] = {"mask": mask, "gain_map": gain_map}
@@ -198,10 +198,14 @@ def _check(image: Any, device: Any, progress: Any) -> None:
             best_device(device)  # the error that names what there is
 
 
-def _calibrations(plan: Plan, wanted: Wanted, image: Any) -> Any:
+def _calibrations(plan: Plan, wanted: Wanted, image: Any, masks: Any) -> Any:
     """Return what a few planes of each channel tell, when it is computed."""
     layout = plan.image.layout
-    parts = [[image[box] for box in boxes] for boxes in sample_boxes(layout)]
+
+    def part(box: Slices) -> Any:
+        return image[box] if masks is None else da.where(_cut(masks, box), image[box], np.nan)
+
+    parts = [[part(box) for box in boxes] for boxes in sample_boxes(layout)]
     if not wanted.anything:
         parts = [[] for _ in parts]
     shape = [n if letter == "C" else 1 for letter, n in _lengths(layout)]

@@ -22,7 +22,8 @@ _BLACK, _WHITE = 0.5, 99.8  # percentiles of the light
 _SIGNIFICANT = 5.0  # deviations of an empty background's light, above which there is structure
 _SPARSE = 0.06  # of the pixels: less structure than that are stars or spots
 _BLOCK = 16  # pixels a side, of which a star fills few and its halo some
-_BRIGHT = 75.0  # percentile of the brightest of the blocks that hold structure
+_BRIGHT = 85.0  # percentile of the brightest of the blocks that hold structure
+_FILLED = 0.2  # of the blocks they lie in, where the brightest pixels are of one or two stars
 _FEWEST = 4  # blocks that tell
 _LEAST_SPAN = 1.0  # standard deviations of the noise taken out that black and white are apart
 _FAINT_SHOWN = 0.15  # at least, of the median of structure: what gamma is for
@@ -73,10 +74,11 @@ class LightDisplay:
         Notes
         -----
         Black is the .5th percentile, white the 99.8th. Where there is little structure, as among
-        stars, white is a high percentile of the brightest in blocks that have some, of which a
-        saturated star has few. They are as far apart as the noise was wide at least, so that what
-        is left of it is not taken for structure. Structure that is faint beside the brightest is
-        lifted by gamma until its median is seen, the background not.
+        stars, or what is brighter lies all together, as in a saturated star, white is a high
+        percentile of the brightest in blocks that have structure. They are as far apart as the
+        noise was wide at least, so that what is left of it is not taken for structure. Structure
+        that is faint beside the brightest is lifted by gamma until its median is seen, the
+        background not.
         """
         values = np.concatenate([each.reshape(len(each), -1) for each in light], axis=1)
         values = values[:, np.isfinite(values).all(axis=0)]
@@ -86,13 +88,8 @@ class LightDisplay:
         above = values - black[:, None]
         sky, threshold = _background(above.mean(axis=0))
         structure = above.mean(axis=0) > threshold
-        span = float(np.percentile(above.max(axis=0), _WHITE))
-        if structure.mean() < _SPARSE:
-            blocks = [_block_maxima(each - black[:, None, None]) for each in light]
-            brightest = np.concatenate(blocks)
-            brightest = brightest[brightest > threshold]
-            if len(brightest) >= _FEWEST:
-                span = float(np.percentile(brightest, _BRIGHT))
+        blocks = np.concatenate([_blocks(each - black[:, None, None]) for each in light])
+        span = _white(above.max(axis=0), blocks, threshold, float(structure.mean()))
         if span < _LEAST_SPAN * noise:
             span = _LEAST_SPAN * noise
             black += max(0.0, sky - _SKY_SHOWN * span)
@@ -109,12 +106,37 @@ def _background(above: Floats) -> tuple[float, float]:
     return sky, sky + _SIGNIFICANT * (sky - low)
 
 
-def _block_maxima(light: Floats) -> Floats:
-    """Return the brightest of each block of light (samples, Y, X), of whole blocks alone."""
+def _blocks(light: Floats) -> Floats:
+    """Return blocks of light (samples, Y, X), whole ones alone: (blocks, pixels)."""
     rows, columns = (length // _BLOCK for length in light.shape[1:])
-    cut = light[:, : rows * _BLOCK, : columns * _BLOCK]
-    blocks = cut.reshape(len(light), rows, _BLOCK, columns, _BLOCK)
-    return np.asarray(np.nan_to_num(blocks, nan=-np.inf).max(axis=(0, 2, 4)).ravel())
+    cut = light[:, : rows * _BLOCK, : columns * _BLOCK].max(axis=0)
+    blocks = cut.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2)
+    return np.asarray(np.nan_to_num(blocks.reshape(-1, _BLOCK**2), nan=-np.inf))
+
+
+def _white(brightest: Floats, blocks: Floats, threshold: float, structure: float) -> float:
+    """Return the light above black that is white.
+
+    Parameters
+    ----------
+    brightest : array, shape (n,)
+        All light above black.
+    blocks : array, shape (blocks, pixels)
+        The same in blocks.
+    threshold, structure : float
+        Above which level there is structure, and how much of all light.
+    """
+    white = float(np.percentile(brightest, _WHITE))
+    maxima = blocks.max(axis=1, initial=-np.inf)
+    significant = maxima[maxima > threshold]
+    if len(significant) < _FEWEST:
+        return white
+    high = float(np.percentile(significant, _BRIGHT))
+    if structure < _SPARSE:
+        return high
+    above = np.count_nonzero(blocks > white, axis=1)
+    filled = above[above > 0].mean() / _BLOCK**2 if above.any() else 0.0
+    return min(white, high) if filled > _FILLED else white
 
 
 def _gamma(sky: float, faint: float) -> float:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noiser.arrays.chunks import widen
-from napari_noiser.arrays.companion import CompanionArray, log_gain
+from napari_noiser.arrays.companion import CompanionArray, log_gain, without_masked
 from napari_noiser.arrays.image_array import to_display, to_intensity
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
 from napari_noiser.arrays.sampling import group_windows
@@ -372,7 +372,9 @@ def find_display(plan: Plan, network: Folded, windows: Iterable[Window]) -> Ligh
     """Find how the light of a statistics group is best shown, by rendering a few windows of it."""
     light, noise = [], []
     for window in windows:
-        values = _without_masked(window, plan.image.layout)
+        values = window.values
+        if window.mask is not None:
+            values = without_masked(values, window.mask, plan.image.layout)
         block = extract_block(plan, values, window.box, window.region)
         block = replace(block, companion=window.gain)
         for responses in block.respond(lambda group: GroupRenderer(network)):
@@ -383,16 +385,6 @@ def find_display(plan: Plan, network: Folded, windows: Iterable[Window]) -> Ligh
                 noise.append((raw - known).ravel())
     taken = noise_taken_out(np.concatenate(noise))
     return LightDisplay.of(light, taken, plan.options["gamma"])
-
-
-def _without_masked(window: Window, layout: Layout) -> NDArray[Any]:
-    """Return the values of a window, NaN where they do not count."""
-    if window.mask is None:
-        return window.values
-    mask = window.mask
-    if "S" in layout.axes:
-        mask = np.expand_dims(mask, layout.axes.index("S"))
-    return np.where(mask != 0, window.values, np.nan)
 
 
 def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
