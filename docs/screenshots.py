@@ -26,6 +26,7 @@ SIZE = 1280, 860  # of the window, in pixels
 TALL = 1280, 1500  # for all of the widget
 MARGIN = 12  # pixels below the widget's last section: without, one theme needs a scroll bar
 COLORS = 96  # of a picture: a third of the bytes of all of them
+PHOTOGRAPH = 256
 
 
 class Stage:
@@ -83,7 +84,7 @@ class Stage:
         self.settle()
         self.viewer.reset_view()
 
-    def take(self, name: str, *, widget_only: bool = False) -> None:
+    def take(self, name: str, *, widget_only: bool = False, colors: int = COLORS) -> None:
         """Save the window, or the widget alone and as high as it needs to be, in both themes."""
         if widget_only:
             needed = self.page.widget().layout().totalHeightForWidth(self.page.width())
@@ -98,7 +99,7 @@ class Stage:
             pixels = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
             if widget_only:
                 pixels = self._cropped(pixels)
-            save(pixels, DOCS / "images" / f"{name}-{theme}.png")
+            save(pixels, DOCS / "images" / f"{name}-{theme}.png", colors)
 
     def _cropped(self, pixels: np.ndarray) -> np.ndarray:
         """Return the dock's part of a picture of the window."""
@@ -113,9 +114,9 @@ class Stage:
         self.settle(0.1)
 
 
-def save(pixels: np.ndarray, path: Path) -> None:
+def save(pixels: np.ndarray, path: Path, colors: int) -> None:
     """Write a picture of few colors."""
-    few = Picture.fromarray(pixels).quantize(COLORS, dither=Picture.Dither.NONE)
+    few = Picture.fromarray(pixels).quantize(colors, dither=Picture.Dither.NONE)
     few.save(path, optimize=True)
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB, {few.width} x {few.height}")
 
@@ -147,7 +148,7 @@ def time_lapse() -> None:
         shown += [(f"{name}, frame {frame}", result.data[frame]) for frame in (11, 12)]
     movie.visible = False
     for name, picture in shown:
-        stage.viewer.add_image(picture, name=name, contrast_limits=(0, 1))
+        stage.viewer.add_image(picture, name=name, contrast_limits=(0, 0.5))
     stage.grid()
     stage.take("time_lapse")
     stage.close()
@@ -172,7 +173,7 @@ def photograph() -> None:
     stage.apply()
     stage.viewer.layers[-1].name += ", colors balanced"
     stage.grid(shape=(3, 1))
-    stage.take("photograph")
+    stage.take("photograph", colors=PHOTOGRAPH)
     stage.close()
 
 
@@ -229,8 +230,10 @@ def plots() -> None:
     stage = Stage("z_stack.md", size=TALL)
     stage.apply()
     stage.unfold("Plots", "Repeat")
-    stage.section("Plots").choice.value = "transfer curve"
-    stage.settle()
+    section = stage.section("Plots")
+    section.choice.value = "transfer curve"
+    while not section.figure.panels:  # compared on a thread
+        stage.settle()
     stage.take("plots", widget_only=True)
     stage.close()
 

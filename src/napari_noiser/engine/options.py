@@ -203,9 +203,9 @@ class _Options(TypedDict, total=False):
         Option(
             None,
             "array of bool or integers, optional",
-            "Which pixels (not 0) count in the statistics, by the patches centered on them; all "
-            "are rendered. The image's shape without S, its trailing axes, or the shape of one "
-            "plane (volume).",
+            "Which pixels (not 0) count. All are rendered, but in statistics, estimates and "
+            "choices one that does not count has no influence, as if it were NaN. The image's "
+            "shape without S, its trailing axes, or the shape of one plane (volume).",
             help="which pixels (not 0) count in the statistics: a file for all, or a folder of "
             "one for each image, paired as by fit",
             parse=Path,

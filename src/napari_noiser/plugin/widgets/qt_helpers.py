@@ -81,6 +81,9 @@ class Note(Label):
         self.value, self.visible = text, bool(text)
 
 
+_LINK = "#3f7fd0"  # legible on dark and light: Qt's own link is dark in either theme
+
+
 class LinkNote(Note):
     """A text that may end in a link, which is clicked or reached by the keyboard."""
 
@@ -96,7 +99,7 @@ class LinkNote(Note):
 
     def say(self, text: str, with_link: bool = False) -> None:
         """Show a text, and the link after it; hide if it is empty."""
-        link = f' [<a href="#" style="color: palette(link)">{self._link}</a>]'
+        link = f' [<a href="#" style="color: {_LINK}">{self._link}</a>]'
         super().say(text and f"{escape(text)}{link if with_link else ''}")
 
 
