@@ -43,15 +43,13 @@ def click(viewer: napari.Viewer) -> tuple[float, float]:
 
 def main(side: int) -> None:
     """Print what the first and the second click take."""
-    print(machine("napari"))
+    print(machine("napari"), f"{side} x {side}", sep="\n")
     viewer = napari.Viewer()
     viewer.add_image(dim_image(side), name="dim")
     QApplication.processEvents()
     for number in ("first", "second"):
         said, there = click(viewer)
-        print(
-            f"{number} click on {side} x {side}: said after {said:.2f} s, there after {there:.2f} s"
-        )
+        print(f"{number} click: said after {said:.2f} s, there after {there:.2f} s")
     viewer.close()
 
 
