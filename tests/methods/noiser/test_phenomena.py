@@ -21,11 +21,11 @@ from napari_noiser.engine.enhance import enhance
 from napari_noiser.methods.noiser.model import NoiserModel
 from napari_noiser.methods.noiser.network import SRM
 from napari_noiser.methods.noiser.noise_sources import Palette, PureColor
-from napari_noiser.methods.noiser.recipe import RECIPES, mean_shifted_recipe
+from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, mean_shifted_recipe
 from napari_noiser.methods.noiser.training import regress, train
 
 GRAY = 127.5
-NOISER = RECIPES["noiser"]
+NOISER = Recipe(name="noiser")  # the paper's form
 COLORS = [(0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 1)]  # two pairs of opposites
 LOOKS = (0, 200, 600, 2000)
 

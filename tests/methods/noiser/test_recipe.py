@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_noiser.methods.noiser.exposure import NoExposure, PhotonNoise
+from napari_noiser.methods.noiser.exposure import PhotonNoise
 from napari_noiser.methods.noiser.noise_sources import GaussianNoise, Palette, PureColor
 from napari_noiser.methods.noiser.recipe import (
     RECIPES,
@@ -39,11 +39,16 @@ SOURCES = st.one_of(
     st.builds(Structure, blur=SPANS, haze=PARTS),
 )
 
+EXPOSURES = st.one_of(
+    st.fixed_dictionaries({"symmetric": st.booleans()}),
+    st.fixed_dictionaries({"exposure": st.builds(PhotonNoise, photons=SPANS)}),
+)
+
 RECIPE_VALUES = st.builds(
-    Recipe,
+    lambda exposure, **values: Recipe(**exposure, **values),
+    exposure=EXPOSURES,
     name=st.text(min_size=1),
     source=SOURCES,
-    exposure=st.one_of(st.just(NoExposure()), st.builds(PhotonNoise, photons=SPANS)),
     scales=st.lists(st.integers(1, 64), max_size=3).map(tuple),
     batch=st.integers(1, 64),
     iterations=st.integers(1, 10**6),

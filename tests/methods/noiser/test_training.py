@@ -50,7 +50,7 @@ def drained(steps):
     ("samples", "ndim", "count"), [(3, 2, 993), (1, 2, 343), (1, 3, 991), (3, 3, 2937)]
 )
 def test_number_of_parameters(samples, ndim, count):
-    network = srm(samples, RECIPES["noiser"].width, ndim)
+    network = srm(samples, Recipe(name="paper's").width, ndim)
     assert sum(value.numel() for value in network.parameters()) == count
 
 

@@ -17,6 +17,11 @@ from napari_noiser.methods.base import FittedModel, MethodTraits
 from napari_noiser.methods.noiser.fold import FoldedSRM, fold
 from napari_noiser.methods.noiser.fold_unet import FoldedUNet, fold_unet
 from napari_noiser.methods.noiser.recipe import Recipe
+from napari_noiser.methods.noiser.symmetry import (
+    expand_all,
+    orientation_count,
+    orientation_matrix,
+)
 from napari_noiser.methods.noiser.unet import unet_radius, unet_shapes
 
 
@@ -35,7 +40,7 @@ class NoiserModel(FittedModel):
     seed : int
         The seed it was trained from.
     weights : dict of str to Tensor
-        float32, on the CPU.
+        float32, on the CPU. Of a symmetric model each filter once: see `expanded_weights`.
     device : str
         The kind of device it was trained on: "cpu", "cuda", ... Recipe, seed and device determine
         the weights.
@@ -80,7 +85,8 @@ class NoiserModel(FittedModel):
         if self.recipe.is_denoiser:
             hidden = sum(4 * 6 * width >> 2 * at for at, width in enumerate(self.recipe.widths))
             return hidden if self.ndim == 2 else hidden // 8
-        return int(4 * (2 * self.samples * 3**self.ndim + 2 * self.recipe.width))
+        hidden = self.recipe.width * orientation_count(self.ndim, self.recipe.symmetric)
+        return int(4 * (2 * self.samples * 3**self.ndim + 2 * hidden))
 
     def fold(
         self,
@@ -92,7 +98,16 @@ class NoiserModel(FittedModel):
         """Return the network for images with these patch moments; see `fold`."""
         if self.recipe.is_denoiser:
             return fold_unet(self.weights, len(self.recipe.widths), mean, covariance, device)
-        return fold(self.weights, mean, covariance, device)
+        return fold(self.expanded_weights, mean, covariance, device)
+
+    @property
+    def expanded_weights(self) -> dict[str, torch.Tensor]:
+        """The weights as convolutions take them: of a symmetric model, for all orientations.
+
+        Their hidden channels are ordered by orientation, then by filter.
+        """
+        matrix = orientation_matrix(self.ndim, self.recipe.symmetric)
+        return expand_all(self.weights, matrix)
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         if self.recipe.is_denoiser:
