@@ -94,9 +94,14 @@ def opposite_edges(shown: Floats, radius: float) -> Iterator[float]:
 # Quality, over seeds and numbers of filters.
 
 
+def paper_form(name: str) -> Recipe:
+    """Return a recipe with the paper's network and size of images."""
+    return replace(RECIPES[name], symmetric=False, width=18, size=104)
+
+
 def forms(name: str, widths: Sequence[int]) -> Iterator[tuple[str, Recipe]]:
     """Yield the paper's form of a recipe, and symmetric ones of several numbers of filters."""
-    yield "paper's form, 18", replace(RECIPES[name], symmetric=False, width=18)
+    yield "paper's form, 18", paper_form(name)
     for width in widths:
         yield f"symmetric, {width}", replace(RECIPES[name], symmetric=True, width=width)
 
@@ -121,7 +126,7 @@ def print_discs() -> None:
     table = Table([32, 14, 16])
     table.head(["discs", "shift, pixels", "opposite edges"])
     for name in ("noiser", "noiser-es", "noiser-var3"):
-        paper = replace(RECIPES[name], symmetric=False, width=18)
+        paper = paper_form(name)
         models = {
             f"{name}, paper's form": (noiser.train(paper, device="cpu"), 1),
             f"{name}, paper's form, RGB": (noiser.train(paper, samples=3, device="cpu"), 3),

@@ -75,7 +75,7 @@ def test_what_is_wrong_is_said_in_place_and_nothing_trains(
     assert section.train.enabled
     assert not any(marked(each) for each in recipes.fields.values())
     assert section.state.value == "Edited. Until it is trained, Apply uses auto: noiser (bundled)."
-    edit(widget, width="18")
+    edit(widget, width="9")
     assert section.state.value == ""
 
 

@@ -1,4 +1,4 @@
-"""A symmetric network turns and flips with its image, and is learned and saved filter by filter."""
+"""A symmetric network turns and flips with its image; each filter is learned and saved once."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_each_filter_is_learned_and_saved_once(samples: int, ndim: int, count: i
     assert sum(each.numel() for each in model.weights.values()) == count
 
 
-@pytest.mark.parametrize(("samples", "ndim"), FORMS)
+@pytest.mark.parametrize(("samples", "ndim"), [(1, 2), (3, 2), (1, 3)])
 def test_a_symmetric_model_survives_its_file(tmp_path: Any, samples: int, ndim: int) -> None:
     model = train(SHORT, samples=samples, ndim=ndim, device="cpu", seed=4)
     again = load_model(model.save(tmp_path / "mine"))

@@ -10,7 +10,6 @@ and invariant to the gain and offset of the input.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import prod
 
 import numpy as np
 import torch
@@ -18,15 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from napari_noiser.methods.noiser.cpu_convolutions import convolve_twice
 from napari_noiser.methods.noiser.network import convolution
-from napari_noiser.methods.patches import (
-    Halo,
-    Scratch,
-    gather_taps,
-    pad_missing,
-    patches,
-    patches_shape,
-)
+from napari_noiser.methods.patches import Halo, Scratch, pad_missing
 
 _VARIANCE_FLOOR = 1e-12  # of |w|^2 tr S: relative, so that faint data keep the exact invariance
 
@@ -86,60 +79,23 @@ class FoldedSRM:
         return convolve(hidden, self.second_weight, self.second_bias)
 
     def _convolve_on_cpu(self, tile: Tensor, halo: Halo, scratch: Scratch) -> Tensor:
-        """Convolve by matrix products: several times faster on a CPU while a tile is in cache.
+        """Convolve by matrix products: several times faster on a CPU.
 
-        A volume is a pile of planes, its 3x3x3 convolution a 3x3 one of three planes at a time:
-        they lie in memory one after the other, so that nothing is copied for it.
+        A volume is a pile of planes; a plane is a volume of one.
         """
-        padded = pad_missing(tile, halo, 2)[0]
-        planes = (padded if len(halo) == 3 else padded[:, None]).transpose(0, 1)
-        hidden = self._convolve_patches(planes, scratch)
-        functional.gelu(hidden, out=hidden)  # type: ignore[call-arg]  # torch's stub lacks it
-        response = self._multiply_transposed(_pad_planes(hidden, halo), scratch)
+        padded = pad_missing(tile, halo, 2)
+        first, second = self.first_weight, self.second_weight
+        if len(halo) == 2:
+            padded, first, second = (each.unsqueeze(2) for each in (padded, first, second))
+        ends = [(int(low < 1), int(high < 1)) for low, high in halo]
+        response = convolve_twice(
+            padded[0].transpose(0, 1),
+            (*[(0, 0)] * (3 - len(halo)), *ends),
+            (first, self.first_bias),
+            (second, self.second_bias),
+            scratch,
+        )
         return response.transpose(0, 1)[None] if len(halo) == 3 else response
-
-    def _convolve_patches(self, planes: Tensor, scratch: Scratch) -> Tensor:
-        """Return the hidden channels (Z, width, Y, X) of planes (Z, C, Y, X) that have edges."""
-        weight = self.first_weight.flatten(-2).view(*self.first_weight.shape[:2], -1, 9)
-        width, samples, depth, taps = weight.shape
-        rows = planes.flatten(0, 1)
-        columns = patches(rows, scratch.take("columns", patches_shape(rows), planes))
-        shape = columns.shape[-2:]
-        piles = _stack_planes(columns.view(len(planes), samples * taps, -1), depth)
-        hidden = scratch.take("hidden", (len(piles), width, prod(shape)), planes)
-        products = weight.transpose(1, 2).reshape(width, -1).expand(len(piles), -1, -1)
-        torch.baddbmm(self.first_bias[:, None], products, piles, out=hidden)
-        return hidden.view(-1, width, *shape)
-
-    def _multiply_transposed(self, hidden: Tensor, scratch: Scratch) -> Tensor:
-        """Return the response (Z, C, Y, X) to hidden channels (Z, width, Y, X) that have edges.
-
-        Transposed: each hidden pixel is multiplied once for all pixels that it contributes to,
-        and what these get is summed.
-        """
-        weight = self.second_weight.flatten(-2).view(*self.second_weight.shape[:2], -1, 9)
-        samples, _, depth, taps = weight.shape
-        piles = _stack_planes(hidden.flatten(2), depth)
-        transposed = weight.permute(3, 0, 2, 1).reshape(taps * samples, -1)
-        sent = scratch.take("columns", (len(piles), len(transposed), piles.shape[-1]), hidden)
-        torch.bmm(transposed.expand(len(piles), -1, -1), piles, out=sent)
-        response = gather_taps(sent.view(len(piles), taps, samples, *hidden.shape[2:]))
-        return response.add_(self.second_bias.view(-1, 1, 1))
-
-
-def _stack_planes(planes: Tensor, depth: int) -> Tensor:
-    """Return as many planes (Z, K, N) at a time as a kernel is deep: a view (Z', depth K, N)."""
-    count, rows, length = planes.shape
-    return planes.as_strided((count - depth + 1, depth * rows, length), planes.stride())
-
-
-def _pad_planes(planes: Tensor, halo: Halo) -> Tensor:
-    """Repeat the edges of planes (Z, C, Y, X), and the outermost planes, where the image ends."""
-    padded = pad_missing(planes, halo[-2:], 1)
-    if len(halo) == 2 or all(halo[0]):
-        return padded
-    low, high = (int(side < 1) for side in halo[0])
-    return torch.cat((padded[:low], padded, padded[len(padded) - high :]))
 
 
 def fold(

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.base import FittedModel, MethodTraits
@@ -88,6 +89,14 @@ class NoiserModel(FittedModel):
         hidden = self.recipe.width * orientation_count(self.ndim, self.recipe.symmetric)
         return int(4 * (2 * self.samples * 3**self.ndim + 2 * hidden))
 
+    @property
+    def expanded_weights(self) -> dict[str, Tensor]:
+        """The weights as convolutions take them: of a symmetric model, for all orientations.
+
+        Their hidden channels are ordered by orientation, then by filter.
+        """
+        return expand_all(self.weights, orientation_matrix(self.ndim, self.recipe.symmetric))
+
     def fold(
         self,
         mean: NDArray[np.float64],
@@ -99,15 +108,6 @@ class NoiserModel(FittedModel):
         if self.recipe.is_denoiser:
             return fold_unet(self.weights, len(self.recipe.widths), mean, covariance, device)
         return fold(self.expanded_weights, mean, covariance, device)
-
-    @property
-    def expanded_weights(self) -> dict[str, torch.Tensor]:
-        """The weights as convolutions take them: of a symmetric model, for all orientations.
-
-        Their hidden channels are ordered by orientation, then by filter.
-        """
-        matrix = orientation_matrix(self.ndim, self.recipe.symmetric)
-        return expand_all(self.weights, matrix)
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         if self.recipe.is_denoiser:

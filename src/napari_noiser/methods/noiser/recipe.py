@@ -105,7 +105,7 @@ class Recipe:
     Examples
     --------
     >>> from dataclasses import replace
-    >>> wide = replace(RECIPES["noiser"], name="wide", width=32)
+    >>> wide = replace(RECIPES["noiser"], name="wide", width=12)
     >>> Recipe.from_json(wide.to_json()) == wide
     True
     """
@@ -301,7 +301,7 @@ def as_recipe(recipe: str | Recipe) -> Recipe:
     raise InputError("recipe", f"must be a Recipe or one of {list(RECIPES)}, got {recipe!r}")
 
 
-_NOISER = Recipe(name="noiser", symmetric=True, width=9)
+_NOISER = Recipe(name="noiser", symmetric=True, width=9, size=52)
 
 _STRUCTURED = Recipe(
     name="structured",
