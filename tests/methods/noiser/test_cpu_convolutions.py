@@ -36,7 +36,7 @@ def test_planes(samples: int, shape: tuple[int, int], sides: tuple[int, ...]) ->
 
 
 @pytest.mark.parametrize("sides", [(0, 0, 0, 0, 0, 0), (1, 1, 1, 1, 1, 1), (1, 0, 0, 1, 1, 0)])
-@pytest.mark.parametrize("shape", [(4, 4, 4), (6, 7, 5), (5, 90, 40)])
+@pytest.mark.parametrize("shape", [(6, 7, 6), (5, 90, 40)])
 def test_volumes(shape: tuple[int, ...], sides: tuple[int, ...]) -> None:
     ends = (sides[:2], sides[2:4], sides[4:])
     if any(n + sum(each) < 5 for n, each in zip(shape, ends, strict=True)):
