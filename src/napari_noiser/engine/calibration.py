@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser._errors import InputError
+from napari_noiser._progress import run_with_progress
 from napari_noiser.arrays.companion import without_masked
 from napari_noiser.arrays.fill import Fill, fill_mask, find_fill
 from napari_noiser.arrays.image_array import ImageArray
@@ -95,13 +97,46 @@ def calibrate(plan: Plan) -> Plan:
 
     Of each channel the middles of up to 4 planes are read, if there is something to estimate.
     """
+    return run_with_progress(calibrate_steps(plan), False, "")
+
+
+@dataclass(frozen=True)
+class CalibrationStep:
+    """One finished step of a calibration: a part was read, or a channel estimated."""
+
+    done: int
+    total: int
+    stage: str = "calibrate"
+
+
+def calibrate_steps(plan: Plan) -> Generator[CalibrationStep, None, Plan]:
+    """Calibrate as `calibrate` does, giving control back after each part and each channel.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of what is to be measured.
+
+    Returns
+    -------
+    Plan
+        With all of it known that only its array can tell.
+    """
     wanted = Wanted.of(plan)
     if not wanted.anything:
         return plan
     layout = plan.image.layout
-    parts = [[read_part(plan, box) for box in each] for each in sample_boxes(layout)]
+    boxes, channels = sample_boxes(layout), []
+    steps = count(1)
+    total = sum(len(each) + 1 for each in boxes)
+    for channel, places in enumerate(boxes):
+        parts = []
+        for box in places:
+            parts.append(read_part(plan, box))
+            yield CalibrationStep(next(steps), total)
+        channels.append(calibrate_channel(parts, channel, wanted, layout))
+        yield CalibrationStep(next(steps), total)
     check_store(plan.image.array)
-    channels = [calibrate_channel(part, at, wanted, layout) for at, part in enumerate(parts)]
     return with_calibration(plan, channels)
 
 
