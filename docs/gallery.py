@@ -42,18 +42,21 @@ def dim_color(picture: NDArray[Any], photons: float) -> NDArray[np.uint8]:
 
 
 def strip(name: str, photons: float) -> list[NDArray[Any]]:
-    """Return a picture made dim, enhanced, and by the closed form, as napari shows them."""
+    """Return a picture made dim, by one click, by noiser-var3 and the closed form, as shown."""
     picture = getattr(data, name)()
     if picture.ndim == 2:
         dim = dim_gray(picture, photons)
-        results = [noiser.enhance(dim), noiser.closed_form(dim)]
-        return [between(dim, dim.min(), dim.max())] + [
-            between(result, *contrast_limits(result)) for result in results
+        plain = [noiser.enhance(dim, "noiser-var3"), noiser.closed_form(dim)]
+        return [
+            between(dim, dim.min(), dim.max()),
+            between(noiser.enhance(dim), 0, 1),
+            *(between(result, *contrast_limits(result)) for result in plain),
         ]
     dim = dim_color(picture, photons)
+    print(f"{name}: {noiser.choose(dim, axes='YXS').reason}")
     results = [
         noiser.enhance(dim, axes="YXS"),
-        noiser.enhance(dim, axes="YXS", colors="kept"),
+        noiser.enhance(dim, "noiser-var3", axes="YXS", colors="balanced"),
         noiser.closed_form(dim, axes="YXS"),
     ]
     return [dim] + [between(result, 0, 1) for result in results]
@@ -111,7 +114,7 @@ def transfer() -> Figure:
     dim = hubble_photon_limited()[0][0]
     figure = Figure(figsize=(6.4, 3), layout="constrained")
     axes = figure.add_subplot(xlabel="raw counts", ylabel="result", ylim=(0, 1))
-    results = {"noiser": noiser.enhance(dim), "closed form": noiser.closed_form(dim)}
+    results = {"one click": noiser.enhance(dim), "noiser": noiser.enhance(dim, "noiser")}
     for name, result in results.items():
         curve = noiser.analysis.transfer_curve(dim, result, bins=256)
         axes.plot(curve.raw, curve.median, label=name)

@@ -147,7 +147,7 @@ def time_lapse() -> None:
         shown += [(f"{name}, frame {frame}", result.data[frame]) for frame in (11, 12)]
     movie.visible = False
     for name, picture in shown:
-        stage.viewer.add_image(picture, name=name, contrast_limits=(0.42, 0.8))
+        stage.viewer.add_image(picture, name=name, contrast_limits=(0, 1))
     stage.grid()
     stage.take("time_lapse")
     stage.close()
@@ -165,11 +165,12 @@ def astronomy() -> None:
 
 def photograph() -> None:
     stage = Stage("photograph.md")
+    stage.apply()
     controls = stage.widget.controls
-    for colors in ("balanced", "kept"):
-        controls.options["colors"].value = colors
-        stage.apply()
-        stage.viewer.layers[-1].name = f"Colors {colors}"
+    controls.look.value = "brighten"
+    controls.options["colors"].value = "balanced"
+    stage.apply()
+    stage.viewer.layers[-1].name += ", colors balanced"
     stage.grid(shape=(3, 1))
     stage.take("photograph")
     stage.close()
@@ -193,8 +194,7 @@ def channels() -> None:
 def widget() -> None:
     stage = Stage("z_stack.md", size=TALL)
     stage.viewer.dims.set_current_step(0, 16)
-    stage.unfold("Preview")
-    stage.section("Preview").switch.value = True
+    stage.widget.preview.switch.value = True
     stage.settle()
     stage.take("widget", widget_only=True)
     stage.close()
@@ -202,8 +202,10 @@ def widget() -> None:
 
 def training() -> None:
     stage = Stage("z_stack.md", size=TALL)
-    stage.unfold("Train", "All numbers")
-    stage.section("Train").train.native.click()
+    controls = stage.widget.controls
+    controls.look.value, controls.model.value = "own", "noiser"
+    stage.unfold("Models", "All numbers")
+    stage.section("Models").train.native.click()
     stage.settle()
     stage.take("training", widget_only=True)
     stage.close()
@@ -213,11 +215,11 @@ def fitting() -> None:
     from napari_noiser.recipes import BlindSpotRecipe
 
     stage = Stage("z_stack.md", size=TALL)
-    stage.unfold("Train")
+    stage.unfold("Models")
     controls = stage.widget.controls
     controls.method.value = "images"
     controls.fit.show_recipe(BlindSpotRecipe(iterations=150, width=12))
-    stage.section("Train").fitting.fit.native.click()
+    stage.section("Models").fitting.fit.native.click()
     stage.settle()
     stage.take("fitting", widget_only=True)
     stage.close()

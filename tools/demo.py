@@ -1,4 +1,4 @@
-"""Open napari with a dim sample beside its enhancement, or save a screenshot of that."""
+"""Open napari with dim cells and dim stars beside what one click makes, or save a screenshot."""
 
 from __future__ import annotations
 
@@ -7,21 +7,34 @@ import time
 from pathlib import Path
 
 import napari
-from napari.layers import Layer
+from napari.layers import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_noiser import enhance_layer
-from napari_noiser.plugin.samples import hubble_photon_limited
+from napari_noiser.plugin.samples import dim_fluorescence, hubble_photon_limited
+
+PLANE = 16  # of the dim stack
+
+
+def dim_layers() -> list[Image]:
+    """Return a plane of dim nuclei and an exposure of stars, squares of one size."""
+    nuclei, stars = dim_fluorescence()[1][0][PLANE], hubble_photon_limited()[0][0]
+    height = len(stars)
+    size = height / len(nuclei)
+    cells = Image(nuclei, name="Cells", scale=(size, size))
+    return [cells, Image(stars[:, :height], name="Stars")]
 
 
 def open_viewer() -> napari.Viewer:
-    """The sample is enhanced before the window opens, so that it opens finished."""
-    dim = Layer.create(*hubble_photon_limited()[0])
-    bright = enhance_layer(dim)
+    """Open a viewer, the images enhanced before, so that it opens finished."""
+    dim = dim_layers()
+    pairs = [(layer, enhance_layer(layer)) for layer in dim]
     viewer = napari.Viewer(title="napari-noiser")
-    viewer.add_layer(dim)
-    viewer.add_layer(bright)
-    viewer.canvas.grid.enabled = True
+    for pair in pairs:
+        for layer in pair:
+            viewer.add_layer(layer)
+    grid = viewer.canvas.grid
+    grid.shape, grid.stride, grid.enabled = (len(pairs), 2), 1, True
     viewer.reset_view()
     return viewer
 
@@ -36,7 +49,7 @@ def let_qt_draw(seconds: float) -> None:
 
 def save_screenshot(viewer: napari.Viewer, path: Path) -> None:
     """Save the whole window as it looks once everything is drawn."""
-    viewer.window.resize(1300, 720)
+    viewer.window.resize(1160, 860)
     let_qt_draw(1)
     viewer.reset_view()
     let_qt_draw(1)
