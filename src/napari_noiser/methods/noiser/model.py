@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.methods.base import Model, Folded, MethodTraits
+from napari_noiser.methods.base import Folded, MethodTraits, Model
 from napari_noiser.methods.noiser.fold import fold
 from napari_noiser.methods.noiser.fold_unet import fold_unet
 from napari_noiser.methods.noiser.recipe import Recipe
