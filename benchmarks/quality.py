@@ -96,8 +96,9 @@ def recipe(image: Array, axes: str, verb: str, name: str, colors: str = "balance
 
 def structured(image: Array, axes: str, verb: str, name: str = "structured") -> Floats:
     """Render with a bundled model that learned from structured noise."""
-    act = noiser.denoise if verb == "denoise" else noiser.enhance
-    return act(image, name, axes=axes, device="cpu")
+    if verb == "denoise":
+        return noiser.denoise(image, name, axes=axes, device="cpu")
+    return noiser.enhance(image, name, axes=axes, background="gray", device="cpu")
 
 
 def denoised(image: Array, axes: str, verb: str, denoise: Denoise) -> Floats:

@@ -4,6 +4,7 @@ from .files.provenance import read_provenance
 from .files.spatial_metadata import SpatialMetadata
 from .files.writers.ome_zarr import OmeZarr
 from .methods.irle.checkpoint import load_fit_state
+from .methods.noiser.checkpoint import load_training_state
 
 __all__ = [
     "OmeZarr",
@@ -11,6 +12,7 @@ __all__ = [
     "denoise_to_file",
     "enhance_to_file",
     "load_fit_state",
+    "load_training_state",
     "open_image",
     "read_provenance",
 ]

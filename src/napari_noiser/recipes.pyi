@@ -4,6 +4,7 @@ from .methods.irle.retinex.model import RetinexModel
 from .methods.irle.retinex.recipe import RetinexLosses, RetinexRecipe
 from .methods.irle.two_stage.model import IRLEModel
 from .methods.irle.two_stage.recipe import IRLERecipe
+from .methods.noiser.detector_noise import DetectorNoise
 from .methods.noiser.exposure import NoExposure, PhotonNoise
 from .methods.noiser.model import NoiserModel
 from .methods.noiser.noise_sources import GaussianNoise, Palette, PureColor
@@ -15,6 +16,7 @@ __all__ = [
     "BlindSpotModel",
     "BlindSpotRecipe",
     "DeadLeaves",
+    "DetectorNoise",
     "GaussianNoise",
     "IRLEModel",
     "IRLERecipe",

@@ -7,6 +7,7 @@ import re
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import entry_points
 from inspect import Parameter, signature
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 import tifffile
 from alike import assert_alike
 
-from napari_noiser import denoise, enhance, load_model, train
+from napari_noiser import RECIPES, denoise, enhance, load_model, train
 from napari_noiser.camera import CameraNoise
 from napari_noiser.cli.main import main
 from napari_noiser.cli.parser import add_options, make_parser
@@ -106,9 +107,9 @@ def test_an_option_is_offered_as_soon_as_it_is_defined() -> None:
 
 def test_the_options_are_the_arguments_of_train() -> None:
     asked = vars(make_parser().parse_args(["train", "noiser", "OUT"]))
-    own = {"command", "recipe", "target", "iterations", "quiet", "debug"}
+    own = {"command", "recipe", "target", "iterations", "resume", "quiet", "debug"}
     options = {name: value for name, value in asked.items() if name not in own}
-    assert options == defaults(train, "recipe", "progress")
+    assert options == defaults(train, "recipe", "resume", "progress")
     assert Parameter.empty not in options.values()
 
 
@@ -119,6 +120,29 @@ def test_training_begins_from_a_model(tmp_path: Path, capsys: pytest.CaptureFixt
     assert load_model(volumes).begun_from == load_model("structured-tiny").fingerprint
     assert run("train", "noiser", tmp_path / "b.safetensors", *options) == 2
     assert "--start must be a model of the same shapes" in capsys.readouterr().err
+
+
+def test_a_training_that_was_stopped_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("train", "noiser", tmp_path / "mine.safetensors", "--steps", 6, "--device", "cpu")
+
+    def stop(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_noiser.cli.main.progress_display", lambda *_: stop)
+        assert run(*words) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.partial.safetensors"]
+    assert run(*words) == 2
+    assert "is unfinished: --resume goes on with it" in capsys.readouterr().err
+    assert run(*words, "--seed", 1, "--resume") == 2
+    assert run(*words, "--resume") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.safetensors"]
+    recipe = replace(RECIPES["noiser"], iterations=6)
+    model = load_model(tmp_path / "mine.safetensors")
+    assert model.fingerprint == train(recipe, device="cpu").fingerprint
 
 
 @pytest.mark.parametrize("name", ["bright.ome.zarr", "bright.zarr", "bright.tif", "bright.TIFF"])

@@ -143,9 +143,11 @@ def test_nothing_is_computed_before_it_is_asked_for(dtype: str) -> None:
 def test_a_chunk_is_computed_twice_and_not_held_in_between() -> None:
     planes = scene((30, 256, 257), dtype="uint16")
     lazy_planes, computed = planes_of(planes)
-    enhance(lazy_planes[:2], "noiser").compute()  # what is imported on the way is not to count
+    enhance(
+        lazy_planes[:2], "noiser", fill=None
+    ).compute()  # what is imported on the way is not to count
     computed.clear()
-    lazy = enhance(lazy_planes, "noiser", tile=64).map_blocks(
+    lazy = enhance(lazy_planes, "noiser", fill=None, tile=64).map_blocks(
         lambda block: block[:, :1, :1].copy()
     )
     tracemalloc.start()
@@ -176,9 +178,9 @@ def test_whatever_made_the_image_is_computed_twice() -> None:
     for name, image in images.items():
         values = image.compute()
         computed.clear()
-        found = enhance(image, "noiser").compute()
+        found = enhance(image, "noiser", fill=None).compute()
         assert set(computed.values()) == {2}, name
-        assert largest_difference(found, enhance(values, "noiser")) < 1e-5, name
+        assert largest_difference(found, enhance(values, "noiser", fill=None)) < 1e-5, name
 
 
 def test_what_is_enhanced_can_be_enhanced() -> None:
@@ -194,10 +196,12 @@ def test_what_is_enhanced_can_be_enhanced() -> None:
 
 def test_only_what_shares_statistics_is_measured() -> None:
     lazy_planes, computed = planes_of(scene((6, 20, 21)))
-    found = enhance(lazy_planes, "noiser", statistics="plane")[2].compute()
+    found = enhance(lazy_planes, "noiser", fill=None, statistics="plane")[2].compute()
     assert {plane for plane, *_ in computed} == {2}
     computed.clear()
-    assert largest_difference(enhance(lazy_planes, "noiser")[2].compute(), found) > 0.001
+    assert (
+        largest_difference(enhance(lazy_planes, "noiser", fill=None)[2].compute(), found) > 0.001
+    )
     assert [computed[plane, 0, 0] for plane in range(6)] == [1, 1, 2, 1, 1, 1]
 
 
@@ -224,7 +228,7 @@ def test_the_same_enhancement_has_the_same_name() -> None:
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 13, 16])
 def test_thin_chunks_are_merged_to_regular_ones(length: int) -> None:
     image = da.ones((length, 33, 8), chunks=(1, 32, 4))
-    chunks = enhance(image, "noiser", ndim=3).chunks
+    chunks = enhance(image, "noiser", fill=None, ndim=3).chunks
     for along in chunks:
         assert len(along) == 1 or min(along) >= 2
         assert len({*along[:-1]}) <= 1

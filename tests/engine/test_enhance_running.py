@@ -87,15 +87,20 @@ def test_every_chunk_is_read_exactly_twice(
 ) -> None:
     watched = CountingArray(scene(shape, dtype="uint16"), chunks)
     options = {"axes": axes, "ndim": ndim}
-    result = enhance(watched, "noiser", tile=tile, **options)
-    assert largest_difference(result, enhance(watched.values, "noiser", **options)) < 1e-6
+    result = enhance(watched, "noiser", fill=None, tile=tile, **options)
+    assert (
+        largest_difference(result, enhance(watched.values, "noiser", fill=None, **options)) < 1e-6
+    )
     assert set(watched.chunks_read.values()) == {2}
     assert len(watched.chunks_read) == watched.n_chunks
 
 
 def test_an_array_that_tells_no_chunks_is_read_plane_by_plane() -> None:
     watched = CountingArray(scene((3, 60, 70)))
-    assert_same(enhance(watched, "noiser", tile=20), enhance(watched.values, "noiser", tile=20))
+    assert_same(
+        enhance(watched, "noiser", fill=None, tile=20),
+        enhance(watched.values, "noiser", fill=None, tile=20),
+    )
     assert len(watched.keys) == 2 * 3
     assert watched.largest_read == 60 * 70
 
@@ -103,24 +108,24 @@ def test_an_array_that_tells_no_chunks_is_read_plane_by_plane() -> None:
 def test_too_little_memory_for_a_row_of_chunks_costs_reads_only() -> None:
     image = scene((120, 160), dtype="uint16")
     watched = CountingArray(image, (20, 20))
-    result = enhance(watched, "noiser", memory_limit=20_000)
-    assert largest_difference(result, enhance(image, "noiser")) < 1e-6
+    result = enhance(watched, "noiser", fill=None, memory_limit=20_000)
+    assert largest_difference(result, enhance(image, "noiser", fill=None)) < 1e-6
     assert max(watched.chunks_read.values()) > 2
     assert watched.largest_read * 2 <= 20_000 / 4
 
 
 def test_chunks_larger_than_memory_are_cut() -> None:
     watched = CountingArray(scene((120, 160), dtype="uint16"), (120, 160))
-    result = enhance(watched, "noiser", memory_limit=40_000)
-    assert largest_difference(result, enhance(watched.values, "noiser")) < 1e-6
+    result = enhance(watched, "noiser", fill=None, memory_limit=40_000)
+    assert largest_difference(result, enhance(watched.values, "noiser", fill=None)) < 1e-6
     assert watched.largest_read * 2 <= 40_000 / 4
 
 
 def test_a_chunked_result_is_written_once_in_whole_chunks() -> None:
     image = CountingArray(scene((3, 50, 70), dtype="uint16"), (2, 11, 70))
     out = CountingArray(np.zeros((3, 50, 70), "f4"), (1, 16, 16))
-    assert enhance(image, "noiser", out=out, tile=8) is out
-    assert largest_difference(out.values, enhance(image.values, "noiser")) < 1e-6
+    assert enhance(image, "noiser", fill=None, out=out, tile=8) is out
+    assert largest_difference(out.values, enhance(image.values, "noiser", fill=None)) < 1e-6
     assert set(out.chunks_written.values()) == {1}
     assert len(out.chunks_written) == out.n_chunks
     assert set(image.chunks_read.values()) == {2}
@@ -182,7 +187,7 @@ def test_a_failing_callback_stops_the_work() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        enhance(watched, "noiser", tile=5, progress=stop_at_third)
+        enhance(watched, "noiser", fill=None, tile=5, progress=stop_at_third)
     assert len(watched.keys) == 4, "the first block and its neighbors"
 
 

@@ -46,12 +46,12 @@ def test_bad_values_do_not_disturb_the_rest(image_with_holes: np.ndarray) -> Non
     found = enhance(image_with_holes, "noiser")
     filled = np.where(bad, 0, image_with_holes)[None, None]
     far = ~around(bad, 2)
-    expected = plain_srm(filled, GRAY, inside=inside[None])[0, 0]
+    expected = plain_srm(filled, GRAY, inside=~bad[None])[0, 0]
     assert largest_difference(found[far], expected[far]) < 1e-5
     # Nearer than that, a bad value reads as the mean of what was measured.
     windows = sliding_window_view(np.pad(image_with_holes, 1, mode="edge"), (3, 3))
     filled = np.where(bad, windows[inside].mean(), image_with_holes)[None, None]
-    expected = plain_srm(filled, GRAY, inside=inside[None])[0, 0]
+    expected = plain_srm(filled, GRAY, inside=~bad[None])[0, 0]
     assert largest_difference(found[~bad], expected[~bad]) < 1e-5
 
 

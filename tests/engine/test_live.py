@@ -87,7 +87,7 @@ def tolerance(expected: np.ndarray) -> float:
 
 def test_no_more_is_read_than_the_part_and_its_halo() -> None:
     image = CountingArray(scene((9, 60, 70)).astype(np.uint16))
-    planes = live(image)
+    planes = live(image, fill=None)
     image.forget()
     np.asarray(planes[:, 20:30, 40:][4])
     assert image.read_shapes == [(1, 14, 32)]
@@ -97,7 +97,7 @@ def test_no_more_is_read_than_the_part_and_its_halo() -> None:
     image.forget()
     assert np.asarray(planes[3:3]).shape == (0, 60, 70)
     assert image.read_shapes == []
-    volume = live(image, ndim=3)
+    volume = live(image, fill=None, ndim=3)
     image.forget()
     np.asarray(volume[4])
     assert image.read_shapes == [(5, 60, 70)]

@@ -33,10 +33,10 @@ def test_chunks_of_many_frames_are_read_twice_whatever_can_be_cut_anywhere() -> 
         CountingArray(IMAGE, (20, 16, 16)),
         zeros((1, 1, 1)),
     )
-    enhance(image, "noiser", axes="TYX", out=out, memory_limit=235_000)
+    enhance(image, "noiser", fill=None, axes="TYX", out=out, memory_limit=235_000)
     assert set(image.chunks_read.values()) == {2}
     assert set(out.chunks_written.values()) == {1}
-    assert largest_difference(out.values, enhance(IMAGE, "noiser", axes="TYX")) < 1e-6
+    assert largest_difference(out.values, enhance(IMAGE, "noiser", fill=None, axes="TYX")) < 1e-6
 
 
 def test_blocks_span_as_many_frames_as_the_image_s_chunks() -> None:
@@ -44,7 +44,7 @@ def test_blocks_span_as_many_frames_as_the_image_s_chunks() -> None:
         CountingArray(IMAGE, (20, 16, 16)),
         zeros((4, 16, 16)),
     )
-    enhance(image, "noiser", axes="TYX", out=out, memory_limit=235_000)
+    enhance(image, "noiser", fill=None, axes="TYX", out=out, memory_limit=235_000)
     assert set(image.chunks_read.values()) == {2}
     assert set(out.chunks_written.values()) == {1}
 
@@ -54,13 +54,13 @@ def test_chunks_across_each_other_are_read_again_rather_than_held() -> None:
         CountingArray(IMAGE, (1, 48, 48)),
         zeros((20, 8, 8)),
     )
-    enhance(image, "noiser", axes="TYX", out=out, memory_limit=100_000)
+    enhance(image, "noiser", fill=None, axes="TYX", out=out, memory_limit=100_000)
     assert image.largest_read * 2 <= 100_000 / 4
     assert max(image.chunks_read.values()) > 2
     assert set(out.chunks_written.values()) == {1}
-    assert largest_difference(out.values, enhance(IMAGE, "noiser", axes="TYX")) < 1e-6
+    assert largest_difference(out.values, enhance(IMAGE, "noiser", fill=None, axes="TYX")) < 1e-6
     image.forget()
-    enhance(image, "noiser", axes="TYX", out=out, memory_limit=2_000_000)
+    enhance(image, "noiser", fill=None, axes="TYX", out=out, memory_limit=2_000_000)
     assert set(image.chunks_read.values()) == {2}, "where memory allows"
 
 
@@ -70,8 +70,11 @@ def test_a_lazy_mask_is_read_block_by_block(lazy_image: bool, shape: tuple[int, 
     values = np.random.default_rng(0).integers(0, 3, shape, "u1")
     mask = CountingArray(values, (1, 48, 48)[-len(shape) :])
     image = CountingArray(IMAGE, (1, 48, 48)) if lazy_image else IMAGE
-    result = enhance(image, "noiser", axes="TYX", mask=mask, memory_limit=80_000)
-    assert largest_difference(result, enhance(IMAGE, "noiser", axes="TYX", mask=values)) < 1e-6
+    result = enhance(image, "noiser", fill=None, axes="TYX", mask=mask, memory_limit=80_000)
+    assert (
+        largest_difference(result, enhance(IMAGE, "noiser", fill=None, axes="TYX", mask=values))
+        < 1e-6
+    )
     assert mask.largest_read <= 48 * 48
     if len(shape) == 3:
         assert set(mask.chunks_read.values()) == {1}, "to measure, not to render"
@@ -115,9 +118,9 @@ def test_what_dask_computes_for_several_chunks_it_computes_once_for_them() -> No
         for i in range(0, 20, 5)
     ]
     lazy = da.concatenate(files).rechunk((1, 48, 48))
-    result = enhance(lazy, "noiser", axes="TYX", out=np.empty(IMAGE.shape, "f4"))
+    result = enhance(lazy, "noiser", fill=None, axes="TYX", out=np.empty(IMAGE.shape, "f4"))
     assert loads == {0: 2, 5: 2, 10: 2, 15: 2}
-    assert largest_difference(result, enhance(IMAGE, "noiser", axes="TYX")) < 1e-6
+    assert largest_difference(result, enhance(IMAGE, "noiser", fill=None, axes="TYX")) < 1e-6
 
 
 def test_a_dask_graph_is_looked_through_once_for_each_pass() -> None:
@@ -134,7 +137,14 @@ def test_a_dask_graph_is_looked_through_once_for_each_pass() -> None:
 
     lazy = da.stack([da.from_delayed(dask.delayed(each), each.shape, "u2") for each in image])
     with dask.config.set(array_optimize=optimize, scheduler=schedule):
-        enhance(lazy, "noiser", axes="TYX", out=np.empty(image.shape, "f4"), memory_limit=100_000)
+        enhance(
+            lazy,
+            "noiser",
+            fill=None,
+            axes="TYX",
+            out=np.empty(image.shape, "f4"),
+            memory_limit=100_000,
+        )
     assert len(looked) == 2
     assert len(computed) >= 2 * 10, "memory does not allow all at once"
     assert sum(computed) <= 2 * 3 * len(image), "each task once, and no others"

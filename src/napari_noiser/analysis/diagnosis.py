@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isnan, nan, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_noiser.arrays.fill import fill_mask, find_fill
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import ImageIndex
 from napari_noiser.arrays.sampling import SampledPlane, sample_planes
@@ -24,6 +25,8 @@ _JUST_BELOW = 0.02  # of the range, below the maximum
 _MIDTONES = (1 / 3, 2 / 3)  # the result's mean is 1/2
 _WIDE_SPREAD = 0.5 / sqrt(12)  # half the deviation of values that are level from black to white
 _DISPLAY_RANGE = (0.1, 99.9)  # percentiles, as in contrast_limits
+
+_FILLED = 1e-3  # of the pixels: a border of a few matters, a speck does not
 
 _CLEAN = 10.0  # signal to noise above which fine texture is taken for correlated noise
 _NOISY = 1.0  # signal to noise below which most of what is stretched is noise
@@ -52,6 +55,9 @@ class Diagnosis:
         NaN if unknown. See `napari_noiser.camera.noise_variance`.
     whiteness : Whiteness, optional
         The correlation of noise between neighbors, in one of the planes; None if unknown.
+    filled : float
+        The fraction of pixels that are fill, equal values in whole areas where there are no data,
+        in [0, 1]. They do not count in all that is above.
     """
 
     constant: bool
@@ -61,6 +67,7 @@ class Diagnosis:
     planes: tuple[ImageIndex, ...]
     signal_to_noise: tuple[float, ...]
     whiteness: Whiteness | None = None
+    filled: float = 0.0
 
     @property
     def noisy(self) -> tuple[float, ...]:
@@ -85,6 +92,11 @@ class Diagnosis:
         if self.constant:
             return ["All values sampled are equal: there is no signal, and the result is flat."]
         remarks = []
+        if self.filled >= _FILLED:
+            remarks.append(
+                f"{100 * self.filled:.2g} % of the pixels hold equal values in whole areas, as "
+                "where there are no data: they are left out of all statistics."
+            )
         if self.saturated >= _SATURATED:
             remarks.append(
                 f"{100 * self.saturated:.2g} % of the values are saturated: what differed there "
@@ -155,7 +167,8 @@ def diagnose(image: ArrayLike, *, axes: str | None = None) -> Diagnosis:
     stack = ImageArray.from_array(image, axes)
     planes, channels = [], defaultdict(list)
     whiteness = None
-    for plane in sample_planes(stack):
+    sampled, filled = _without_fill(list(sample_planes(stack)))
+    for plane in sampled:
         whiteness = whiteness or _whiteness(plane)
         part = _sample(plane, _dtype_maximum(stack))
         planes.append((plane.image, part))
@@ -173,7 +186,20 @@ def diagnose(image: ArrayLike, *, axes: str | None = None) -> Diagnosis:
             signal_to_noise(part.variance, part.noise_variance) for _, part in planes
         ),
         whiteness=whiteness,
+        filled=filled,
     )
+
+
+def _without_fill(planes: list[SampledPlane]) -> tuple[list[SampledPlane], float]:
+    """Return planes with NaN where they are fill, and the fraction of pixels that are."""
+    fill = find_fill(plane.values for plane in planes)
+    masks = [fill_mask(plane.values, fill) for plane in planes]
+    kept = [
+        replace(plane, values=np.where(mask, np.nan, plane.values)) if mask.any() else plane
+        for plane, mask in zip(planes, masks, strict=True)
+    ]
+    pixels = sum(mask.size for mask in masks)
+    return kept, sum(int(mask.sum()) for mask in masks) / max(pixels, 1)
 
 
 def _whiteness(plane: SampledPlane) -> Whiteness | None:

@@ -6,11 +6,11 @@ It knows neither napari nor Qt; torch is imported only once there is something t
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_noiser._errors import InputError
 from napari_noiser._progress import run_with_progress
@@ -40,6 +40,9 @@ from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 from napari_noiser.methods.noiser.recipe import RECIPES
 
+if TYPE_CHECKING:
+    from napari_noiser.methods.base import Model
+
 _DONE, _FAILED, _USAGE, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
 
 _TRAINING = ("samples", "ndim", "device", "seed")
@@ -49,7 +52,10 @@ _RESUME_HINTS = {
         ("enhance", "denoise"),
         "; what is finished is kept, the same command with --resume goes on",
     ),
-    "fit": "; what was learned so far is kept, the same command with --resume goes on",
+    **dict.fromkeys(
+        ("train", "fit"),
+        "; what was learned so far is kept, the same command with --resume goes on",
+    ),
 }
 
 
@@ -138,6 +144,7 @@ def _train(args: Namespace) -> int:
     target = _check_model_path(args.target)
     _check_free([target])
     from napari_noiser import load_model, train_steps
+    from napari_noiser.files.fit_checkpoint import checkpoint_path, load_training_checkpoint
 
     recipe = RECIPES[args.recipe]
     if args.iterations is not None:
@@ -145,14 +152,30 @@ def _train(args: Namespace) -> int:
     options: dict[str, Any] = {name: getattr(args, name) for name in _TRAINING}
     if args.start is not None:
         options["start"] = load_model(args.start, samples=args.samples)
+    resume = load_training_checkpoint(target)
+    if resume is not None and not args.resume:
+        raise FileExistsError(f"{checkpoint_path(target)} is unfinished: --resume goes on with it")
     with print_warnings():
-        steps = train_steps(recipe, **options)
+        steps = train_steps(recipe, resume=resume, **options)
         make_parent_folder(target)
-        model = run_with_progress(steps, progress_display(target.name, args.quiet), target.name)
+        return _run_to_model(steps, target, args)
+
+
+def _run_to_model(
+    steps: Generator[Any, None, Model], target: Path, args: Namespace, images: Any = ()
+) -> int:
+    """Run a fit or a training with checkpoints, and print the path of its model."""
+    from napari_noiser.files.fit_checkpoint import run_with_checkpoints
+
     try:
-        path = model.save(target)
-    except OSError as error:
-        print_error(error, args, target.name)
+        with defer_signals() as check:
+            path = run_with_progress(
+                run_with_checkpoints(steps, target, check),
+                progress_display(target.name, args.quiet),
+                target.name,
+            )
+    except Exception as error:
+        print_error(error, args, target.name, images)
         return _FAILED
     print_path(path)
     return _DONE
@@ -168,7 +191,6 @@ def _fit(args: Namespace) -> int:
         from napari_noiser.files.fit_checkpoint import (
             checkpoint_path,
             load_checkpoint,
-            run_with_checkpoints,
         )
         from napari_noiser.files.open_image import open_image
 
@@ -188,18 +210,7 @@ def _fit(args: Namespace) -> int:
             print_error(error, args, images=files)
             return _USAGE
         make_parent_folder(target)
-        try:
-            with defer_signals() as check:
-                path = run_with_progress(
-                    run_with_checkpoints(steps, target, check),
-                    progress_display(target.name, args.quiet),
-                    target.name,
-                )
-        except Exception as error:
-            print_error(error, args, target.name, files)
-            return _FAILED
-    print_path(path)
-    return _DONE
+        return _run_to_model(steps, target, args, files)
 
 
 def _recipe_to_fit(args: Namespace) -> BlindSpotRecipe | IRLERecipe:

@@ -33,7 +33,7 @@ command with --resume goes on with it.
 """
 
 _RESUMING_FIT = """
-How far a fit is lies in NAME.partial.safetensors, written once a minute and when it is stopped.
+How far it is lies in NAME.partial.safetensors, written once a minute and when it is stopped.
 The same command with --resume goes on with it.
 """
 
@@ -58,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     for name, add, text, more in (
         ("enhance", partial(_add_verb, verb="enhance"), display, _RESUMING),
         ("denoise", partial(_add_verb, verb="denoise"), light, _RESUMING),
-        ("train", _add_train, "Train a model of your own on noise, in seconds.", ""),
+        ("train", _add_train, "Train a model of your own on noise, in seconds.", _RESUMING_FIT),
         ("fit", _add_fit, "Fit a model to your own noisy images alone.", _RESUMING_FIT),
     ):
         command = commands.add_parser(
@@ -156,6 +156,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a bundled name or a file to begin from: for volumes, a model of planes",
     )
+    add("--resume", action="store_true", help="go on with a training that was stopped")
 
 
 def _add_fit(command: argparse.ArgumentParser) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_noiser._errors import InputError
+from napari_noiser._progress import run_with_progress
 from napari_noiser.arrays.companion import without_masked
+from napari_noiser.arrays.fill import Fill, fill_mask, find_fill
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import Layout, Slices
 from napari_noiser.arrays.storage import check_store
@@ -38,11 +41,14 @@ class ChannelCalibration:
         Its background, if it is to be dark.
     choice : Choice, optional
         What suits it, if that was left to us.
+    fill : tuple of float
+        The values that are fill in it.
     """
 
     camera: CameraNoise | None
     background_level: BackgroundLevel | None = None
     choice: Choice | None = None
+    fill: Fill = ()
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,14 @@ class Wanted:
         Whether the background's level is looked for.
     choice : bool
         Whether what suits the image is chosen.
+    fills : tuple of tuple of float, optional
+        The values that are fill in each channel; None if they are to be found.
     """
 
     cameras: tuple[CameraNoise | str | None, ...]
     background: bool
     choice: bool
+    fills: tuple[Fill, ...] | None
 
     @classmethod
     def of(cls, plan: Plan) -> Wanted:
@@ -73,13 +82,14 @@ class Wanted:
             every if plan.cameras is None else plan.cameras,
             plan.needs_background_level and plan.background_levels is None,
             plan.needs_choice and plan.choice is None,
+            plan.fills,
         )
 
     @property
     def anything(self) -> bool:
         """Whether the image has to be looked at."""
         estimated = any(isinstance(camera, str) for camera in self.cameras)
-        return estimated or self.background or self.choice
+        return estimated or self.background or self.choice or self.fills is None
 
 
 def calibrate(plan: Plan) -> Plan:
@@ -87,13 +97,46 @@ def calibrate(plan: Plan) -> Plan:
 
     Of each channel the middles of up to 4 planes are read, if there is something to estimate.
     """
+    return run_with_progress(calibrate_steps(plan), False, "")
+
+
+@dataclass(frozen=True)
+class CalibrationStep:
+    """One finished step of a calibration: a part was read, or a channel estimated."""
+
+    done: int
+    total: int
+    stage: str = "calibrate"
+
+
+def calibrate_steps(plan: Plan) -> Generator[CalibrationStep, None, Plan]:
+    """Calibrate as `calibrate` does, giving control back after each part and each channel.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of what is to be measured.
+
+    Returns
+    -------
+    Plan
+        With all of it known that only its array can tell.
+    """
     wanted = Wanted.of(plan)
     if not wanted.anything:
         return plan
     layout = plan.image.layout
-    parts = [[read_part(plan, box) for box in each] for each in sample_boxes(layout)]
+    boxes, channels = sample_boxes(layout), []
+    steps = count(1)
+    total = sum(len(each) + 1 for each in boxes)
+    for channel, places in enumerate(boxes):
+        parts = []
+        for box in places:
+            parts.append(read_part(plan, box))
+            yield CalibrationStep(next(steps), total)
+        channels.append(calibrate_channel(parts, channel, wanted, layout))
+        yield CalibrationStep(next(steps), total)
     check_store(plan.image.array)
-    channels = [calibrate_channel(part, at, wanted, layout) for at, part in enumerate(parts)]
     return with_calibration(plan, channels)
 
 
@@ -149,7 +192,8 @@ def with_calibration(plan: Plan, channels: Sequence[ChannelCalibration]) -> Plan
     cameras = tuple(each.camera for each in channels)
     check_cameras(plan.method, cameras)
     levels = tuple(each.background_level for each in channels)
-    plan = replace(plan, cameras=cameras, background_levels=levels)
+    fills = tuple(each.fill for each in channels)
+    plan = replace(plan, cameras=cameras, background_levels=levels, fills=fills)
     choices = [each.choice for each in channels if each.choice is not None]
     if not choices:
         return plan
@@ -178,16 +222,25 @@ def calibrate_channel(
         Of the whole.
     """
     images = [ImageArray.from_array(part, layout.axes, layout.ndim) for part in parts]
-    planes = [single_plane(each) for each in images]
+    raw = [_read_plane(each)[: layout.samples] for each in images]
+    raw = [each.reshape(len(each), *each.shape[-2:]) for each in raw]
+    fill = find_fill(raw) if wanted.fills is None else wanted.fills[channel]
+    masks = [fill_mask(each, fill) for each in raw]
+
+    def known(camera: CameraNoise | None = None) -> list[NDArray[np.float64]]:
+        both = zip(images, masks, strict=True)
+        return [np.where(mask, np.nan, single_plane(image, camera)) for image, mask in both]
+
+    planes = known()
     camera = wanted.cameras[channel]
     if isinstance(camera, str):
         camera = _estimate_camera([sample for plane in planes for sample in plane], camera)
     level = choice = None
     if wanted.background:
-        level = estimate_background([single_plane(each, camera) for each in images])
+        level = estimate_background(known(camera))
     if wanted.choice:
         choice = choose_for_planes(planes)
-    return ChannelCalibration(camera, level, choice)
+    return ChannelCalibration(camera, level, choice, fill)
 
 
 def sample_boxes(layout: Layout) -> list[list[Slices]]:
@@ -212,12 +265,15 @@ def _boxes_of_channel(layout: Layout, channel: int) -> list[Slices]:
 
 def single_plane(image: ImageArray, camera: CameraNoise | None = None) -> NDArray[np.float64]:
     """Return the samples of an image of one plane, stabilized if its camera is known."""
-    (index,) = image.layout.images()
-    raw = image.read(index, tuple(slice(0, length) for length in image.layout.image_shape))
-    values = image.to_float64(raw, camera)
+    values = image.to_float64(_read_plane(image), camera)
     return values.reshape(len(values), *values.shape[-2:]) + (
         0 if camera else image.integer_offset
     )
+
+
+def _read_plane(image: ImageArray) -> NDArray[Any]:
+    (index,) = image.layout.images()
+    return image.read(index, tuple(slice(0, length) for length in image.layout.image_shape))
 
 
 def _estimate_camera(planes: Sequence[NDArray[np.float64]], asked: str) -> CameraNoise | None:

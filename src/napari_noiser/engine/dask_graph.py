@@ -455,7 +455,10 @@ def _plan_block(
     if calibration is not None:
         return with_calibration(plan, calibration.ravel().tolist())
     cameras = template.cameras or (None,)  # which are all the same
-    return replace(plan, cameras=cameras[:1] * layout.n_channels)
+    fills = template.fills or ((),)  # likewise
+    return replace(
+        plan, cameras=cameras[:1] * layout.n_channels, fills=fills[:1] * layout.n_channels
+    )
 
 
 def _make_block(

@@ -18,7 +18,7 @@ from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import Layout
 from napari_noiser.arrays.sampling import content_digest, sample_values
 from napari_noiser.camera.noise_model import Camera
-from napari_noiser.engine.passes import calibrate_steps
+from napari_noiser.engine.calibration import calibrate_steps
 from napari_noiser.engine.plan import Plan, make_plan
 from napari_noiser.engine.training_crops import (
     Crops,

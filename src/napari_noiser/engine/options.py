@@ -8,7 +8,7 @@ this file. A new option is one more entry there, and its use in the engine.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -143,6 +143,28 @@ def camera_from_text(text: str) -> CameraNoise | str | None:
     return CameraNoise(gain, offset, read_noise)
 
 
+def fill_from_text(text: str) -> tuple[float, ...] | str | None:
+    """Return the values that are fill, which "0,-9999" says, "auto", or None for "none"."""
+    if text in ("auto", "none"):
+        return None if text == "none" else text
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError as error:
+        raise InputError(
+            "fill", f"must be numbers (0,-9999), auto or none, got {text!r}"
+        ) from error
+
+
+def _check_fill(name: str, value: Any) -> tuple[float, ...] | str | None:
+    """Return the values that are fill, "auto", or None."""
+    if value is None or value == "auto":
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, str):
+        raise InputError(name, f"must be numbers, 'auto' or None, got {value!r}")
+    values = tuple(value) if isinstance(value, Iterable) else (value,)
+    return tuple(check_float(name, each) for each in values)
+
+
 _positive = partial(_check_optional, check_float, above=0.0)
 _count = partial(_check_optional, check_int)
 
@@ -211,6 +233,23 @@ class _Options(TypedDict, total=False):
             parse=Path,
             metavar="MASK",
             of_image=True,
+        ),
+    ]
+    fill: Annotated[
+        float | Sequence[float] | str | None,
+        Option(
+            "auto",
+            'float, sequence of float, "auto" or None',
+            "Values that stand where there are no data: in borders of mosaics and aligned frames, "
+            "around round fields, in frames never written. Where they fill areas of 7 x 7 pixels "
+            "they are left out of all statistics, and come out as they went in (black in a "
+            'display). "auto" finds them in a few planes; real zeros of a dim camera stand '
+            "between others, and stay.",
+            help="values that stand where there are no data, and are left out where they fill "
+            "areas: auto finds them, none takes all for data, or numbers such as 0,-9999",
+            check=_check_fill,
+            parse=fill_from_text,
+            metavar="VALUES",
         ),
     ]
     gain_map: Annotated[

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from scipy.ndimage import maximum_filter
 
 import napari_noiser
 from napari_noiser._errors import InputError, InputTypeError
+from napari_noiser.arrays.chunks import widen
 from napari_noiser.arrays.companion import GainMap, Mask
+from napari_noiser.arrays.fill import FILL_REACH, Fill, fill_mask
 from napari_noiser.arrays.image_array import ImageArray, check_output_dtype, is_dask
 from napari_noiser.arrays.layout import Colors, ImageIndex, Layout, Slices
 from napari_noiser.arrays.storage import shares_memory
@@ -81,6 +84,9 @@ class Plan:
         as a whole: still to be estimated, or not needed.
     choice : Choice, optional
         What was chosen by looking at the image, if something was; None: still to be.
+    fills : tuple of tuple of float, optional
+        Of each channel: the values that are fill where they fill areas. None as a whole: still to
+        be found.
     """
 
     verb: Verb
@@ -98,6 +104,7 @@ class Plan:
     repair_margin: int = 0
     background_levels: tuple[BackgroundLevel | None, ...] | None = None
     choice: Choice | None = None
+    fills: tuple[Fill, ...] | None = None
 
     @property
     def empty_moments(self) -> PatchMoments:
@@ -165,24 +172,48 @@ class Plan:
     def reach(self, halo: tuple[int, ...]) -> tuple[int, ...]:
         """Return how far to read around a block, along each of the image's axes, for a halo."""
         *deep, y, x = halo
-        wide = (*deep, y + self.repair_margin, x + self.repair_margin)
+        may_be_filled = self.fills is None or any(self.fills)
+        margin = self.repair_margin + (FILL_REACH if may_be_filled else 0)
+        wide = (*deep, y + margin, x + margin)
         far = dict(zip(self.image.layout.spatial, wide, strict=True))
         return tuple(far.get(letter, 0) for letter in self.image.layout.axes)
 
-    def read(self, image: ImageIndex, region: Slices, camera: CameraNoise | None) -> NDArray[Any]:
-        """Return a region as it is, (S, *spatial), but for outliers if they are to be repaired."""
+    def read(
+        self, image: ImageIndex, region: Slices, channel: int
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Return a region as it is, (S, *spatial), but for outliers if they are to be repaired.
+
+        And where in it there is fill, (*spatial), None if nowhere. Near fill nothing is repaired:
+        what an image knows ends there.
+        """
+        camera, lengths = self.camera(channel), self.image.layout.image_shape
         if camera is None or not self.options["repair"]:
-            return self.image.read(image, region)
-        lengths = self.image.layout.image_shape
-        wide, inner = list(region), [slice(None)] * (1 + len(region))
-        for axis in (-2, -1):
-            part = region[axis]
-            wide[axis] = slice(max(0, part.start - REACH), min(lengths[axis], part.stop + REACH))
-            inner[axis] = slice(part.start - wide[axis].start, part.stop - wide[axis].start)
-        values = self.image.read(image, tuple(wide))
-        samples = self.image.layout.samples
-        repaired = repair_outliers(values[:samples], camera)
-        return np.concatenate([repaired, values[samples:]])[tuple(inner)]
+            return self.image.read(image, region), self._fill_in(image, region, channel)
+        wide = widen(region, (0,) * (len(region) - 2) + (REACH, REACH), lengths)
+        inner = _within(region, wide)
+        values = self.image.read(image, wide)
+        samples = values[: self.image.layout.samples]
+        repaired = repair_outliers(samples, camera)
+        fill = self._fill_in(image, wide, channel)
+        if fill is not None:
+            size = (1,) * (fill.ndim - 2) + (2 * REACH + 1,) * 2
+            repaired = np.where(maximum_filter(fill, size), samples, repaired)
+            fill = fill[inner] if fill[inner].any() else None
+        raw = np.concatenate([repaired, values[len(samples) :]])
+        return raw[(slice(None), *inner)], fill
+
+    def _fill_in(
+        self, image: ImageIndex, region: Slices, channel: int
+    ) -> NDArray[np.bool_] | None:
+        """Return where a region is fill, of its shape (*spatial); None if nowhere."""
+        fill = () if self.fills is None else self.fills[channel]
+        if not fill:
+            return None
+        reach = (0,) * (len(region) - 2) + (FILL_REACH, FILL_REACH)
+        wide = widen(region, reach, self.image.layout.image_shape)
+        values = self.image.read(image, wide)[: self.image.layout.samples]
+        found = fill_mask(values, fill)[_within(region, wide)]
+        return found if found.any() else None
 
     def __dask_tokenize__(self) -> Any:
         # What makes two plans the same to dask, which cannot see into a device's memory.
@@ -264,6 +295,15 @@ def make_plan(
         *_resources(asked, method, layout.ndim),
         _result_dtype(image, asked["dtype"], asked["out"]),
         REACH if asked["repair"] and (cameras is None or any(cameras)) else 0,
+        fills=_known_fills(asked["fill"], layout),
+    )
+
+
+def _within(region: Slices, wide: Slices) -> Slices:
+    """Return where a region lies in a wider one."""
+    return tuple(
+        slice(part.start - outer.start, part.stop - outer.start)
+        for part, outer in zip(region, wide, strict=True)
     )
 
 
@@ -285,6 +325,11 @@ def plan_part(plan: Plan, image: ImageArray) -> Plan:
     return replace(
         plan, image=image, device_memory=device_memory, tile_side=side, memory_limit=memory
     )
+
+
+def _known_fills(fill: Any, layout: Layout) -> tuple[Fill, ...] | None:
+    """Return the values that are fill in each channel; None if they are to be found."""
+    return None if fill == "auto" else (fill or (),) * layout.n_channels
 
 
 def _resources(

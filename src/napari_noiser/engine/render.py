@@ -72,6 +72,8 @@ class Response:
         How the part was stabilized before the network saw it, if it was.
     tone : Tone, optional
         What becomes of it before it is shown, if its background is to be dark.
+    fill : array of bool, shape (*spatial), optional
+        Where there are no data, if anywhere.
     edge : Halo
         How much of `values` and `raw` lies around the region: what it takes to conserve light.
     """
@@ -83,6 +85,7 @@ class Response:
     raw: NDArray[Any]
     camera: CameraNoise | None = None
     tone: Tone | None = None
+    fill: NDArray[np.bool_] | None = None
     edge: Halo = ()
 
     def to_array(self, plan: Plan) -> NDArray[Any]:
@@ -105,8 +108,10 @@ class Response:
         else:
             response = self.tone.shown(self.values[0], plan.options["contrast"])
         # (tanh(z) + 1) / 2 is the logistic function of 2 z
-        toned = response.add_(plan.options["brightness"]).mul_(2).sigmoid_()
-        return to_display(toned.cpu().numpy(), self.raw, plan.dtype)
+        toned = response.add_(plan.options["brightness"]).mul_(2).sigmoid_().cpu().numpy()
+        if self.fill is not None:
+            toned[:, self.fill] = 0.0
+        return to_display(toned, self.raw, plan.dtype)
 
     def light(self, plan: Plan) -> NDArray[np.float64]:
         """Return (samples, *spatial) in the image's units; as read, where nothing can be denoised.
@@ -114,13 +119,16 @@ class Response:
         What is not finite in the image is here like any other pixel.
         """
         network = None if self.renderer is None else self.renderer.network
+        raw = self.raw[: plan.image.layout.samples]
         if self.values is None or not isinstance(network, FoldedDenoiser):
-            return self.raw[: plan.image.layout.samples].astype(np.float64)
+            return raw.astype(np.float64)
         response = self.values[0].cpu().numpy().astype(np.float64)
         light = network.output_offset + network.output_scale * response
         if self.camera is None:
-            return light + plan.image.integer_offset
-        return unstabilize(light, self.camera)
+            light += plan.image.integer_offset
+        else:
+            light = unstabilize(light, self.camera)
+        return light if self.fill is None else np.where(self.fill, raw, light)
 
     def _to_light(self, plan: Plan) -> NDArray[Any]:
         """Return the light in the result's type."""
@@ -205,20 +213,22 @@ class Block:
             tone = self._tone(image, network)
             respond = partial(_respond, self, network, image)
             for_tile = []
-            for piece, (values, raw, edge) in self.plan.device_memory.run_in_pieces(
+            for piece, (values, raw, fill, edge) in self.plan.device_memory.run_in_pieces(
                 tile, halo, respond
             ):
                 region = _moved_back(piece.inner, low)
-                for_tile.append(Response(image, region, renderer, values, raw, camera, tone, edge))
+                for_tile.append(
+                    Response(image, region, renderer, values, raw, camera, tone, fill, edge)
+                )
             yield for_tile
 
     def camera(self, image: ImageIndex) -> CameraNoise | None:
         """Return the noise of the camera that took one of the block's images, if it counts."""
-        return self.plan.camera(self._channel(image))
+        return self.plan.camera(self.channel(image))
 
     def _tone(self, image: ImageIndex, network: Folded | None) -> Tone | None:
         """Return what becomes of responses where the background is to be dark."""
-        background_level = self.plan.background_level(self._channel(image))
+        background_level = self.plan.background_level(self.channel(image))
         if network is None or background_level is None:
             return None
         stack, device = self.plan.image, self.plan.device_memory.device
@@ -234,7 +244,7 @@ class Block:
     def _group(self, image: ImageIndex) -> ImageIndex:
         return self.plan.group(self._whole(image))
 
-    def _channel(self, image: ImageIndex) -> int:
+    def channel(self, image: ImageIndex) -> int:
         """Return which of the larger array's channels an image is of."""
         return self.plan.image.layout.channel(self._whole(image))
 
@@ -370,21 +380,34 @@ def _read_window(plan: Plan, region: Slices) -> Window:
 
 def find_display(plan: Plan, network: Folded, windows: Iterable[Window]) -> LightDisplay | None:
     """Find how the light of a statistics group is best shown, by rendering a few windows of it."""
-    light, noise = [], []
-    for window in windows:
-        values = window.values
-        if window.mask is not None:
-            values = without_masked(values, window.mask, plan.image.layout)
-        block = extract_block(plan, values, window.box, window.region)
-        block = replace(block, companion=window.gain)
-        for responses in block.respond(lambda group: GroupRenderer(network)):
-            for each in responses:
-                found, raw = each.light(plan), each.raw[: plan.image.layout.samples]
-                known = np.where(np.isfinite(raw), found, np.nan)
-                light += list(known.reshape(len(known), -1, *known.shape[-2:]).swapaxes(0, 1))
-                noise.append((raw - known).ravel())
-    taken = noise_taken_out(np.concatenate(noise))
-    return LightDisplay.of(light, taken, plan.options["gamma"])
+    light, taken = zip(*(_render_window(plan, network, window) for window in windows), strict=True)
+    planes = [plane for each in light for plane in each.swapaxes(0, 1)]
+    return LightDisplay.of(planes, noise_taken_out(np.concatenate(taken)), plan.options["gamma"])
+
+
+def _render_window(
+    plan: Plan, network: Folded, window: Window
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the light of a window, (samples, planes, Y, X), NaN where it does not count.
+
+    And, flat, what was taken away.
+    """
+    layout, values = plan.image.layout, window.values
+    if window.mask is not None:
+        values = without_masked(values, window.mask, layout)
+    block = replace(extract_block(plan, values, window.box, window.region), companion=window.gain)
+    here = dict(zip(layout.axes, window.region, strict=True))
+    shape = [here[letter].stop - here[letter].start for letter in layout.spatial]
+    light = np.full((layout.samples, *shape), np.nan)
+    taken = light.copy()
+    for responses in block.respond(lambda group: GroupRenderer(network)):
+        for each in responses:
+            found, raw = each.light(plan), each.raw[: layout.samples]
+            counted = np.isfinite(raw) if each.fill is None else np.isfinite(raw) & ~each.fill
+            place = (slice(None), *each.region)
+            light[place] = np.where(counted, found, np.nan)
+            taken[place] = raw - light[place]
+    return light.reshape(layout.samples, -1, *shape[-2:]), taken.ravel()
 
 
 def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
@@ -396,13 +419,15 @@ def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
         if plan.device_memory.device.type == "mps"
         else plan.device_memory.device
     )
-    raw = plan.read(image, tile.outer, camera)
-    if mask is None and _constant(raw):
+    raw, fill = plan.read(image, tile.outer, block.channel(image))
+    if mask is None and fill is None and _constant(raw):
         one = torch.from_numpy(plan.image.to_float64(_one_voxel(raw), camera))
         count = prod(part.stop - part.start for part in tile.inner)
         found = patch_moments(one, _NO_HALO[: plan.image.layout.ndim])
         return replace(found, count=found.count * count)
     values = plan.image.to_float64(raw, camera)
+    if fill is not None:
+        values[:, fill] = np.nan
     if mask is not None:
         counted = plan.image.layout.without_samples.read(mask, image, tile.outer) != 0
         values[~np.broadcast_to(counted, values.shape)] = np.nan
@@ -413,13 +438,14 @@ def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
 
 def _respond(
     block: Block, network: Folded | None, image: ImageIndex, tile: Tile
-) -> tuple[Tensor | None, NDArray[Any], Halo]:
+) -> tuple[Tensor | None, NDArray[Any], NDArray[np.bool_] | None, Halo]:
     """Return the response in a tile's inner part, None without a network; and what was read there.
 
-    Both with an edge around the inner part, as far as light is to be conserved.
+    Both, and where it is fill, with an edge around the inner part, as far as light is to be
+    conserved.
     """
     plan, camera = block.plan, block.camera(image)
-    raw = plan.read(image, tile.outer, camera)
+    raw, fill = plan.read(image, tile.outer, block.channel(image))
     edge = tuple(
         (min(far, low), min(far, high))
         for far, (low, high) in zip(plan.conservation_halo, tile.halo, strict=True)
@@ -429,24 +455,26 @@ def _respond(
         for (low, high), (before, after) in zip(tile.halo, edge, strict=True)
     )
     kept = raw[crop_edge(halo)]
+    filled = None if fill is None else fill[crop_edge(halo)[1:]]
     if network is None:
-        return None, kept, edge
+        return None, kept, filled, edge
     corner = tuple(at + part.start for at, part in zip(block.corner, tile.outer, strict=True))
-    if network.grid_period == 1 and _constant(raw):
+    if network.grid_period == 1 and fill is None and _constant(raw):
         one = _response(
-            network, _one_voxel(raw), None, _NO_HALO[: len(corner)], corner, plan, camera
+            network, _one_voxel(raw), None, None, _NO_HALO[: len(corner)], corner, plan, camera
         )
-        return one.expand(-1, -1, *kept.shape[1:]), kept, edge
+        return one.expand(-1, -1, *kept.shape[1:]), kept, filled, edge
     gain = None
     if block.companion is not None:
         gain = log_gain(plan.image.layout.without_samples.read(block.companion, image, tile.outer))
-    return _response(network, raw, gain, halo, corner, plan, camera), kept, edge
+    return _response(network, raw, fill, gain, halo, corner, plan, camera), kept, filled, edge
 
 
 @torch.inference_mode()
 def _response(
     network: Folded,
     raw: NDArray[Any],
+    fill: NDArray[np.bool_] | None,
     gain: NDArray[np.float32] | None,
     halo: Halo,
     corner: tuple[int, ...],
@@ -455,6 +483,8 @@ def _response(
 ) -> Tensor:
     """Return (1, samples, *spatial) before tanh for a tile as it was read, halo taken off."""
     values = plan.image.normalize(raw, network.input_offset, network.input_scale, camera)
+    if fill is not None:
+        values[:, fill] = 0.0
     device = plan.device_memory.device
     tile = torch.from_numpy(values)[None].to(device)
     seen = tile

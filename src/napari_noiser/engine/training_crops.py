@@ -142,12 +142,12 @@ def stabilized(black: float) -> Reading:
     """
 
     def read(plan: Plan, image: ImageIndex, region: Slices) -> NDArray[np.float64]:
-        camera = plan.camera(plan.image.layout.channel(image))
+        channel = plan.image.layout.channel(image)
+        camera = plan.camera(channel)
         if camera is None:
             raise InputError("camera", "must be known to even the noise out")
-        counts = (
-            plan.image.to_float64(plan.read(image, region, camera)) + plan.image.integer_offset
-        )
+        raw, _ = plan.read(image, region, channel)
+        counts = plan.image.to_float64(raw) + plan.image.integer_offset
         values = StabilizedCounts(camera, black).stabilize(counts)
         if plan.gain_map is None:
             return values
@@ -160,8 +160,7 @@ def scale_levels(black: float, white: float) -> Reading:
     """Return what reads (C, *spatial) so that these counts become 0 and 1."""
 
     def read(plan: Plan, image: ImageIndex, region: Slices) -> NDArray[np.float64]:
-        camera = plan.camera(plan.image.layout.channel(image))
-        raw = plan.read(image, region, camera)
+        raw, _ = plan.read(image, region, plan.image.layout.channel(image))
         counts = plan.image.to_float64(raw) + plan.image.integer_offset
         return np.asarray((counts - black) / (white - black))
 

@@ -68,7 +68,7 @@ def load_model(name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int
 
 def _build(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> Model:
     if is_fit_state(header):
-        raise InputError("", "it is an unfinished fit: go on with it first")
+        raise InputError("", "it is unfinished: go on with it first")
     kind = {name: header[name] for name in ("method", "stage") if name in header}
     for model in _MODELS:
         if model.kind == kind:

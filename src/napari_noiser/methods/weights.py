@@ -6,15 +6,16 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 _STRETCHES = 200  # of the losses that a model remembers
 
 
-def copy_weights(network: nn.Module) -> dict[str, Tensor]:
-    """Return a network's weights as they are now, on the CPU."""
+def copy_weights(network: nn.Module, device: str | torch.device = "cpu") -> dict[str, Tensor]:
+    """Return a network's weights as they are now, on a device."""
     return {
-        name: value.detach().to("cpu", copy=True).contiguous()
+        name: value.detach().to(device, copy=True).contiguous()
         for name, value in network.named_parameters()
     }
 

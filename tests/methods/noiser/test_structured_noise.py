@@ -102,3 +102,23 @@ def test_planes_are_drawn_as_they_always_were():
     image = Structure().light((32, 40), 1, np.random.default_rng(3))
     assert image.mean(dtype=float) == pytest.approx(0.22477169518, rel=1e-6)
     assert image.std(dtype=float) == pytest.approx(0.13180657853, rel=1e-6)
+
+
+def test_soft_leaves_have_no_edges():
+    steps = {}
+    for soft in (0.0, 1.0):
+        source = DeadLeaves(smallest=(9, 9), density=(0.002, 0.002), texture=0.0, soft=soft)
+        images = [source.light((96, 96), 1, np.random.default_rng(at))[0] for at in range(12)]
+        slopes = [np.abs(np.diff(image)) / np.ptp(image) for image in images]
+        steps[soft] = np.mean([np.sort(slope.ravel())[-500:].mean() for slope in slopes])
+    assert steps[1.0] < 0.8 * steps[0.0]  # the same rise, over more pixels
+
+
+def test_some_of_an_image_is_empty():
+    source = Structure(share=1.0, haze=0.0, points=0.0, strands=0.0, empty=1.0)
+    darkest = []
+    for seed in range(30):
+        light = source.light((64, 64), 1, np.random.default_rng(seed))
+        darkest.append((light < 0.01).mean())
+    assert 0.2 < np.mean(darkest) < 0.7
+    assert max(darkest) > 0.7

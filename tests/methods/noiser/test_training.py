@@ -3,12 +3,14 @@
 import copy
 import inspect
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
 from napari_noiser._progress import run_with_progress
+from napari_noiser.methods.noiser.checkpoint import load_training_state
 from napari_noiser.methods.noiser.exposure import PhotonNoise
 from napari_noiser.methods.noiser.network import SRM
 from napari_noiser.methods.noiser.noise_sources import GaussianNoise, Palette, PureColor
@@ -16,6 +18,7 @@ from napari_noiser.methods.noiser.recipe import RECIPES, Recipe
 from napari_noiser.methods.noiser.training import (
     TrainingStep,
     copy_matching_weights,
+    learning_rate,
     regress,
     total_variation,
     train,
@@ -350,3 +353,95 @@ def test_what_training_cannot_begin_from(start, error):
         train_steps(TINY, device="cpu", start=start)
     with pytest.raises(error, match="start must be a"):
         train_steps(SHORT, ndim=3, device="cpu", start=start)
+
+
+STEADY = replace(TINY, iterations=5, warm_up=1, decay=0.4, averaging=0.5)
+ONE_CYCLE = replace(TINY, iterations=5)
+
+
+@pytest.mark.parametrize("recipe", [SHORT, STEADY, ONE_CYCLE], ids=["noiser", "steady", "cycle"])
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 5])
+def test_a_training_resumed_ends_as_one_that_was_never_stopped(recipe, stop, tmp_path):
+    recipe = replace(recipe, iterations=5)
+    form = {"device": "cpu", "seed": 3}
+    whole = train(recipe, **form)
+    steps = train_steps(recipe, **form)
+    for _ in range(stop):
+        event = next(steps)
+    path = event.state().save(tmp_path / "state")
+    steps.close()
+    state = load_training_state(path)
+    assert (state.done, state.total) == (stop, 5)
+    events, model = drained(train_steps(recipe, resume=state, **form))
+    assert [each.done for each in events] == list(range(stop + 1, 6))
+    assert same_weights(model.weights, whole.weights)
+    assert model.losses == whole.losses
+
+
+def test_a_state_is_no_model(tmp_path):
+    state = next(train_steps(TINY, device="cpu")).state()
+    with pytest.raises(ValueError, match="unfinished"):
+        load_model(state.save(tmp_path / "state"))
+    with pytest.raises(ValueError, match="state of an unfinished training"):
+        load_training_state(train(TINY, device="cpu").save(tmp_path / "model"))
+
+
+def test_the_number_of_steps_may_change_until_the_rate_falls():
+    form = {"device": "cpu", "seed": 0}
+    states = [event.state() for event in train_steps(replace(STEADY, iterations=6), **form)]
+    longer = replace(STEADY, iterations=10)
+    events, model = drained(train_steps(longer, resume=states[2], **form))
+    assert events[-1].done == 10
+    assert same_weights(model.weights, train(longer, **form).weights)
+    _, other = drained(train_steps(replace(longer, coarser=1), resume=states[2], **form))
+    assert other.recipe.coarser == 1
+    assert same_weights(other.weights, model.weights)
+    with pytest.raises(ValueError, match="resume is of another training"):
+        train_steps(longer, resume=states[4], **form)
+    with pytest.raises(ValueError, match="resume is of another training"):
+        train_steps(replace(ONE_CYCLE, iterations=6), resume=states[2], **form)
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"samples": 3}, {"ndim": 3}])
+def test_another_training_is_not_gone_on_with(changed):
+    state = next(train_steps(STEADY, device="cpu")).state()
+    with pytest.raises(ValueError, match="resume is of another training"):
+        train_steps(STEADY, device="cpu", resume=state, **changed)
+    with pytest.raises(TypeError, match="resume"):
+        train_steps(STEADY, device="cpu", resume="state")
+
+
+def test_the_rate_rises_stays_and_falls():
+    recipe = replace(TINY, iterations=100, warm_up=10, decay=0.3, learning_rate=1.0)
+    rates = [learning_rate(recipe, done) for done in range(1, 101)]
+    assert rates[0] < 0.1
+    assert rates[10:71] == [1.0] * 61
+    assert all(later < earlier for earlier, later in pairwise(rates[70:]))
+    assert rates[-1] < 0.01
+
+
+@pytest.mark.parametrize("total", [1, 2, 7, 40, 500])
+def test_one_cycle_is_that_of_torch(total):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=2e-3,
+        total_steps=total + 1,
+        pct_start=max(0.05, min(2 / (total + 1), 0.75)),
+        cycle_momentum=False,
+    )
+    recipe = replace(TINY, iterations=total, learning_rate=2e-3)
+    for done in range(1, total + 1):
+        assert learning_rate(recipe, done) == pytest.approx(cycle.get_last_lr()[0], rel=1e-9)
+        optimizer.step()
+        cycle.step()
+
+
+def test_the_model_has_the_running_mean_of_the_weights():
+    recipe = replace(STEADY, iterations=3)
+    states = [event.state() for event in train_steps(recipe, device="cpu")]
+    weights = [state.model.weights["last_bias"] for state in states]
+    means = [state.averages["last_bias"] for state in states]
+    for before, after, weight in zip(means, means[1:], weights[1:], strict=False):
+        assert 0 < float((after - weight) / (before - weight)) <= 0.5
+    assert torch.equal(train(recipe, device="cpu").weights["last_bias"], means[-1])

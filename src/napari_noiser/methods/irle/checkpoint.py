@@ -201,7 +201,7 @@ def load_fit_state(path: str | PathLike[str]) -> FitState[Any] | IRLEState:
 
 
 def is_fit_state(header: Mapping[str, Any]) -> bool:
-    """Return whether a file with this header holds an unfinished fit, and no model."""
+    """Return whether a file with this header holds an unfinished fit or training, and no model."""
     return "done" in header or "done" in header.get("denoiser", {})
 
 

@@ -89,7 +89,7 @@ class PhotonNoise(Exposure):
         import torch
 
         inside = tuple(range(1, signal.ndim))
-        draw = _PerImage(signal, generator)
+        draw = PerImage(signal, generator)
         light = ((signal + 1) / 2).clamp_min(0.0)
         light = light - draw.uniform(0.0, 1.0) * light.amin(inside, keepdim=True)
         mean = light.mean(inside, keepdim=True).clamp_min(1e-6)
@@ -104,10 +104,16 @@ class PhotonNoise(Exposure):
         shift = [draw.uniform(0.0, 1.0) * resampled for _ in range(2)]
         counts, light = _shift(counts, shift), _shift(light, shift)
         stabilized = draw.bernoulli(self.stabilized_share)
-        counts, light = _stabilize(counts, light, read, stabilized)
-        center = counts.mean(inside[1:], keepdim=True)
-        deviation = (counts - center).square().mean(inside, keepdim=True).sqrt().clamp_min(1e-6)
-        return (counts - center) / deviation, (light - center) / deviation
+        counts, light = stabilize_chosen(counts, light, torch.ones_like(read), read, stabilized)
+        return standardize(counts, light)
+
+
+def standardize(counts: Tensor, light: Tensor) -> tuple[Tensor, Tensor]:
+    """Center both by the counts' mean in each sample, and divide by their standard deviation."""
+    inside = tuple(range(1, counts.ndim))
+    center = counts.mean(inside[1:], keepdim=True)
+    deviation = (counts - center).square().mean(inside, keepdim=True).sqrt().clamp_min(1e-6)
+    return (counts - center) / deviation, (light - center) / deviation
 
 
 def _shift(images: Tensor, shift: Sequence[Tensor]) -> Tensor:
@@ -118,23 +124,26 @@ def _shift(images: Tensor, shift: Sequence[Tensor]) -> Tensor:
     return images
 
 
-def _stabilize(
-    counts: Tensor, light: Tensor, read: Tensor, chosen: Tensor
+def stabilize_chosen(
+    counts: Tensor, light: Tensor, gain: Tensor, read: Tensor, chosen: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Give the chosen ones of counts the same noise everywhere, and return their light's mean."""
+    """Give the chosen ones of counts the same noise everywhere, and return their light's mean.
+
+    The gain is in counts an electron, the read noise in counts; both are one number an image.
+    """
     import torch
 
     counts, light = counts.clone(), light.clone()
     for at in chosen.flatten().nonzero().flatten().tolist():
-        camera = CameraNoise(1.0, 0.0, float(read[at]))
+        camera = CameraNoise(float(gain[at]), 0.0, float(read[at] / gain[at]))
         for image, transform in ((counts[at], stabilize), (light[at], stabilized_mean)):
             image.copy_(torch.from_numpy(transform(image.cpu().numpy(), camera)))
     return counts, light
 
 
 @dataclass(frozen=True)
-class _PerImage:
-    """Draws one number for each image."""
+class PerImage:
+    """Draws one number for each image of a signal (N, C, ...)."""
 
     signal: Tensor
     generator: Generator

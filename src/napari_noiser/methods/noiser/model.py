@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.methods.base import MethodTraits, Model
-from napari_noiser.methods.noiser.fold import FoldedSRM, fold
-from napari_noiser.methods.noiser.fold_unet import FoldedUNet, fold_unet
+from napari_noiser.methods.base import Folded, MethodTraits, Model
+from napari_noiser.methods.noiser.fold import fold
+from napari_noiser.methods.noiser.fold_unet import fold_unet
 from napari_noiser.methods.noiser.recipe import Recipe
+from napari_noiser.methods.noiser.recomposition import fold_recomposed, recomposed_radius
 from napari_noiser.methods.noiser.unet import unet_radius, unet_shapes
 
 
@@ -66,8 +68,14 @@ class NoiserModel(Model):
         Two 3x3 convolutions need 2. A U-Net sees further planes by its first convolution alone.
         """
         if self.recipe.is_denoiser:
-            return (*(1,) * (self.ndim - 2), *(unet_radius(len(self.recipe.widths)),) * 2)
+            radius = recomposed_radius(unet_radius(len(self.recipe.widths)), self._coarser)
+            return (*(1,) * (self.ndim - 2), radius, radius)
         return (2,) * self.ndim
+
+    @property
+    def _coarser(self) -> int:
+        """How many coarser images are put together with the finest."""
+        return self.recipe.coarser if self.ndim == 2 else 0
 
     @property
     def voxel_bytes(self) -> int:
@@ -88,10 +96,12 @@ class NoiserModel(Model):
         covariance: NDArray[np.float64],
         device: torch.device,
         camera: CameraNoise | None = None,
-    ) -> FoldedSRM | FoldedUNet:
+    ) -> Folded:
         """Return the network for images with these patch moments; see `fold`."""
         if self.recipe.is_denoiser:
-            return fold_unet(self.weights, len(self.recipe.widths), mean, covariance, device)
+            scales = len(self.recipe.widths)
+            network = partial(fold_unet, self.weights, scales, device=device)
+            return fold_recomposed(network, mean, covariance, unet_radius(scales), self._coarser)
         return fold(self.weights, mean, covariance, device)
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -23,6 +23,7 @@ from napari_noiser._validation import (
     check_text,
     check_type,
 )
+from napari_noiser.methods.noiser.detector_noise import DetectorNoise
 from napari_noiser.methods.noiser.exposure import Exposure, NoExposure, PhotonNoise
 from napari_noiser.methods.noiser.noise_sources import (
     GaussianNoise,
@@ -40,7 +41,7 @@ KINDS: Mapping[str, Mapping[str, type[NoiseSource] | type[Exposure]]] = {
         source.kind: source
         for source in (GaussianNoise, PureColor, Palette, DeadLeaves, PowerLaw, Structure)
     },
-    "exposure": {exposure.kind: exposure for exposure in (NoExposure, PhotonNoise)},
+    "exposure": {exposure.kind: exposure for exposure in (NoExposure, PhotonNoise, DetectorNoise)},
 }
 """The parts of a recipe that are of one kind or another, and their classes by kind."""
 
@@ -61,7 +62,8 @@ class Recipe:
         studies, or structured noise: `DeadLeaves`, `PowerLaw`, or `Structure` of both.
     exposure : Exposure
         What becomes of the source before the network sees it: `NoExposure`, it learns to return
-        what it sees, as in the paper; `PhotonNoise`, it learns to see light through noise.
+        what it sees, as in the paper; `PhotonNoise`, it learns to see light through noise;
+        `DetectorNoise`, through all that microscopes add to it.
     iterations : int
         Steps of training, 1 or more. Stopped early (600) the result is grainier.
     width : int
@@ -69,6 +71,9 @@ class Recipe:
     scales : tuple of int
         With an exposure: hidden channels at a half of the size, a quarter, and so on. Each
         scale lets the network look twice as far.
+    coarser : int
+        With an exposure, of planes: how often an image is binned by 2 x 2 in rendering, for what
+        the network makes of that to correct the result. Training is the same.
     batch : int
         Images a step, 1 or more; several make each step surer and slower.
     size : int
@@ -82,6 +87,15 @@ class Recipe:
     learning_rate : float
         Adam's step size, above 0: how far each step of training goes. With an exposure, the
         highest of one cycle that ends near 0.
+    warm_up : int
+        Steps until the rate is highest; 0 for a twentieth of all. Of no effect without an
+        exposure.
+    decay : float
+        Above 0, up to 1: the share of the steps, at their end, in which the rate falls; between
+        warm-up and decay it is constant. Of no effect without an exposure.
+    averaging : float
+        0 or more, below 1: how much of a running mean of the weights each step keeps; the model
+        has that mean. 0 for the weights of the last step.
     betas : tuple of two floats
         Adam's decay rates, each in [0, 1): how much a step keeps of those before it, in
         direction and in size.
@@ -108,10 +122,14 @@ class Recipe:
     iterations: int = 2000
     width: int = 18
     scales: tuple[int, ...] = ()
+    coarser: int = 0
     batch: int = 1
     size: int = 104
     size_3d: int = 24
     learning_rate: float = 2e-4
+    warm_up: int = 0
+    decay: float = 1.0
+    averaging: float = 0.0
     betas: tuple[float, float] = (0.5, 0.999)
     tv_weight: float = 1.0
 
@@ -121,8 +139,12 @@ class Recipe:
         check_fields(self, check_type, "exposure", kind=Exposure)
         check_fields(self, check_int, "iterations", "width", "batch")
         check_fields(self, _check_scales, "scales")
+        check_fields(self, check_int, "coarser", least=0, most=4)
         check_fields(self, check_int, "size", "size_3d", least=3)
         check_fields(self, check_float, "learning_rate", above=0.0)
+        check_fields(self, check_int, "warm_up", least=0)
+        check_fields(self, check_float, "decay", above=0.0, most=1.0)
+        check_fields(self, check_float, "averaging", least=0.0, below=1.0)
         check_fields(self, _check_betas, "betas")
         check_fields(self, check_float, "tv_weight", least=0.0)
 
@@ -139,6 +161,16 @@ class Recipe:
     def widths(self) -> tuple[int, ...]:
         """Hidden channels at every scale of a denoiser."""
         return (self.width, *self.scales)
+
+    @property
+    def steady_steps(self) -> int:
+        """After how many steps the rate begins to fall; 0 where warm-up depends on their number.
+
+        Up to there a training of another number of steps is the same.
+        """
+        if not self.is_denoiser:
+            return self.iterations
+        return max(self.warm_up, int((1 - self.decay) * self.iterations)) if self.warm_up else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-able values."""
@@ -303,6 +335,17 @@ _STRUCTURED = Recipe(
     betas=(0.9, 0.99),
 )
 
+_STRUCTURED_NEXT = replace(
+    _STRUCTURED,
+    name="structured-next",
+    source=Structure(share=0.6, soft=0.5, empty=0.3),
+    exposure=DetectorNoise(),
+    iterations=100_000,
+    warm_up=1_000,
+    decay=0.2,
+    averaging=0.9995,
+)
+
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         recipe.name: recipe
@@ -313,6 +356,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             _STRUCTURED,
             replace(_STRUCTURED, name="structured-tiny", iterations=8_000, width=8, scales=(16,)),
             replace(_STRUCTURED, name="structured-large", width=32, scales=(64, 112)),
+            _STRUCTURED_NEXT,
             mean_shifted_recipe(0.4),
             Recipe(name="c-regression", source=PureColor()),
             Recipe(name="p-regression", source=Palette()),
@@ -321,7 +365,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 )
 """The paper's variants by name, and what goes beyond it: structured, in three sizes.
 
-ms-noiser aims at a mean of 0.4, c-regression learns black; structured-large wants a graphics card.
+ms-noiser aims at a mean of 0.4, c-regression learns black; structured-large wants a graphics card;
+structured-next is what structured is going to be: its training takes days of one core.
 """
 
 BUNDLED = (

@@ -12,9 +12,10 @@ procedural noise: Baradad et al., "Learning to See by Looking at Noise", NeurIPS
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from numpy.random import Generator as Random
     from torch import Generator, Tensor
 
+_SOFT = (0.05, 1.0)  # of a shape's radius, that its edge may be wide
+_EMPTY = (0.0, 0.98)  # of an image, where some of it is empty
 _REPLACED = (0.55, 0.35, 0.1)  # how often neighbors show another scene: nowhere, in part, alone
 
 
@@ -73,6 +76,8 @@ class DeadLeaves(DrawnSource):
         1 or more: how much rarer than dark ones bright shapes may be.
     texture : float
         0 or more: how strongly a shape's surface may vary.
+    soft : float
+        0 to 1: how often the edges of an image's shapes are soft, each in a width of its own.
     """
 
     smallest: tuple[float, float] = (1.0, 6.0)
@@ -81,12 +86,14 @@ class DeadLeaves(DrawnSource):
     elongation: float = 10.0
     skew: float = 6.0
     texture: float = 0.25
+    soft: float = 0.0
     kind: ClassVar[str] = "dead-leaves"
 
     def __post_init__(self) -> None:
         check_fields(self, check_range, "smallest", "exponent", "density")
         check_fields(self, check_float, "elongation", "skew", least=1.0)
         check_fields(self, check_float, "texture", least=0.0)
+        check_fields(self, check_float, "soft", least=0.0, most=1.0)
 
     def light(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
         count = round(log_uniform(self.density, random) * float(np.prod(shape))) + 1
@@ -97,12 +104,18 @@ class DeadLeaves(DrawnSource):
         longest = random.choice([1.0, self.elongation**0.5, self.elongation])
         texture = random.choice([0.0, 0.4, 1.0]) * self.texture
         relief = np.exp(texture * power_law_field(shape, random.uniform(0.3, 1.8), random))
-        paint = _add if random.random() < 0.25 else _cover
+        paint: Callable[..., None] = _add if random.random() < 0.25 else _cover
         canvas = np.empty((samples, *shape), np.float32)
         canvas[:] = _color(samples, skew, random).reshape(-1, *(1 for _ in shape))
         turns = np.linalg.qr(random.standard_normal((count, len(shape), len(shape))))[0]
-        for radius, turn in zip(radii, turns, strict=True):
-            box, inside = _leaf(shape, radius * _axes(longest, len(shape), random), turn, random)
+        edges = np.zeros(count)
+        if self.soft and random.random() < self.soft:
+            narrowest, widest = map(float, np.log(_SOFT))
+            edges = np.exp(random.uniform(narrowest, widest, count))
+            paint = _blend if paint is _cover else _add_part
+        for radius, turn, edge in zip(radii, turns, edges, strict=True):
+            axes = radius * _axes(longest, len(shape), random)
+            box, inside = _leaf(shape, axes, turn, edge, random)
             colors = _color(samples, skew, random)
             for color, channel in zip(colors, canvas, strict=True):
                 paint(channel[box], color * relief[box], inside)
@@ -163,6 +176,10 @@ class Structure(DrawnSource):
         0 to 1: how often an image has points of light, as stars or spots.
     strands : float
         0 to 1: how often an image has bent lines of light, as fibers or cracks.
+    soft : float
+        0 to 1: how often the edges of leaves are soft.
+    empty : float
+        0 to 1: how often the darker part of leaves and fields, of any size, is empty.
     """
 
     share: float = 0.75
@@ -170,11 +187,13 @@ class Structure(DrawnSource):
     haze: float = 0.4
     points: float = 0.3
     strands: float = 0.35
+    soft: float = 0.0
+    empty: float = 0.0
     kind: ClassVar[str] = "structure"
 
     def __post_init__(self) -> None:
         check_fields(self, check_range, "blur")
-        shares = ("share", "haze", "points", "strands")
+        shares = ("share", "haze", "points", "strands", "soft", "empty")
         check_fields(self, check_float, *shares, least=0.0, most=1.0)
 
     def light(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
@@ -188,6 +207,9 @@ class Structure(DrawnSource):
 
     def _scene(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
         light = self._mixed(shape, samples, random)
+        if self.empty and random.random() < self.empty:
+            dark = np.quantile(light, random.uniform(*_EMPTY), axis=(1, 2), keepdims=True)
+            light = np.maximum(light - dark, 0.0)
         if random.random() < self.strands:
             light = random.uniform(0.0, 1.0) * rescale(light) + _strands(shape, samples, random)
         if random.random() < 0.8:
@@ -201,20 +223,27 @@ class Structure(DrawnSource):
         return light
 
     def _mixed(self, shape: tuple[int, ...], samples: int, random: Random) -> Floats:
-        chosen = random.random()
+        chosen, leaves = random.random(), DeadLeaves(soft=self.soft)
         if chosen < self.share:
-            return DeadLeaves().light(shape, samples, random)
+            return leaves.light(shape, samples, random)
         clouds = PowerLaw().light(shape, samples, random)
         if chosen < (1 + self.share) / 2:
             return clouds
-        leaves = DeadLeaves().light(shape, samples, random)
-        return np.asarray(leaves + random.uniform(0.2, 1.5) * clouds, np.float32)
+        mixed = leaves.light(shape, samples, random)
+        return np.asarray(mixed + random.uniform(0.2, 1.5) * clouds, np.float32)
 
 
 def _leaf(
-    shape: tuple[int, ...], axes: NDArray[np.float64], turn: NDArray[np.float64], random: Random
-) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
-    """Return the bounding box of a shape, and its mask in that box."""
+    shape: tuple[int, ...],
+    axes: NDArray[np.float64],
+    turn: NDArray[np.float64],
+    edge: float,
+    random: Random,
+) -> tuple[tuple[slice, ...], NDArray[Any]]:
+    """Return the bounding box of a shape, and its mask in that box.
+
+    If there is an edge, a width over the radius, the mask rises over it from 0 to 1.
+    """
     center = random.random(len(shape)) * shape
     reaches = np.linalg.norm(turn * axes[:, None], axis=0) * len(shape) ** 0.5 + 1
     box = tuple(
@@ -230,12 +259,24 @@ def _leaf(
     ]
     form = int(random.random() * 4)
     if form == 0:
-        return box, np.asarray(reduce(np.maximum, map(np.abs, along)) < 1)
+        farthest = reduce(np.maximum, map(np.abs, along))
+        return box, _rise(1 - farthest, edge) if edge else np.asarray(farthest < 1)
     squared = reduce(np.add, map(np.square, along))
+    shell = random.uniform(0.3, 0.9) if form == 1 and axes.min() > 4 else 0.0  # membranes, rings
+    if edge:
+        distance = np.sqrt(squared)
+        outer = _rise(1 - distance, edge)
+        return box, outer * _rise(distance - shell, edge) if shell else outer
     inside = squared < 1
-    if form == 1 and axes.min() > 4:
-        inside &= squared > random.uniform(0.3, 0.9)  # a shell: membranes, rings
+    if shell:
+        inside &= squared > shell
     return box, np.asarray(inside)
+
+
+def _rise(depth: NDArray[np.float64], edge: float) -> Floats:
+    """Return 0 outside and 1 from a depth of `edge` on, smoothly."""
+    part = np.clip(depth / edge, 0, 1)
+    return np.asarray(part * part * (3 - 2 * part), np.float32)
 
 
 def _axes(longest: float, ndim: int, random: Random) -> NDArray[np.float64]:
@@ -250,6 +291,14 @@ def _cover(below: Floats, above: Floats, inside: NDArray[np.bool_]) -> None:
 
 def _add(below: Floats, above: Floats, inside: NDArray[np.bool_]) -> None:
     np.add(below, above, out=below, where=inside)
+
+
+def _blend(below: Floats, above: Floats, part: Floats) -> None:
+    below += part * (above - below)
+
+
+def _add_part(below: Floats, above: Floats, part: Floats) -> None:
+    below += part * above
 
 
 def _color(samples: int, skew: float, random: Random) -> Floats:

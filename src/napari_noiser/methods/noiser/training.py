@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from math import cos, pi
 from typing import Any
 
 import torch
@@ -11,17 +13,21 @@ from torch import Tensor, nn
 
 from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._progress import Progress, run_with_progress
-from napari_noiser._validation import check_int, check_ndim
+from napari_noiser._validation import check_int, check_ndim, check_type
 from napari_noiser.methods.base import Model
 from napari_noiser.methods.device import best_device
+from napari_noiser.methods.noiser.checkpoint import TrainingState
 from napari_noiser.methods.noiser.cpu_training_step import ManualBackward
 from napari_noiser.methods.noiser.model import NoiserModel
 from napari_noiser.methods.noiser.network import SRM
 from napari_noiser.methods.noiser.recipe import Recipe, as_recipe
 from napari_noiser.methods.noiser.unet import UNet, middle_plane
-from napari_noiser.methods.weights import copy_weights, downsample_losses
+from napari_noiser.methods.weights import copy_weights
 
-_RISE = 0.05  # of one cycle, until the rate is highest
+_RISE = 0.05  # of all steps, until the rate is highest
+_FIRST = 25.0  # the highest rate over the first
+_LAST = 1e4  # the first rate over the last
+_EARLY = 9  # steps: a running mean forgets the first weights
 _LARGEST_GRADIENT = 1.0
 _WARM_UP = 3  # real steps before a CUDA graph is captured, as torch asks
 
@@ -31,12 +37,15 @@ class TrainingStep:
     """One finished step of training, how many are done, and the loss on this step's signal.
 
     For N(0, 1), L1 plus weighted total variation, it settles at 0.72 to 0.77 after some 600 steps.
+    `state` returns the `TrainingState` to save and resume from, if called before the next step;
+    of a training that `train_steps` runs.
     """
 
     done: int
     total: int
     loss: float
     stage: str = "train"
+    state: Callable[[], TrainingState] | None = field(default=None, repr=False, compare=False)
 
 
 def train(
@@ -47,6 +56,7 @@ def train(
     device: str = "auto",
     seed: int = 0,
     start: Model | None = None,
+    resume: TrainingState | None = None,
     progress: Progress = False,
 ) -> NoiserModel:
     """Train a self-regression network on noise alone; no image is ever seen.
@@ -67,6 +77,10 @@ def train(
     start : Model, optional
         Its weights are the initial ones, instead of random ones: a model of the same shapes; or,
         for a denoiser of volumes, a denoiser of planes, which saves half of the steps.
+    resume : TrainingState, optional
+        Go on with a training that was stopped, from a step's `state` or `load_training_state`: it
+        ends as one that was never stopped, bit by bit. Of a recipe with `warm_up`, `iterations`
+        may change as long as the rate has not begun to fall.
     progress : bool or callable
         True shows a tqdm bar; a callable is called as ``progress(done, total)``.
 
@@ -94,7 +108,7 @@ def train(
     (1, 2)
     """
     form: dict[str, Any] = {"samples": samples, "ndim": ndim, "device": device}
-    steps = train_steps(recipe, seed=seed, start=start, **form)
+    steps = train_steps(recipe, seed=seed, start=start, resume=resume, **form)
     return run_with_progress(steps, progress, "training")
 
 
@@ -106,6 +120,7 @@ def train_steps(
     device: str = "auto",
     seed: int = 0,
     start: Model | None = None,
+    resume: TrainingState | None = None,
 ) -> Generator[TrainingStep, None, NoiserModel]:
     """Train as `train` does, giving control back after every step.
 
@@ -113,7 +128,7 @@ def train_steps(
 
     Parameters
     ----------
-    recipe, samples, ndim, device, seed, start : see `train`
+    recipe, samples, ndim, device, seed, start, resume : see `train`
         What to train, and where.
 
     Yields
@@ -149,19 +164,23 @@ def train_steps(
         best_device(device).type,
         begun_from="" if start is None else start.fingerprint,
     )
-    return _train(blank, network.to(best_device(device)), signal_seed)
+    if resume is not None:
+        check_type("resume", resume, TrainingState).check_same_training(blank)
+    return _train(blank, network.to(best_device(device)), signal_seed, resume)
 
 
 def _train(
-    blank: NoiserModel, network: nn.Module, signal_seed: int
+    blank: NoiserModel, network: nn.Module, signal_seed: int, resume: TrainingState | None
 ) -> Generator[TrainingStep, None, NoiserModel]:
     recipe = blank.recipe
     shape = recipe.training_shape(blank.samples, blank.ndim)
-    losses = []
-    for step in regress(network, recipe, shape, signal_seed):
-        losses.append(step.loss)
+    state = resume
+    for step in regress(network, recipe, shape, signal_seed, blank, resume):
         yield step
-    return replace(blank, weights=copy_weights(network), losses=downsample_losses(losses))
+        if step.done == step.total and step.state is not None:
+            state = step.state()
+    assert state is not None  # a recipe has one step or more
+    return state.averaged
 
 
 def _network(recipe: Recipe, samples: int, ndim: int, draws: torch.Generator) -> nn.Module:
@@ -194,12 +213,18 @@ def copy_matching_weights(network: nn.Module, start: Model) -> None:
 
 
 def regress(
-    network: nn.Module, recipe: Recipe, shape: tuple[int, ...], seed: int
+    network: nn.Module,
+    recipe: Recipe,
+    shape: tuple[int, ...],
+    seed: int,
+    model: NoiserModel | None = None,
+    resume: TrainingState | None = None,
 ) -> Generator[TrainingStep, None, None]:
     """Train any network in place, on its device, by a recipe.
 
     It maps signals of a shape (N, C, Y, X) or (N, C, Z, Y, X), drawn from `seed` on that device,
-    to the same shape; a denoiser maps volumes to their `middle_plane`.
+    to the same shape; a denoiser maps volumes to their `middle_plane`. With a model, which has but
+    to say what is trained, steps have states to resume from.
 
     Notes
     -----
@@ -209,25 +234,76 @@ def regress(
     device = next(network.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     signal = torch.empty(shape, dtype=torch.float32, device=device)
+    optimizer = _adam(network, recipe)
+    averages = copy_weights(network, device) if recipe.averaging else {}
+    losses: list[float] = []
+    if resume is not None:
+        resume.restore(network, optimizer)
+        generator.set_state(resume.generator)
+        averages = {name: each.to(device, copy=True) for name, each in resume.averages.items()}
+        losses = resume.losses.tolist()
     make_steps = _denoising_steps if recipe.is_denoiser else _self_regression_steps
-    steps = make_steps(network, recipe, signal, generator)
-    for done in range(1, recipe.iterations + 1):
+    steps = make_steps(network, optimizer, recipe, signal, generator)
+    for done in range(len(losses) + 1, recipe.iterations + 1):
         recipe.source.fill(signal, generator)
-        yield TrainingStep(done, recipe.iterations, float(next(steps)))
+        if recipe.is_denoiser:
+            optimizer.param_groups[0]["lr"] = learning_rate(recipe, done)
+        losses.append(float(next(steps)))
+        _average(averages, network, min(recipe.averaging, done / (done + _EARLY)))
+        state = None
+        if model is not None:
+            state = partial(
+                TrainingState.of, model, network, optimizer, averages, generator, losses, done
+            )
+        yield TrainingStep(done, recipe.iterations, losses[-1], state=state)
 
 
-def _self_regression_steps(
-    network: nn.Module, recipe: Recipe, signal: Tensor, generator: torch.Generator
-) -> Generator[Tensor, None, None]:
-    """Yield the loss of steps that regress the signal itself: L1 plus total variation."""
-    device = signal.device
-    optimizer = torch.optim.Adam(
+def _adam(network: nn.Module, recipe: Recipe) -> torch.optim.Adam:
+    device = next(network.parameters()).device
+    plain = not recipe.is_denoiser
+    return torch.optim.Adam(
         network.parameters(),
         lr=recipe.learning_rate,
         betas=recipe.betas,
-        capturable=device.type == "cuda",
-        fused=device.type in ("cpu", "cuda"),
+        capturable=plain and device.type == "cuda",
+        fused=plain and device.type in ("cpu", "cuda"),
     )
+
+
+@torch.no_grad()
+def _average(averages: Mapping[str, Tensor], network: nn.Module, kept: float) -> None:
+    """Move running means towards a network's weights."""
+    for name, parameter in network.named_parameters():
+        if name in averages:
+            averages[name].lerp_(parameter, 1 - kept)
+
+
+def learning_rate(recipe: Recipe, done: int) -> float:
+    """Return the rate of a denoiser's step, counted from 1: up, constant, down, along cosines."""
+    highest, total = recipe.learning_rate, recipe.iterations + 1
+    least = max(_RISE * total, min(2.0, 0.75 * total))  # two steps at least
+    top = recipe.warm_up or least - 1
+    falls = max(top, (1 - recipe.decay) * recipe.iterations)
+    step = done - 1
+    if step <= top:
+        return _along_cosine(highest / _FIRST, highest, step / top)
+    if step <= falls:
+        return highest
+    return _along_cosine(highest, highest / _FIRST / _LAST, (step - falls) / (total - 1 - falls))
+
+
+def _along_cosine(start: float, end: float, part: float) -> float:
+    return end + (start - end) / 2 * (cos(pi * part) + 1)
+
+
+def _self_regression_steps(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    signal: Tensor,
+    generator: torch.Generator,
+) -> Generator[Tensor, None, None]:
+    """Yield the loss of steps that regress the signal itself: L1 plus total variation."""
     differentiate = _loss_with_gradient(network, signal, recipe.tv_weight)
 
     def step() -> Tensor:
@@ -235,25 +311,20 @@ def _self_regression_steps(
         optimizer.step()
         return loss
 
+    device = signal.device
     return _replay_graph(step, device) if device.type == "cuda" else _repeat(step)
 
 
 def _denoising_steps(
-    network: nn.Module, recipe: Recipe, signal: Tensor, generator: torch.Generator
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    signal: Tensor,
+    generator: torch.Generator,
 ) -> Generator[Tensor, None, None]:
-    """Yield the loss of steps that denoise an exposure of the signal, at one cycle of the rate."""
+    """Yield the loss of steps that denoise an exposure of the signal."""
     device = signal.device
     use_bf16 = _supports_bf16(device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, betas=recipe.betas)
-    total = recipe.iterations + 1
-    rise = max(_RISE, min(2 / total, 0.75))  # two steps at least, which torch divides by
-    cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=recipe.learning_rate,
-        total_steps=total,
-        pct_start=rise,
-        cycle_momentum=False,
-    )
 
     @torch.enable_grad()
     def step() -> Tensor:
@@ -265,7 +336,6 @@ def _denoising_steps(
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
         optimizer.step()
-        cycle.step()
         return loss.detach()
 
     return _repeat(step)

@@ -70,7 +70,7 @@ class TaskRequest:
 
     def calibrated_plans(self) -> Generator[Event, None, list[Plan]]:
         """Calibrate the plan of each level, giving control back after every look at it."""
-        from napari_noiser.engine.passes import calibrate_steps
+        from napari_noiser.engine.calibration import calibrate_steps
 
         found = []
         for plan in self.plans():
@@ -117,8 +117,8 @@ class TileWritten:
 
 def enhance_in_memory(request: TaskRequest) -> Generator[Event, None, TaskResult]:
     """Enhance a layer's image into an array in memory."""
+    from napari_noiser.engine.calibration import calibrate_steps
     from napari_noiser.engine.enhance import plan_steps
-    from napari_noiser.engine.passes import calibrate_steps
     from napari_noiser.engine.plan import make_plan
 
     plan = yield from calibrate_steps(

@@ -97,6 +97,7 @@ class PreviewCache:
         image, verb = measured.image, measured.verb
         asked: Mapping[str, Any] = measured.options
         fixed = {name: asked[name] for name in MEASURED if name in verb_options(verb)}
+        fixed["fill"] = asked["fill"]
         # Any map to plan with, which only looks whether there is one.
         fixed |= {"mask": None, "gain_map": None if measured.gain_map is None else 1.0}
         check_trained(model, image.layout, options.get("colors", "balanced"), verb)
@@ -109,6 +110,7 @@ class PreviewCache:
             background_levels=measured.background_levels,
             repair_margin=measured.repair_margin,
             choice=measured.choice,
+            fills=measured.fills,
         )
 
     def _respond(self, plans: list[Plan]) -> list[_Remembering[list[Response]]]:

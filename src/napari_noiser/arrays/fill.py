@@ -1,0 +1,163 @@
+"""Fill: what stands where there are no data, in borders of mosaics and in frames never written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+
+SIDE = 7
+"""Pixels a side of the squares that fill consists of."""
+
+FILL_REACH = SIDE - 1 + SIDE // 2
+"""Pixels around a region that its fill depends on."""
+
+_CHANCE = 1e-6  # of a square of real values that are all equal, at most
+_STAND_INS = (-9999.0, -99999.0, 1e20, 9.969209968386869e36)  # for no data
+_BLOCK = 4 * SIDE  # pixels a side: what fills one is no chance, what fills a part may be
+_FEW = 1000  # values, which tell an image from labels
+_RISING = 0.5  # of the way from the mean to a value, which saturated stars come near to
+
+Fill = tuple[float, ...]
+"""The values that are fill where they fill squares; none if there are none."""
+
+
+def find_fill(planes: Iterable[NDArray[Any]]) -> Fill:
+    """Return the values that are fill, from some planes (samples, Y, X) of an image.
+
+    Squares of equal values are fill if the rest of the image shows that they are not there by
+    chance, as a dim camera's zeros are, and if values around them do not come near, as around a
+    saturated star or on a background that was clipped. The usual stand-ins for no data count
+    unseen, and 0 where it is not there by chance. Where no more than two other values are left
+    there is no fill: the image is constant, or of labels.
+    """
+    parts = [part for part in map(np.asarray, planes) if part.size]
+    if not parts:
+        return ()
+    dtype = parts[0].dtype
+    usual = {float(value) for value in (0.0, *_STAND_INS) if _cast(value, dtype) is not None}
+    candidates = usual | _frequent(parts)
+    found = {value for value in candidates if _is_fill(parts, value, value in usual)}
+    rest = [part[:, ~fill_mask(part, tuple(found))] for part in parts]
+    values = {float(value) for each in rest for value in np.unique(each[..., :_FEW])}
+    return tuple(sorted(found)) if len(values) > 2 else ()
+
+
+def fill_mask(values: NDArray[Any], fill: Sequence[float]) -> NDArray[np.bool_]:
+    """Return where an array (samples, ..., Y, X) is fill, of shape (..., Y, X).
+
+    That is in each square of `SIDE` pixels, of which the array's end may cut off less than a half,
+    in which all samples have one of the values throughout, and where they have it next to one.
+    Within `FILL_REACH` of where the array was cut out of a larger one there may be more.
+    """
+    found = np.zeros(values.shape[1:], bool)
+    for value in fill:
+        equal = _equal(values, value)
+        if equal.any():
+            found |= equal & _grown(_opened(equal))
+    return found
+
+
+def _equal(values: NDArray[Any], value: float) -> NDArray[np.bool_]:
+    """Return where all samples of an array (samples, ...) have a value, if their type can."""
+    cast = _cast(value, values.dtype)
+    if cast is None:
+        return np.zeros(values.shape[1:], bool)
+    return np.asarray((values == cast).all(axis=0))
+
+
+def _opened(equal: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the union of all squares that are True throughout; outside counts as True."""
+    half = SIDE // 2
+    width = [(0, 0)] * (equal.ndim - 2) + [(half, half)] * 2
+    squares = _sums(np.pad(~equal, width)) == 0  # by their centers
+    return _grown(squares)
+
+
+def _grown(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the squares around pixels that are True."""
+    width = [(0, 0)] * (pixels.ndim - 2) + [(SIDE // 2, SIDE // 2)] * 2
+    return np.asarray(_sums(np.pad(pixels, width)) > 0)
+
+
+def _sums(array: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return the sums of all squares in an array (..., Y, X)."""
+    total = array.astype(np.int32)
+    for axis in (-2, -1):
+        summed = np.cumsum(total, axis=axis, dtype=np.int32)
+        summed = np.concatenate([np.zeros_like(summed.take([0], axis)), summed], axis=axis)
+        high = summed.take(range(SIDE, summed.shape[axis]), axis)
+        total = high - summed.take(range(summed.shape[axis] - SIDE), axis)
+    return total
+
+
+def _cast(value: float, dtype: np.dtype[Any]) -> Any:
+    """Return a value in a type, None if that does not hold it."""
+    if dtype.kind == "f":
+        largest = float(np.finfo(dtype).max)
+        return dtype.type(value) if -largest <= value <= largest else None
+    limits = np.iinfo(dtype)
+    whole = int(value)
+    return dtype.type(whole) if whole == value and limits.min <= whole <= limits.max else None
+
+
+def _frequent(parts: Sequence[NDArray[Any]]) -> set[float]:
+    """Return values that fill a corner of some part, its most frequent and its outermost ones."""
+    found = set()
+    for part in parts:
+        for rows in (slice(SIDE), slice(-SIDE, None)):
+            for columns in (slice(SIDE), slice(-SIDE, None)):
+                corner = part[0, rows, columns]
+                if (corner == corner.flat[0]).all():
+                    found.add(float(corner.flat[0]))
+        thin = part[0, ::SIDE, ::SIDE].ravel()
+        values, counts = np.unique(thin[np.isfinite(thin)], return_counts=True)
+        if len(values):
+            found |= {float(values[counts.argmax()]), float(values[0]), float(values[-1])}
+    return {value for value in found if np.isfinite(value)}
+
+
+def _is_fill(parts: Sequence[NDArray[Any]], value: float, unseen: bool) -> bool:
+    """Return whether a value is fill where it fills squares; it may be unseen in these parts."""
+    equal = [_equal(part, value) for part in parts]
+    if not any(each.any() for each in equal):
+        return unseen
+    if _share(equal) ** SIDE**2 > _CHANCE:
+        return False
+    filled = [each & _grown(_opened(each)) for each in equal]
+    if not any(each.any() for each in filled):
+        return unseen
+    ring, rest = [], []
+    for part, inside in zip(parts, filled, strict=True):
+        gray = part.astype(np.float64).mean(axis=0)
+        ring.append(gray[binary_dilation(inside) & ~inside])
+        rest.append(gray[~inside])
+    return not _comes_near(value, np.concatenate(ring), np.concatenate(rest))
+
+
+def _comes_near(value: float, ring: NDArray[np.float64], rest: NDArray[np.float64]) -> bool:
+    """Return whether what surrounds a value is nearer to it than the rest of the image is."""
+    ring, rest = ring[np.isfinite(ring)], rest[np.isfinite(rest)]
+    if not (ring.size and rest.size):
+        return False
+    around, everywhere = ring.mean(), rest.mean()
+    low, high = np.percentile(rest, (1, 99))
+    beyond = around > high if value > everywhere else around < low
+    distance = value - everywhere
+    return bool(beyond or (distance and (around - everywhere) / distance > _RISING))
+
+
+def _share(equal: Sequence[NDArray[np.bool_]]) -> float:
+    """Return how many pixels are True in blocks that are not so throughout."""
+    found = total = 0
+    for each in equal:
+        side = min(_BLOCK, *each.shape)
+        rows, columns = (length // side for length in each.shape)
+        blocks = each[: rows * side, : columns * side].reshape(rows, side, columns, side)
+        counts = blocks.sum(axis=(1, 3))
+        mixed = counts[counts < side**2]
+        found, total = found + int(mixed.sum()), total + mixed.size * side**2
+    return found / total if total else 0.0

@@ -1,0 +1,112 @@
+"""Fill is found where it is, and real values are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from napari_noiser import denoise, diagnose, enhance
+from napari_noiser.arrays.fill import fill_mask, find_fill
+
+
+def counts(side: int = 200, mean: float = 8.0, offset: float = 100.0) -> NDArray[Any]:
+    """Return a dim frame of cells in float32."""
+    y, x = np.mgrid[:side, :side]
+    light = mean * (1 + 8 * (np.hypot(y % 64 - 32, x % 64 - 32) < 9))
+    return (np.random.default_rng(0).poisson(light) + offset).astype(np.float32)
+
+
+def border(image: NDArray[Any]) -> NDArray[np.bool_]:
+    found = np.zeros(image.shape, bool)
+    found[:12] = found[:, :12] = True
+    return found
+
+
+def round_field(image: NDArray[Any]) -> NDArray[np.bool_]:
+    y, x = np.indices(image.shape) - image.shape[0] / 2
+    return np.asarray(np.hypot(y, x) > 0.45 * image.shape[0])
+
+
+def gaps(image: NDArray[Any]) -> NDArray[np.bool_]:
+    """Gaps between the detectors of a mosaic."""
+    found = np.zeros(image.shape, bool)
+    found[90:100] = found[:, 60:70] = True
+    return found
+
+
+@pytest.mark.parametrize("where", [border, round_field, gaps])
+@pytest.mark.parametrize("value", [0, -9999, 65535, 1e20])
+def test_it_is_left_out_and_comes_out_as_it_went_in(value: float, where: Any) -> None:
+    image = counts()
+    bad = where(image)
+    filled = np.where(bad, np.float32(value), image)
+    np.testing.assert_array_equal(fill_mask(filled[None], find_fill([filled[None]])), bad)
+    light = denoise(filled)
+    missing = denoise(np.where(bad, np.nan, image))
+    np.testing.assert_allclose(light[~bad], missing[~bad], rtol=1e-4)
+    np.testing.assert_array_equal(light[bad], np.float32(value))
+    shown = enhance(filled, "noiser")
+    expected = enhance(np.where(bad, np.nan, image), "noiser")
+    np.testing.assert_allclose(shown[~bad], expected[~bad], atol=1e-4)
+
+
+def test_frames_that_were_never_written_are_left_out() -> None:
+    stack = np.stack([counts() for _ in range(6)])
+    expected = denoise(stack, axes="TYX")[0]
+    stack[3] = 0
+    np.testing.assert_allclose(denoise(stack, axes="TYX")[0], expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("mean", [0.3, 0.1, 0.01, 0.001])
+def test_real_zeros_of_a_dim_camera_are_kept(mean: float) -> None:
+    image = np.random.default_rng(0).poisson(mean, (1, 256, 256)).astype(np.uint16)
+    assert not fill_mask(image, find_fill([image])).any()
+
+
+def test_a_saturated_star_is_no_fill() -> None:
+    y, x = np.mgrid[:256, :256]
+    light = 20 + 3e6 * np.exp(-((y - 128) ** 2 + (x - 128) ** 2) / 18)
+    star = np.minimum(np.random.default_rng(0).poisson(light), 65535).astype(np.uint16)
+    assert (star == 65535).sum() > 150
+    assert not fill_mask(star[None], find_fill([star[None]])).any()
+
+
+def test_a_clipped_background_is_no_fill() -> None:
+    y, x = np.mgrid[:256, :256]
+    cell = 50 * np.exp(-((y - 128) ** 2 + (x - 128) ** 2) / 1800)
+    noise = np.random.default_rng(0).normal(0, 3, cell.shape)
+    image = (cell + noise - 6).clip(0).round().astype(np.uint8)
+    assert (image == 0).mean() > 0.7
+    assert not fill_mask(image[None], find_fill([image[None]])).any()
+
+
+@pytest.mark.parametrize("value", [0, 7, 255])
+def test_a_constant_image_is_no_fill(value: int) -> None:
+    assert find_fill([np.full((1, 50, 60), value, np.uint8)]) == ()
+
+
+def test_it_can_be_said_and_denied() -> None:
+    image = counts()
+    bad = border(image)
+    filled = np.where(bad, np.float32(103), image)
+    asked = enhance(filled, "noiser", fill=103)
+    np.testing.assert_allclose(asked[~bad], enhance(filled, "noiser")[~bad], atol=1e-4)
+    assert np.abs(enhance(filled, "noiser", fill=None)[~bad] - asked[~bad]).max() > 0.01
+
+
+def test_tiles_do_not_matter() -> None:
+    image = np.where(gaps(counts()), np.float32(0), counts())
+    np.testing.assert_allclose(enhance(image, tile=48), enhance(image), atol=1e-5)
+
+
+def test_it_is_said_and_is_not_called_well_exposed() -> None:
+    image = counts().astype(np.uint16)
+    image[:, 100:] = 65535
+    found = diagnose(image)
+    assert found.filled == pytest.approx(0.5, abs=0.01)
+    assert not found.well_exposed
+    assert found.saturated == 0
+    assert any("no data" in remark for remark in found.remarks())
