@@ -27,6 +27,25 @@ class Event(Protocol):
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Something has begun that has no steps, such as an import."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+
+
+def describe_event(event: Event) -> str:
+    """Return an event in words."""
+    if not event.total:
+        return f"{event.stage}…"
+    loss = getattr(event, "loss", None)
+    return f"{event.stage} {event.done} of {event.total}" + (
+        "" if loss is None else f", loss {loss:.3f}"
+    )
+
+
+@dataclass(frozen=True)
 class PartDone:
     """One of several parts of long work is done: all that came before it was about that part."""
 

@@ -22,8 +22,10 @@ from skimage.io import imread
 
 from napari_noiser import denoise, enhance, fit, fit_steps, load_model
 from napari_noiser._errors import InputError
+from napari_noiser._progress import run_with_progress
 from napari_noiser.camera import CameraNoise
-from napari_noiser.recipes import BlindSpotModel
+from napari_noiser.engine.fit import prepare_fit
+from napari_noiser.recipes import BlindSpotModel, RetinexRecipe
 
 LIGHT: dict[str, Any] = {"device": "cpu"}
 DATA = os.environ.get("NAPARI_NOISER_DATA")
@@ -246,3 +248,21 @@ def test_gain_maps_that_cannot_be(gain: Any, error: type[Exception], came: str) 
 def test_a_gain_map_takes_a_model_that_was_fitted_with_one() -> None:
     with refused("gain_map"):
         enhance(GOOD, "structured", gain_map=np.ones((256, 256)))
+
+
+@pytest.mark.parametrize("recipe", [QUICK, RetinexRecipe(iterations=2)])
+def test_a_fit_stops_while_it_is_prepared(image: NDArray[Any], recipe: Any) -> None:
+    first, second = CountingArray(image), CountingArray(image)
+    steps = prepare_fit([first, second], recipe, device="cpu")
+    event = next(steps)
+    assert (event.done, event.stage) == (0, "prepare")
+    begun = len(second.keys)
+    steps.close()
+    assert len(second.keys) == begun
+    steps = prepare_fit([image, image], recipe, device="cpu")
+    seen: list[tuple[int, int]] = []
+    prepared = run_with_progress(steps, lambda *at: seen.append(at), "")
+    done, totals = zip(*seen, strict=True)
+    assert list(done) == sorted(done)
+    assert {done[-1]} == set(totals)
+    assert next(prepared).done == 1

@@ -11,18 +11,30 @@ from napari.layers import Image
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 
 
-def part_of(widget: NoiserWidget, kind: type) -> Any:
-    """Return the section of a kind."""
-    (found,) = (each for each in widget.sections if isinstance(each, kind))
+def part_of(widget: NoiserWidget, kind: type, title: str = "") -> Any:
+    """Return the section of a kind, or the one of several that has a title."""
+    kinds = (each for each in widget.sections if isinstance(each, kind))
+    (found,) = (each for each in kinds if title in ("", each.title))
     return found
 
 
+def rows(widget: NoiserWidget) -> list[Any]:
+    """Return the controls of what Apply does, folded or not."""
+    parts = ("", *(each.title for each in widget.option_sections))
+    return [each for part in parts for each in widget.controls.rows(part)]
+
+
 def labeled(widget: NoiserWidget, label: str) -> Any:
-    """Return the control of a label in the form above the buttons."""
-    for control in widget.form:
+    """Return the control of a label among those of what Apply does, folded or not."""
+    for control in rows(widget):
         if label in (control.label, getattr(control, "text", "")):
             return control[0] if isinstance(control, Container) else control  # beside a button
     raise LookupError(label)
+
+
+def is_there(control: Any) -> bool:
+    """Return whether a control is there for what is chosen, be it in a part that is folded."""
+    return not (control.native.isHidden() or control.native.parentWidget().isHidden())
 
 
 def labels(widget: NoiserWidget) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from alike import assert_alike
 from napari.components import ViewerModel
 from napari.layers import Image
-from parts import part_of
+from parts import is_there, part_of
 
 import napari_noiser as noiser
 from napari_noiser.files.provenance import PROVENANCE
@@ -57,7 +57,7 @@ def test_what_is_chosen_is_applied(
     controls.options["camera"].value, controls.options["repair"].value = camera, repair
     widget.apply.native.click()
     wait_for_run()
-    result = viewer.layers["dim (structured)"]
+    result = viewer.layers["dim (counts)"]
     expected = noiser.denoise(DIM, camera=camera, repair=repair)
     assert_alike(result.data, expected)
     hot_is_gone = expected[HOT].max() < 400
@@ -67,10 +67,10 @@ def test_what_is_chosen_is_applied(
 def test_it_is_shown_for_models_that_restore_only(widget: NoiserWidget) -> None:
     controls = widget.controls
     own = (controls.options["camera"], controls.options["repair"])
-    assert not any(each.visible for each in own)
+    assert not any(is_there(each) for each in own)
     controls.model.value = "structured"
-    assert all(each.visible for each in own)
-    assert controls.options["background"].visible
+    assert all(is_there(each) for each in own)
+    assert is_there(controls.options["background"])
 
 
 def test_a_dark_background_is_previewed_and_applied(
@@ -96,7 +96,7 @@ def test_a_dark_background_is_previewed_and_applied(
         qtbot.waitUntil(lambda expected=expected: shows(expected), timeout=30_000)
     widget.apply.native.click()
     wait_for_run()
-    result = viewer.layers["dim (noiser)"]
+    result = viewer.layers["dim (brightened)"]
     np.testing.assert_allclose(result.data, expected, atol=1e-5)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
+from parts import is_there
 
 import napari_noiser as noiser
 from napari_noiser._progress import run_with_progress
@@ -61,7 +62,7 @@ def test_the_widget_enhances_each_dye_for_itself(
     widget.controls.axes.value = "CYX"
     widget.apply.native.click()
     wait_for_run()
-    assert_each_dye_alone(viewer.layers["dyes (noiser)"].data, DYES, 0)
+    assert_each_dye_alone(viewer.layers["dyes (denoised)"].data, DYES, 0)
 
 
 def test_and_so_does_the_command(viewer: ViewerModel, wait_for_run) -> None:
@@ -70,8 +71,8 @@ def test_and_so_does_the_command(viewer: ViewerModel, wait_for_run) -> None:
     viewer.layers.selection = set(viewer.layers)
     enhance_selected(viewer)
     wait_for_run()
-    assert_each_dye_alone(viewer.layers["dyes (noiser)"].data, DYES, 0)
-    assert_each_dye_alone(viewer.layers["series (noiser)"].data, SERIES, 1)
+    assert_each_dye_alone(viewer.layers["dyes (denoised)"].data, DYES, 0)
+    assert_each_dye_alone(viewer.layers["series (denoised)"].data, SERIES, 1)
 
 
 @pytest.mark.parametrize(("data", "axes", "axis"), [(DYES, "CYX", 0), (SERIES, "TCZYX", 1)])
@@ -85,15 +86,15 @@ def test_the_choice_of_colors_is_there_for_color_images(
     widget: NoiserWidget, viewer: ViewerModel
 ) -> None:
     colors = widget.controls.options["colors"]
-    assert not colors.visible
+    assert not is_there(colors)
     viewer.add_image(COLOR, rgb=True)
-    assert (colors.visible, colors.value) == (True, "balanced")
+    assert (is_there(colors), colors.value) == (True, "balanced")
     widget.controls.image.value = viewer.add_image(DYES)
-    assert not colors.visible
+    assert not is_there(colors)
     viewer.layers.selection = set(viewer.layers)  # the color image is enhanced as well
-    assert colors.visible
+    assert is_there(colors)
     widget.controls.others.value = False
-    assert not colors.visible
+    assert not is_there(colors)
 
 
 @pytest.mark.parametrize("keep", ["memory", "live", "disk"])
@@ -105,7 +106,7 @@ def test_colors_are_kept_as_in_the_console(
     widget.controls.keep.value, widget.controls.results_folder.value = keep, tmp_path
     widget.apply.native.click()
     wait_for_run()
-    result = viewer.layers["photo (noiser)"]
+    result = viewer.layers["photo (denoised)"]
     expected = noiser.enhance(COLOR, axes="YXS", colors="kept")
     np.testing.assert_allclose(np.asarray(result.data), expected, rtol=0, atol=1e-6)
     assert result.rgb

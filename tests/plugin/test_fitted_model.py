@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from alike import assert_alike
 from napari.components import ViewerModel
-from parts import labels, part_of
+from parts import is_there, labels, part_of
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 from scenes import counts, light
 
@@ -66,7 +66,7 @@ def test_renamed_saved_loaded_and_removed(
     section.remove_model.native.click()
     assert models.value == "auto"
     assert widget.controls.method.value == "noise"
-    assert not widget.controls.options["camera"].visible
+    assert not is_there(widget.controls.options["camera"])
 
 
 def test_noise_can_be_trained_on_while_a_fitted_model_is_chosen(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from alike import assert_alike
 from napari.components import ViewerModel
-from parts import labels, part_of
+from parts import is_there, labels, part_of
 from scenes import counts, light
 
 import napari_noiser as noiser
@@ -67,10 +67,10 @@ def test_the_method_comes_first_and_shows_its_own_options(
     chosen, section = widget.controls, widget.training
     assert (section.noise.visible, section.fitting.visible) == (True, False)
     noise = (chosen.options["camera"], chosen.options["repair"])
-    assert not any(control.visible for control in noise)
+    assert not any(is_there(control) for control in noise)
     chosen.method.value = "images"
     assert (section.noise.visible, section.fitting.visible) == (False, True)
-    assert all(control.visible for control in noise)
+    assert all(is_there(control) for control in noise)
     assert chosen.fit.recipe_for("images") == noiser.recipes.BlindSpotRecipe()
     chosen.model.value = "structured"
     assert (section.noise.visible, section.fitting.visible) == (True, False)
@@ -85,7 +85,7 @@ def test_both_stages_are_fitted_applied_and_shown(
     )
     monkeypatch.setattr("napari_noiser.plugin.widgets.fit_form.IRLERecipe", quick)
     widget.controls.method.value = "both"
-    assert not widget.controls.fit.fields["gain"].visible
+    assert not is_there(widget.controls.fit.fields["gain"])
     panel.fit.native.click()
     wait_for_run()
     model = widget.controls.model.value
@@ -138,7 +138,7 @@ def test_a_fit_is_added_to_the_list_and_applied(
     assert labels(widget)[-1] == "blind spot (fitted to dim, gray, 2-D)"
     assert chosen.method.value == "images"
     noise = (chosen.options["camera"], chosen.options["repair"])
-    assert all(control.visible for control in (chosen.verb, *noise))
+    assert all(is_there(control) for control in (chosen.verb, *noise))
     expected = noiser.fit(DIM, TINY, device="cpu", seed=4)
     for name, weight in expected.weights.items():
         np.testing.assert_allclose(model.weights[name], weight, atol=1e-4)
@@ -182,7 +182,7 @@ def test_colors_are_fitted_to_together(
     panel.fit.native.click()
     wait_for_run()
     assert labels(widget)[-1] == "blind spot (fitted to rgb, RGB, 2-D)"
-    assert not widget.controls.options["colors"].visible
+    assert not is_there(widget.controls.options["colors"])
     widget.apply.native.click()
     wait_for_run()
     assert viewer.layers["rgb (blind spot)"].data.shape == (256, 256, 3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from alike import assert_alike
 from napari.components import ViewerModel
-from parts import part_of, values
+from parts import is_there, part_of, values
 from scenes import counts, light, untrained
 
 import napari_noiser as noiser
@@ -85,20 +85,20 @@ def test_it_is_there_where_a_gain_map_is_taken(
     widget: NoiserWidget, model: noiser.recipes.BlindSpotModel
 ) -> None:
     chosen = widget.controls
-    assert not chosen.gain.visible
+    assert not is_there(chosen.gain)
     chosen.method.value = "images"
-    assert not chosen.gain.visible
+    assert not is_there(chosen.gain)
     chosen.fit.fields["gain"].value = "given"
-    assert chosen.gain.visible
+    assert is_there(chosen.gain)
     chosen.method.value = "both"  # which finds the gain itself
-    assert not chosen.gain.visible
+    assert not is_there(chosen.gain)
     chosen.method.value = "noise"
     chosen.model.add(model, "fitted")
-    assert chosen.gain.visible
+    assert is_there(chosen.gain)
     chosen.method.value = "noise"
-    assert chosen.gain.visible
+    assert is_there(chosen.gain)
     chosen.model.value = "noiser"
-    assert not chosen.gain.visible
+    assert not is_there(chosen.gain)
     assert len(chosen.gain.tooltip) > 40
 
 
@@ -108,8 +108,8 @@ def test_what_is_not_shown_is_not_taken(
     guided.controls.model.value = "noiser"
     guided.apply.native.click()
     wait_for_run()
-    assert_alike(viewer.layers["dim (noiser)"].data, noiser.enhance(DIM))
-    assert "gain_layer" not in provenance_of(viewer.layers["dim (noiser)"])
+    assert_alike(viewer.layers["dim (brightened)"].data, noiser.enhance(DIM))
+    assert "gain_layer" not in provenance_of(viewer.layers["dim (brightened)"])
 
 
 # fitted with
@@ -131,7 +131,7 @@ def test_a_fit_with_a_gain_map_is_applied_with_it(
     assert found.recipe == TINY
     for name, weight in expected.weights.items():
         np.testing.assert_allclose(found.weights[name], weight, atol=1e-4)
-    assert chosen.gain.visible
+    assert is_there(chosen.gain)
     chosen.verb.value = "denoise"
     widget.apply.native.click()
     wait_for_run()

@@ -37,7 +37,7 @@ def test_place_and_look_are_carried(dim_stack: Image) -> None:
 
 def test_metadata_is_copied_with_provenance(dim_stack: Image) -> None:
     result = enhance_layer(dim_stack)
-    assert result.name == "cells (noiser)"
+    assert result.name == "cells (denoised)"
     assert result.metadata["microscope"] == {"objective": "40x"}
     result.metadata["microscope"]["objective"] = "10x"
     assert dim_stack.metadata == {"microscope": {"objective": "40x"}}

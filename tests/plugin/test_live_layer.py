@@ -109,7 +109,7 @@ def test_what_it_does_not_take_is_refused() -> None:
 def test_progress_is_of_the_measuring() -> None:
     seen = []
     live_layer(Image(PLANES), progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(done, 12) for done in range(1, 13)]
+    assert seen[-12:] == [(done, 12) for done in range(1, 13)]  # after a look at a few planes
 
 
 def test_the_job_gives_what_the_console_gives(dim_stack: Image) -> None:
@@ -118,7 +118,7 @@ def test_the_job_gives_what_the_console_gives(dim_stack: Image) -> None:
         enhance_task(source, Settings(keep="live", options={"dtype": "uint16"})), False, ""
     )
     expected = live_layer(dim_stack, dtype="uint16")
-    layer = source.result(enhanced.data, enhanced.provenance, enhanced.limits)
+    layer = enhanced.layer(source)
     assert_same_metadata(layer, expected)
     np.testing.assert_array_equal(np.asarray(layer.data), np.asarray(expected.data))
 

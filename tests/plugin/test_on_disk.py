@@ -11,7 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.notifications import notification_manager
-from parts import values
+from parts import is_there, values
 
 import napari_noiser as noiser
 from napari_noiser._progress import run_with_progress
@@ -69,9 +69,9 @@ def test_the_store_has_what_the_layer_shows(
     start_enhancing(viewer, [cells(**place)], settings)
     wait_for_run()
     (layer,) = viewer.layers
-    path = tmp_path / "cells (noiser).ome.zarr"
+    path = tmp_path / "cells (denoised).ome.zarr"
     assert list(tmp_path.iterdir()) == [path]
-    assert layer.name == "cells (noiser)"
+    assert layer.name == "cells (denoised)"
     made = layer.metadata["napari_noiser"]
     assert (made["path"], made["source"]) == (str(path), "cells")
     kept = noiser.enhance_layer(Image(PLANES))
@@ -99,10 +99,10 @@ def test_it_fills_in_and_never_looks_finished(
 
     start_enhancing(viewer, [cells()], settings, on_event=look)
     wait_for_run()
-    assert {name for name, _, _ in seen} == {"cells (noiser) [unfinished]"}
+    assert {name for name, _, _ in seen} == {"cells (denoised) [unfinished]"}
     assert any(some for _, some, _ in seen[:-1])
     assert seen[0][2] == [0, 1]
-    assert [layer.name for layer in viewer.layers] == ["cells (noiser)"]
+    assert [layer.name for layer in viewer.layers] == ["cells (denoised)"]
 
 
 def test_what_somebody_changed_while_it_filled_in_stays(
@@ -141,7 +141,7 @@ def test_a_plane_that_is_shown_follows_the_store(
     gate.set()
     wait_for_run()
     assert layer in viewer.layers
-    assert layer.name == "cells (noiser)"
+    assert layer.name == "cells (denoised)"
     assert LazyView in filled  # it did not wait for the finished store
 
 
@@ -161,7 +161,7 @@ def test_a_pyramid_is_shown_in_levels(
     )
     wait_for_run()
     (layer,) = viewer.layers
-    assert seen == {("wide (noiser) [unfinished]", True, LazyView)}
+    assert seen == {("wide (denoised) [unfinished]", True, LazyView)}
     assert layer.multiscale
     assert [level.shape for level in layer.data][:2] == [(2, 1200, 1100), (2, 600, 550)]
     np.testing.assert_allclose(values(layer), noiser.enhance(image), rtol=0, atol=1e-5)
@@ -196,13 +196,13 @@ def test_canceled_is_resumed(
     qtbot,
 ) -> None:
     run = start_enhancing(viewer, [cells()], settings)
-    finished = tmp_path / "cells (noiser).ome.zarr.partial" / "finished"
+    finished = tmp_path / "cells (denoised).ome.zarr.partial" / "finished"
     qtbot.waitUntil(lambda: finished.exists() and finished.stat().st_size > 0, timeout=60_000)
     run.cancel()
     gate.set()
     wait_for_run()
     (partial,) = tmp_path.iterdir()
-    assert partial.name == "cells (noiser).ome.zarr.partial"
+    assert partial.name == "cells (denoised).ome.zarr.partial"
     assert list(viewer.layers) == []
     told = notification_manager.records[-1].message
     assert str(partial) in told
@@ -210,7 +210,7 @@ def test_canceled_is_resumed(
     events = []
     start_enhancing(viewer, [cells()], settings, on_event=events.append)  # nothing is held
     wait_for_run()
-    assert [path.name for path in tmp_path.iterdir()] == ["cells (noiser).ome.zarr"]
+    assert [path.name for path in tmp_path.iterdir()] == ["cells (denoised).ome.zarr"]
     assert events[0].done > 12 * 4 + 5 * 4  # neither measured nor rendered again
     np.testing.assert_allclose(values(viewer.layers[0]), noiser.enhance(PLANES), rtol=0, atol=1e-5)
 
@@ -219,7 +219,7 @@ def test_canceled_too_late_says_where_the_result_is(
     viewer: ViewerModel, settings: Settings, tmp_path: Path, wait_for_run
 ) -> None:
     run = start_enhancing(viewer, [cells()], settings)
-    path, waited = tmp_path / "cells (noiser).ome.zarr", threading.Event()
+    path, waited = tmp_path / "cells (denoised).ome.zarr", threading.Event()
     while not path.exists():  # nothing of it is handled yet
         waited.wait(0.01)
     run.cancel()
@@ -259,11 +259,11 @@ def test_a_layer_removed_meanwhile_comes_back_when_it_is_finished(
     viewer.layers.clear()
     gate.set()
     wait_for_run()
-    assert [layer.name for layer in viewer.layers] == ["cells (noiser)"]
+    assert [layer.name for layer in viewer.layers] == ["cells (denoised)"]
     start_enhancing(viewer, [cells()], settings)
     wait_for_run()
     names = [layer.name for layer in viewer.layers]
-    assert names == ["cells (noiser)", "cells (noiser) [1]"]
+    assert names == ["cells (denoised)", "cells (denoised) [1]"]
 
 
 def run_job(source: LayerSnapshot, settings: Settings) -> str:
@@ -275,9 +275,9 @@ def run_job(source: LayerSnapshot, settings: Settings) -> str:
 
 def test_results_do_not_overwrite_each_other(settings: Settings, tmp_path: Path) -> None:
     small = LayerSnapshot.from_layer(Image(PLANES[:2, :40, :40], name="a/b: c"))
-    assert run_job(small, settings) == "a_b_ c (noiser).ome.zarr"
-    assert run_job(small, settings) == "a_b_ c (noiser)-1.ome.zarr"
-    assert run_job(small, settings) == "a_b_ c (noiser)-2.ome.zarr"
+    assert run_job(small, settings) == "a_b_ c (denoised).ome.zarr"
+    assert run_job(small, settings) == "a_b_ c (denoised)-1.ome.zarr"
+    assert run_job(small, settings) == "a_b_ c (denoised)-2.ome.zarr"
 
 
 def test_what_was_begun_otherwise_or_is_being_made_is_left_alone(
@@ -286,12 +286,12 @@ def test_what_was_begun_otherwise_or_is_being_made_is_left_alone(
     small = LayerSnapshot.from_layer(Image(PLANES[:2, :40, :40], name="small"))
     begun = enhance_task(small, settings)
     next(begun)
-    assert run_job(small, settings) == "small (noiser)-1.ome.zarr"  # another run makes the first
+    assert run_job(small, settings) == "small (denoised)-1.ome.zarr"  # another run makes the first
     begun.close()
     brighter = Settings(keep="disk", results_folder=tmp_path, options={"brightness": 1.0})
-    assert run_job(small, brighter) == "small (noiser)-2.ome.zarr"
-    assert (tmp_path / "small (noiser).ome.zarr.partial").exists()
-    assert run_job(small, settings) == "small (noiser).ome.zarr"
+    assert run_job(small, brighter) == "small (denoised)-2.ome.zarr"
+    assert (tmp_path / "small (denoised).ome.zarr.partial").exists()
+    assert run_job(small, settings) == "small (denoised).ome.zarr"
 
 
 @pytest.mark.parametrize(
@@ -339,20 +339,20 @@ def test_the_widget_offers_it(viewer: ViewerModel, tmp_path: Path, wait_for_run,
     widget = opened()
     controls = widget.controls
     assert controls.keep.value == "memory"
-    assert not controls.results_folder.visible
+    assert not is_there(controls.results_folder)
     controls.keep.value = "disk"
-    assert controls.results_folder.visible
+    assert is_there(controls.results_folder)
     widget.apply.native.click()
     assert "Choose a folder" in widget.status.value
     controls.results_folder.value = tmp_path
     widget.apply.native.click()
     wait_for_run()
-    assert [path.name for path in tmp_path.iterdir()] == ["cells (noiser).ome.zarr"]
+    assert [path.name for path in tmp_path.iterdir()] == ["cells (denoised).ome.zarr"]
     controls.keep.value = "live"
-    assert not controls.results_folder.visible
+    assert not is_there(controls.results_folder)
     widget.apply.native.click()
     wait_for_run()
-    names = ["cells", "cells (noiser)", "cells (noiser) [1]"]
+    names = ["cells", "cells (denoised)", "cells (denoised) [1]"]
     assert [layer.name for layer in viewer.layers] == names
     np.testing.assert_allclose(
         values(viewer.layers[1]), np.asarray(viewer.layers[2].data), atol=1e-6
@@ -372,8 +372,8 @@ def test_a_window_shows_it_filling_in(
         on_event=lambda event: names.update(layer.name for layer in viewer.layers),
     )
     wait_for_run()
-    assert names == {"cells (noiser) [unfinished]"}
-    assert [layer.name for layer in viewer.layers] == ["cells (noiser)"]
+    assert names == {"cells (denoised) [unfinished]"}
+    assert [layer.name for layer in viewer.layers] == ["cells (denoised)"]
     qtbot.wait(100)
     shown = viewer.screenshot(canvas_only=True, flash=False)[..., :3]
     assert shown.std() > 20

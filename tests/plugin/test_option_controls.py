@@ -9,14 +9,30 @@ import numpy as np
 import pytest
 from magicgui.widgets import CheckBox, FloatSlider, LineEdit
 from napari.components import ViewerModel
-from parts import labeled
-from qtpy.QtWidgets import QAbstractButton, QLabel
+from napari.layers import Image
+from parts import is_there, labeled, part_of
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QScrollBar,
+)
+from superqt import QCollapsible
 
 from napari_noiser.engine import options
 from napari_noiser.engine.options import DenoiseOptions, Option, verb_options
+from napari_noiser.plugin.settings import LOOKS, Settings
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
+from napari_noiser.plugin.widgets.model_combobox import OWN_LOOK
 from napari_noiser.plugin.widgets.qt_helpers import OptionalComboBox
+from napari_noiser.plugin.widgets.section import OptionsSection
 from napari_noiser.plugin.widgets.settings_form import (
+    STACK,
     option_control,
     option_names,
     option_value,
@@ -41,10 +57,10 @@ def seen(widget: NoiserWidget) -> set[str]:
 
 def test_every_control_is_in_the_dock(widget: NoiserWidget) -> None:
     every = {option.label for option in option_names().values() if option.label}
-    layers = {"image", "axes", "model", "result", "gain map", "keep result", "folder"}
+    layers = {"image", "axes", "look", "model", "values", "gain map", "keep result", "folder"}
     regions = {"statistics from", "leave out", "regions hold on all planes"}
     buttons = {"Apply", "Cancel", "Train", "Fit", "Load…", "Save…", "Rename…", "Remove"}
-    sections = {"show what Apply would make", "Copy as Python", "Apply to image", "side by side"}
+    sections = {"preview, before | after", "Copy as Python", "Apply to image", "side by side"}
     training = {"method", "seed", "name", "training steps", "fitting steps", "network width"}
     for expected in (every, layers, regions, buttons, sections, training):
         assert expected <= seen(widget)
@@ -58,7 +74,7 @@ def test_a_label_choices_and_help_are_those_of_the_definition(widget: NoiserWidg
         control = labeled(widget, option.label)
         assert control is widget.controls.options[name]
         assert control.tooltip[1:] == f"{option.help[1:]}."
-        if option.choices:
+        if option.choices and name != "device":  # of which those are offered that work here
             assert control.choices == option.choices
             words = [control.native.itemText(at) for at in range(control.native.count())]
             assert words == list(option.words or option.choices)
@@ -74,23 +90,99 @@ def test_options_of_a_verb_are_shown_for_it_only(widget: NoiserWidget) -> None:
     controls = widget.controls
     for verb in ("enhance", "denoise"):
         controls.verb.value = verb
-        shown = {name for name, each in controls.options.items() if each.native.isVisibleTo(None)}
+        shown = {name for name, each in controls.options.items() if is_there(each)}
         assert shown <= verb_options(verb).keys()
         assert set(controls.settings.options) <= verb_options(verb).keys()
     assert {"camera", "repair"} <= shown  # "auto" is a denoiser for light
-    assert not controls.options["brightness"].visible
+    assert not is_there(controls.options["brightness"])
 
 
-def test_auto_is_the_default_model_of_the_verb(widget: NoiserWidget) -> None:
+def test_a_look_chooses_model_background_and_colors(widget: NoiserWidget) -> None:
     controls = widget.controls
-    assert controls.settings.model == "auto"
-    assert controls.recipe.recipe.name == "noiser"
-    controls.verb.value = "denoise"
-    assert controls.model.current_choice == "auto: structured (bundled)"
-    assert controls.recipe.recipe.name == "structured"
-    assert (controls.settings.model, controls.settings.verb) == ("auto", "denoise")
+    assert (controls.look.value, controls.settings.model) == ("auto", "auto")
+    assert not is_there(controls.model)
+    for name, look in LOOKS.items():
+        controls.look.value = name
+        expected = Settings().with_look(name)
+        assert controls.settings.model == expected.model == look.model
+        for option in ("background", "colors"):
+            assert controls.settings.options[option] == expected.options[option]
+        assert not is_there(controls.model)
+        assert is_there(controls.verb) == (look.model != "noiser-var3")
+    controls.look.value = "stars"
+    controls.options["background"].value = "gray"
+    assert controls.look.value == OWN_LOOK  # it is no look any more
+    assert is_there(controls.model)
+    controls.look.value = "photograph"
+    assert not is_there(controls.model)
     controls.model.value = "noiser"
-    assert controls.settings.verb == "enhance"
+    assert (controls.look.value, controls.settings.model) == (OWN_LOOK, "noiser")
+    assert controls.settings.options["background"] == "gray"
+
+
+def test_seven_controls_at_most_are_seen_before_the_first_fold(
+    widget: NoiserWidget, viewer: ViewerModel
+) -> None:
+    kinds = (QComboBox, QAbstractSlider, QCheckBox, QLineEdit, QPushButton)
+    top = widget.preview.native.parentWidget()
+    for image, rgb in ((np.zeros((9, 8, 8)), False), (np.zeros((8, 8, 3)), True)):
+        widget.controls.image.value = viewer.add_image(image, rgb=rgb)
+        for look in (*LOOKS, OWN_LOOK):
+            widget.controls.look.value = look
+            seen = [
+                each
+                for kind in kinds
+                for each in top.findChildren(kind)
+                if each.isVisible() and not isinstance(each, QScrollBar)
+                if not isinstance(each.parentWidget(), (QCollapsible, QAbstractSpinBox))
+            ]
+            resets = [each for each in seen if getattr(each, "text", str)() == "↺"]
+            assert 5 <= len(seen) - len(resets) <= 7
+    assert widget.apply.native.isVisible()
+
+
+def test_what_an_image_is_taken_for_is_said_and_can_be_changed(
+    widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image
+) -> None:
+    controls, said = widget.controls, widget.about.taken_for
+    viewer.add_image(np.zeros((8, 8)), name="plane")
+    assert said.value == "one plane"
+    cases = [
+        (np.zeros((30, 8, 8)), {}, "30 planes: depth or time?"),
+        (np.zeros((64, 64, 3)), {"rgb": False}, "64 planes of 64 x 3 pixels, or 3 channels?"),
+        (np.zeros((5, 3, 2, 8, 8)), {}, "5 time points of 3 channels of 2 planes, TCZYX"),
+        (np.zeros((1, 8, 8)), {"axis_labels": ("t", "y", "x")}, "1 time point, TYX"),
+    ]
+    for values, named, expected in cases:
+        controls.image.value = viewer.add_image(values, **named)
+        assert said.value.startswith(expected)
+        assert "change" in said.value
+    controls.image.value = viewer.add_image(np.zeros((8, 8, 3)), rgb=True)
+    assert said.value == "one color image"
+    controls.image.value = viewer.layers[1]
+    stack = part_of(widget, OptionsSection, STACK)
+    assert not stack.unfolded
+    said.native.linkActivated.emit("#")
+    assert stack.unfolded
+    controls.axes.value = "TYX"
+    assert said.value.startswith("30 time points, TYX")
+
+
+def test_what_means_nothing_for_an_image_is_not_there(
+    widget: NoiserWidget, viewer: ViewerModel
+) -> None:
+    controls = widget.controls
+    viewer.add_image(np.zeros((8, 8)), name="plane")
+    controls.look.value = "brighten"
+    several = [controls.axes, *(controls.options[name] for name in ("ndim", "statistics"))]
+    assert not any(map(is_there, (*several, controls.options["colors"])))
+    assert part_of(widget, OptionsSection, STACK).needed is False
+    controls.image.value = viewer.add_image(np.zeros((3, 8, 8)))
+    assert all(map(is_there, several))
+    controls.axes.value = "CYX"
+    assert not is_there(controls.options["ndim"])
+    controls.image.value = viewer.add_image(np.zeros((8, 8, 3)), rgb=True)
+    assert is_there(controls.options["colors"])
 
 
 def test_one_click_makes_light(widget: NoiserWidget, viewer: ViewerModel, wait_for_run) -> None:
@@ -98,7 +190,7 @@ def test_one_click_makes_light(widget: NoiserWidget, viewer: ViewerModel, wait_f
     widget.controls.verb.value = "denoise"
     widget.apply.native.click()
     wait_for_run()
-    made = viewer.layers["dim (structured)"].metadata["napari_noiser"]
+    made = viewer.layers["dim (counts)"].metadata["napari_noiser"]
     assert made["verb"] == "denoise"
 
 
@@ -109,11 +201,11 @@ def test_one_more_option_has_a_control(monkeypatch, opened, viewer: ViewerModel)
     control = labeled(widget, "sharpen by")
     assert control.tooltip == "How much."
     widget.controls.verb.value = "denoise"
-    assert control.visible
+    assert is_there(control)
     control.value = "2.5"
     assert widget.controls.settings.options["sharpen"] == 2.5
     widget.controls.verb.value = "enhance"
-    assert not control.visible
+    assert not is_there(control)
     assert "sharpen" not in widget.controls.settings.options
 
 
@@ -146,9 +238,9 @@ def test_none_is_announced_as_any_other_choice(widget: NoiserWidget, viewer: Vie
     labels = viewer.add_labels(np.ones((3, 8, 8), int))
     viewer.add_image(np.zeros((3, 8, 8)))
     controls.region.value = labels
-    assert controls.all_planes.visible
+    assert is_there(controls.all_planes)
     controls.region.value = None
-    assert not controls.all_planes.visible
+    assert not is_there(controls.all_planes)
     controls.options["camera"].changed.connect(seen.append)
     controls.options["camera"].value = None
     assert seen == [None]

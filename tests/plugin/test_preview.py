@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 import weakref
+from types import SimpleNamespace
 
 import dask.array as da
 import numpy as np
@@ -36,6 +37,7 @@ def preview(section: PreviewSection, viewer: ViewerModel, wait_for_run):
 
     def show(image: Image) -> Image:
         viewer.add_layer(image)
+        section.divider = 0.0  # all of it is seen
         section.switch.value = True
         wait_for_run()
         return viewer.layers[f"{image.name} [preview]"]
@@ -59,9 +61,6 @@ def test_it_follows_the_controls_without_reading_again(
     viewer.dims.set_current_step(0, 7)
     watched.read.clear()
 
-    def follows() -> bool:
-        return np.allclose(in_view(layer), noiser.enhance(PLANES, **expected)[7], atol=1e-6)
-
     for name, value in (
         ("brightness", 0.5),
         ("contrast", 2.0),
@@ -70,7 +69,8 @@ def test_it_follows_the_controls_without_reading_again(
     ):
         before = in_view(layer)
         {"model": controls.model, **controls.options}[name].value = expected[name] = value
-        qtbot.waitUntil(follows)
+        after = noiser.enhance(PLANES, **expected)[7]
+        qtbot.waitUntil(lambda e=after: np.allclose(in_view(layer), e, atol=1e-6), timeout=60_000)
         assert not np.allclose(before, in_view(layer), atol=1e-3)
     assert not watched.read
     viewer.dims.set_current_step(0, 2)
@@ -78,6 +78,45 @@ def test_it_follows_the_controls_without_reading_again(
         in_view(layer), noiser.enhance(PLANES, **expected)[2], rtol=0, atol=1e-6
     )
     assert watched.read.keys() == {2}
+
+
+def test_the_divider_between_before_and_after_is_dragged(
+    preview, section: PreviewSection, viewer: ViewerModel
+) -> None:
+    others = len(viewer.mouse_drag_callbacks)
+    layer = preview(Image(PLANES, name="cells", contrast_limits=(100, 120), gamma=0.5))
+    layer.contrast_limits = (0.2, 0.9)
+    after = np.asarray(layer.data[3])
+    black, white = layer.contrast_limits
+    seen = ((PLANES[3] - 100.0) / 20).clip(0, 1) ** (0.5 / layer.gamma)
+    before = black + (white - black) * seen
+
+    def drag(start: float, end: float) -> bool:
+        """Drag the mouse along a row, and return whether the view may be panned meanwhile."""
+        event = SimpleNamespace(type="mouse_press", position=(3, 20, start))
+        dragged = viewer.mouse_drag_callbacks[-1](viewer, event)
+        next(dragged, None)
+        panned = viewer.scene.camera.mouse_pan
+        for event.type, column in (("mouse_move", (start + end) / 2), ("mouse_move", end)):
+            event.position = (3, 20, column)
+            next(dragged, None)
+        event.type = "mouse_release"
+        next(dragged, None)
+        assert viewer.scene.camera.mouse_pan
+        return panned
+
+    assert not drag(1, 30)
+    shown = np.asarray(layer.data[3])
+    np.testing.assert_allclose(shown[:, :29], before[:, :29], rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(shown[:, 29], white)  # the line
+    np.testing.assert_array_equal(shown[:, 30:], after[:, 30:])
+    assert drag(3, 12)  # not at the line
+    np.testing.assert_array_equal(np.asarray(layer.data[3]), shown)
+    drag(30, 90)
+    np.testing.assert_allclose(np.asarray(layer.data[3])[:, :49], before[:, :49], atol=1e-5)
+    section.switch.value = False
+    assert len(viewer.mouse_drag_callbacks) == others
+    assert section.divider == 1.0  # where it was left
 
 
 def test_it_equals_the_result_and_gives_way_to_it(
@@ -96,9 +135,9 @@ def test_it_equals_the_result_and_gives_way_to_it(
     layer.contrast_limits = (0.25, 0.75)
     widget.apply.native.click()
     wait_for_run()
-    assert [each.name for each in viewer.layers] == ["cells", "cells (noiser)"]
+    assert [each.name for each in viewer.layers] == ["cells", "cells (denoised)"]
     assert not section.switch.value
-    result = viewer.layers["cells (noiser)"]
+    result = viewer.layers["cells (denoised)"]
     np.testing.assert_allclose(in_view(result) / 65535, shown, rtol=0, atol=1e-5)
     np.testing.assert_allclose(result.contrast_limits, (0.25 * 65535, 0.75 * 65535))
     assert "preview" not in result.metadata["napari_noiser"]
@@ -107,7 +146,8 @@ def test_it_equals_the_result_and_gives_way_to_it(
 def test_it_is_marked_and_no_image_to_enhance(preview, widget: NoiserWidget, dim_stack) -> None:
     layer = preview(dim_stack)
     made = layer.metadata["napari_noiser"]
-    assert (made["preview"], made["source"], made["recipe"]["name"]) == (True, "cells", "noiser")
+    assert (made["preview"], made["source"]) == (True, "cells")
+    assert made["recipe"]["name"] == "structured"
     assert layer.metadata["microscope"] == {"objective": "40x"}
     assert widget.controls.image.choices == (dim_stack,)
     np.testing.assert_array_equal(layer.scale, dim_stack.scale)
@@ -139,13 +179,14 @@ def test_other_axes_while_it_measures_begin_again(
 
 def test_all_levels_and_the_region_are_shown(preview, widget: NoiserWidget, viewer) -> None:
     image = PLANES[:, :40, :48]
-    labels = viewer.add_labels((image[0] > 102).astype(int))
+    mask = np.zeros((40, 48), bool)
+    mask[5:30, 8:40] = True
+    labels = viewer.add_labels(mask.astype(int))
     viewer.layers.move(0, 0)
     widget.controls.region.value = labels
     levels = [image, image[:, ::2, ::2]]
     layer = preview(Image(levels, multiscale=True, name="levels", contrast_limits=(100, 120)))
     assert layer.multiscale
-    mask = image[0] > 102
     for found, level, step in zip(layer.data, levels, (1, 2), strict=True):
         expected = noiser.enhance(level, mask=mask[::step, ::step])
         np.testing.assert_allclose(np.asarray(found), expected, rtol=0, atol=1e-6)
@@ -155,7 +196,9 @@ def test_what_is_painted_meanwhile_is_followed(
     preview, section: PreviewSection, widget: NoiserWidget, viewer: ViewerModel, qtbot
 ) -> None:
     image = Watched(PLANES)
-    labels = viewer.add_labels((PLANES > 105).astype(int), name="cells")
+    marked = np.zeros(PLANES.shape, int)
+    marked[:, 5:30, 25:45] = 1
+    labels = viewer.add_labels(marked, name="cells")
     widget.controls.region.value = labels
     layer = preview(Image(image, name="image", contrast_limits=(100, 120)))
     viewer.layers.selection.active = labels
@@ -172,7 +215,7 @@ def test_what_is_painted_meanwhile_is_followed(
         labels.paint((at, row, 20), 1)
         qtbot.wait(10)
     assert not image.read  # one paints still
-    qtbot.waitUntil(follows)
+    qtbot.waitUntil(follows, timeout=60_000)
     assert layer in viewer.layers
     assert viewer.layers.selection.active is labels
     assert layer.contrast_limits == [0.2, 0.9]
@@ -191,12 +234,12 @@ def test_what_is_drawn_meanwhile_is_followed(
     layer = preview(Image(PLANES, name="image"))
     before = in_view(layer)
     shapes.translate = (20, 20)
-    qtbot.waitUntil(lambda: not np.allclose(in_view(layer), before, atol=1e-3))
+    qtbot.waitUntil(lambda: not np.allclose(in_view(layer), before, atol=1e-5), timeout=60_000)
     shapes.data = [box + 5]
     expected = np.ones((40, 50), bool)
     expected[25:41, 25:46] = False
     expected = noiser.enhance(PLANES, mask=expected)[viewer.dims.current_step[0]]
-    qtbot.waitUntil(lambda: np.allclose(in_view(layer), expected, atol=1e-6))
+    qtbot.waitUntil(lambda: np.allclose(in_view(layer), expected, atol=1e-6), timeout=60_000)
 
 
 def test_thick_slices_and_dask(preview, viewer: ViewerModel) -> None:
@@ -211,6 +254,7 @@ def test_thick_slices_and_dask(preview, viewer: ViewerModel) -> None:
 def test_what_has_to_be_trained_is_said(
     preview, section: PreviewSection, widget: NoiserWidget, qtbot
 ) -> None:
+    widget.controls.model.value = "noiser"
     layer = preview(Image(PLANES, name="cells"))
     widget.controls.model.value = "p-regression"
     qtbot.waitUntil(lambda: "p-regression has to be trained first" in section.note.value)
@@ -267,7 +311,7 @@ def test_a_preview_is_not_taken_for_a_result(
     section.switch.value = True
     wait_for_run()
     assert viewer.layers[-1].name == "cells [preview]"
-    assert newest_result(viewer.layers, "cells").name == "cells (noiser)"
+    assert newest_result(viewer.layers, "cells").name == "cells (denoised)"
     assert newest_result(viewer.layers, "another") is None
 
 
@@ -318,7 +362,8 @@ def test_in_a_window_with_and_without_asynchronous_slicing(
     viewer.add_image(PLANES, name="cells")
     widget = NoiserWidget(viewer)
     viewer.window.add_dock_widget(widget)
-    section = widget.sections[0]
+    section = part_of(widget, PreviewSection)
+    section.divider = 0.0
     for asynchronous in (False, True):
         get_settings().experimental.async_ = asynchronous
         section.switch.value = True
@@ -342,7 +387,7 @@ def test_closing_the_dock_takes_it_away(
     viewer.add_image(PLANES, name="cells")
     widget = NoiserWidget(viewer)
     dock = viewer.window.add_dock_widget(widget)
-    widget.sections[0].switch.value = True
+    widget.preview.switch.value = True
     if not measuring:
         wait_for_run()
     viewer.window.remove_dock_widget(dock)
@@ -356,7 +401,7 @@ def test_closing_napari_while_it_shows(make_napari_viewer_proxy, wait_for_run, q
     viewer.add_image(PLANES, name="cells")
     widget = NoiserWidget(viewer)
     viewer.window.add_dock_widget(widget)
-    widget.sections[0].switch.value = True
+    widget.preview.switch.value = True
     wait_for_run()
     viewer.close()
     qtbot.wait(100)

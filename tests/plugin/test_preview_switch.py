@@ -51,6 +51,7 @@ def test_what_cannot_be_shown_is_said_once_and_without_a_pop_up(
     assert section.note.value == ""
     plane = viewer.add_image(PLANES[0], name="plane")
     widget.controls.image.value = plane
+    widget.controls.options["ndim"].value = 3
     section.switch.value = True
     assert "axes must have Z" in section.note.value
     widget.controls.options["ndim"].value = 2

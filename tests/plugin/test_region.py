@@ -11,6 +11,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Shapes
+from parts import is_there
 from skimage.measure import points_in_poly
 
 import napari_noiser as noiser
@@ -269,7 +270,7 @@ def test_the_widget_gives_what_the_console_gives(
     wait_for_run()
     assert isinstance(asked[0].region, RegionSnapshot)
     assert isinstance(asked[0].leave_out, RegionSnapshot)
-    result = viewer.layers["cells (noiser)"]
+    result = viewer.layers["cells (denoised)"]
     cell.data, spots.data = [SQUARE * 2], np.eye(50, dtype=int)[:40]
     image = viewer.layers["cells"]
     mask = region_mask(cell, image) & ~region_mask(spots, image)
@@ -299,14 +300,14 @@ def test_holding_on_all_planes_is_offered_where_there_are_planes(
 ) -> None:
     widget.show()
     controls = widget.controls
-    assert not controls.all_planes.visible
+    assert not is_there(controls.all_planes)
     on_one = viewer.add_shapes([np.insert(SQUARE * 2, 0, 2.0, axis=1)], name="cell")
     controls.region.value, controls.options["statistics"].value = on_one, "plane"
-    assert controls.all_planes.visible
+    assert is_there(controls.all_planes)
     controls.all_planes.value = True
     widget.apply.native.click()
     wait_for_run()
-    result, image = viewer.layers["cells (noiser)"], viewer.layers["cells"]
+    result, image = viewer.layers["cells (denoised)"], viewer.layers["cells"]
     mask = region_mask(on_one, image, all_planes=True)
     expected = noiser.enhance(image.data, statistics="plane", mask=mask)
     np.testing.assert_allclose(result.data, expected, atol=1e-6)

@@ -16,7 +16,7 @@ import napari_noiser.plugin.widgets.image_diagnostics as remarks
 from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.tasks.latest_only import LatestOnly
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
-from napari_noiser.plugin.widgets.image_diagnostics import MEASURE
+from napari_noiser.plugin.widgets.image_diagnostics import MEASURE, Examination
 
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.poisson(4, (40, 50)).astype(np.uint16) + 100
@@ -68,67 +68,67 @@ def slow(viewer: ViewerModel, widget: NoiserWidget, qtbot) -> Slow:
 )
 def test_it_says_what_the_image_is_like(widget, viewer, qtbot, image, said) -> None:
     viewer.add_image(image)
-    qtbot.waitUntil(lambda: said in widget.remarks.value)
-    assert widget.remarks.value.endswith(MEASURE)
+    qtbot.waitUntil(lambda: said in widget.about.remarks.value)
+    assert widget.about.remarks.value.endswith(MEASURE)
     assert BackgroundTask.current is None
 
 
 def test_without_an_image_it_says_only_where_to_measure(widget, viewer, qtbot) -> None:
-    assert widget.remarks.value == MEASURE
+    assert widget.about.remarks.value == MEASURE
     layer = viewer.add_image(NOISE)
-    qtbot.waitUntil(lambda: "Noise" in widget.remarks.value)
+    qtbot.waitUntil(lambda: "Noise" in widget.about.remarks.value)
     viewer.layers.remove(layer)
-    qtbot.waitUntil(lambda: widget.remarks.value == MEASURE)
+    qtbot.waitUntil(lambda: widget.about.remarks.value == MEASURE)
 
 
 def test_it_follows_the_choice_the_data_the_axes_and_the_scale(widget, viewer, qtbot) -> None:
     layer = viewer.add_image(NOISE)
-    qtbot.waitUntil(lambda: "Noise" in widget.remarks.value)
+    qtbot.waitUntil(lambda: "Noise" in widget.about.remarks.value)
     layer.data = EXPOSED
-    qtbot.waitUntil(lambda: "well exposed" in widget.remarks.value)
-    assert "Noise" not in widget.remarks.value
+    qtbot.waitUntil(lambda: "well exposed" in widget.about.remarks.value)
+    assert "Noise" not in widget.about.remarks.value
     other = viewer.add_image(np.stack([NOISE, NOISE]))
     widget.controls.image.value = other
-    qtbot.waitUntil(lambda: "Noise" in widget.remarks.value)
+    qtbot.waitUntil(lambda: "Noise" in widget.about.remarks.value)
     widget.controls.options["ndim"].value = 3
     other.scale = (5, 1, 1)
-    assert widget.remarks.value.startswith("The step in z is 5 times the pixel size")
-    assert "Noise" in widget.remarks.value
+    assert widget.about.stack.value.startswith("The step in z is 5 times the pixel size")
+    assert "Noise" in widget.about.remarks.value
     widget.controls.axes.value = "TYX"
-    qtbot.waitUntil(lambda: "step in z" not in widget.remarks.value)
+    qtbot.waitUntil(lambda: "step in z" not in widget.about.stack.value)
 
 
 def test_light_that_a_number_type_cannot_hold_is_said(widget, viewer) -> None:
     viewer.add_image(NOISE)
     controls = widget.controls
     controls.model.value, controls.verb.value = "structured", "denoise"
-    assert "cut off" not in widget.remarks.value
+    assert "cut off" not in widget.about.number_type.value
     controls.options["dtype"].value = "uint8"
-    assert "to whole numbers from 0 to 255, and cut off" in widget.remarks.value
+    assert "to whole numbers from 0 to 255, and cut off" in widget.about.number_type.value
     controls.options["dtype"].value = "uint16"
-    assert "cut off" not in widget.remarks.value
+    assert "cut off" not in widget.about.number_type.value
     controls.image.value = viewer.add_image(EXPOSED)
     controls.options["dtype"].value = "uint8"
     controls.options["dtype"].value = "uint16"
-    assert "from 0 to 65535" in widget.remarks.value
+    assert "from 0 to 65535" in widget.about.number_type.value
     controls.verb.value = "enhance"
-    assert "cut off" not in widget.remarks.value
+    assert "cut off" not in widget.about.number_type.value
 
 
 def test_a_layer_that_is_no_longer_chosen_is_not_followed(widget, viewer, qtbot) -> None:
     first = viewer.add_image(NOISE)
-    qtbot.waitUntil(lambda: "Noise" in widget.remarks.value)
+    qtbot.waitUntil(lambda: "Noise" in widget.about.remarks.value)
     widget.controls.image.value = viewer.add_image(EXPOSED)
-    qtbot.waitUntil(lambda: "well exposed" in widget.remarks.value)
+    qtbot.waitUntil(lambda: "well exposed" in widget.about.remarks.value)
     asked = []
-    widget.remarks._latest.submit = asked.append
+    widget.about._latest.submit = asked.append
     first.data = np.zeros((40, 50))
     qtbot.wait(50)
     assert asked == []
 
 
 def test_work_can_start_meanwhile(widget, slow) -> None:
-    assert widget.remarks.value == MEASURE
+    assert widget.about.remarks.value == MEASURE
     assert BackgroundTask.current is None
     assert widget.apply.enabled
 
@@ -137,9 +137,9 @@ def test_a_stale_answer_is_dropped(widget, viewer, slow, qtbot) -> None:
     widget.controls.image.value = viewer.layers[0]
     qtbot.wait(20)
     slow.allowed.set()
-    qtbot.waitUntil(lambda: "well exposed" in widget.remarks.value)
+    qtbot.waitUntil(lambda: "well exposed" in widget.about.remarks.value)
     qtbot.wait(50)
-    assert "Noise" not in widget.remarks.value
+    assert "Noise" not in widget.about.remarks.value
 
 
 def test_an_answer_to_a_removed_layer_is_dropped(widget, viewer, slow, qtbot) -> None:
@@ -147,33 +147,33 @@ def test_an_answer_to_a_removed_layer_is_dropped(widget, viewer, slow, qtbot) ->
     qtbot.wait(20)
     slow.allowed.set()
     qtbot.wait(100)
-    assert widget.remarks.value == MEASURE
+    assert widget.about.remarks.value == MEASURE
 
 
 def test_an_error_is_a_remark(widget, slow, qtbot) -> None:
     slow.error = RuntimeError("the disk is gone")
     before = len(notification_manager.records)
     slow.allowed.set()
-    qtbot.waitUntil(lambda: "the disk is gone" in widget.remarks.value)
-    assert widget.remarks.value.endswith(MEASURE)
+    qtbot.waitUntil(lambda: "the disk is gone" in widget.about.noise.value)
+    assert widget.about.remarks.value.endswith(MEASURE)
     assert len(notification_manager.records) == before
 
 
 def test_what_cannot_be_examined_is_said(widget, viewer, qtbot) -> None:
     viewer.add_image(np.zeros((4, 8, 8), complex).real.astype(bool))
-    qtbot.waitUntil(lambda: "must hold integers or floats" in widget.remarks.value)
+    qtbot.waitUntil(lambda: "must hold integers or floats" in widget.about.noise.value)
 
 
 def test_closing_meanwhile_leaves_nothing(viewer, qtbot, monkeypatch) -> None:
     """Neither an error in a deleted label, nor the image in memory."""
     begun, allowed = Event(), Event()
 
-    def wait(source) -> list[str]:
+    def wait(source) -> Examination:
         begun.set()
         assert allowed.wait(30)
-        return ["too late"]
+        return Examination(advice="too late")
 
-    monkeypatch.setattr(remarks, "_diagnose", wait)
+    monkeypatch.setattr(remarks, "_examine", wait)
     layer = Image(NOISE.copy())
     data = weakref.ref(layer.data)
     viewer.layers.append(layer)

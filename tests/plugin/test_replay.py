@@ -38,7 +38,7 @@ def made_by(layer: Image, settings: Settings) -> Image:
     """Return the result that the widget would make."""
     source = LayerSnapshot.from_layer(layer, settings.axes)
     enhanced = run_with_progress(enhance_task(source, settings), False, "")
-    return source.result(enhanced.data, enhanced.provenance, enhanced.limits)
+    return enhanced.layer(source)
 
 
 def executed(script: str, **fill: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ def test_a_result_on_disk_is_made_on_disk_again(
     np.testing.assert_allclose(again, values(result), rtol=0, atol=1e-6)
     from napari_noiser.files.open_image import open_image
 
-    found = open_image(tmp_path / "cells (noiser) again.ome.zarr")
+    found = open_image(tmp_path / "cells (denoised) again.ome.zarr")
     if data is PLANES:
         assert (found.space.scale, found.space.units) == ((2, 0.5, 0.5), ("micrometer",) * 3)
 
@@ -152,7 +152,7 @@ def test_the_same_settings_on_another_layer() -> None:
     again = noiser.reapply(result, Image(other, name="other", scale=(3, 1, 1)))
     expected = noiser.enhance(other, "noiser-es", **options)
     np.testing.assert_array_equal(again.data, expected)
-    assert again.name == "other (noiser-es)"
+    assert again.name == "other (brightened)"
     assert again.scale.tolist() == [3, 1, 1]
 
 
@@ -236,7 +236,7 @@ def test_it_is_told_in_words(qapp, tmp_path: Path, wait_for_run) -> None:
     )
     start_enhancing(viewer, [LayerSnapshot.from_layer(Image(PLANES, name="cells"))], settings)
     wait_for_run()
-    text = format_provenance(provenance_of(viewer.layers["cells (noiser)"]))
+    text = format_provenance(provenance_of(viewer.layers["cells (denoised)"]))
     for line in (
         "Image: cells, axes ZYX",
         "Model: noiser, 2000 steps, seed 0, ",

@@ -46,7 +46,7 @@ def results(viewer: ViewerModel) -> list[str]:
 
 def assert_like(viewer: ViewerModel, image: Image, **options) -> None:
     """Check that an image's result is what the console gives."""
-    result = viewer.layers[f"{image.name} (noiser)"]
+    result = viewer.layers[f"{image.name} (denoised)"]
     expected = noiser.enhance_layer(image, **options)
     np.testing.assert_allclose(np.asarray(result.data), expected.data, rtol=0, atol=1e-6)
     made, wanted = (each.metadata["napari_noiser"] for each in (result, expected))
@@ -79,7 +79,7 @@ def test_apply_enhances_each_by_its_own_moments(
     widget.controls.options["contrast"].value = 1.5
     widget.apply.native.click()
     wait_for_run()
-    assert results(viewer) == ["plane (noiser)", "color (noiser)", "stack (noiser)"]
+    assert results(viewer) == ["plane (denoised)", "color (denoised)", "stack (denoised)"]
     for image in images:
         assert_like(viewer, image, contrast=1.5)
     assert widget.status.value == "finished: 3 images"
@@ -131,7 +131,7 @@ def test_or_only_the_chosen_one_if_nobody_wants_the_others(
     widget.controls.others.native.click()
     widget.apply.native.click()
     wait_for_run()
-    assert results(viewer) == ["plane (noiser)"]
+    assert results(viewer) == ["plane (denoised)"]
 
 
 def test_chosen_axes_hold_for_images_that_look_alike(
@@ -155,8 +155,8 @@ def test_cancel_stops_all_that_is_left_and_finished_results_stay(
     viewer.layers.events.inserted.connect(lambda event: widget.cancel.native.click())
     widget.apply.native.click()
     wait_for_run()
-    assert results(viewer)[0] == "0 (noiser)"
-    assert "3 (noiser)" not in results(viewer)
+    assert results(viewer)[0] == "0 (denoised)"
+    assert "3 (denoised)" not in results(viewer)
     assert widget.status.value.startswith("canceled")
     assert_like(viewer, added[0])
 
@@ -170,7 +170,7 @@ def test_an_error_names_the_image_and_leaves_what_is_finished(
     widget.apply.native.click()
     wait_for_run()
     qtbot.wait(50)
-    assert results(viewer) == ["good (noiser)"]
+    assert results(viewer) == ["good (denoised)"]
     assert widget.status.value.startswith("failed: bad: image has no patch to measure")
     assert "bad: image has no patch" in notification_manager.records[-1].message
 
@@ -222,7 +222,7 @@ def test_wherever_results_are_kept(
     sources = [LayerSnapshot.from_layer(each) for each in images]
     start_enhancing(viewer, sources, Settings(keep=keep, results_folder=tmp_path))
     wait_for_run()
-    assert results(viewer) == ["plane (noiser)", "color (noiser)", "stack (noiser)"]
+    assert results(viewer) == ["plane (denoised)", "color (denoised)", "stack (denoised)"]
     for image in images:
         assert_like(viewer, image)
     assert len(list(tmp_path.iterdir())) == (3 if keep == "disk" else 0)
@@ -234,7 +234,7 @@ def test_the_command_takes_all_selected_images(
     viewer.layers.selection = {*images, viewer.add_points(np.zeros((2, 2)))}
     enhance_selected(viewer)
     wait_for_run()
-    assert results(viewer) == ["plane (noiser)", "color (noiser)", "stack (noiser)"]
+    assert results(viewer) == ["plane (denoised)", "color (denoised)", "stack (denoised)"]
     assert {layer.name for layer in viewer.layers.selection} == set(results(viewer))
 
 
@@ -253,7 +253,7 @@ def test_channels_that_napari_split_are_enhanced_together(
     wait_for_run()
     for channel, layer in enumerate(split):
         assert_like(viewer, layer)
-        result = viewer.layers[f"{layer.name} (noiser)"]
+        result = viewer.layers[f"{layer.name} (denoised)"]
         together = noiser.enhance(n_channels, axes="ZCYX")[:, channel]
         np.testing.assert_allclose(result.data, together, rtol=0, atol=1e-6)
         assert result.colormap.name == layer.colormap.name
@@ -274,7 +274,7 @@ def test_the_command_takes_no_preview(
     wait_for_run()
     assert {layer.name for layer in viewer.layers} - {each.name for each in images} == {
         "plane [preview]",
-        "color (noiser)",
+        "color (denoised)",
     }
 
 

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 import napari_noiser as noiser
 from napari_noiser.methods.noiser.model import NoiserModel
-from napari_noiser.methods.noiser.training import TrainingStep
 from napari_noiser.plugin.widgets.dock_widget import NoiserWidget
 from napari_noiser.plugin.widgets.training_section import TrainingSection
 
@@ -24,6 +23,12 @@ SMALL = noiser.recipes.Recipe(name="small", iterations=2, size=8, size_3d=5, wid
 def viewer(viewer: ViewerModel) -> ViewerModel:
     viewer.add_image(np.random.default_rng(0).poisson(4, (30, 40)), name="cells")
     return viewer
+
+
+@pytest.fixture
+def widget(widget: NoiserWidget) -> NoiserWidget:
+    widget.controls.model.value = "noiser"
+    return widget
 
 
 @pytest.fixture
@@ -134,7 +139,7 @@ def test_apply_trains_a_recipe_as_it_was_edited(
     edit(widget, iterations="2", size="8", source_mean="0.4")
     widget.apply.native.click()
     wait_for_run()
-    made = viewer.layers["cells (ms-noiser)"].metadata["napari_noiser"]["recipe"]
+    made = viewer.layers["cells (brightened)"].metadata["napari_noiser"]["recipe"]
     assert (made["iterations"], made["size"], list(made["source"]["mean"])) == (2, 8, [0.4])
     assert labels(widget)[-1] == "ms-noiser (trained, gray, 2-D)"
 
@@ -145,7 +150,7 @@ def test_a_bundled_model_is_applied_whatever_was_edited(
     edit(widget, iterations="none")
     widget.apply.native.click()
     wait_for_run()
-    made = viewer.layers["cells (noiser)"].metadata["napari_noiser"]
+    made = viewer.layers["cells (brightened)"].metadata["napari_noiser"]
     assert made["fingerprint"] == noiser.load_model("noiser").fingerprint
 
 
@@ -191,27 +196,6 @@ def test_an_empty_name_is_refused_in_place(
     assert widget.controls.model.value is model
 
 
-def test_it_is_told_how_long_training_goes_on(section: TrainingSection, monkeypatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("napari_noiser.plugin.widgets.training_section.monotonic", lambda: now)
-
-    def seen(done: int, stage: str = "train") -> str:
-        section.on_event(TrainingStep(done, 2000, 0.5, stage))
-        return section.state.value
-
-    before = section.state.value
-    section.on_running(True)
-    assert seen(1) == before
-    now += 10.0
-    assert seen(11, "fit") == before
-    assert seen(11) == "It will train for 33 min more."
-    now += 90.0
-    assert seen(21, "cells: train") == "It will train for 3 h more."
-    assert seen(1999) == ""  # seconds are not told
-    section.on_running(False)
-    assert section.state.value == before
-
-
 def test_several_files_are_loaded_at_once_and_what_is_none_is_said(
     widget: NoiserWidget, section: TrainingSection, tmp_path: Path
 ) -> None:
@@ -236,14 +220,14 @@ def test_only_models_of_ones_own_are_renamed_and_removed(
     section.remove_model.native.click()
     assert widget.controls.model.value == "auto"
     assert labels(widget)[-1] == "p-regression (trains first)"
-    assert widget.controls.recipe.recipe == noiser.RECIPES["noiser"]
+    assert widget.controls.recipe.recipe == noiser.RECIPES["structured"]
 
 
 def test_what_trains_first_depends_on_the_image(
     widget: NoiserWidget, viewer: ViewerModel, model: NoiserModel
 ) -> None:
     assert labels(widget)[:7] == [
-        *("auto: noiser (bundled)", "noiser (bundled)", "noiser-es (bundled)"),
+        *("auto: structured (bundled)", "noiser (bundled)", "noiser-es (bundled)"),
         "noiser-var3 (bundled)",
         *("structured (bundled)", "structured-tiny (bundled)"),
         "structured-large (trains first)",
@@ -254,7 +238,7 @@ def test_what_trains_first_depends_on_the_image(
     widget.controls.model.changed.connect(seen.append)
     widget.controls.image.value = viewer.add_image(np.zeros((4, 8, 8, 3), np.uint8), rgb=True)
     widget.controls.options["ndim"].value = 3
-    assert labels(widget)[:2] == ["auto: noiser (trains first)", "noiser (trains first)"]
+    assert labels(widget)[:2] == ["auto: structured (bundled)", "noiser (trains first)"]
     assert labels(widget)[-1] == "small (trained, gray, 2-D)"
     assert widget.controls.model.value == "noiser-es"
     assert not seen

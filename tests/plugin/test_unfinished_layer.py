@@ -50,5 +50,5 @@ def test_a_flipped_image_is_kept_with_the_steps_that_files_know(
     settings = Settings(keep="disk", results_folder=tmp_path)
     start_enhancing(viewer, [source], settings)
     wait_for_run()
-    np.testing.assert_array_equal(viewer.layers["flipped (noiser)"].scale, (-0.5, 2))
-    assert open_image(tmp_path / "flipped (noiser).ome.zarr").space.scale == (0.5, 2)
+    np.testing.assert_array_equal(viewer.layers["flipped (denoised)"].scale, (-0.5, 2))
+    assert open_image(tmp_path / "flipped (denoised).ome.zarr").space.scale == (0.5, 2)

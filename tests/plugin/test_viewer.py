@@ -43,7 +43,7 @@ def test_sample_train_apply_screenshot(
     wait_for_run()
     widget.apply.native.click()
     wait_for_run()
-    result, source = viewer.layers["Dim nuclei (noiser)"], viewer.layers["Dim nuclei"]
+    result, source = viewer.layers["Dim nuclei (denoised)"], viewer.layers["Dim nuclei"]
     assert result.metadata["napari_noiser"]["recipe"]["iterations"] == 5
     assert result.metadata["napari_noiser"]["source"] == "Dim nuclei"
     np.testing.assert_array_equal(result.scale, source.scale)
@@ -61,7 +61,7 @@ def test_all_new_results_are_selected(viewer: Viewer, widget: NoiserWidget, wait
     viewer.layers.selection = {*images}
     widget.apply.native.click()
     wait_for_run()
-    made = {"Dim nuclei (noiser)", "eye (noiser)"}
+    made = {"Dim nuclei (denoised)", "eye (denoised)"}
     assert {layer.name for layer in viewer.layers.selection} == made
     assert widget.controls.image.value.name == "Dim nuclei"
     assert widget.controls.others.text == "and the other selected image"
@@ -98,7 +98,12 @@ def test_the_command_takes_all_images_that_are_selected(viewer: Viewer, wait_for
     assert _enabled(viewer) == [True, True]
     get_app_model().commands.execute_command(ENHANCE).result()
     wait_for_run()
-    assert [layer.name for layer in viewer.layers] == ["a", "b", "a (noiser)", "b (noiser)"]
+    assert [layer.name for layer in viewer.layers] == [
+        "a",
+        "b",
+        "a (denoised)",
+        "b (denoised)",
+    ]
 
 
 def test_the_command_enhances_without_a_dialog(viewer: Viewer, wait_for_run) -> None:
@@ -107,7 +112,7 @@ def test_the_command_enhances_without_a_dialog(viewer: Viewer, wait_for_run) -> 
     viewer.add_image(np.random.default_rng(0).random((64, 64)), name="dim")
     get_app_model().commands.execute_command(ENHANCE).result()
     wait_for_run()
-    assert isinstance(viewer.layers["dim (noiser)"], Image)
+    assert isinstance(viewer.layers["dim (denoised)"], Image)
     viewer.add_points(np.zeros((2, 2)))
     get_app_model().commands.execute_command(ENHANCE).result()
     assert BackgroundTask.current is None

@@ -10,6 +10,7 @@ from magicgui.widgets import PushButton
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.notifications import notification_manager
+from parts import rows
 from same_metadata import assert_same_metadata
 
 import napari_noiser as noiser
@@ -83,7 +84,7 @@ def test_apply_gives_what_the_console_gives(
     wait_for_run()
     assert widget.apply.enabled
     assert not widget.cancel.enabled
-    result = viewer.layers["cells (noiser-es)"]
+    result = viewer.layers["cells (brightened)"]
     expected = noiser.enhance_layer(
         dim_stack, "noiser-es", statistics="plane", brightness=0.5, contrast=2.0, dtype="uint16"
     )
@@ -102,7 +103,7 @@ def test_a_recipe_that_is_not_bundled_trains_first(
     widget.controls.seed.value = 3
     widget.apply.native.click()
     wait_for_run()
-    made = viewer.layers["dim (p-regression)"].metadata["napari_noiser"]
+    made = viewer.layers["dim (brightened)"].metadata["napari_noiser"]
     assert (made["recipe"]["iterations"], made["seed"]) == (6, 3)
     assert [widget.controls.model.value] == list(widget.controls.model.models)
 
@@ -144,6 +145,7 @@ def test_train_save_load_apply(
     widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image, wait_for_run, tmp_path
 ) -> None:
     viewer.add_layer(dim_stack)
+    widget.controls.model.value = "noiser"
     assert widget.controls.recipe.fields["iterations"].value == "2000"
     widget.controls.recipe.fields["iterations"].value = "4"
     widget.controls.seed.value = 7
@@ -167,6 +169,7 @@ def test_saving_a_bundled_model_takes_the_form_for_the_image(
     widget: NoiserWidget, viewer: ViewerModel, tmp_path
 ) -> None:
     viewer.add_image(np.zeros((8, 8, 3), np.uint8), rgb=True)
+    widget.controls.model.value = "noiser"
     widget.training.save_model(tmp_path / "color.safetensors")
     assert noiser.load_model(tmp_path / "color.safetensors").samples == 3
 
@@ -205,7 +208,7 @@ def test_a_layer_deleted_while_the_worker_runs_loses_nothing(
     widget.apply.native.click()
     viewer.layers.remove(dim_stack)
     wait_for_run()
-    assert [layer.name for layer in viewer.layers] == ["cells (noiser)"]
+    assert [layer.name for layer in viewer.layers] == ["cells (denoised)"]
 
 
 def test_results_do_not_overwrite_each_other(
@@ -216,7 +219,7 @@ def test_results_do_not_overwrite_each_other(
         widget.apply.native.click()
         wait_for_run()
     names = [layer.name for layer in viewer.layers]
-    assert names == ["cells", "cells (noiser)", "cells (noiser) [1]"]
+    assert names == ["cells", "cells (denoised)", "cells (denoised) [1]"]
 
 
 def test_an_error_in_the_worker_is_shown_and_the_widget_goes_on(
@@ -241,19 +244,19 @@ def test_sliders_have_a_reset(widget: NoiserWidget) -> None:
 
 def test_every_control_has_a_tooltip(widget: NoiserWidget) -> None:
     for control in (
-        *widget.controls.rows,
+        *rows(widget),
+        widget.preview.switch,
         *(widget.apply, widget.cancel),
         *(value for value in vars(widget.training).values() if isinstance(value, PushButton)),
         *widget.controls.recipe.fields.values(),
     ):
         assert control.tooltip, control.name
-    assert "background" in widget.apply.tooltip
 
 
 def test_anisotropy_is_said(widget: NoiserWidget, viewer: ViewerModel, dim_stack: Image) -> None:
     viewer.add_layer(dim_stack)
     widget.controls.options["ndim"].value = 3
-    assert "4 times the pixel size" in widget.remarks.value
+    assert "4 times the pixel size" in widget.about.stack.value
 
 
 def test_opening_it_imports_neither_torch_nor_dask() -> None:
@@ -269,5 +272,5 @@ def test_opening_it_imports_neither_torch_nor_dask() -> None:
 
 
 def _reset_button(widget: NoiserWidget, slider):
-    (found,) = (row for row in widget.form if hasattr(row, "__iter__") and slider in list(row))
+    (found,) = (row for row in rows(widget) if hasattr(row, "__iter__") and slider in list(row))
     return found[1]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._progress import Progress, map_events, run_with_progress
@@ -17,7 +18,7 @@ from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import Layout
 from napari_noiser.arrays.sampling import content_digest, sample_values
 from napari_noiser.camera.noise_model import Camera
-from napari_noiser.engine.calibration import calibrate
+from napari_noiser.engine.passes import calibrate_steps
 from napari_noiser.engine.plan import Plan, make_plan
 from napari_noiser.engine.training_crops import (
     Crops,
@@ -30,7 +31,11 @@ from napari_noiser.engine.training_crops import (
 from napari_noiser.methods.base import Method
 from napari_noiser.methods.irle.blind_spot.model import BlindSpotModel
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
-from napari_noiser.methods.irle.blind_spot.training import fit_blind_spot_steps, initial_model
+from napari_noiser.methods.irle.blind_spot.training import (
+    Draw,
+    fit_blind_spot_steps,
+    initial_model,
+)
 from napari_noiser.methods.irle.checkpoint import FitState, IRLEState
 from napari_noiser.methods.irle.optimization import FittingStep
 from napari_noiser.methods.irle.retinex.model import RetinexModel
@@ -44,6 +49,12 @@ Fitted = BlindSpotModel | RetinexModel | IRLEModel
 FittedRecipe = BlindSpotRecipe | RetinexRecipe | IRLERecipe
 State = FitState[Any] | IRLEState
 
+Fit = TypeVar("Fit")
+
+Steps = Generator[FittingStep, None, Fit]
+"""A fit, a step at a time; its model is returned."""
+
+_LOOKS = 16  # batches that either stage looks at before its first step
 _SPAN = (0.1, 99.9)  # percentiles that stand for black and white
 
 AnyState = TypeVar("AnyState", FitState[Any], IRLEState)
@@ -182,6 +193,60 @@ def fit_steps(
     InputError, InputTypeError
         As in `fit`.
     """
+    steps = prepare_fit(
+        images,
+        recipe,
+        axes=axes,
+        ndim=ndim,
+        gain_map=gain_map,
+        camera=camera,
+        repair=repair,
+        device=device,
+        seed=seed,
+        resume=resume,
+    )
+    return run_with_progress(steps, False, "")
+
+
+@dataclass(frozen=True)
+class PreparationStep:
+    """One finished step of what comes before a fit: an image was looked at, or a batch drawn."""
+
+    done: int
+    total: int
+    stage: str = "prepare"
+
+
+def prepare_fit(
+    images: Any,
+    recipe: FittedRecipe | None = None,
+    *,
+    axes: str | None = None,
+    ndim: int = 2,
+    gain_map: Any = None,
+    camera: Camera = "auto",
+    repair: bool = True,
+    device: str = "auto",
+    seed: int = 0,
+    resume: State | None = None,
+) -> Generator[PreparationStep, None, Steps[Fitted]]:
+    """Prepare a fit as `fit_steps` does, giving control back after every look at an image.
+
+    Parameters
+    ----------
+    images, recipe, axes, ndim, gain_map, camera, repair, device, seed, resume : see `fit`
+        What to fit, to what, and where.
+
+    Yields
+    ------
+    PreparationStep
+        One an image, then one a batch of crops that are looked at before the first step.
+
+    Returns
+    -------
+    generator
+        What `fit_steps` returns.
+    """
     stacks = _as_sequence("images", images)
     gains = [None] * len(stacks) if gain_map is None else _as_sequence("gain_map", gain_map)
     if len(gains) != len(stacks):
@@ -194,16 +259,36 @@ def fit_steps(
     blank = _blank(recipe, samples, ndim, seed)
     options: dict[str, Any] = {"camera": camera, "repair": repair}
     check_values(opened)
-    plans = [
-        calibrate(make_plan(image, blank, gain_map=each, device="cpu", **options))
-        for image, each in zip(opened, gains, strict=True)
-    ]
+    plans: list[Plan] = []
+    for image, each in zip(opened, gains, strict=True):
+        plan = make_plan(image, blank, gain_map=each, device="cpu", **options)
+        begun = PreparationStep(len(plans), len(opened) + _LOOKS)
+        plan = yield from map_events(calibrate_steps(plan), partial(_looking, begun))
+        plans.append(plan)
+        yield replace(begun, done=len(plans))
     if isinstance(recipe, IRLERecipe):
-        return fit_both_steps(plans, recipe, device, seed, _checked(resume, IRLEState))
+        both = _checked(resume, IRLEState)
+        return (yield from _prepare_both(plans, recipe, device, seed, both))
     state = _checked(resume, FitState)
     if isinstance(recipe, RetinexRecipe):
-        return fit_illumination_steps(plans, recipe, device, seed, state)
-    return fit_denoiser_steps(plans, recipe, device, seed, state)
+        return (yield from _prepare_retinex(plans, recipe, device, seed, state))
+    return (yield from _prepare_denoiser(plans, recipe, device, seed, state))
+
+
+def _looking(begun: PreparationStep, event: object) -> PreparationStep:
+    """Return where a fit's preparation stands while an image is looked at."""
+    return begun
+
+
+def _look_ahead(
+    draw: Draw, recipe: BlindSpotRecipe | RetinexRecipe, done: int
+) -> Generator[PreparationStep, None, Draw]:
+    """Draw what a fit looks at before its first step, and return what has it at hand."""
+    drawn: dict[int, Tensor] = {}
+    for number in range(1, _LOOKS + 1):
+        drawn[recipe.iterations + number] = draw(recipe.iterations + number)
+        yield PreparationStep(done + number, done + _LOOKS)
+    return lambda number: drawn.pop(number) if number in drawn else draw(number)
 
 
 def _checked(state: Any, kind: type[AnyState]) -> AnyState | None:
@@ -247,21 +332,21 @@ def _samples(layouts: Sequence[Layout]) -> int:
     return found.pop()
 
 
-def fit_denoiser_steps(
+def _prepare_denoiser(
     plans: Sequence[Plan],
     recipe: BlindSpotRecipe,
     device: str,
     seed: int,
-    resume: FitState[BlindSpotModel] | None = None,
-) -> Generator[FittingStep, None, BlindSpotModel]:
-    """Fit a blind spot: stage 2 alone."""
+    resume: FitState[BlindSpotModel] | None,
+) -> Generator[PreparationStep, None, Steps[BlindSpotModel]]:
+    """Prepare the fit of a blind spot: stage 2 alone."""
     layout = plans[0].image.layout
     images = _same_images(plans, resume)
     begun = resume.model if resume and resume.images else None
     black = begun.scaling.black if isinstance(begun, BlindSpotModel) else _levels(plans)[0]
-    draw = Crops.of(plans, recipe.crop, recipe.grid, recipe.batch, seed, stabilized(black))
+    crops = Crops.of(plans, recipe.crop, recipe.grid, recipe.batch, seed, stabilized(black))
     steps = fit_blind_spot_steps(
-        draw,
+        (yield from _look_ahead(crops, recipe, len(plans))),
         recipe=recipe,
         samples=layout.samples,
         ndim=layout.ndim,
@@ -273,22 +358,22 @@ def fit_denoiser_steps(
     return map_events(steps, partial(_of_images, images))
 
 
-def fit_illumination_steps(
+def _prepare_retinex(
     plans: Sequence[Plan],
     recipe: RetinexRecipe,
     device: str,
     seed: int,
-    resume: FitState[RetinexModel] | None = None,
-) -> Generator[FittingStep, None, RetinexModel]:
-    """Fit illumination and reflectance: stage 1 alone."""
+    resume: FitState[RetinexModel] | None,
+) -> Generator[PreparationStep, None, Steps[RetinexModel]]:
+    """Prepare the fit of illumination and reflectance: stage 1 alone."""
     images = _same_images(plans, resume)
     begun = resume.model if resume and resume.images else None
     known = (begun.black, begun.white) if isinstance(begun, RetinexModel) else None
     black, white = known or _levels(plans)
     read = scale_levels(black, white)
-    draw = Crops.of(plans, recipe.crop, 2 * recipe.step, recipe.batch, seed, read)
+    crops = Crops.of(plans, recipe.crop, 2 * recipe.step, recipe.batch, seed, read)
     steps = fit_retinex_steps(
-        draw,
+        (yield from _look_ahead(crops, recipe, len(plans))),
         recipe=recipe,
         samples=plans[0].image.layout.samples,
         device=device,
@@ -300,29 +385,29 @@ def fit_illumination_steps(
     return map_events(steps, partial(_of_images, images))
 
 
-def fit_both_steps(
+def _prepare_both(
     plans: Sequence[Plan],
     recipe: IRLERecipe,
     device: str,
     seed: int,
-    resume: IRLEState | None = None,
-) -> Generator[FittingStep, None, IRLEModel]:
-    """Fit stage 1, then stage 2 with the gain of its illumination."""
+    resume: IRLEState | None,
+) -> Generator[PreparationStep, None, Steps[IRLEModel]]:
+    """Prepare the fit of stage 1, then of stage 2 with the gain of its illumination."""
     if resume is not None and resume.recipe != recipe:
         raise InputError("resume", "is of another fit: its recipe is another")
     retinex, denoiser = (resume.retinex, resume.denoiser) if resume else (None, None)
-    first = fit_illumination_steps(plans, recipe.retinex, device, seed, retinex)
+    first = yield from _prepare_retinex(plans, recipe.retinex, device, seed, retinex)
     return _both(first, plans, recipe, device, seed, denoiser)
 
 
 def _both(
-    first: Generator[FittingStep, None, RetinexModel],
+    first: Steps[RetinexModel],
     plans: Sequence[Plan],
     recipe: IRLERecipe,
     device: str,
     seed: int,
     resume: FitState[BlindSpotModel] | None,
-) -> Generator[FittingStep, None, IRLEModel]:
+) -> Steps[IRLEModel]:
     retinex = yield from map_events(first, partial(_of_both, recipe, None))
     network = retinex.network(torch.device("cpu"))
     denoiser = recipe.denoiser

@@ -1,11 +1,11 @@
-"""The two passes over an array: measure block by block, render block by block, in its chunks."""
+"""The passes over an array: a look at a few parts, then measure and render, block by block."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import count, islice, pairwise
 from math import prod
 from typing import Any
 
@@ -17,6 +17,13 @@ from napari_noiser.arrays.companion import CompanionArray
 from napari_noiser.arrays.image_array import is_dask
 from napari_noiser.arrays.layout import ImageIndex, Slices
 from napari_noiser.arrays.reader import make_block_reader
+from napari_noiser.arrays.storage import check_store
+from napari_noiser.engine.calibration import (
+    Wanted,
+    calibrate_channel,
+    sample_boxes,
+    with_calibration,
+)
 from napari_noiser.engine.moments import PatchMoments
 from napari_noiser.engine.plan import Plan
 from napari_noiser.engine.render import Block, cached_fold, extract_block
@@ -45,6 +52,46 @@ class TileDone:
     total: int
     stage: str
     block: Slices | None = None
+
+
+@dataclass(frozen=True)
+class CalibrationStep:
+    """One finished step of a calibration: a part was read, or a channel estimated."""
+
+    done: int
+    total: int
+    stage: str = "calibrate"
+
+
+def calibrate_steps(plan: Plan) -> Generator[CalibrationStep, None, Plan]:
+    """Calibrate as `calibrate` does, giving control back after each part and each channel.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of what is to be measured.
+
+    Returns
+    -------
+    Plan
+        With all of it known that only its array can tell.
+    """
+    wanted = Wanted.of(plan)
+    if not wanted.anything:
+        return plan
+    array, layout = plan.image.array, plan.image.layout
+    boxes, channels = sample_boxes(layout), []
+    steps = count(1)
+    total = sum(len(each) + 1 for each in boxes)
+    for channel, places in enumerate(boxes):
+        parts = []
+        for box in places:
+            parts.append(np.asarray(array[box]))
+            yield CalibrationStep(next(steps), total)
+        channels.append(calibrate_channel(parts, channel, wanted, layout))
+        yield CalibrationStep(next(steps), total)
+    check_store(array)
+    return with_calibration(plan, channels)
 
 
 def measure_steps(

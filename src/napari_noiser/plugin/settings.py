@@ -35,6 +35,40 @@ KEEPS = ("memory", "live", "disk")
 """Where a result can be kept: in memory, nowhere (rendered as it is shown), or on disk."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """A kind of picture that can be asked for in a word, and the options that make it.
+
+    `words` name it in the widget, `about` says what it suits.
+    """
+
+    words: str
+    model: str
+    background: str
+    colors: str
+    about: str
+
+
+LOOKS: Mapping[str, Look] = {
+    "auto": Look(
+        "auto", "auto", "auto", "auto", "the image is looked at, and what suits it is taken"
+    ),
+    "fluorescence": Look(
+        "fluorescence", "structured", "dark", "kept", "the noise is taken out, shown on black"
+    ),
+    "stars": Look(
+        "stars", "structured", "dark", "kept", "the noise is taken out, the sky is black"
+    ),
+    "photograph": Look(
+        "photograph", "structured", "gray", "kept", "the noise is taken out, colors stay"
+    ),
+    "brighten": Look(
+        "brighten only", "noiser-var3", "auto", "kept", "brightened, with most of its noise"
+    ),
+}
+"""What can be looked for, by name: the default first."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All that is chosen for one result.
@@ -84,6 +118,12 @@ class Settings:
         """The model, or the name of the one that "auto" stands for."""
         automatic = isinstance(self.model, str) and self.model == "auto"
         return DEFAULT_MODEL if automatic else self.model
+
+    def with_look(self, name: str) -> Settings:
+        """Return settings of which model, background and colors are those of a look."""
+        look = LOOKS[name]
+        options = {**self.options, "background": look.background, "colors": look.colors}
+        return replace(self, model=look.model, verb="enhance", options=options)
 
     def with_options(self, **changed: Any) -> Settings:
         """Return settings of which some options are others."""

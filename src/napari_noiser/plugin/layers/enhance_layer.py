@@ -84,7 +84,7 @@ def enhance_layer(
     >>> dim = Image(np.eye(16), scale=(0.5, 0.5), name="dim")
     >>> enhanced = enhance_layer(dim)
     >>> enhanced.name, enhanced.scale.tolist()
-    ('dim (noiser)', [0.5, 0.5])
+    ('dim (brightened)', [0.5, 0.5])
     """
     return _run("enhance", layer, model, options)
 
@@ -131,7 +131,7 @@ def denoise_layer(
     >>> counts = np.random.default_rng(0).poisson(30, (96, 96)).astype("uint16")
     >>> denoised = denoise_layer(Image(counts, name="dim"))
     >>> denoised.name, bool(denoised.data.std() < 0.3 * counts.std())
-    ('dim (structured)', True)
+    ('dim (counts)', True)
     """
     return _run("denoise", layer, model, options)
 

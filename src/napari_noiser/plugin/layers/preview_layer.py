@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+import numpy as np
 from napari.components import LayerList
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from napari_noiser.engine.display import ViewRange
     from napari_noiser.methods.base import Method
 
+_LINE = 400  # parts of the width, of which the divider takes one
 _MARK = "preview"
 _CLOSED_FORM = "closed form"  # as its method describes itself
 
@@ -86,7 +89,8 @@ class PreviewLayer:
     """A layer where its source is, rendered where it is looked at; to be made on the GUI thread.
 
     The contrast limits stay as they are at first, so that one sees what a slider does. The title
-    goes into the layer's name, in brackets.
+    goes into the layer's name, in brackets. Left of a divider it shows the source as that is
+    shown: `divider` is a fraction of the length along X.
     """
 
     def __init__(self, state: PreviewState, title: str) -> None:
@@ -94,8 +98,9 @@ class PreviewLayer:
         # Not new data for each view: of a multiscale layer, napari would fall back to the
         # coarsest level and find the right one again, which flickers.
         self._levels = list(state.view.levels)
+        self._source = SourceDisplay(state.measured.source)
         data = [
-            replace(level, read=_LevelReader(self._levels, at))
+            replace(level, read=_LevelReader(self._levels, at, self._source))
             for at, level in enumerate(self._levels)
         ]
         self._before: WeakSet[Layer] = WeakSet()  # what was selected before the layer came
@@ -104,6 +109,26 @@ class PreviewLayer:
         )
         self.layer.contrast_limits, self.layer.gamma = state.shown.limits, state.shown.gamma
         self._describe(state.view)
+        for event in (self.layer.events.contrast_limits, self.layer.events.gamma):
+            event.connect(self._on_shown_otherwise)
+        self._on_shown_otherwise()
+
+    @property
+    def divider(self) -> float:
+        """Where the source ends and the preview begins, from 0 to 1 along X."""
+        return self._source.divider
+
+    @divider.setter
+    def divider(self, at: float) -> None:
+        self._source.divider = min(max(at, 0.0), 1.0)
+        self.layer.refresh(extent=False)
+
+    def _on_shown_otherwise(self) -> None:
+        """Show the source as before, whatever the preview's contrast limits are now."""
+        low, high = self.layer.contrast_limits
+        self._source.limits, self._source.gamma = (low, high), self.layer.gamma
+        if self._source.divider:
+            self.layer.refresh(extent=False)
 
     def add_to(self, layers: LayerList) -> None:
         """Add the layer to a list, in which the same ones stay selected."""
@@ -183,18 +208,53 @@ def _select_no_more(layers: LayerList, wanted: Collection[Layer]) -> None:
         _select(layers, wanted)
 
 
+class SourceDisplay:
+    """A source as it is shown, in the values of a layer with other contrast limits and gamma."""
+
+    def __init__(self, source: LayerSnapshot) -> None:
+        self._source = source
+        self._along = source.axes.index("X")
+        self.divider = 0.0
+        self.limits, self.gamma = (0.0, 1.0), 1.0
+
+    def paint(self, values: NDArray[Any], box: Slices, at: int) -> NDArray[Any]:
+        """Return the values of a level's box, left of the divider the source's, and the line."""
+        array, along = self._source.levels[at], self._along
+        width, first = array.shape[along], box[along].start
+        cut = round(self.divider * width)
+        if not first < cut:
+            return values
+        part = list(box)
+        part[along] = slice(first, min(cut, box[along].stop))
+        left = (slice(None),) * along + (slice(0, part[along].stop - first),)
+        values = values.copy()
+        values[left] = self._convert(np.asarray(array[tuple(part)]))
+        line = max(1, width // _LINE)
+        edge = slice(max(0, cut - line - first), max(0, cut - first))
+        values[(slice(None),) * along + (edge,)] = self.limits[1]
+        return values
+
+    def _convert(self, raw: NDArray[Any]) -> NDArray[np.float32]:
+        low, high = self._source.limits
+        black, white = self.limits
+        tones = ((raw.astype(np.float32) - low) / ((high - low) or 1.0)).clip(0, 1)
+        if self.gamma != self._source.gamma:
+            tones **= self._source.gamma / self.gamma
+        return np.asarray(black + (white - black) * tones, np.float32)
+
+
 class _LevelReader:
     """Renders what a level shows now; a copy, as of a duplicated layer, what it showed then.
 
     One core is left to napari, whichever thread asks.
     """
 
-    def __init__(self, levels: list[LazyView], at: int) -> None:
-        self._levels, self._at = levels, at
+    def __init__(self, levels: list[LazyView], at: int, source: SourceDisplay) -> None:
+        self._levels, self._at, self._source = levels, at, source
 
     def __call__(self, box: Slices) -> NDArray[Any]:
         with limit_threads():
-            return self._levels[self._at].read(box)
+            return self._source.paint(self._levels[self._at].read(box), box, self._at)
 
     def __deepcopy__(self, memo: object) -> _LevelReader:
-        return _LevelReader([*self._levels], self._at)
+        return _LevelReader([*self._levels], self._at, copy(self._source))

@@ -18,6 +18,7 @@ from napari_noiser.engine.options import Verb
 from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.files.spatial_metadata import SpatialMetadata
 from napari_noiser.files.units import unit_name
+from napari_noiser.methods.noiser.recipe import RECIPES
 
 _TRANSFORM = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 _APPEARANCE = (
@@ -38,6 +39,9 @@ _LETTERS = {
     **dict.fromkeys(("x", "column", "col"), "X"),
 }
 
+_AXIS_WORDS = (("T", "time point"), ("C", "channel"), ("Z", "plane"))
+_FEW = 4  # pixels of a width that is rather a number of channels
+
 
 @dataclass(frozen=True)
 class LayerSnapshot:
@@ -45,8 +49,8 @@ class LayerSnapshot:
 
     `levels` are those of a multiscale layer, the finest first, or its one array; `axes` a letter
     each, as `napari_noiser.enhance` takes them. `transform` and `appearance` are keyword arguments
-    of `napari.layers.Image` that a result shares; `limits` are contrast limits, and `path` is that
-    of the file which the layer was read from.
+    of `napari.layers.Image` that a result shares; `limits` and `gamma` are what it does not, and
+    `path` is that of the file which the layer was read from.
     """
 
     levels: tuple[Any, ...]
@@ -57,6 +61,7 @@ class LayerSnapshot:
     limits: tuple[float, float]
     metadata: dict[str, Any]
     path: str | None = None
+    gamma: float = 1.0
 
     @classmethod
     def from_layer(cls, layer: Layer, axes: str | None = None) -> LayerSnapshot:
@@ -94,6 +99,7 @@ class LayerSnapshot:
             (layer.contrast_limits[0], layer.contrast_limits[1]),
             _copy(layer.metadata),
             layer.source.path,
+            layer.gamma,
         )
 
     @property
@@ -157,7 +163,8 @@ class LayerSnapshot:
 
         A list holds the levels of a multiscale layer; the provenance goes into the metadata.
         """
-        name = f"{self.name} ({provenance['recipe']['name']})"
+        made = result_label(provenance["recipe"]["name"], provenance["verb"])
+        name = f"{self.name} ({made})"
         source = {"source": self.name} | ({"source_path": self.path} if self.path else {})
         metadata = {**self.metadata, PROVENANCE: {**provenance, **source}}
         layer = self._layer(data, name, metadata, limits)
@@ -191,6 +198,18 @@ class LayerSnapshot:
         return layer
 
 
+def result_label(model: str, verb: Verb) -> str:
+    """Return what a result is called after its image, in a word or two.
+
+    By a model of the user's own it is called after that, or else after what was made of the image.
+    """
+    if model not in RECIPES:
+        return model if verb == "enhance" else f"{model}, counts"
+    if verb == "denoise":
+        return "counts"
+    return "denoised" if RECIPES[model].is_denoiser else "brightened"
+
+
 def describe_type(given: object) -> str:
     """Return what was given instead of a layer of some kind, in a word or two."""
     named = f" {given.name!r}" if isinstance(given, Layer) else ""
@@ -203,10 +222,35 @@ def guess_axes(layer: Image) -> str:
     Labels that name each a different axis, Y and X among them, are taken at their word. Others
     count as unnamed: the last axes of TCZYX are assumed as in `napari_noiser.enhance`.
     """
+    axes = _named_axes(layer) or DEFAULT_AXES.get(layer.ndim, "")
+    return axes + "S" if layer.rgb else axes
+
+
+def _named_axes(layer: Image) -> str:
+    """Return what a layer's axis labels say; empty, unless they name each axis."""
     letters = [_LETTERS.get(label.strip().lower(), "?") for label in layer.axis_labels]
     known = "?" not in letters and len(set(letters)) == len(letters) and {"Y", "X"} <= {*letters}
-    axes = "".join(letters) if known else DEFAULT_AXES.get(layer.ndim, "")
-    return axes + "S" if layer.rgb else axes
+    return "".join(letters) if known else ""
+
+
+def describe_axes(layer: Image, axes: str) -> str:
+    """Return in words what an image is taken for; a question, if that was only guessed."""
+    lengths = dict(zip(axes, layer.data.shape, strict=False))
+    parts = [_count(lengths[letter], word) for letter, word in _AXIS_WORDS if letter in lengths]
+    if not parts:
+        return "one color image" if layer.rgb else "one plane"
+    if axes != guess_axes(layer) or _named_axes(layer):
+        return f"{' of '.join(parts)}, {axes}"
+    if lengths["X"] <= _FEW < lengths["Y"]:
+        size = f"{lengths['Y']} x {lengths['X']} pixels"
+        return f"{parts[-1]} of {size}, or {_count(lengths['X'], 'channel')}? Taken for {axes}"
+    if axes.startswith("ZYX"):
+        return f"{parts[0]}: depth or time? Taken for depth, {axes}"
+    return f"{' of '.join(parts)}, {axes}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def axes_choices(layer: Image) -> list[str]:

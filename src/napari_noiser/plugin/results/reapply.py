@@ -92,7 +92,7 @@ def reapply(
     >>> result = enhance_layer(first, "noiser-es", contrast=2.0)
     >>> again = reapply(result, second)
     >>> again.name, again.metadata["napari_noiser"]["contrast"]
-    ('second (noiser-es)', 2.0)
+    ('second (brightened)', 2.0)
     """
     provenance = provenance_of(layer)
     if provenance["mask"] is not None and mask is None:

@@ -7,21 +7,25 @@ Bars are made on the GUI thread only, in the slots of the worker's signals.
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils import cancelable_progress, progress
+from psygnal import Signal
 
-from napari_noiser._progress import Event, PartDone
+from napari_noiser._progress import Event, PartDone, Waiting, describe_event
 from napari_noiser._torch_import import explain_torch_import_error
 from napari_noiser.plugin.tasks.errors import describe_error, show_failure
 
 _REFRESH = 0.05  # seconds between two updates of a bar: training makes hundreds of steps a second
+_PACE_KNOWN = 2.0  # seconds after which the rest is estimated, if it is as long
+_DRAWN = 0.05  # seconds in which Qt draws what a task waits for, before an import holds it up
 
 
 class TaskRunning(RuntimeError):
@@ -53,17 +57,33 @@ class _Worker(GeneratorWorker):  # type: ignore[misc]
             release_memory()
 
 
+class TaskSignals:
+    """What happens to the task that runs, whoever started it; emitted on the GUI thread.
+
+    `started` gets the task, `progressed` an event some twenty times a second, `result` what all of
+    it or a part of it made, `ended` its outcome, as `on_end` does. Methods that are connected are
+    not kept alive.
+    """
+
+    started = Signal(object)
+    progressed = Signal(object)
+    result = Signal(object)
+    ended = Signal(str)
+
+
 class BackgroundTask:
     """A generator that runs in the background; only one task runs at a time.
 
     The job returns it, and is called and drained on the worker's thread. `on_event` gets an event
     some twenty times a second, and each `PartDone`; `on_result` the job's return value, if it ran
     to its end. `on_end` is called last in any case, with "finished", "canceled", or "failed" and
-    the reason. The title is that of the outer progress bar.
+    the reason. The title is that of the outer progress bar, `progress` says how far it is.
     """
 
     current: BackgroundTask | None = None
+    signals = TaskSignals()
     title: str
+    progress: str
 
     def __init__(
         self,
@@ -87,6 +107,8 @@ class BackgroundTask:
         self._waiting: deque[Callable[[], None]] = deque()
         self._handling = False
         self._outer = cancelable_progress(desc=title, total=0)
+        self._time_left = _TimeLeft()
+        self.progress = describe_event(Waiting(_first_stage()))
         BackgroundTask.current = self
         self._worker: GeneratorWorker | None = create_worker(
             leave_one_core,
@@ -101,12 +123,13 @@ class BackgroundTask:
                 "finished": lambda: self._handle(self._end),
             },
         )
+        self.signals.started.emit(self)
         self._worker.start()
 
     def cancel(self) -> None:
         """Ask the task to stop: it does within one step or tile."""
         if self._worker is not None:
-            self._outcome = "canceled"
+            self._outcome, self.progress = "canceled", "canceling…"
             self._worker.quit()
 
     def _handle(self, slot: Callable[[], None]) -> None:
@@ -133,6 +156,7 @@ class BackgroundTask:
             self._outer.update(event.done - self._outer.n)
             self._kind = None  # the next part has a bar of its own
             self._on_event(event)
+            self.signals.result.emit(event.result)
             return
         now, kind = monotonic(), (type(event), event.total)
         if kind == self._kind and event.done < event.total and now < self._shown + _REFRESH:
@@ -147,7 +171,10 @@ class BackgroundTask:
         if self._inner.desc.rstrip(": ") != event.stage:
             self._inner.set_description(event.stage)
         self._inner.update(event.done - self._inner.n)
+        if self._outcome != "canceled":
+            self.progress = f"{describe_event(event)}{self._time_left.after(event)}"
         self._on_event(event)
+        self.signals.progressed.emit(event)
 
     def _finish(self, result: Any) -> None:
         if self._outcome != "canceled":
@@ -170,8 +197,10 @@ class BackgroundTask:
         try:
             if self._outcome == "finished":
                 on_result(result)
+                self.signals.result.emit(result)
         finally:
             on_end(self._outcome)
+            self.signals.ended.emit(self._outcome)
 
     def _close_inner(self) -> None:
         if self._inner is not None:
@@ -179,8 +208,47 @@ class BackgroundTask:
             self._inner = None
 
 
+class _TimeLeft:
+    """How long a task has still to go, as far as its pace tells."""
+
+    def __init__(self) -> None:
+        self._kind: tuple[type, int] | None = None
+        self._began, self._before = 0.0, 0
+
+    def after(self, event: Event) -> str:
+        """Return what is left after an event, in words; empty while it is unknown or short."""
+        now, kind = monotonic(), (type(event), event.total)
+        if kind != self._kind or event.done < self._before:  # another count
+            self._kind, self._began, self._before = kind, now, event.done
+        spent, done = now - self._began, event.done - self._before
+        if spent < _PACE_KNOWN or not done:
+            return ""
+        left = spent / done * (event.total - event.done)
+        return f", {_format_time(left)} left" if left >= _PACE_KNOWN else ""
+
+
+def _format_time(seconds: float) -> str:
+    minutes = seconds / 60
+    if minutes < 1:
+        return f"{round(seconds)} s"
+    return f"{round(minutes)} min" if minutes < 120 else f"{round(minutes / 60)} h"
+
+
+LOADING = "loading torch"
+"""The stage of a task that waits for the import of torch, which takes seconds."""
+
+
+def _first_stage() -> str:
+    torch = sys.modules.get("torch")
+    being_imported = getattr(getattr(torch, "__spec__", None), "_initializing", False)
+    return LOADING if torch is None or being_imported else "starting"
+
+
 def leave_one_core(job: Callable[[], Generator[Any, None, Any]]) -> Generator[Any, None, Any]:
     """Run a job on all cores but one."""
+    if (stage := _first_stage()) == LOADING:
+        yield Waiting(stage)
+        sleep(_DRAWN)
     with limit_threads():
         try:
             return (yield from job())

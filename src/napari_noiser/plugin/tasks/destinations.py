@@ -26,7 +26,7 @@ from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import Layout
 from napari_noiser.engine.options import Verb
 from napari_noiser.plugin.layers.gain_map import gain_for_level
-from napari_noiser.plugin.layers.snapshot import LayerSnapshot
+from napari_noiser.plugin.layers.snapshot import LayerSnapshot, result_label
 from napari_noiser.plugin.results.statistics import ResultStatistics, lazy_statistics
 from napari_noiser.plugin.tasks.background_task import limit_threads
 
@@ -68,6 +68,16 @@ class TaskRequest:
 
         return [plan(image) for image in self.images]
 
+    def calibrated_plans(self) -> Generator[Event, None, list[Plan]]:
+        """Calibrate the plan of each level, giving control back after every look at it."""
+        from napari_noiser.engine.passes import calibrate_steps
+
+        found = []
+        for plan in self.plans():
+            calibrated = yield from calibrate_steps(plan)
+            found.append(calibrated)
+        return found
+
 
 @dataclass(frozen=True)
 class TaskResult:
@@ -107,11 +117,13 @@ class TileWritten:
 
 def enhance_in_memory(request: TaskRequest) -> Generator[Event, None, TaskResult]:
     """Enhance a layer's image into an array in memory."""
-    from napari_noiser.engine.calibration import calibrate
     from napari_noiser.engine.enhance import plan_steps
+    from napari_noiser.engine.passes import calibrate_steps
     from napari_noiser.engine.plan import make_plan
 
-    plan = calibrate(make_plan(request.images[0], request.model, request.verb, **request.options))
+    plan = yield from calibrate_steps(
+        make_plan(request.images[0], request.model, request.verb, **request.options)
+    )
     if plan.options["out"] is None:
         _check_memory(prod(plan.image.layout.shape) * plan.dtype.itemsize)
     array = yield from plan_steps(plan)
@@ -123,11 +135,10 @@ def enhance_live(request: TaskRequest) -> Generator[Event, None, TaskResult]:
 
     Each level of a multiscale layer is measured for itself, so that only what is shown is read.
     """
-    from napari_noiser.engine.calibration import calibrate
     from napari_noiser.engine.live import live_image
     from napari_noiser.engine.passes import measure_steps
 
-    views, plans = [], [calibrate(plan) for plan in request.plans()]
+    views, plans = [], (yield from request.calibrated_plans())
     for plan in plans:
         moments = yield from measure_steps(plan)
         plan.device_memory.release()
@@ -237,8 +248,8 @@ def begin_or_resume(request: TaskRequest, folder: Path) -> SaveTask:
         raise NotADirectoryError(f"results go into a folder, but there is none at {folder}")
     source, model = request.source, request.model
     save = partial(start_save, request.images[0], model=model, verb=request.verb, resume=True)
-    name = getattr(model, "name", model)
-    stem = f"{file_name(source.name)} ({file_name(str(name))})"
+    made = result_label(str(getattr(model, "name", model)), request.verb)
+    stem = f"{file_name(source.name)} ({file_name(made)})"
     path, numbers = folder / f"{stem}.ome.zarr", count(1)
     while True:
         begun = PartialOutput(path).exists

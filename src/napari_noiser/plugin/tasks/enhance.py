@@ -36,7 +36,8 @@ def start_enhancing(
 
     Those that are finished stay if the task is canceled. At the end all results are selected,
     unless somebody has selected something else. `on_enhanced` gets each result, once its layer is
-    in the viewer; `on_event` and `on_end` are as in `BackgroundTask`.
+    in the viewer; `on_event` and `on_end` are as in `BackgroundTask`. The viewer's status line
+    says how far it is, for those who have no widget open.
     """
     if settings.keep == "disk":
         settings.check_folder()
@@ -51,6 +52,7 @@ def start_enhancing(
         else:
             waiting[0].fill_in(event)
             on_event(event)
+            viewer.status = f"{task.title}: {task.progress}"
 
     def finish(result: TaskResult) -> None:
         finished.add(waiting.popleft().finish(result))
@@ -61,11 +63,14 @@ def start_enhancing(
             waiting[0].end(outcome)
         if viewer.layers.selection.active in finished:  # unless somebody has gone elsewhere
             viewer.layers.selection = {each for each in finished if each in viewer.layers}
+        viewer.status = f"{task.title}: {outcome}"
         on_end(outcome)
 
     what = sources[0].name if len(sources) == 1 else f"{len(sources)} images"
     title = f"{PROGRESS_TITLES[settings.verb].capitalize()} {what}"
-    return BackgroundTask(title, lambda: enhance_all(sources, settings), finish, show_event, end)
+    task = BackgroundTask(title, lambda: enhance_all(sources, settings), finish, show_event, end)
+    viewer.status = f"{task.title}: {task.progress}"
+    return task
 
 
 class _ResultLayer:

@@ -53,12 +53,14 @@ def fit_task(
     `resume` is where an earlier fit, asked for alike, was canceled; `keep` gets the state that the
     fit is in when it is canceled after a step, or None, if `resume` cannot be gone on with.
     """
-    from napari_noiser import fit_steps
+    from napari_noiser.engine.fit import prepare_fit
 
     images = [each.array for each in sources]
     with _naming(sources):
         try:
-            steps = fit_steps(images, gain_map=gain_map, resume=resume, **vars(settings))
+            steps = yield from prepare_fit(
+                images, gain_map=gain_map, resume=resume, **vars(settings)
+            )
         except InputError:
             if resume is not None:
                 keep(None)

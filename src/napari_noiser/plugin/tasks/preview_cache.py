@@ -81,7 +81,7 @@ class PreviewCache:
             check_cameras(plan.method, plan.cameras)
         # A fingerprint reads all of a mask or a gain map: once is enough.
         fingerprints = {name: self.provenance[name] for name in ("mask", "gain_map")}
-        provenance = {**replace(plans[0], gain_map=None).describe(), **fingerprints}
+        provenance = {**replace(plans[0], mask=None, gain_map=None).describe(), **fingerprints}
         key = str({name: each for name, each in provenance.items() if name not in _TONE})
         if key not in self._responses:
             self._responses.clear()
@@ -104,6 +104,7 @@ class PreviewCache:
         return replace(
             make_plan(image, model, verb, **{**options, **fixed}),
             image=image,
+            mask=measured.mask,
             gain_map=measured.gain_map,
             cameras=measured.cameras,
             background_levels=measured.background_levels,
@@ -137,7 +138,6 @@ def measure(
     This one has to see the same samples and dimensions as those to be shown. The options are those
     of the verb; mask and gain map are of the finest level.
     """
-    from napari_noiser.engine.calibration import calibrate
     from napari_noiser.engine.passes import check_signal, measure_steps
 
     images = source.images(options.get("ndim", 2))
@@ -145,7 +145,7 @@ def measure(
     check_trained(model, layout, options.get("colors", "balanced"), verb)
     each_alone = {"statistics": "plane" if layout.ndim == 2 else "volume"}
     request = TaskRequest(source, images, model, verb, {**options, **each_alone})
-    plans = [calibrate(plan) for plan in request.plans()]
+    plans = yield from request.calibrated_plans()
     measured: list[Moments] = []
     for plan in plans:
         moments: Moments = {}

@@ -11,7 +11,7 @@ from napari import Viewer
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_noiser._progress import Event
+from napari_noiser._progress import Event, describe_event
 from napari_noiser.plugin.layers.preview_layer import (
     PreviewLayer,
     PreviewState,
@@ -48,8 +48,8 @@ class CompareSection(Section):
             choices=(_ALL, *_WANTED),
             tooltip="Source: the image chosen above. Enhanced: its preview, or its newest result. "
             "Closed form: brightened without any network (3x3 mean, standardized, tanh), the "
-            "honest baseline. The camera stays where it is, and with “all layers” "
-            "everything comes back as it was.",
+            "honest baseline. Side by side, all are in view; with “all layers” everything "
+            "comes back as it was.",
         )
         self.choice.value = _ALL
         self.choice.native.setStyleSheet("QGroupBox { margin-top: 0; }")  # no title needs room
@@ -146,7 +146,7 @@ class CompareSection(Section):
 
     def _on_event(self, event: Event) -> None:
         if self._open:
-            self.note.say(f"measuring {event.done} of {event.total}")
+            self.note.say(describe_event(event))
 
     def _show_closed(self, look: PreviewState) -> None:
         if self._open and self.choice.value in _WANTED:
@@ -202,31 +202,42 @@ class CompareSection(Section):
 class CompareGrid:
     """Shows a few layers of a viewer, alone or in a grid, until the comparison ends.
 
-    Then the layers' visibility and the viewer's grid are restored, but not its camera.
+    A grid's camera is fitted to all of it. Whatever is shown alone afterwards is seen as before;
+    at the end the layers' visibility and the viewer's grid are restored as well.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._visible: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()
         self._grid = _read(viewer.canvas.grid, _GRID)
+        self._camera: dict[str, Any] = {}  # before layers were shown side by side
 
     def show(self, layers: Collection[Layer]) -> None:
-        """Show these layers only: several side by side, seen by the same camera."""
+        """Show these layers only: several side by side, all to be seen."""
         for layer in self._viewer.layers:
             self._visible.setdefault(layer, layer.visible)
             layer.visible = layer in layers
+        if len(layers) == 1:
+            self._restore_view()
+            return
+        grid = self._viewer.canvas.grid
+        before = _read(grid, _GRID)
+        self._camera = self._camera or _read(self._viewer.scene.camera, _CAMERA)
         row = {"stride": 1, "shape": (1, len(layers)), "spacing": _GAP, "enabled": True}
-        self._arrange(row if len(layers) > 1 else self._grid)
+        _write(grid, row)
+        if before != row:  # otherwise somebody may have zoomed in
+            self._viewer.fit_to_view(layers=[*layers])
 
     def end(self) -> None:
         """Show the layers that were visible before, and those that have been added since."""
         for layer, visible in self._visible.items():
             layer.visible = visible
-        self._arrange(self._grid)
+        self._restore_view()
 
-    def _arrange(self, grid: dict[str, Any]) -> None:
-        camera = _read(self._viewer.scene.camera, _CAMERA)
-        _write(self._viewer.canvas.grid, grid)
+    def _restore_view(self) -> None:
+        camera = self._camera or _read(self._viewer.scene.camera, _CAMERA)
+        self._camera = {}
+        _write(self._viewer.canvas.grid, self._grid)  # napari fits the view where this changes
         _write(self._viewer.scene.camera, camera)
 
 

@@ -21,8 +21,8 @@ from napari_noiser.plugin.widgets.settings_form import SettingsForm
 if TYPE_CHECKING:
     from napari_noiser.engine.fit import Fitted, State
 
-Start = Callable[[Callable[..., BackgroundTask]], BackgroundTask | None]
-"""Starts a task, whose progress the widget shows and which it cancels; None if it could not."""
+Start = Callable[[Callable[[], BackgroundTask]], BackgroundTask | None]
+"""Starts a task; the widget says why, if it could not, and None comes back."""
 
 _OPTIONS = ("ndim", "camera", "repair", "device")  # those that `fit` shares with the verbs
 _FIT, _RESUME = "Fit", "Go on fitting"
@@ -119,7 +119,7 @@ class FitPanel(Column):
         arrays = tuple(id(each.data) for each in images)
         return _FitRequest(tuple(map(ref, images)), arrays, self._settings)
 
-    def _begin(self, **slots: Callable[..., object]) -> BackgroundTask:
+    def _begin(self) -> BackgroundTask:
         sources, request = self._controls.sources, self._request()
         axes = check_same_axes((each.name, each.axes) for each in sources)
         settings = replace(self._settings, axes=axes)
@@ -142,5 +142,4 @@ class FitPanel(Column):
             f"Fitting to {sources[0].name}",
             lambda: fit_task(sources, settings, resume, keep, gain_maps),
             finish,
-            **slots,
         )

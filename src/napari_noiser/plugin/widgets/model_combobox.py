@@ -1,4 +1,4 @@
-"""The list of models: bundled ones, recipes that train first, those made or loaded here."""
+"""What the result is to look like, and the list of models: bundled ones, recipes, one's own."""
 
 from __future__ import annotations
 
@@ -9,12 +9,37 @@ from magicgui.widgets import ComboBox
 from napari_noiser.engine.options import DEFAULT_MODEL, Verb
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
+from napari_noiser.plugin.settings import LOOKS
 
 if TYPE_CHECKING:
     from napari_noiser.methods.base import Model, ModelRecipe
 
 _AUTO = "auto"
 _SEES = {1: "gray", 3: "RGB"}
+
+
+OWN_LOOK = "own"
+"""The look of a model, background and colors that are chosen one by one."""
+
+
+class LookComboBox(ComboBox):
+    """The control that chooses one of `LOOKS`, or that everything is chosen by oneself."""
+
+    def __init__(self, value: str) -> None:
+        words = [(look.words.capitalize(), name) for name, look in LOOKS.items()]
+        about = "; ".join(f"{look.words}: {look.about}" for look in LOOKS.values())
+        super().__init__(
+            label="look",
+            choices=[*words, ("A model of your own…", OWN_LOOK)],
+            value=value,
+            tooltip=f"{about[0].upper()}{about[1:]}. Or take a model of your own, or any other: "
+            "the list of them is then shown. In the console: model=, background=, colors=",
+        )
+
+    def say_what_auto_is(self, words: str) -> None:
+        """Say what suits the chosen image; nothing, if that is unknown."""
+        text = LOOKS["auto"].words.capitalize()
+        self.native.setItemText(0, f"{text} ({words})" if words else text)
 
 
 class ModelComboBox(ComboBox):

@@ -11,8 +11,9 @@ from napari import Viewer
 from napari.layers import Image
 from superqt.utils import QSignalThrottler
 
-from napari_noiser._progress import Event
+from napari_noiser._progress import Event, describe_event
 from napari_noiser.files.provenance import PROVENANCE
+from napari_noiser.plugin.layers.divider import Divider
 from napari_noiser.plugin.layers.preview_layer import (
     PreviewLayer,
     PreviewState,
@@ -33,22 +34,25 @@ _PAUSE = 30  # milliseconds between two renderings: a slider makes hundreds of m
 
 
 class PreviewSection(Section):
-    """A switch for the preview of the chosen image."""
+    """A switch for the preview of the chosen image; it stands among the controls, unfolded."""
 
     title = "Preview"
 
     def __init__(self, viewer: Viewer, controls: SettingsForm) -> None:
         super().__init__(viewer, controls)
         self.switch = CheckBox(
-            text="show what Apply would make",
-            tooltip="Measures the image once, then renders only the plane that you look at, each "
-            "time you move a slider or choose another model or shared statistics. Its values are "
-            "those that Apply gives; nothing of it is kept.",
+            text="preview, before | after",
+            tooltip="Shows what Apply would make, right of a divider that is dragged in the view; "
+            "left of it is the image as it is. It measures the image once, then renders only the "
+            "plane that you look at, whenever you change something. Its values are those that "
+            "Apply gives; nothing of it is kept.",
         )
         self.note = Note()
         self.extend([self.switch, self.note])
         self._task: BackgroundTask | None = None
         self._shown: PreviewLayer | None = None
+        self._drag: Divider | None = None
+        self.divider = 0.5  # where the next preview begins, along X
         self._measured: tuple[Any, ...] = ()  # the choice that was measured, or is being
         self._refused: tuple[Any, ...] = ()  # the choice that there is no preview of
         self._throttler = QSignalThrottler(parent=self.native)
@@ -135,7 +139,11 @@ class PreviewSection(Section):
         shown, self._shown, self._measured = self._shown, None, ()
         if self._task is not None:
             self._task.cancel()
+        if self._drag is not None:
+            self._drag.remove()
+            self._drag = None
         if shown is not None:
+            self.divider = shown.divider
             shown.remove_from(self.viewer.layers)
 
     def _restart(self) -> None:
@@ -148,12 +156,14 @@ class PreviewSection(Section):
 
     def _on_event(self, event: Event) -> None:
         if self._measured:
-            self.note.say(f"measuring {event.done} of {event.total}")
+            self.note.say(describe_event(event))
 
     def _show(self, state: PreviewState) -> None:
         if self._measured:
             self._shown = PreviewLayer(state, "preview")
+            self._shown.divider = self.divider
             self._shown.add_to(self.viewer.layers)
+            self._drag = Divider(self.viewer, self._shown)
             self._render()  # controls may have changed meanwhile
 
     def _show_again(self, state: PreviewState) -> None:

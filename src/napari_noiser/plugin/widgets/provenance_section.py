@@ -11,7 +11,6 @@ from napari.layers import Layer
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt
 
-from napari_noiser._progress import Event
 from napari_noiser.plugin.commands import copy_as_python
 from napari_noiser.plugin.results.reapply import (
     ANOTHER,
@@ -32,7 +31,6 @@ from napari_noiser.plugin.widgets.qt_helpers import Note, row
 from napari_noiser.plugin.widgets.section import Section
 from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
-_APPLY = "Apply to image"
 _NO_RESULT = "Choose a result in the layer list to read how it was made."
 
 
@@ -52,15 +50,14 @@ class ProvenanceSection(Section):
             "the console: napari_noiser.as_python(layer)",
         )
         self.apply = PushButton(
-            text=_APPLY,
+            text="Apply to image",
             tooltip="Enhance the image chosen at the top as this result was made; where it is "
             "kept is chosen there, too. In the console: napari_noiser.reapply(layer, image)",
         )
         self.note = Note()
         self.extend([self.how, row(self.copy, self.apply), self.note])
-        self._task: BackgroundTask | None = None
         self.copy.changed.connect(self._copy)
-        self.apply.changed.connect(self._start_or_stop)
+        self.apply.changed.connect(self.start)
         self._active = viewer.layers.selection.events.active
         self._active.connect(self.show_active)
         self.show_active()
@@ -78,7 +75,11 @@ class ProvenanceSection(Section):
             text = ""
         self.how.say(text or _NO_RESULT)
         self.copy.enabled = bool(text)
-        self.apply.enabled = bool(text) or self._task is not None
+        self.apply.enabled = bool(text) and BackgroundTask.current is None
+
+    def on_running(self, running: bool) -> None:
+        """Enable Apply unless a task runs."""
+        self.show_active()
 
     def on_enhanced(self, enhanced: TaskResult) -> None:
         """Say how the result was made, if its layer had been active while it was unfinished."""
@@ -105,39 +106,19 @@ class ProvenanceSection(Section):
         """Enhance the chosen image as the active result was made, in the background."""
         try:
             provenance = provenance_of(self.result)
-            self._task = start_enhancing(
+            start_enhancing(
                 self.viewer,
                 [with_axes_of(provenance, self.controls.source)],
                 self.settings(provenance),
                 lambda enhanced: _warn_of_other_model(provenance, enhanced.provenance),
-                self._on_event,
-                self._on_end,
             )
         except (TaskRunning, ValueError) as error:
             self.note.say(describe_error(error))
         else:
-            self.note.say("starting…")
-            self.apply.text = "Cancel"
-
-    def _start_or_stop(self) -> None:
-        if self._task is None:
-            self.start()
-        else:
-            self._task.cancel()
+            self.note.say("")
 
     def _copy(self) -> None:
         copy_as_python(self.result)
-
-    def _on_event(self, event: Event) -> None:
-        if self._open:
-            self.note.say(f"{event.stage} {event.done} of {event.total}")
-
-    def _on_end(self, outcome: str) -> None:
-        self._task = None
-        if self._open:
-            self.note.say(outcome)
-            self.apply.text = _APPLY
-            self.show_active()
 
 
 def _warn_of_other_model(provenance: dict[str, Any], again: dict[str, Any]) -> None:

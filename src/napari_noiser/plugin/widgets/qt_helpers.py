@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from html import escape
 from typing import Any, TypeVar
 
 from magicgui.widgets import ComboBox, Container, FloatSlider, Label, PushButton, Widget
@@ -30,7 +31,7 @@ NARROW = 28
 
 _LABEL_WIDTH = 105  # of labels, at least
 _FONT_EVENTS = (QEvent.Type.Polish, QEvent.Type.FontChange, QEvent.Type.StyleChange)
-_LETTERS = 15  # of a choice, at least
+_LETTERS = 10  # of a choice, at least
 _NUMBER = "background: transparent; border: 0; padding: 0; min-width: 2.6em; max-width: 2.6em;"
 _ANY_HEIGHT = 2**24 - 1  # Qt's own limit
 _GAP = 4  # above and below what is unfolded, and after texts
@@ -78,6 +79,25 @@ class Note(Label):
     def say(self, text: str) -> None:
         """Show a text; hide if it is empty."""
         self.value, self.visible = text, bool(text)
+
+
+class LinkNote(Note):
+    """A text that may end in a link, which is clicked or reached by the keyboard."""
+
+    def __init__(self, link: str, on_link: Callable[[], object]) -> None:
+        super().__init__()
+        self._link = link
+        self.native.setTextFormat(Qt.TextFormat.RichText)
+        self.native.setTextInteractionFlags(
+            Qt.TextInteractionFlag.LinksAccessibleByMouse
+            | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+        )
+        self.native.linkActivated.connect(lambda _: on_link())
+
+    def say(self, text: str, with_link: bool = False) -> None:
+        """Show a text, and the link after it; hide if it is empty."""
+        link = f' [<a href="#" style="color: palette(link)">{self._link}</a>]'
+        super().say(text and f"{escape(text)}{link if with_link else ''}")
 
 
 def form(*widgets: Widget) -> Container[Widget]:

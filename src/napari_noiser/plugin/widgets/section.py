@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from magicgui.widgets import Widget
 from napari import Viewer
 
 from napari_noiser._progress import Event
 from napari_noiser.plugin.tasks.destinations import TaskResult
-from napari_noiser.plugin.widgets.qt_helpers import Column
+from napari_noiser.plugin.widgets.qt_helpers import Column, form
 from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
 
@@ -43,3 +44,18 @@ class Section(Column):
     def on_close(self) -> None:
         """Disconnect from the viewer: the widget is closing."""
         self._open = False
+
+
+class OptionsSection(Section):
+    """Controls of options; it is only there while one of them is."""
+
+    def __init__(self, viewer: Viewer, controls: SettingsForm, title: str, *notes: Widget) -> None:
+        super().__init__(viewer, controls)
+        self.title = title
+        self._rows = [*controls.rows(title)]
+        self.extend([form(*self._rows), *notes])
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is a control to be shown."""
+        return any(not row.native.isHidden() for row in self._rows)

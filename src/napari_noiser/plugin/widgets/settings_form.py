@@ -1,8 +1,8 @@
-"""The controls above the buttons: image, model, options, layers, and where the result is kept."""
+"""The controls of what Apply does: image, look, options, layers, and where the result is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +12,7 @@ from magicgui.widgets import CheckBox, ComboBox, FileEdit, FloatSlider, LineEdit
 from magicgui.widgets.bases import ValueWidget
 from napari import Viewer
 from napari.layers import Image, Labels, Layer, Shapes
+from psygnal import Signal
 
 from napari_noiser._errors import InputError
 from napari_noiser.engine.options import Option, Verb, verb_options
@@ -25,12 +26,14 @@ from napari_noiser.plugin.layers.selection import (
     snapshot_layers,
 )
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot, axes_choices, guess_axes
-from napari_noiser.plugin.settings import KEEPS, Settings
+from napari_noiser.plugin.settings import KEEPS, LOOKS, Settings
 from napari_noiser.plugin.widgets.fit_form import FitForm, method_choice, seed_choice
-from napari_noiser.plugin.widgets.model_combobox import ModelComboBox
+from napari_noiser.plugin.widgets.model_combobox import OWN_LOOK, LookComboBox, ModelComboBox
 from napari_noiser.plugin.widgets.qt_helpers import NARROW, OptionalComboBox, resettable
 from napari_noiser.plugin.widgets.recipe_editor import RecipeEditor
 
+_LOOK_OPTIONS = ("background", "colors")  # which a look decides, besides the model
+_DEVICES = ("auto", "cpu")  # that any machine has
 _SLIDER_RANGES = {"brightness": (-3.0, 3.0), "contrast": (0.1, 5.0)}
 
 
@@ -48,6 +51,8 @@ def option_control(name: str, option: Option, preferred: Mapping[str, Any]) -> V
     if option.choices:
         words = option.words or tuple(map(str, option.choices))
         choices = list(zip(words, option.choices, strict=True))
+        if name == "device":  # more of them where they are found to work
+            choices = [each for each in choices if each[1] in (*_DEVICES, value)]
         box = OptionalComboBox(label=option.label, choices=choices, tooltip=tooltip)
         if value in option.choices:
             box.value = value
@@ -71,7 +76,24 @@ def option_value(option: Option, control: ValueWidget[Any]) -> Any:
     return option.parse(text) if text else None
 
 
-_VERBS = [("a display", "enhance"), ("light, denoised", "denoise")]
+_VERBS = [("for looking", "enhance"), ("in counts, for measuring", "denoise")]
+
+TOP, STACK, REGION, NOISE, SAVING = (
+    "",
+    "Stack and axes",
+    "Region",
+    "Noise, repair and background",
+    "Saving and device",
+)
+"""The titles of the parts of the form, and that of what is always seen."""
+
+_PARTS = {
+    **dict.fromkeys(("brightness", "contrast"), TOP),
+    **dict.fromkeys(("ndim", "statistics"), STACK),
+    "mask": REGION,
+    **dict.fromkeys(("dtype", "out", "device"), SAVING),
+}
+"""Where the control of an option stands; those of others stand in `NOISE`."""
 _KEEP = list(zip(("in memory", "live, as you look", "on disk"), KEEPS, strict=True))
 _NO_IMAGE = (
     "Open an image first (File > Open Sample > napari-noiser has dim ones). Points, labels, "
@@ -82,21 +104,27 @@ _NO_IMAGE = (
 class SettingsForm:
     """All controls that say what Apply does, filled in from a viewer and napari's preferences.
 
-    `options` holds the controls of the verbs' options, by the options' names.
+    `options` holds the controls of the verbs' options, by the options' names. `shown` is emitted
+    where other controls may be shown than before.
     """
+
+    shown = Signal()
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._watched: Image | None = None  # whose axes are offered
+        self._shape: tuple[int, ...] | None = None  # of the image chosen last
+        self._by_look = False  # whether a look is choosing the model and options
         preferred = Settings.from_preferences()
         self.image, self.axes = _image_choices(viewer)
         self.others = SelectedImagesNote(viewer)
         self.model = ModelComboBox(str(preferred.model))
+        self.look = LookComboBox("auto" if preferred.model == "auto" else OWN_LOOK)
         self.verb = ComboBox(
-            label="result",
+            label="values",
             choices=_VERBS,
-            tooltip="A display is for looking: well lit, and not linear. Light is denoised and "
-            "left in the units of the image, by a model that learned to see it through noise.",
+            tooltip="For looking: well lit, from 0 to 1, and not linear. In counts: denoised, and "
+            "left in the units of the image, for measuring.",
         )
         self._definitions = option_names()
         self.options = {
@@ -119,6 +147,8 @@ class SettingsForm:
         self._selection = self._viewer.layers.selection.events.changed
         self._selection.connect(self.update_visibility)
         self.model.changed.connect(self._on_model)
+        self.look.changed.connect(self._on_look)
+        self.axes.changed.connect(self.update_visibility)
         self.verb.changed.connect(self._on_verb)
         self.image.changed.connect(self._on_image)
         self.fit.edited.connect(self.update_visibility)
@@ -127,18 +157,24 @@ class SettingsForm:
         self.image.changed.connect(self._check_models)
         for name in ("colors", "ndim"):
             self.options[name].changed.connect(self._check_models)
+        for each in (self.model, *(self.options[name] for name in _LOOK_OPTIONS)):
+            each.changed.connect(self._check_look)
 
-    @property
-    def rows(self) -> Iterator[Widget]:
-        """The controls from top to bottom: of options, and of what stands for some of them."""
+    def rows(self, part: str) -> Iterator[Widget]:
+        """Return the controls of a part of the form, from top to bottom."""
         instead: dict[str, list[Widget]] = {
             "mask": [self.region, self.leave_out, self.all_planes],
             "gain_map": [self.gain],
             "out": [self.keep, self.results_folder],
         }
-        yield from (self.image, self.others, self.axes, self.model, self.verb)
+        first: dict[str, list[Widget]] = {
+            TOP: [self.image, self.others, self.look, self.model, self.verb],
+            STACK: [self.axes],
+        }
+        yield from first.get(part, [])
         for name in self._definitions:
-            yield from instead.get(name, [self._rows[name]] if name in self._rows else [])
+            if _PARTS.get(name, NOISE) == part:
+                yield from instead.get(name, [self._rows[name]] if name in self._rows else [])
 
     @property
     def settings(self) -> Settings:
@@ -211,31 +247,60 @@ class SettingsForm:
             self.verb.value = "enhance"
         if model.fitted:
             self.options["colors"].value = "balanced"  # the only one that it can
+        self.model.visible = self.look.value == OWN_LOOK
         self.verb.visible = model.can_denoise
         rgb = image is not None and any(each.rgb for each in (image, *self.others.images))
+        learns = model.is_denoiser or self.method.value != "noise"
+        stack = image is not None and image.ndim > 2
+        deep = stack and any(letter in (self.axes.value or "") for letter in "TZ")
         needed = {
             "colors": rgb and not model.is_denoiser,
-            "camera": model.is_denoiser or self.method.value != "noise",
-            "repair": model.is_denoiser or self.method.value != "noise",
+            "camera": learns,
+            "repair": learns,
+            "ndim": deep or self.options["ndim"].value != 2,
+            "statistics": stack,
         }
         of_verb = verb_options(self.verb.value)
         for name, row in self._rows.items():
             row.visible = name in of_verb and needed.get(name, True)
+        self.axes.visible = len(self.axes.choices) > 1
         self.gain.visible = model.requires_gain_map or self.fits_with_gain
         regions = any((self.region.value, self.leave_out.value))
-        self.all_planes.visible = regions and image is not None and image.ndim > 2
+        self.all_planes.visible = regions and stack
         self.results_folder.visible = self.keep.value == "disk"
+        self.shown.emit()
 
     def on_close(self) -> None:
         """Disconnect from the viewer: the widget is closing."""
         self._selection.disconnect(self.update_visibility)
         self._watch(None)
 
+    def offer_devices(self, names: Sequence[str]) -> None:
+        """Offer the devices that work here; one that is chosen stays."""
+        control = self.options["device"]
+        chosen = control.value
+        if isinstance(control, ComboBox):
+            control.choices = tuple(dict.fromkeys([*names, chosen]))
+            control.value = chosen
+
     def _on_image(self) -> None:
-        self.update_visibility()
+        if self.image.value is not self._watched:
+            self._forget_last_image()
         self._guess_axes()
+        self.update_visibility()
         _refresh_choices(self.gain)
         self._watch(self.image.value)
+
+    def _forget_last_image(self) -> None:
+        """Reset what was only true of the image chosen before."""
+        model, image = self.model, self.image.value
+        self.options["ndim"].value = model.value.ndim if model.own else 2
+        shape = None if image is None else image.data.shape
+        if self._shape not in (None, shape):
+            for control in (self.region, self.leave_out, self.gain):
+                control.value = None
+            self.all_planes.value = False
+        self._shape = shape
 
     def _watch(self, image: Image | None) -> None:
         """Offer the axes anew when this layer changes, and not when the last one does."""
@@ -251,6 +316,28 @@ class SettingsForm:
         self.axes.reset_choices()
         if self.axes.choices:
             self.axes.value = guess_axes(self.image.value)
+
+    def _on_look(self) -> None:
+        """Choose the model, background and colors of the look."""
+        look = LOOKS.get(self.look.value)
+        if look is not None:
+            self._by_look = True
+            try:
+                self.model.value = look.model
+                for name in _LOOK_OPTIONS:
+                    self.options[name].value = getattr(look, name)
+            finally:
+                self._by_look = False
+        self.update_visibility()
+
+    def _check_look(self) -> None:
+        """Say that what is chosen is no look any more, once a part of it is another."""
+        look = LOOKS.get(self.look.value)
+        if look is None or self._by_look:
+            return
+        chosen = [self.model.value, *(self.options[name].value for name in _LOOK_OPTIONS)]
+        if chosen != [look.model, *(getattr(look, name) for name in _LOOK_OPTIONS)]:
+            self.look.value = OWN_LOOK
 
     def _on_verb(self) -> None:
         before = self.model.recipe

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from os import PathLike
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import PushButton
 from napari import Viewer
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
-from napari_noiser._progress import Event
 from napari_noiser.plugin.tasks.background_task import BackgroundTask
 from napari_noiser.plugin.tasks.destinations import file_name
 from napari_noiser.plugin.tasks.errors import describe_error
@@ -25,22 +23,19 @@ from napari_noiser.plugin.widgets.settings_form import SettingsForm
 if TYPE_CHECKING:
     from napari_noiser.methods.base import Model
 
-_SPEED_KNOWN = 5.0  # seconds of training after which the rest is estimated
-_SHORT = 60.0  # seconds that are not worth a message
 _FILES = "Models of napari-noiser (*.safetensors)"
 
 
 class TrainingSection(Section):
     """Trains a model on noise or fits one to images, and edits the list of models."""
 
-    title = "Train, save and load models"
+    title = "Models: train, fit, save and load"
 
     def __init__(self, viewer: Viewer, controls: SettingsForm, start: Start) -> None:
         super().__init__(viewer, controls)
         self._start = start
         self._task: BackgroundTask | None = None
         self._running = False
-        self._first: tuple[float, int] | None = None  # the time of the first event, and its step
         self.train = PushButton(
             text="Train",
             tooltip="Train this recipe on noise, for the colors of the chosen image. No image is "
@@ -103,12 +98,11 @@ class TrainingSection(Section):
         ndim, device = (chosen.options[name].value for name in ("ndim", "device"))
         seed = chosen.seed.value
 
-        def start(**slots: Callable[..., object]) -> BackgroundTask:
+        def start() -> BackgroundTask:
             return BackgroundTask(
                 f"Training {recipe.name}",
                 lambda: train_task(recipe, samples, ndim, device, seed),
                 chosen.model.add,
-                **slots,
             )
 
         self._task = self._start(start)
@@ -132,23 +126,8 @@ class TrainingSection(Section):
     def on_running(self, running: bool) -> None:
         """Enable Train and Fit unless a task runs."""
         self._running = running
-        self._first = None
         self.fitting.on_running(running)
         self._show_state()
-
-    def on_event(self, event: Event) -> None:
-        """Say for how long training will go on, as soon as its speed is known."""
-        if not event.stage.endswith("train"):
-            return
-        if self._first is None or event.done < self._first[1]:  # the next model
-            self._first = monotonic(), event.done
-        start, before = self._first
-        spent = monotonic() - start
-        left = spent / max(event.done - before, 1) * (event.total - event.done)
-        if spent > _SPEED_KNOWN:
-            self.state.say(
-                f"It will train for {_format_time(left)} more." if left > _SHORT else ""
-            )
 
     def on_leave(self) -> None:
         """Cancel training and fitting: the model could not be added to the list."""
@@ -214,8 +193,3 @@ class TrainingSection(Section):
             self.message.say(describe_error(error))
             return False
         return True
-
-
-def _format_time(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"
