@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MEASURE = "To measure, choose the values in counts, of the raw image."
 _CONSTANT = "All of its values are equal: there is nothing to enhance. Choose another image."
 _EXPOSED = "Well exposed already: to take out no more than its noise, choose the values in counts."
-_ON = {"dark": "on black", "gray": "on gray"}  # a display's background
+_ON = {"dark": "on black", "gray": "photograph"}  # a display's background
 
 
 @dataclass(frozen=True)
