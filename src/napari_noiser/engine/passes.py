@@ -21,6 +21,7 @@ from napari_noiser.arrays.storage import check_store
 from napari_noiser.engine.calibration import (
     Wanted,
     calibrate_channel,
+    read_part,
     sample_boxes,
     with_calibration,
 )
@@ -79,18 +80,18 @@ def calibrate_steps(plan: Plan) -> Generator[CalibrationStep, None, Plan]:
     wanted = Wanted.of(plan)
     if not wanted.anything:
         return plan
-    array, layout = plan.image.array, plan.image.layout
+    layout = plan.image.layout
     boxes, channels = sample_boxes(layout), []
     steps = count(1)
     total = sum(len(each) + 1 for each in boxes)
     for channel, places in enumerate(boxes):
         parts = []
         for box in places:
-            parts.append(np.asarray(array[box]))
+            parts.append(read_part(plan, box))
             yield CalibrationStep(next(steps), total)
         channels.append(calibrate_channel(parts, channel, wanted, layout))
         yield CalibrationStep(next(steps), total)
-    check_store(array)
+    check_store(plan.image.array)
     return with_calibration(plan, channels)
 
 
