@@ -107,12 +107,14 @@ def test_the_widgets_job_computes_each_chunk_twice(lazy_stack: Image, loads: Cou
         except StopIteration as stop:
             enhanced: TaskResult = stop.value
             break
-    assert [event.done for event in events] == list(range(1, 25))
+    passes = [event.done for event in events if event.stage != "calibrate"]
+    assert passes == list(range(1, 25))
     assert isinstance(enhanced.data, np.ndarray)
     np.testing.assert_allclose(enhanced.data, noiser.enhance(PLANES, "noiser"), atol=1e-5)
-    assert set(loads.values()) == {2}
+    assert set(loads.values()) == {2, 3}  # some are looked at before
+    before = loads.total()
     enhanced.statistics()
-    assert set(loads.values()) == {2, 3}  # a sample once more
+    assert before < loads.total()  # a sample once more
     loads.clear()
     canceled = enhance_task(LayerSnapshot.from_layer(lazy_stack), Settings(model="noiser"))
     next(canceled)

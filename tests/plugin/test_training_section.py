@@ -79,7 +79,7 @@ def test_what_is_wrong_is_said_in_place_and_nothing_trains(
     edit(widget, source_variance="1")
     assert section.train.enabled
     assert not any(marked(each) for each in recipes.fields.values())
-    assert section.state.value == "Edited. Until it is trained, Apply uses auto: noiser (bundled)."
+    assert section.state.value == "Edited. Until it is trained, Apply uses noiser (bundled)."
     edit(widget, width="18")
     assert section.state.value == ""
 

@@ -79,8 +79,14 @@ def _notify(viewer: Viewer, reasons: Sequence[str]) -> None:
     said = [each for each in dict.fromkeys(reasons) if each]
     if said:
         actions = (("Change…", lambda notification: open_widget(viewer)),)
-        message = Notification("\n".join(said), NotificationSeverity.INFO, actions)
-        notification_manager.dispatch(message)
+        notice = _Notice("\n".join(said), NotificationSeverity.INFO, actions)
+        notification_manager.dispatch(notice)
+
+
+class _Notice(Notification):  # type: ignore[misc]
+    """A notification without a source, which napari would show beside the button."""
+
+    source = None
 
 
 def _source_of(layer: Layer | None) -> LayerSnapshot:
