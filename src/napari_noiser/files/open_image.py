@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from napari_noiser._errors import InputError, InputTypeError
-from napari_noiser.files.readers.parsed import UNNAMED, ParsedFile
+from napari_noiser.arrays.axis_names import UNNAMED
+from napari_noiser.files.readers.parsed import ParsedFile
 from napari_noiser.files.readers.tiff import read_tiff
 from napari_noiser.files.readers.zarr import read_zarr
 from napari_noiser.files.spatial_metadata import SpatialMetadata

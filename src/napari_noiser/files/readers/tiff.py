@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from napari_noiser._errors import InputError
-from napari_noiser.files.readers.parsed import UNNAMED, AxisPlacement, ParsedFile
+from napari_noiser.arrays.axis_names import UNNAMED
+from napari_noiser.files.readers.parsed import AxisPlacement, ParsedFile
 from napari_noiser.files.spatial_metadata import Channel
 from napari_noiser.files.units import unit_name
 

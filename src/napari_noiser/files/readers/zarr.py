@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_noiser._errors import InputError
-from napari_noiser.files.readers.parsed import UNNAMED, AxisPlacement, ParsedFile
+from napari_noiser.arrays.axis_names import UNNAMED, axis_letter, own_names
+from napari_noiser.files.readers.parsed import AxisPlacement, ParsedFile
 from napari_noiser.files.spatial_metadata import Channel
 from napari_noiser.files.units import unit_name
 
@@ -40,11 +41,8 @@ def read_zarr(path: Path) -> ParsedFile:
 
 
 def _read_array(array: Array[Any]) -> ParsedFile:
-    """Return an array; its dimension names are its axes if they are all known letters."""
-    dimensions = getattr(array.metadata, "dimension_names", None) or ()
-    names = tuple(str(name).upper() for name in dimensions)
-    known = set(names) <= set("TCZYXS") and len(set(names)) == len(names) == array.ndim
-    return ParsedFile(array, names if known else (UNNAMED,) * array.ndim)
+    """Return an array; its dimension names, or those of xarray, are its axes."""
+    return ParsedFile(array, own_names(array) or (UNNAMED,) * array.ndim)
 
 
 def _read_image(group: Group) -> ParsedFile:
@@ -107,9 +105,9 @@ def _color(rgb: Any) -> str:
 
 
 def _name(axis: Any) -> str:
-    """Return an axis' letter, by its type or its name; its name if that is no known letter."""
-    letter = {"time": "T", "channel": "C"}.get(axis.type or "", axis.name.upper())
-    return letter if letter in {*"TCZYX"} else str(axis.name)
+    """Return an axis' letter, by its type or its name; its name if that is not known."""
+    known = {"time": "T", "channel": "C"}.get(axis.type or "") or axis_letter(axis.name)
+    return known or str(axis.name)
 
 
 def _placements(multiscale: Multiscale) -> list[AxisPlacement]:
