@@ -177,7 +177,7 @@ def test_a_compression_that_cannot_be_decoded_is_named_at_once(
 ) -> None:
     path = written(tmp_path / "a.tif", STACK[0, 0, 0], compression="zlib")
     monkeypatch.setattr(tifffile.TIFF, "DECOMPRESSORS", {})
-    with pytest.raises(ValueError, match=r"a\.tif .*ADOBE_DEFLATE, which takes .*imagecodecs"):
+    with pytest.raises(ValueError, match=r"a\.tif .*ADOBE_DEFLATE\) cannot be decoded"):
         open_image(path)
 
 

@@ -52,7 +52,7 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
     ----------
     path : str or path
         A TIFF file (OME-TIFF and ImageJ's included; its first image), the folder of a zarr
-        array or of an OME-Zarr image 0.4 or 0.5 (level 0; of a bioformats2raw layout, image 0),
+        array or of an OME-Zarr image 0.1 to 0.5 (level 0; of a bioformats2raw layout, image 0),
         or a .npy file.
     axes : str, optional
         One letter an axis: T, C, Z, Y, X, and S for color samples. They win over the file's own;
