@@ -29,10 +29,35 @@ def check_bool(name: str, value: Any) -> bool:
 
 
 def check_not_masked(name: str, values: ArrayLike) -> NDArray[Any]:
-    """Return values as an array, or raise an `InputTypeError` if it is a masked one."""
-    if isinstance(values, np.ma.MaskedArray):
-        raise InputTypeError(name, f"must not be a masked array: pass its data, {name}.data")
+    """Return values as an array, or raise an `InputTypeError` if some are masked."""
+    check_unmasked(name, values)
     return np.asarray(values)
+
+
+def check_unmasked(name: str, values: Any) -> None:
+    """Raise an `InputTypeError` if values bring a mask that leaves some of them out.
+
+    numpy would drop it without a word: of masked arrays, of what has a mask beside its data
+    (astropy's), of lists of either, and of dask's chunks.
+    """
+    if _brings_mask(values):
+        raise InputTypeError(
+            name,
+            f"must not bring a mask of its own: pass its data, and mask=~{name}.mask where a mask "
+            "is taken, or NaN for what is masked",
+        )
+
+
+def _brings_mask(values: Any) -> bool:
+    if isinstance(values, (list, tuple)):
+        return any(_brings_mask(each) for each in values)
+    if isinstance(values, np.ma.MaskedArray):
+        return bool(np.any(np.ma.getmaskarray(values)))
+    within = getattr(values, "_meta", None)  # dask's, of which nothing is known but its type
+    if isinstance(within, np.ma.MaskedArray) or hasattr(within, "mask"):
+        return True
+    mask = getattr(values, "mask", None)
+    return mask is not None and not callable(mask) and bool(np.any(mask))
 
 
 def check_ndim(ndim: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -88,6 +89,60 @@ class CountingArray:
                 )
             )
         )
+
+
+@dataclass(frozen=True)
+class Labeled:
+    """An array within names, as xarray's DataArray has them."""
+
+    data: Any
+    dims: tuple[str, ...]
+    name: str = "counts"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.data.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.data.dtype)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.dims)
+
+    def copy(self, deep: bool = True, data: Any = None) -> Labeled:
+        assert data.shape == self.shape
+        return replace(self, data=data)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        return np.asarray(self.data, dtype)
+
+
+@dataclass(frozen=True)
+class WithMask:
+    """An array beside which a mask stands, as astropy's CCDData has it."""
+
+    data: NDArray[Any]
+    mask: NDArray[np.bool_] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    def __getitem__(self, key: Any) -> WithMask:
+        return WithMask(self.data[key], None if self.mask is None else self.mask[key])
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        return np.asarray(self.data, dtype)
 
 
 def counting_dask(

@@ -6,12 +6,15 @@ import json
 
 import numpy as np
 import pytest
+import zarr
+from helpers.errors import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image, Labels, Points
 from wrapt import ObjectProxy
 
 import napari_noiser as noiser
+from napari_noiser.arrays.axis_names import read_axes
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.plugin.layers.enhance_layer import enhance_layer
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot, axes_choices, guess_axes
@@ -125,14 +128,39 @@ def test_three_planes_are_not_taken_for_color() -> None:
         (("c", "y", "x"), "CYX"),
         (("y", "x", "c"), "YXC"),
         (("-3", "-2", "-1"), "ZYX"),
-        (("z", "z", "x"), "ZYX"),
-        (("foo", "y", "x"), "ZYX"),
+        (("pln", "row", "col"), "ZYX"),
+        (("-3", "y", "x"), "ZYX"),
     ],
 )
 def test_axes_are_read_from_labels(labels: tuple[str, ...], axes: str) -> None:
     layer = Image(np.zeros((4,) * len(labels)), axis_labels=labels)
     assert guess_axes(layer) == axes
     assert axes_choices(layer)[0] == axes
+
+
+@pytest.mark.parametrize("labels", [("foo", "y", "x"), ("z", "z", "x"), ("p", "y", "x")])
+def test_labels_that_are_not_understood_are_asked_about(labels: tuple[str, ...]) -> None:
+    layer = Image(np.zeros((4, 4, 4)), axis_labels=labels)
+    assert guess_axes(layer) == ""
+    assert axes_choices(layer)[:2] == ["", "TYX"]
+    for axes in (None, ""):
+        with refused("axes", ", ".join(labels)):
+            LayerSnapshot.from_layer(layer, axes)
+    assert LayerSnapshot.from_layer(layer, "CYX").axes == "CYX"
+
+
+@pytest.mark.parametrize("dims", [("c", "y", "x"), ("time", "row", "col")])
+def test_data_with_names_need_no_labels(dims: tuple[str, ...]) -> None:
+    array = zarr.create_array({}, data=np.zeros((4, 4, 4)), dimension_names=dims)
+    assert guess_axes(Image(array)) == read_axes(dims)
+    assert guess_axes(Image(array, axis_labels=("z", "y", "x"))) == "ZYX"
+
+
+def test_a_layer_of_masked_data_is_refused() -> None:
+    layer = Image(np.zeros((9, 9)))
+    layer.data = np.ma.array(np.eye(9), mask=np.eye(9) > 0)
+    with refused("image", error=TypeError):
+        enhance_layer(layer)
 
 
 @given(st.integers(2, 5), st.booleans())

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from napari_noiser.arrays.axis_names import own_axes, plain_array
 from napari_noiser.arrays.image_array import ImageArray, is_dask
 from napari_noiser.arrays.layout import Colors, Layout, Statistics
 from napari_noiser.camera.noise_model import CameraNoise
@@ -56,13 +57,14 @@ def closed_form(
     >>> float(closed_form(np.eye(8)).mean().round(1))
     0.5
     """
+    axes = own_axes(image) if axes is None else axes
     options: dict[str, Any] = {
         "axes": axes,
         "colors": colors,
         "statistics": statistics,
         "device": "cpu",
     }
-    if is_dask(image):
+    if is_dask(plain_array(image)):
         layout = Layout.of(np.shape(image), axes)
     else:
         layout = ImageArray.from_array(image, axes).layout

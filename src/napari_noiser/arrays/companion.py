@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_noiser._errors import InputError, InputTypeError
+from napari_noiser._validation import check_unmasked
+from napari_noiser.arrays.axis_names import is_labeled, own_axes, plain_array
 from napari_noiser.arrays.chunks import chunk_grid, split_chunks
 from napari_noiser.arrays.layout import Layout, Slices
 from napari_noiser.arrays.reader import make_reader
@@ -110,12 +112,37 @@ def expand_to_axes(array: Any, axes: str, whole: Layout) -> Any:
     return turned[tuple(slice(None) if letter in axes else None for letter in whole.axes)]
 
 
+def as_companion(name: str, array: Any, layout: Layout) -> Any:
+    """Return an array beside an image without names of its own, placed by them if it has some.
+
+    dask's stays lazy. An array with a mask of its own is refused.
+    """
+    check_unmasked(name, array)
+    axes, whole = own_axes(array) if is_labeled(array) else None, layout.without_samples
+    if axes is None:
+        return plain_array(array)
+    lengths = dict(zip(whole.axes, whole.shape, strict=True))
+    if any(lengths.get(a) != n for a, n in zip(axes, array.shape, strict=True)):
+        raise InputError(
+            name,
+            f"must have axes of the image, {whole.axes!r} of shape {whole.shape}; got {axes!r} "
+            f"of shape {array.shape}",
+        )
+    placed = expand_to_axes(array.data, axes, whole)
+    if isinstance(placed, np.ndarray):
+        return np.broadcast_to(placed, whole.shape)
+    from dask.array import broadcast_to
+
+    return broadcast_to(placed, whole.shape)
+
+
 class Mask(CompanionArray):
     """Which pixels of an image count in its statistics: those that are not 0."""
 
     @classmethod
     def of(cls, mask: Any, layout: Layout) -> Mask:
         """Check a mask for an image of the given layout."""
+        mask = as_companion("mask", mask, layout)
         lazy = isinstance(getattr(mask, "dtype", None), np.dtype) and hasattr(mask, "shape")
         array = mask if lazy else np.asarray(mask)
         return cls(array, _axes_of(array, layout), layout.without_samples)
@@ -152,6 +179,7 @@ class GainMap(CompanionArray):
     @classmethod
     def of(cls, gain: Any, layout: Layout) -> GainMap:
         """Check a gain map for an image of the given layout."""
+        gain = as_companion("gain_map", gain, layout)
         lazy = isinstance(getattr(gain, "dtype", None), np.dtype) and hasattr(gain, "shape")
         array = gain if lazy else np.asarray(gain)
         if array.dtype.kind not in "uif":

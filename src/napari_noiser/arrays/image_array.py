@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_noiser._errors import InputError, InputTypeError
+from napari_noiser._validation import check_unmasked
+from napari_noiser.arrays.axis_names import own_axes, plain_array
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import stabilize
@@ -32,11 +34,11 @@ class ImageArray:
 
     @classmethod
     def from_array(cls, image: Any, axes: str | None = None, ndim: int = 2) -> ImageArray:
-        """Check an image and return it as a stack."""
-        if isinstance(image, np.ma.MaskedArray):
-            raise InputTypeError(
-                "image", "must not be a masked array: pass its data, and mask=~image.mask"
-            )
+        """Check an image and return it as a stack; axes that are left out are its own."""
+        if axes is None:
+            axes = own_axes(image)
+        image = plain_array(image)
+        check_unmasked("image", image)
         if not hasattr(image, "shape") and hasattr(image, "data"):
             raise InputTypeError(
                 "image",
@@ -45,7 +47,8 @@ class ImageArray:
             )
         try:
             known = isinstance(getattr(image, "dtype", None), np.dtype)
-            array = image if known else np.asarray(image)
+            plain = known and not hasattr(image, "mask")  # which leaves nothing out here
+            array = image if plain else np.asarray(image)
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputTypeError(
                 "image", f"must be an array, got {type(image).__name__}: {error}"
@@ -126,7 +129,9 @@ def check_shape(image: Any) -> None:
 
 def check_pair(raw: Any, result: Any, axes: str | None) -> tuple[ImageArray, ImageArray]:
     """Return an image and what became of it, of one shape."""
-    before, after = _check_image("raw", raw, axes), _check_image("result", result, axes)
+    before = _check_image("raw", raw, axes)
+    same = own_axes(result) is None and np.shape(result) == before.layout.shape
+    after = _check_image("result", result, before.layout.axes if same else axes)
     shape = before.layout.shape
     if shape != after.layout.shape:
         problem = f"must have the shape of raw, {shape}, got {after.layout.shape}"

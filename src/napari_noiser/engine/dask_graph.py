@@ -23,8 +23,10 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from numpy.typing import NDArray
 
 from napari_noiser._errors import InputError
+from napari_noiser._validation import check_unmasked
+from napari_noiser.arrays.axis_names import plain_array
 from napari_noiser.arrays.chunks import widen
-from napari_noiser.arrays.companion import GainMap, expand_mask, expand_to_axes
+from napari_noiser.arrays.companion import GainMap, as_companion, expand_mask, expand_to_axes
 from napari_noiser.arrays.image_array import ImageArray, check_shape, is_dask
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
 from napari_noiser.arrays.sampling import group_windows
@@ -150,10 +152,13 @@ def make_lazy_plan(
     mask, gain_map = options.pop("mask", None), options.get("gain_map")
     # A plan looks at shape and dtype only, but for the offset of 64-bit integers: here it is 0.
     nothing = np.broadcast_to(np.zeros((), image.dtype), image.shape)
-    eager = None if is_dask(mask) else mask
+    eager = None if is_dask(plain_array(mask)) else mask
     plan = make_plan(nothing, model, verb, mask=eager, device="cpu", **options)
     plan = replace(plan, options={**plan.options, "device": device})
     layout = plan.image.layout
+    mask, gain_map = (
+        as_companion(name, each, layout) for name, each in (("mask", mask), ("gain_map", gain_map))
+    )
     image = image.rechunk(_chunks(image, layout, plan.reach(plan.halo)))
     long = image.dtype.kind in "ui" and image.dtype.itemsize == 8
     integer_offset = None
@@ -185,6 +190,7 @@ def make_lazy_plan(
 
 def _check(image: Any, device: Any, progress: Any) -> None:
     check_shape(image)
+    check_unmasked("image", image)
     if progress is not False:
         raise InputError(
             "progress",

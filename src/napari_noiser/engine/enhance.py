@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_noiser._progress import run_with_progress
+from napari_noiser.arrays.axis_names import label_like, own_axes, plain_array
 from napari_noiser.arrays.image_array import is_dask
 from napari_noiser.engine.calibration import calibrate
 from napari_noiser.engine.options import (
@@ -40,7 +41,8 @@ def enhance(
     ----------
     image : array, 2 to 6 dimensions
         Integers or floats of any size. NaN and inf are left out of the statistics and come out
-        as they went in. A dask array comes out as a lazy one (see Notes).
+        as they went in. A dask array comes out as a lazy one (see Notes), one of xarray with its
+        names and coordinates.
     model : str, path or model
         "auto", a bundled name ("noiser", "noiser-es", "noiser-var3", "structured",
         "structured-tiny"), a .safetensors file, or what `train` returned. By name, the form for
@@ -166,12 +168,17 @@ def run(
     **options: Any,
 ) -> Any:
     """Run a verb, whose arguments are documented at `enhance` and `denoise`."""
-    if is_dask(image) and options.get("out") is None:
+    if options.get("axes") is None:
+        options["axes"] = own_axes(image)
+    array, out = plain_array(image), options.get("out")
+    if is_dask(array) and out is None:
         from napari_noiser.engine.dask_graph import make_lazy_plan  # brings dask in
 
-        return make_lazy_plan(image, model, verb, progress=progress, **options).result()
-    plan = calibrate(make_plan(image, model, verb, **options))
-    return run_with_progress(plan_steps(plan), progress, PROGRESS_TITLES[verb])
+        lazy = make_lazy_plan(array, model, verb, progress=progress, **options)
+        return label_like(image, lazy.result())
+    plan = calibrate(make_plan(array, model, verb, **options))
+    result = run_with_progress(plan_steps(plan), progress, PROGRESS_TITLES[verb])
+    return label_like(image, result) if out is None else result
 
 
 def plan_steps(plan: Plan) -> Generator[TileDone, None, Any]:

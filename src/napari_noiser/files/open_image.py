@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from napari_noiser._errors import InputError, InputTypeError
-from napari_noiser.files.readers.parsed import UNNAMED, ParsedFile
+from napari_noiser.arrays.axis_names import UNNAMED
+from napari_noiser.files.readers.parsed import ParsedFile
 from napari_noiser.files.readers.tiff import read_tiff
 from napari_noiser.files.readers.zarr import read_zarr
 from napari_noiser.files.spatial_metadata import SpatialMetadata
@@ -51,7 +52,7 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
     ----------
     path : str or path
         A TIFF file (OME-TIFF and ImageJ's included; its first image), the folder of a zarr
-        array or of an OME-Zarr image 0.4 or 0.5 (level 0; of a bioformats2raw layout, image 0),
+        array or of an OME-Zarr image 0.1 to 0.5 (level 0; of a bioformats2raw layout, image 0),
         or a .npy file.
     axes : str, optional
         One letter an axis: T, C, Z, Y, X, and S for color samples. They win over the file's own;

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from napari_noiser._errors import InputError
+from napari_noiser.arrays.axis_names import UNNAMED, axis_letter, read_axes
 from napari_noiser.arrays.layout import DEFAULT_AXES
 from napari_noiser.files.spatial_metadata import Channel, SpatialMetadata
-
-UNNAMED = "?"
-"""The name of an axis that a file does not name."""
 
 
 class AxisPlacement(NamedTuple):
@@ -26,9 +24,10 @@ class AxisPlacement(NamedTuple):
 class ParsedFile:
     """The array of an image file and its metadata, as far as the file has them.
 
-    `names` has a letter of TCZYXS, `UNNAMED` or what the file calls it for each axis, `placements`
-    those of the voxels by an axis' letter; `singletons` are the letters of axes of length 1 that
-    the file names and the array has not, and `channels` stand in the order of C.
+    `names` has a letter of TCZYXS, `UNNAMED` or what the file calls it for each axis, whatever
+    the spelling; `placements` has those of the voxels by an axis' letter; `singletons` are the
+    letters of axes of length 1 that the file names and the array has not, and `channels` stand in
+    the order of C.
     """
 
     array: Any
@@ -56,7 +55,9 @@ class ParsedFile:
         lengths = dict(zip(axes, self.array.shape, strict=True))
         has_channels = len(self.channels) == lengths.get("C") and any(map(any, self.channels))
         placements = [
-            self.placements.get(letter if name in (letter, UNNAMED) else "", AxisPlacement())
+            self.placements.get(
+                letter if axis_letter(name) in (letter, UNNAMED) else "", AxisPlacement()
+            )
             for letter, name in zip(axes, self.names, strict=True)
         ]
         scale, translate, units = zip(*placements, strict=True)
@@ -66,15 +67,12 @@ class ParsedFile:
 
     def _own_axes(self) -> str:
         """Return the file's axes, or the default ones if it names none but Y and X."""
-        names = self.names
-        if set(names) <= set("TCZYXS") and len(set(names)) == len(names):
-            return "".join(names)
-        plain = {*names[:-2]} <= {UNNAMED} and names[-2:] in (("Y", "X"), (UNNAMED, UNNAMED))
-        if plain and len(names) in DEFAULT_AXES:
-            return DEFAULT_AXES[len(names)]
+        if (axes := read_axes(self.names)) is not None:
+            return axes
+        if len(self.names) in DEFAULT_AXES:
+            return DEFAULT_AXES[len(self.names)]
         raise InputError(
-            "",
-            f"its axes are {', '.join(names) or 'none'} (shape {tuple(self.array.shape)}; "
-            f"{UNNAMED}: not named): say what they are with {{axes}}, a letter of TCZYXS for each",
-            axes=None,
+            "axes",
+            f"must be given, a letter of TCZYXS for each: it names none of its {len(self.names)} "
+            f"(shape {tuple(self.array.shape)})",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,14 @@ from xml.etree import ElementTree
 import numpy as np
 
 from napari_noiser._errors import InputError
-from napari_noiser.files.readers.parsed import UNNAMED, AxisPlacement, ParsedFile
+from napari_noiser.arrays.axis_names import UNNAMED
+from napari_noiser.files.readers.parsed import AxisPlacement, ParsedFile
+from napari_noiser.files.readers.tiff_samples import holds_colors, interpret_samples
 from napari_noiser.files.spatial_metadata import Channel
 from napari_noiser.files.units import unit_name
 
 if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPage, TiffPageSeries
+    from tifffile import TiffFile, TiffPage
 
 _UNKNOWN = "QI"  # tifffile's letters for "some axis" and "a sequence of pages"
 
@@ -26,18 +29,21 @@ def read_tiff(path: Path) -> ParsedFile:
     """Open the first image (series) that lies in a TIFF file; nothing is loaded.
 
     Pixels in one uncompressed piece are a numpy memmap, others a zarr array that decodes what is
-    read. The position of a stage is left out.
+    read, whose first tile is. Samples are light: see `interpret_samples`. The position of a stage
+    is left out.
     """
     from tifffile import TiffFile
 
     with TiffFile(path) as tif:
         _check_complete(tif)
+        _check_metadata(tif)
         index = _first_series(tif)
         series: Any = tif.series[index]
         page, pixels = series.keyframe, _ome_pixels(tif, index)
+        array, axes = interpret_samples(_array(path, tif, index), series.axes, page)
         return ParsedFile(
-            _array(path, tif, index),
-            _axis_names(tif, series, page),
+            array,
+            _axis_names(tif, axes, page),
             _ome_placements(pixels) if tif.is_ome else _imagej_placements(tif, page),
             {*series.get_axes(False)} - {*series.axes},
             _ome_channels(pixels),
@@ -65,6 +71,7 @@ def _first_series(tif: TiffFile) -> int:
         raise InputError("", "it is a TIFF file without images")
     files = [_files(series) for series in tif.series]
     begun = [index for index, each in enumerate(files) if each[:1] == [tif]]
+    begun = [index for index in begun if not _is_beside(tif.series[index])] or begun
     if not begun:
         first = next((each[0] for each in files if tif in each), files[0][0])
         raise InputError("", f"it holds a part of an image only: open {first.filename}, the first")
@@ -74,6 +81,25 @@ def _first_series(tif: TiffFile) -> int:
     if missing:
         _warn(tif, f"names planes that are not there ({missing}): they are read as 0")
     return begun[0]
+
+
+def _is_beside(series: Any) -> bool:
+    """Return whether an image belongs to another one: a thumbnail of it, or a mask."""
+    page = series.keyframe
+    reduced = page.is_reduced or page.tags.valueof("SubfileType") == 2
+    return bool(reduced or page.is_mask)
+
+
+def _check_metadata(tif: TiffFile) -> None:
+    """Raise an `InputError` if a part of a set has its metadata in another file."""
+    element = _ome_xml(tif).find("{*}BinaryOnly")
+    if element is not None:
+        raise InputError(
+            "",
+            "it holds a part of an image only, whose metadata are in "
+            f"{element.get('MetadataFile', 'another file')}: open that if it is a TIFF file, or "
+            "convert the set to one file",
+        )
 
 
 def _files(series: Any) -> list[TiffFile]:
@@ -91,39 +117,63 @@ def _array(path: Path, tif: TiffFile, index: int) -> Any:
         dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
         return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
     import zarr
-    from tifffile import COMPRESSION, TIFF
 
-    compression = COMPRESSION(series.keyframe.compression)
-    if compression not in TIFF.DECOMPRESSORS:
-        raise InputError(
-            "",
-            f"it is compressed with {compression.name}, which takes the package imagecodecs: "
-            "pip install imagecodecs",
-        )
+    _check_decoded(tif, index)
     return zarr.open(tif.aszarr(series=index, level=0), mode="r")
 
 
-def _axis_names(tif: TiffFile, series: TiffPageSeries, page: TiffPage) -> tuple[str, ...]:
+def _check_decoded(tif: TiffFile, index: int) -> None:
+    """Raise an `InputError` if the first tile of an image cannot be decoded."""
+    import zarr
+
+    # Of a store of its own, which closes what it opens; the array's opens it when it is read.
+    with tif.aszarr(series=index, level=0) as store:
+        array: Any = zarr.open(store, mode="r")
+        try:
+            array[(0,) * array.ndim]
+        except Exception as error:  # the libraries raise anything over what they cannot decode
+            page: Any = tif.series[index].keyframe
+            raise InputError("", _why_not_decoded(page, error)) from error
+
+
+def _why_not_decoded(page: TiffPage, error: Exception) -> str:
+    stored = f"{page.bitspersample} bits, compressed with {_name(page.compression)}"
+    if page.predictor != 1:
+        stored += f", predictor {_name(page.predictor)}"
+    words = " ".join(str(error).split())
+    advice = "" if find_spec("imagecodecs") else "; most take imagecodecs: pip install imagecodecs"
+    return f"its pixels ({stored}) cannot be decoded: {type(error).__name__} {words}{advice}"
+
+
+def _name(code: Any) -> str:
+    return str(getattr(code, "name", code))
+
+
+def _axis_names(tif: TiffFile, axes: str, page: TiffPage) -> tuple[str, ...]:
     """Return the axes' letters; samples that the file does not call colors are channels."""
     from tifffile import PHOTOMETRIC
 
-    color = page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
+    palette = page.photometric == PHOTOMETRIC.PALETTE
     # ImageJ stores a composite of three channels as RGB too, but gives it a mode
-    color = color and "mode" not in (tif.imagej_metadata or {})
-    samples = "S" if color or "C" in series.axes else "C"
+    color = (holds_colors(page) and "mode" not in (tif.imagej_metadata or {})) or palette
+    samples = "S" if color or "C" in axes else "C"
     return tuple(
-        UNNAMED if letter in _UNKNOWN else samples if letter == "S" else letter
-        for letter in series.axes
+        UNNAMED if letter in _UNKNOWN else samples if letter == "S" else letter for letter in axes
     )
 
 
 def _ome_pixels(tif: TiffFile, index: int) -> ElementTree.Element:
     """Return the OME-XML element of an image; an empty one if there is none."""
-    try:
-        images = ElementTree.fromstring((tif.ome_metadata or "").encode()).findall(".//{*}Pixels")
-    except ElementTree.ParseError:
-        images = []
+    images = _ome_xml(tif).findall(".//{*}Pixels")
     return images[index] if index < len(images) else ElementTree.Element("Pixels")
+
+
+def _ome_xml(tif: TiffFile) -> ElementTree.Element:
+    """Return the OME-XML of a file; an empty element if there is none."""
+    try:
+        return ElementTree.fromstring((tif.ome_metadata or "").encode())
+    except ElementTree.ParseError:
+        return ElementTree.Element("OME")
 
 
 def _ome_channels(pixels: ElementTree.Element) -> tuple[Channel, ...]:
@@ -155,7 +205,7 @@ def _imagej_placements(tif: TiffFile, page: TiffPage) -> dict[str, AxisPlacement
     unit = str(metadata.get("unit", ""))
     placements = {
         "T": _placement(metadata.get("finterval"), str(metadata.get("tunit", "s"))),
-        "Z": _placement(metadata.get("spacing"), unit),
+        "Z": _placement(metadata.get("spacing"), unit, signed=True),  # upwards, if negative
     }
     if unit_name(unit):
         for letter, tag in (("Y", "YResolution"), ("X", "XResolution")):
@@ -164,10 +214,10 @@ def _imagej_placements(tif: TiffFile, page: TiffPage) -> dict[str, AxisPlacement
     return {letter: each for letter, each in placements.items() if each}
 
 
-def _placement(step: Any, unit: str) -> AxisPlacement | None:
+def _placement(step: Any, unit: str, signed: bool = False) -> AxisPlacement | None:
     """Return a placement, or None for no step, or one that cannot be meant: 0, negative, NaN."""
     try:
-        number = float(step)
+        number = abs(float(step)) if signed else float(step)
     except (TypeError, ValueError):
         return None
     return AxisPlacement(number, unit=unit_name(unit)) if isfinite(number) and number > 0 else None

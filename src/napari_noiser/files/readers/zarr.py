@@ -1,4 +1,4 @@
-"""Read a zarr store: level 0 of an OME-Zarr image (0.4, 0.5), or a plain array."""
+"""Read a zarr store: level 0 of an OME-Zarr image (0.1 to 0.5), or a plain array."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_noiser._errors import InputError
-from napari_noiser.files.readers.parsed import UNNAMED, AxisPlacement, ParsedFile
+from napari_noiser.arrays.axis_names import UNNAMED, axis_letter, own_names
+from napari_noiser.files.readers.parsed import AxisPlacement, ParsedFile
 from napari_noiser.files.spatial_metadata import Channel
 from napari_noiser.files.units import unit_name
 
@@ -40,11 +41,8 @@ def read_zarr(path: Path) -> ParsedFile:
 
 
 def _read_array(array: Array[Any]) -> ParsedFile:
-    """Return an array; its dimension names are its axes if they are all known letters."""
-    dimensions = getattr(array.metadata, "dimension_names", None) or ()
-    names = tuple(str(name).upper() for name in dimensions)
-    known = set(names) <= set("TCZYXS") and len(set(names)) == len(names) == array.ndim
-    return ParsedFile(array, names if known else (UNNAMED,) * array.ndim)
+    """Return an array; its dimension names, or those of xarray, are its axes."""
+    return ParsedFile(array, own_names(array) or (UNNAMED,) * array.ndim)
 
 
 def _read_image(group: Group) -> ParsedFile:
@@ -83,12 +81,41 @@ def _validate(metadata: Mapping[str, Any], version: str) -> Multiscale:
     from yaozarrs import v04, v05
 
     if version == "0.5" and metadata.get("version") != version:
-        raise InputError("", f"it is OME-Zarr {metadata.get('version')}; 0.4 and 0.5 can be read")
+        raise InputError("", f"it is OME-Zarr {metadata.get('version')}; 0.1 to 0.5 can be read")
     try:
-        kind = v04.Multiscale if version == "0.4" else v05.Multiscale
-        return kind.model_validate(metadata["multiscales"][0])
-    except (ValidationError, IndexError, TypeError) as error:
-        raise InputError("", f"its metadata are not valid OME-Zarr {version}: {error}") from error
+        first = metadata["multiscales"][0]
+        if version == "0.5":
+            return v05.Multiscale.model_validate(first)
+        version = str(first.get("version", version))
+        return v04.Multiscale.model_validate(_completed(first))
+    except ValidationError as error:
+        places = ".".join(str(each) for each in error.errors()[0]["loc"])
+        reason = f"{places}: {error.errors()[0]['msg']}" if places else error.errors()[0]["msg"]
+    except (IndexError, KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__} {error}"
+    reason = " ".join(reason.split())
+    raise InputError("", f"its metadata are not valid OME-Zarr {version}: {reason}")
+
+
+def _completed(multiscale: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of an image as OME-Zarr 0.4 has them, of 0.1 to 0.3 as well.
+
+    Before 0.3 all images had the axes TCZYX, in 0.3 their axes were but names; steps came with
+    0.4, and are left out by some: they are 1.
+    """
+    given = multiscale.get("axes") or "tczyx"
+    axes = [_axis(each) if isinstance(each, str) else dict(each) for each in given]
+    unplaced = [{"type": "scale", "scale": [1.0] * len(axes)}]
+    datasets = [
+        {**each, "coordinateTransformations": each.get("coordinateTransformations") or unplaced}
+        for each in multiscale["datasets"]
+    ]
+    return {**multiscale, "version": "0.4", "axes": axes, "datasets": datasets}
+
+
+def _axis(name: str) -> dict[str, str]:
+    kind = {"T": "time", "C": "channel"}.get(axis_letter(name) or "", "space")
+    return {"name": name, "type": kind}
 
 
 def _channels(omero: Any) -> tuple[Channel, ...]:
@@ -107,9 +134,9 @@ def _color(rgb: Any) -> str:
 
 
 def _name(axis: Any) -> str:
-    """Return an axis' letter, by its type or its name; its name if that is no known letter."""
-    letter = {"time": "T", "channel": "C"}.get(axis.type or "", axis.name.upper())
-    return letter if letter in {*"TCZYX"} else str(axis.name)
+    """Return an axis' letter, by its type or its name; its name if that is not known."""
+    known = {"time": "T", "channel": "C"}.get(axis.type or "") or axis_letter(axis.name)
+    return known or str(axis.name)
 
 
 def _placements(multiscale: Multiscale) -> list[AxisPlacement]:

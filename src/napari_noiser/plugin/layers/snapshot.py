@@ -12,6 +12,7 @@ import numpy as np
 from napari.layers import Image, Layer
 
 from napari_noiser._errors import InputError, InputTypeError
+from napari_noiser.arrays.axis_names import own_axes, plain_array, read_axes
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import DEFAULT_AXES, Layout
 from napari_noiser.engine.options import Verb
@@ -31,13 +32,6 @@ _APPEARANCE = (
     "projection_mode",
     "rendering",
 )
-_LETTERS = {
-    **dict.fromkeys(("t", "time", "frame", "frames"), "T"),
-    **dict.fromkeys(("c", "ch", "channel", "channels"), "C"),
-    **dict.fromkeys(("z", "depth", "slice", "plane"), "Z"),
-    **dict.fromkeys(("y", "row"), "Y"),
-    **dict.fromkeys(("x", "column", "col"), "X"),
-}
 
 _AXIS_WORDS = (("T", "time point"), ("C", "channel"), ("Z", "plane"))
 _FEW = 4  # pixels of a width that is rather a number of channels
@@ -72,10 +66,10 @@ class LayerSnapshot:
                 f"must be an Image layer, got {describe_type(layer)}: only images have "
                 "brightness to enhance (arrays: napari_noiser.enhance)",
             )
-        axes = guess_axes(layer) if axes is None else axes
+        axes = _axes(layer) if axes is None else axes
         if not isinstance(axes, str):
             raise InputTypeError("axes", f"must be a string such as 'TZYX', got {axes!r}")
-        if not axes:
+        if not axes and not _axes(layer):
             raise InputError(
                 "axes",
                 f"cannot be guessed for {layer.ndim} dimensions of {layer.name!r}: take a "
@@ -84,7 +78,7 @@ class LayerSnapshot:
         if layer.rgb and not axes.endswith("S"):
             raise InputError("axes", f"of an RGB layer end in S, its colors, got {axes!r}")
         return cls(
-            tuple(layer.data) if layer.multiscale else (layer.data,),
+            tuple(map(plain_array, _levels(layer))),
             axes,
             layer.name,
             {name: getattr(layer, name) for name in _TRANSFORM}
@@ -219,18 +213,39 @@ def describe_type(given: object) -> str:
 def guess_axes(layer: Image) -> str:
     """Return the axes of a layer, from its axis labels, its `rgb` and its number of dimensions.
 
-    Labels that name each a different axis, Y and X among them, are taken at their word. Others
-    count as unnamed: the last axes of TCZYX are assumed as in `napari_noiser.enhance`.
+    Labels are taken at their word, and so are names that the data themselves have; without any,
+    the last axes of TCZYX are assumed as in `napari_noiser.enhance`. Empty, if there are others.
     """
+    try:
+        return _axes(layer)
+    except InputError:
+        return ""
+
+
+def _axes(layer: Image) -> str:
+    """Return the guessed axes, or raise an `InputError` that names the label that is unknown."""
     axes = _named_axes(layer) or DEFAULT_AXES.get(layer.ndim, "")
-    return axes + "S" if layer.rgb else axes
+    return axes + "S" if layer.rgb and axes else axes
 
 
 def _named_axes(layer: Image) -> str:
-    """Return what a layer's axis labels say; empty, unless they name each axis."""
-    letters = [_LETTERS.get(label.strip().lower(), "?") for label in layer.axis_labels]
-    known = "?" not in letters and len(set(letters)) == len(letters) and {"Y", "X"} <= {*letters}
-    return "".join(letters) if known else ""
+    """Return what a layer's axis labels, or its data, say but for rgb; empty, if nothing."""
+    named = read_axes(layer.axis_labels)
+    if named is None and not layer.rgb:
+        named = own_axes(_levels(layer)[0])
+    return named or ""
+
+
+def _levels(layer: Image) -> tuple[Any, ...]:
+    return tuple(layer.data) if layer.multiscale else (layer.data,)
+
+
+def _is_named(layer: Image) -> bool:
+    """Return whether a layer's axes have names, understood or not."""
+    try:
+        return bool(_named_axes(layer))
+    except InputError:
+        return True
 
 
 def describe_axes(layer: Image, axes: str) -> str:
@@ -239,7 +254,7 @@ def describe_axes(layer: Image, axes: str) -> str:
     parts = [_count(lengths[letter], word) for letter, word in _AXIS_WORDS if letter in lengths]
     if not parts:
         return "one color image" if layer.rgb else "one plane"
-    if axes != guess_axes(layer) or _named_axes(layer):
+    if axes != guess_axes(layer) or _is_named(layer):
         return f"{' of '.join(parts)}, {axes}"
     if lengths["X"] <= _FEW < lengths["Y"]:
         size = f"{lengths['Y']} x {lengths['X']} pixels"
@@ -256,6 +271,7 @@ def _count(number: int, word: str) -> str:
 def axes_choices(layer: Image) -> list[str]:
     """Return every meaning that a layer's axes may have, the guessed one first.
 
+    Where the labels are not understood, that is an empty one: it has to be asked.
     The plane's Y and X come last, or before one axis of channels that was left at the end.
     """
     extra = layer.ndim - 2
@@ -265,7 +281,8 @@ def axes_choices(layer: Image) -> list[str]:
     ]
     choices = [axes + "S" if layer.rgb else axes for axes in choices]
     guess = guess_axes(layer)
-    return ([guess] if guess else []) + [axes for axes in choices if axes != guess]
+    asked = guess or choices
+    return ([guess] if asked else []) + [axes for axes in choices if axes != guess]
 
 
 def _copy(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -391,7 +391,11 @@ def _image_choices(viewer: Viewer) -> tuple[ComboBox, ComboBox]:
     )
     axes = ComboBox(
         label="axes",
-        choices=lambda box: axes_choices(image.value) if image.value else [],
+        choices=lambda box: (
+            [(axes or "which is which?", axes) for axes in axes_choices(image.value)]
+            if image.value
+            else []
+        ),
         tooltip="What each axis is: T time, C channel (a fluorophore), Z depth, Y and X the "
         "plane, S the red, green and blue of a color image. Correct it if it was guessed wrong.",
     )
