@@ -156,6 +156,36 @@ def test_data_with_names_need_no_labels(dims: tuple[str, ...]) -> None:
     assert guess_axes(Image(array, axis_labels=("z", "y", "x"))) == "ZYX"
 
 
+@pytest.mark.parametrize(
+    ("placement", "lost"),
+    [
+        ({"rotate": 30}, "rotation"),
+        ({"shear": [0.5]}, "shear"),
+        ({"affine": [[0, 1, 0], [1, 0, 0], [0, 0, 1]]}, "affine"),
+        ({"affine": np.diag([1, -1, 1])}, "affine"),
+        ({"scale": (2, -1)}, "flip"),
+        ({"rotate": 90, "scale": (-2, 1)}, "rotation, flip"),
+        ({"scale": (2, 3), "translate": (5, 6)}, ""),
+        ({"affine": [[2, 0, 4], [0, 3, -1], [0, 0, 1]]}, ""),
+    ],
+)
+def test_what_files_cannot_say_of_the_placement_is_said(
+    placement: dict[str, object], lost: str
+) -> None:
+    said = LayerSnapshot.from_layer(Image(np.zeros((9, 9)), **placement)).placement_warning
+    assert bool(said) == bool(lost)
+    assert lost in said
+
+
+def test_an_affine_transform_of_steps_and_positions_is_kept() -> None:
+    affine = [[2, 0, 4], [0, 3, -1], [0, 0, 1]]
+    layer = Image(np.zeros((9, 9)), scale=(0.5, 0.25), translate=(1, 2), affine=affine)
+    space = LayerSnapshot.from_layer(layer).spatial_metadata
+    here = Image(np.zeros((9, 9)), scale=space.scale, translate=space.translate)
+    for point in ((0, 0), (3, 5)):
+        np.testing.assert_allclose(here.data_to_world(point), layer.data_to_world(point))
+
+
 def test_a_layer_of_masked_data_is_refused() -> None:
     layer = Image(np.zeros((9, 9)))
     layer.data = np.ma.array(np.eye(9), mask=np.eye(9) > 0)

@@ -126,7 +126,7 @@ def _check_decoded(tif: TiffFile, index: int) -> None:
     """Raise an `InputError` if the first tile of an image cannot be decoded."""
     import zarr
 
-    # Of a store of its own, which closes what it opens; the array's opens it when it is read.
+    # Of a store of its own, which closes what it opens: the array opens its own when it is read.
     with tif.aszarr(series=index, level=0) as store:
         array: Any = zarr.open(store, mode="r")
         try:

@@ -137,13 +137,44 @@ class LayerSnapshot:
 
     @property
     def spatial_metadata(self) -> SpatialMetadata:
-        """Where the voxels lie, as files know it: without rotation, shear, affine and flip."""
+        """Where the voxels lie, as files know it; see `placement_warning`.
+
+        An affine transform that only scales and moves is taken into steps and positions.
+        """
         last = (1,) if self.rgb else ()
+        count = len(self.transform["scale"])
+        factors, moved = np.ones(count), np.zeros(count)
+        if not self.placement_warning:
+            affine = self.transform["affine"]
+            factors, moved = np.diag(affine)[:-1], affine[:-1, -1]
+        steps = factors * [abs(step) or 1.0 for step in self.transform["scale"]]
+        starts = factors * self.transform["translate"] + moved
         return SpatialMetadata(
             self.axes,
-            (*(abs(step) or 1.0 for step in self.transform["scale"]), *last),
-            (*self.transform["translate"], *(0 for _ in last)),
+            (*steps.tolist(), *last),
+            (*starts.tolist(), *(0 for _ in last)),
             (*(unit_name(str(unit)) for unit in self.transform["units"]), *("" for _ in last)),
+        )
+
+    @property
+    def placement_warning(self) -> str:
+        """Return what a file does not hold of where the layer lies; empty if it holds all."""
+        linear = self.transform["affine"][:-1, :-1]
+        rotate, shear = np.asarray(self.transform["rotate"]), np.asarray(self.transform["shear"])
+        lost = {
+            "rotation": not np.allclose(rotate, np.eye(len(rotate))),
+            "shear": bool(np.any(shear if shear.ndim == 1 else shear - np.eye(len(shear)))),
+            "affine transform": bool(
+                np.any(linear - np.diag(np.diag(linear))) or (np.diag(linear) <= 0).any()
+            ),
+            "flip": any(step < 0 for step in self.transform["scale"]),
+        }
+        if not any(lost.values()):
+            return ""
+        names = ", ".join(name for name, each in lost.items() if each)
+        return (
+            f"{self.name!r} lies where a file cannot say: OME-Zarr holds steps and positions, and "
+            f"its {names} is lost there. The layer of the result has it."
         )
 
     def result(

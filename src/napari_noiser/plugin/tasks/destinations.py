@@ -7,6 +7,7 @@ wait.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
@@ -154,6 +155,8 @@ def enhance_on_disk(
 
     from napari_noiser.files.writers.ome_zarr import OmeZarr
 
+    if note := request.source.placement_warning:
+        warnings.warn(note, stacklevel=2)
     task = begin_or_resume(request, Path(folder))
     levels = [] if task.target is None else task.target.levels
     begun = partial(
