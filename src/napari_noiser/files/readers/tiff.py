@@ -15,7 +15,7 @@ import numpy as np
 from napari_noiser._errors import InputError
 from napari_noiser.arrays.axis_names import UNNAMED
 from napari_noiser.files.readers.parsed import AxisPlacement, ParsedFile
-from napari_noiser.files.readers.tiff_samples import holds_colors, interpret_samples
+from napari_noiser.files.readers.tiff_samples import check_samples, holds_colors, interpret_samples
 from napari_noiser.files.spatial_metadata import Channel
 from napari_noiser.files.units import unit_name
 
@@ -40,6 +40,7 @@ def read_tiff(path: Path) -> ParsedFile:
         index = _first_series(tif)
         series: Any = tif.series[index]
         page, pixels = series.keyframe, _ome_pixels(tif, index)
+        check_samples(page)
         array, axes = interpret_samples(_array(path, tif, index), series.axes, page)
         return ParsedFile(
             array,

@@ -34,6 +34,15 @@ def holds_colors(page: TiffPage) -> bool:
     return _meaning(page) in _COLORS
 
 
+def check_samples(page: TiffPage) -> None:
+    """Raise an `InputError` if samples mean something that is not understood."""
+    meaning = _meaning(page)
+    converted = meaning != "YCBCR" or "JP" in str(getattr(page.compression, "name", ""))
+    refused = _REFUSED.get(meaning) or ("" if converted else "brightness and hue (YCbCr)")
+    if refused:
+        raise InputError("", f"its values are {refused}: convert it to gray or RGB")
+
+
 def interpret_samples(array: Any, axes: str, page: TiffPage) -> tuple[Any, str]:
     """Return an array of light and its axes; nothing is read.
 
@@ -48,16 +57,8 @@ def interpret_samples(array: Any, axes: str, page: TiffPage) -> tuple[Any, str]:
         palette's indices become its colors (or grays), unless it is a scale of brightness that
         only colors them, and alpha beside gray is left out.
 
-    Raises
-    ------
-    InputError
-        If they mean something that is not understood.
     """
     meaning = _meaning(page)
-    converted = meaning != "YCBCR" or "JP" in str(getattr(page.compression, "name", ""))
-    refused = _REFUSED.get(meaning) or ("" if converted else "brightness and hue (YCbCr)")
-    if refused:
-        raise InputError("", f"its values are {refused}: convert it to gray or RGB")
     if not holds_colors(page):
         array, axes = _without_alpha(array, axes, page)
     if meaning == "MINISWHITE":
