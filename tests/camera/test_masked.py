@@ -23,6 +23,6 @@ READERS += [partial(each, noise=NOISE) for each in (repair_outliers, find_outlie
 def test_a_masked_array_is_refused(read: Callable[[Any], Any]) -> None:
     counts = np.random.default_rng(0).poisson(np.linspace(5, 90, 128), (128, 128)).astype(float)
     masked = np.ma.masked_array(counts, counts > 80)
-    with pytest.raises(TypeError, match=r"must not be a masked array: pass its data, \w+\.data"):
+    with pytest.raises(TypeError, match="mask of its own"):
         read(masked)
     read(masked.data)
