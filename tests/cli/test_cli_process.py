@@ -77,7 +77,7 @@ def test_terminated_and_killed_within_an_image_it_ends_the_same_to_the_last_bit(
 ) -> None:
     np.save(tmp_path / "a.npy", np.random.default_rng(0).poisson(5, (8, 512, 512)))
     out = tmp_path / "b.zarr"
-    options = ["--tile", 32, "--memory-limit", "8MB"]
+    options = ["--model", "noiser", "--tile", 32, "--memory-limit", "8MB"]
 
     def start(target: Path, *more: str) -> subprocess.Popen[str]:
         command = ["-m", "napari_noiser", "enhance", tmp_path / "a.npy", target, *options, *more]

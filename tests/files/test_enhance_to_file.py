@@ -258,7 +258,7 @@ from napari_noiser.files.enhance_to_file import enhance_to_file
 ome_zarr._SIDE = 64
 image = np.random.default_rng(0).poisson(5, (4, 500, 600)).astype("u2")
 print("begun", flush=True)
-enhance_to_file(image, sys.argv[1], resume=True, tile=32, memory_limit=2_000_000)
+enhance_to_file(image, sys.argv[1], "noiser", resume=True, tile=32, memory_limit=2_000_000)
 print("done", flush=True)
 """
 

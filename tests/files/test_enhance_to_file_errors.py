@@ -229,7 +229,7 @@ image = np.random.default_rng(0).poisson(5, (200, 300)).astype("u2")
 image[100:, 100:] += np.random.default_rng(1).integers(0, 999, (100, 200)).astype("u2")
 if len(sys.argv) > 2:  # no file may be larger: the system's own way to say that there is no room
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
-enhance_to_file(image, sys.argv[1], resume=True, tile=16, memory_limit=2_000_000)
+enhance_to_file(image, sys.argv[1], "noiser", resume=True, tile=16, memory_limit=2_000_000)
 """
 
 
