@@ -38,7 +38,7 @@ from napari_noiser.cli.paths import (
 from napari_noiser.engine.options import DEFAULT_MODEL, verb_options
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
-from napari_noiser.methods.noiser.recipe import RECIPES
+from napari_noiser.methods.noiser.recipe import IN_TRAINING, RECIPES
 
 if TYPE_CHECKING:
     from napari_noiser.methods.base import Model
@@ -146,7 +146,7 @@ def _train(args: Namespace) -> int:
     from napari_noiser import load_model, train_steps
     from napari_noiser.files.fit_checkpoint import checkpoint_path, load_training_checkpoint
 
-    recipe = RECIPES[args.recipe]
+    recipe = {**RECIPES, **IN_TRAINING}[args.recipe]
     if args.iterations is not None:
         recipe = replace(recipe, iterations=args.iterations)
     options: dict[str, Any] = {name: getattr(args, name) for name in _TRAINING}

@@ -14,7 +14,7 @@ from napari_noiser._errors import InputError
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.engine.options import Option, Verb, camera_from_text, verb_options
 from napari_noiser.methods.irle.blind_spot.recipe import BlindSpotRecipe
-from napari_noiser.methods.noiser.recipe import RECIPES
+from napari_noiser.methods.noiser.recipe import IN_TRAINING, RECIPES
 
 _EXIT_CODES = """\
 exit codes:
@@ -132,7 +132,12 @@ def _add_verb(command: argparse.ArgumentParser, verb: Verb) -> None:
 
 def _add_train(command: argparse.ArgumentParser) -> None:
     add, options = command.add_argument, verb_options("enhance")
-    add("recipe", choices=list(RECIPES), metavar="RECIPE", help=f"one of {', '.join(RECIPES)}")
+    add(
+        "recipe",
+        choices=[*RECIPES, *IN_TRAINING],
+        metavar="RECIPE",
+        help=f"one of {', '.join(RECIPES)}",
+    )
     add("target", type=Path, metavar="OUT", help="NAME.safetensors")
     add(
         "--samples",

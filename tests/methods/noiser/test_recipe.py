@@ -234,7 +234,7 @@ def test_no_further_recipes():
     assert set(RECIPES) == {
         *("noiser", "noiser-es", "noiser-var3", "ms-noiser"),
         *("c-regression", "p-regression"),
-        *("structured", "structured-tiny", "structured-large", "structured-next"),
+        *("structured", "structured-tiny", "structured-large"),
     }
 
 

@@ -356,7 +356,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             _STRUCTURED,
             replace(_STRUCTURED, name="structured-tiny", iterations=8_000, width=8, scales=(16,)),
             replace(_STRUCTURED, name="structured-large", width=32, scales=(64, 112)),
-            _STRUCTURED_NEXT,
             mean_shifted_recipe(0.4),
             Recipe(name="c-regression", source=PureColor()),
             Recipe(name="p-regression", source=Palette()),
@@ -365,8 +364,11 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 )
 """The paper's variants by name, and what goes beyond it: structured, in three sizes.
 
-ms-noiser aims at a mean of 0.4, c-regression learns black; structured-large wants a graphics card;
-structured-next is what structured is going to be: its training takes days of one core.
+ms-noiser aims at a mean of 0.4, c-regression learns black; structured-large wants a graphics card.
+"""
+
+IN_TRAINING: Mapping[str, Recipe] = MappingProxyType({_STRUCTURED_NEXT.name: _STRUCTURED_NEXT})
+"""What bundled models are going to be: their training takes days, only the command line offers it.
 """
 
 BUNDLED = (
