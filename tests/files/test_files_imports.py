@@ -11,12 +11,14 @@ import napari_noiser
 
 ROOM = Path(napari_noiser.__file__).parent / "files"
 FORMATS = (
-    *("readers.parsed", "readers.tiff", "readers.zarr", "writers.ome_zarr"),
+    *("readers.parsed", "readers.tiff", "readers.tiff_samples", "readers.zarr"),
+    "writers.ome_zarr",
     *("writers.pyramid", "open_image", "spatial_metadata", "writers.common", "writers.ome_tiff"),
     "units",
 )
 ALLOWED = {
-    *("napari_noiser.arrays.layout", "napari_noiser._errors", "napari_noiser._validation"),
+    *(f"napari_noiser.arrays.{name}" for name in ("axis_names", "chunks", "layout", "lazy_view")),
+    *("napari_noiser._errors", "napari_noiser._validation"),
     *(f"napari_noiser.files.{name}" for name in FORMATS),
 }
 

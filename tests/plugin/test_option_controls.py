@@ -105,7 +105,7 @@ def test_a_look_chooses_model_background_and_colors(widget: NoiserWidget) -> Non
         controls.look.value = name
         expected = Settings().with_look(name)
         assert controls.settings.model == expected.model == look.model
-        for option in ("background", "colors"):
+        for option in ("background", "colors", "gamma"):
             assert controls.settings.options[option] == expected.options[option]
         assert not is_there(controls.model)
         assert is_there(controls.verb) == (look.model != "noiser-var3")

@@ -47,6 +47,7 @@ class Look:
     background: str
     colors: str
     about: str
+    gamma: float | None = None
 
 
 LOOKS: Mapping[str, Look] = {
@@ -54,10 +55,15 @@ LOOKS: Mapping[str, Look] = {
         "auto", "auto", "auto", "auto", "the image is looked at, and what suits it is taken"
     ),
     "fluorescence": Look(
-        "fluorescence", "structured", "dark", "kept", "the noise is taken out, shown on black"
+        "fluorescence", "structured", "dark", "kept", "the noise is taken out, shown on black", 1.0
     ),
     "stars": Look(
-        "stars", "structured", "dark", "kept", "the noise is taken out, the sky is black"
+        "stars",
+        "structured",
+        "dark",
+        "kept",
+        "noise is taken out, faint stars are lifted",
+        0.5,
     ),
     "photograph": Look(
         "photograph", "structured", "gray", "kept", "the noise is taken out, colors stay"
@@ -120,9 +126,10 @@ class Settings:
         return DEFAULT_MODEL if automatic else self.model
 
     def with_look(self, name: str) -> Settings:
-        """Return settings of which model, background and colors are those of a look."""
+        """Return settings of which model, background, colors and gamma are those of a look."""
         look = LOOKS[name]
-        options = {**self.options, "background": look.background, "colors": look.colors}
+        names = ("background", "colors", "gamma")
+        options = {**self.options, **{each: getattr(look, each) for each in names}}
         return replace(self, model=look.model, verb="enhance", options=options)
 
     def with_options(self, **changed: Any) -> Settings:

@@ -185,6 +185,9 @@ class SettingsForm:
             for name, option in verb_options(verb).items()
             if name in self.options
         }
+        look = LOOKS.get(self.look.value)
+        if look is not None and verb == "enhance":
+            options["gamma"] = look.gamma  # which has no control of its own
         return Settings(
             verb=verb,
             model=self.recipe.recipe if self.model.trains_first else self.model.value,
