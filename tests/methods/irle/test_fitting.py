@@ -46,7 +46,7 @@ def test_a_fit_resumed_ends_as_one_never_stopped(tmp_path, stop):
         event = next(steps)
     path = event.state().save(tmp_path / "state")
     steps.close()
-    with pytest.raises(ValueError, match="is an unfinished fit"):
+    with pytest.raises(ValueError, match="it is unfinished"):
         load_model(path)
     events, model = fit(resume=load_fit_state(path))
     assert [each.done for each in events] == list(range(stop + 1, 4))

@@ -195,7 +195,7 @@ def test_a_fit_resumed_ends_as_one_never_stopped(tmp_path, stop):
     steps.close()
     state = load_fit_state(path)
     assert (state.done, state.total) == (stop, 4)
-    with pytest.raises(ValueError, match="is an unfinished fit"):
+    with pytest.raises(ValueError, match="it is unfinished"):
         load_model(path)
     events, model = fit(image, resume=state, **options)
     assert [each.done for each in events] == list(range(stop + 1, 5))
