@@ -48,7 +48,7 @@ def test_both_stages(tmp_path: Path, whole: IRLEModel, after: int) -> None:
     path = stopped(BOTH, after).save(tmp_path / "state")
     state = load_fit_state(path)
     assert (state.done, state.total) == (after, 6)
-    with pytest.raises(ValueError, match="is an unfinished fit: go on with it first"):
+    with pytest.raises(ValueError, match="it is unfinished: go on with it first"):
         load_model(path)
     steps = fit_steps(IMAGE, BOTH, resume=state, **CPU)
     found, model = drained(steps)

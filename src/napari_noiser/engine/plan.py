@@ -172,8 +172,8 @@ class Plan:
     def reach(self, halo: tuple[int, ...]) -> tuple[int, ...]:
         """Return how far to read around a block, along each of the image's axes, for a halo."""
         *deep, y, x = halo
-        may_be_filled = self.fills is None or any(self.fills)
-        margin = self.repair_margin + (FILL_REACH if may_be_filled else 0)
+        # As asked for, not as found: the edges of a dask array's blocks are cut before.
+        margin = self.repair_margin + (FILL_REACH if self.options["fill"] else 0)
         wide = (*deep, y + margin, x + margin)
         far = dict(zip(self.image.layout.spatial, wide, strict=True))
         return tuple(far.get(letter, 0) for letter in self.image.layout.axes)
