@@ -67,6 +67,7 @@ def test_what_is_chosen_is_applied(
 def test_it_is_shown_for_models_that_restore_only(widget: NoiserWidget) -> None:
     controls = widget.controls
     own = (controls.options["camera"], controls.options["repair"])
+    controls.model.value = "noiser"
     assert not any(is_there(each) for each in own)
     controls.model.value = "structured"
     assert all(is_there(each) for each in own)

@@ -198,7 +198,7 @@ def test_colors_channels_and_levels() -> None:
 
 def test_axes_of_equal_lengths_are_not_confused() -> None:
     painted = np.zeros((8, 8), int)
-    painted[1:3, 2:7] = 1
+    painted[1:5, 2:7] = 1
     data = np.random.default_rng(0).random((8, 8))
     image = Image(data)
     mask = region_mask(Labels(painted), LayerSnapshot.from_layer(image, "XY"))

@@ -281,6 +281,8 @@ def _is_named(layer: Image) -> bool:
 
 def describe_axes(layer: Image, axes: str) -> str:
     """Return in words what an image is taken for; a question, if that was only guessed."""
+    if not axes:
+        return "Which axis is which? Its labels are not understood"
     lengths = dict(zip(axes, layer.data.shape, strict=False))
     parts = [_count(lengths[letter], word) for letter, word in _AXIS_WORDS if letter in lengths]
     if not parts:
