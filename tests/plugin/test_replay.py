@@ -206,7 +206,8 @@ def test_settings_survive() -> None:
     options = {"statistics": "plane", "brightness": 0.5, "device": "cpu", "dtype": "float32"}
     settings = Settings(model="noiser-es", options=options)
     again = settings_from_provenance(provenance_of(made_by(Image(PLANES), settings)))
-    assert again.resolved == settings.resolved
+    known = {"colors": "balanced", "background": "gray"}  # what auto is for this model
+    assert again.resolved == {**settings.resolved, **known}
     assert (again.verb, again.model, again.seed) == ("enhance", "noiser-es", 0)
 
 
@@ -232,11 +233,15 @@ def test_it_is_told_in_words(qapp, tmp_path: Path, wait_for_run) -> None:
     viewer = ViewerModel()
     cell = viewer.add_shapes([CELL], shape_type="polygon", name="cell")
     settings = Settings(
-        region=cell, options={"contrast": 2.0}, keep="disk", results_folder=tmp_path
+        model="noiser",
+        region=cell,
+        options={"contrast": 2.0},
+        keep="disk",
+        results_folder=tmp_path,
     )
     start_enhancing(viewer, [LayerSnapshot.from_layer(Image(PLANES, name="cells"))], settings)
     wait_for_run()
-    text = format_provenance(provenance_of(viewer.layers["cells (denoised)"]))
+    text = format_provenance(provenance_of(viewer.layers["cells (brightened)"]))
     for line in (
         "Image: cells, axes ZYX",
         "Model: noiser, 2000 steps, seed 0, ",
