@@ -88,7 +88,9 @@ def test_the_choice_of_colors_is_there_for_color_images(
     colors = widget.controls.options["colors"]
     assert not is_there(colors)
     viewer.add_image(COLOR, rgb=True)
-    assert (is_there(colors), colors.value) == (True, "balanced")
+    assert (is_there(colors), colors.value) == (False, "auto")  # the look decides
+    widget.controls.model.value = "noiser"
+    assert is_there(colors)
     widget.controls.image.value = viewer.add_image(DYES)
     assert not is_there(colors)
     viewer.layers.selection = set(viewer.layers)  # the color image is enhanced as well

@@ -128,7 +128,7 @@ def test_napari_is_left_a_core(monkeypatch) -> None:
 
     monkeypatch.setattr("os.cpu_count", lambda: 3)
     found = []
-    layer = live_layer(Image(PLANES))
+    layer = live_layer(Image(PLANES), "noiser")
     respond = FoldedSRM.__call__
 
     def watched(*arguments):

@@ -41,19 +41,19 @@ def test_one_measurement_serves_every_model_slider_and_exposure() -> None:
 def test_color_and_volumes_are_measured_for_every_exposure_too() -> None:
     color = rng.integers(0, 40, (3, 30, 40, 3), np.uint8) + np.uint8([[[0, 50, 90]]])
     measured = run_with_progress(
-        measure(LayerSnapshot.from_layer(Image(color, rgb=True), "TYXS")), False, ""
+        measure(LayerSnapshot.from_layer(Image(color, rgb=True), "TYXS"), "noiser"), False, ""
     )
     for statistics in ("stack", "plane"):
         (view,) = measured.render("noiser", statistics=statistics, contrast=2).levels
-        expected = noiser.enhance(color, axes="TYXS", statistics=statistics, contrast=2)
+        expected = noiser.enhance(color, "noiser", axes="TYXS", statistics=statistics, contrast=2)
         np.testing.assert_allclose(np.asarray(view), expected, rtol=0, atol=1e-6)
     series = PLANES.reshape(3, 4, 40, 50)
     measured = run_with_progress(
-        measure(LayerSnapshot.from_layer(Image(series)), ndim=3), False, ""
+        measure(LayerSnapshot.from_layer(Image(series)), "noiser", ndim=3), False, ""
     )
     for statistics in ("stack", "volume"):
         (view,) = measured.render("noiser", statistics=statistics).levels
-        expected = noiser.enhance(series, ndim=3, statistics=statistics)[1, 2]
+        expected = noiser.enhance(series, "noiser", ndim=3, statistics=statistics)[1, 2]
         np.testing.assert_allclose(np.asarray(view[1, 2]), expected, rtol=0, atol=1e-6)
 
 
@@ -72,12 +72,12 @@ def test_brightness_and_contrast_need_no_network(name: str, monkeypatch) -> None
     image, options, at = IMAGES[name]
     axes, ndim = options["axes"], options.get("ndim", 2)
     source = LayerSnapshot.from_layer(Image(image, rgb="S" in axes, contrast_limits=(0, 99)), axes)
-    measured = run_with_progress(measure(source, ndim=ndim), False, "")
+    measured = run_with_progress(measure(source, "noiser", ndim=ndim), False, "")
     statistics = options.get("statistics", "stack")
     for number, tone in enumerate(
         ({}, {"brightness": 0.5}, {"contrast": 2.0, "dtype": "uint8"}, {"brightness": -0.5})
     ):
-        expected = noiser.enhance(image, **options, **tone)[at]
+        expected = noiser.enhance(image, "noiser", **options, **tone)[at]
         with monkeypatch.context() as patched:
             if number:
                 patched.delattr(FoldedSRM, "__call__")
@@ -93,7 +93,9 @@ def test_an_empty_plane_is_no_reason_to_warn() -> None:
         measure(LayerSnapshot.from_layer(Image(planes))), False, ""
     )  # warnings are errors
     (view,) = measured.render("noiser").levels
-    np.testing.assert_allclose(np.asarray(view[4]), noiser.enhance(planes)[4], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(view[4]), noiser.enhance(planes, "noiser")[4], rtol=0, atol=1e-6
+    )
     with pytest.raises(ValueError, match="no patch to measure"):
         run_with_progress(
             measure(LayerSnapshot.from_layer(Image(np.full((8, 8), np.nan)))), False, ""

@@ -42,7 +42,7 @@ def test_options_have_their_defaults_and_are_checked() -> None:
         _ = Settings(verb="denoise", options={"contrast": 2}).resolved
 
 
-def test_auto_stands_for_a_model_of_the_verb() -> None:
-    assert Settings().resolved_model == "noiser"
+def test_auto_stands_for_a_model_of_either_verb() -> None:
+    assert Settings().resolved_model == "structured"
     assert Settings(verb="denoise").resolved_model == "structured"
     assert Settings(model="noiser-es").resolved_model == "noiser-es"
