@@ -55,6 +55,17 @@ def test_faint_stars_are_seen_beside_a_saturated_one() -> None:
     assert np.median(peaks) >= 0.35
 
 
+@pytest.mark.parametrize("width", [20.0, 70.0])
+def test_a_nebula_is_seen_beside_a_saturated_star(width: float) -> None:
+    y, x = np.mgrid[:300, :300]
+    light = SKY + 60 * np.exp(-((y - 170) ** 2 + (x - 170) ** 2) / (2 * width**2))
+    light += 2e5 * np.exp(-((y - 50) ** 2 + (x - 50) ** 2) / 18)
+    image = np.random.default_rng(0).poisson(light).clip(0, 65535).astype(np.uint16)
+    shown = enhance(image)
+    assert np.median(shown[165:176, 165:176]) >= 0.35
+    assert np.median(shown[280:, :20]) <= 0.2
+
+
 def test_a_nucleus_uses_the_grays_of_8_bits() -> None:
     shown = enhance(nuclei(), dtype="uint8")
     low, high = np.percentile(shown, (1, 99.5))

@@ -23,8 +23,10 @@ _SIGNIFICANT = 5.0  # deviations of an empty background's light, above which the
 _SPARSE = 0.06  # of the pixels: less structure than that are stars or spots
 _BLOCK = 16  # pixels a side, of which a star fills few and its halo some
 _BRIGHT = 85.0  # percentile of the brightest of the blocks that hold structure
-_FILLED = 0.2  # of the blocks they lie in, where the brightest pixels are of one or two stars
+_OUTSHINING = 5.0  # times the middle one of these: what is brighter may be white
 _FEWEST = 4  # blocks that tell
+_FEW = 0.05  # of the blocks, which may not flatten all others
+_OUTSHONE = 0.2  # of white, where what is no noise would hardly be seen
 _LEAST_SPAN = 1.0  # standard deviations of the noise taken out that black and white are apart
 _FAINT_SHOWN = 0.15  # at least, of the median of structure: what gamma is for
 _SKY_SHOWN = 0.1  # at most, of the background
@@ -74,8 +76,9 @@ class LightDisplay:
         Notes
         -----
         Black is the .5th percentile, white the 99.8th. Where there is little structure, as among
-        stars, or what is brighter lies all together, as in a saturated star, white is a high
-        percentile of the brightest in blocks that have structure. They are as far apart as the
+        stars, or something outshines nearly all of it, as a saturated star does, white is a high
+        percentile of the brightest in blocks that have structure; but not of a few blocks that
+        outshine a nebula or haze around them, which is then shown. They are as far apart as the
         noise was wide at least, so that what is left of it is not taken for structure. Structure
         that is faint beside the brightest is lifted by gamma until its median is seen, the
         background not.
@@ -90,6 +93,10 @@ class LightDisplay:
         structure = above.mean(axis=0) > threshold
         blocks = np.concatenate([_blocks(each - black[:, None, None]) for each in light])
         span = _white(above.max(axis=0), blocks, threshold, float(structure.mean()))
+        rest = float(np.percentile(above.max(axis=0)[~structure], _WHITE))
+        outshone = noise < rest < _OUTSHONE * span
+        if outshone and np.mean(blocks.max(axis=1, initial=0.0) > threshold) < _FEW:
+            span = rest
         if span < _LEAST_SPAN * noise:
             span = _LEAST_SPAN * noise
             black += max(0.0, sky - _SKY_SHOWN * span)
@@ -131,12 +138,9 @@ def _white(brightest: Floats, blocks: Floats, threshold: float, structure: float
     significant = maxima[maxima > threshold]
     if len(significant) < _FEWEST:
         return white
-    high = float(np.percentile(significant, _BRIGHT))
-    if structure < _SPARSE:
-        return high
-    above = np.count_nonzero(blocks > white, axis=1)
-    filled = above[above > 0].mean() / _BLOCK**2 if above.any() else 0.0
-    return min(white, high) if filled > _FILLED else white
+    most = _OUTSHINING * float(np.median(significant))
+    high = min(float(np.percentile(significant, _BRIGHT)), most)
+    return high if structure < _SPARSE or white > most else white
 
 
 def _gamma(sky: float, faint: float) -> float:
