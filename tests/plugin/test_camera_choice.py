@@ -78,6 +78,7 @@ def test_a_dark_background_is_previewed_and_applied(
     widget: NoiserWidget, viewer: ViewerModel, wait_for_run, qtbot
 ) -> None:
     preview = part_of(widget, PreviewSection)
+    preview.divider = 0.0  # all of it is seen
     preview.switch.value = True
     wait_for_run()
 

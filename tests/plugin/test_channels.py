@@ -119,11 +119,13 @@ def test_the_preview_follows_the_choice(
     widget: NoiserWidget, viewer: ViewerModel, wait_for_run, qtbot
 ) -> None:
     viewer.add_image(COLOR, rgb=True, name="photo")
+    widget.controls.model.value = "noiser"
     preview = next(each for each in widget.sections if each.title == "Preview")
+    preview.divider = 0.0  # all of it is seen
     preview.switch.value = True
     wait_for_run()
     layer = viewer.layers["photo [preview]"]
-    wanted = noiser.enhance(COLOR, axes="YXS", colors="kept")
+    wanted = noiser.enhance(COLOR, "noiser", axes="YXS", colors="kept")
     assert not np.allclose(np.asarray(layer.data), wanted, atol=1e-3)
     widget.controls.options["colors"].value = "kept"
     qtbot.waitUntil(lambda: np.allclose(np.asarray(layer.data), wanted, atol=1e-6), timeout=10_000)

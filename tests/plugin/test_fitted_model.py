@@ -66,7 +66,7 @@ def test_renamed_saved_loaded_and_removed(
     section.remove_model.native.click()
     assert models.value == "auto"
     assert widget.controls.method.value == "noise"
-    assert not is_there(widget.controls.options["camera"])
+    assert is_there(widget.controls.options["camera"])  # auto is a denoiser, too
 
 
 def test_noise_can_be_trained_on_while_a_fitted_model_is_chosen(
@@ -106,7 +106,8 @@ def test_the_preview_shows_what_apply_makes(
     widget: NoiserWidget, viewer: ViewerModel, fitted: noiser.recipes.BlindSpotModel, wait_for_run
 ) -> None:
     preview = part_of(widget, PreviewSection)
-    preview.switch.value = True  # of the model before
+    preview.divider = 0.0  # all of it is seen
+    preview.switch.value = True
     wait_for_run()
     widget.controls.model.add(fitted, "fitted")
     wait_for_run()
@@ -123,6 +124,7 @@ def test_the_preview_asks_for_a_camera_where_the_model_needs_one(
     widget.controls.image.value = viewer.add_image(NO_CAMERA, name="even")
     preview = part_of(widget, PreviewSection)
     widget.controls.model.value = "structured"  # takes any noise as it is
+    preview.divider = 0.0  # all of it is seen
     preview.switch.value = True
     wait_for_run()
     widget.controls.model.add(fitted, "fitted")

@@ -232,6 +232,7 @@ def test_the_preview_follows_the_map(
     wait_for_run,
 ) -> None:
     preview = part_of(guided, PreviewSection)
+    preview.divider = 0.0  # all of it is seen
     preview.switch.value = True
     wait_for_run()
     shown = viewer.layers["dim [preview]"]
@@ -254,6 +255,7 @@ def test_the_preview_follows_the_map(
     guided.apply.native.click()
     wait_for_run()
     assert not preview.switch.value  # the result is the same
+    preview.divider = 0.0  # all of it is seen
     preview.switch.value = True
     wait_for_run()
     viewer.layers.remove("other")
@@ -271,6 +273,7 @@ def test_the_preview_measures_anew_for_a_model_that_takes_a_map(
             widget.controls.model.add(model, "fitted")
         else:
             widget.controls.model.value = chosen
+        preview.divider = 0.0  # all of it is seen
         preview.switch.value = True
         wait_for_run()
         preview._render()
@@ -296,6 +299,7 @@ def test_without_a_map_that_fits_nothing_begins(
         chosen.gain.value = held
         guided.apply.native.click()
         assert guided.status.value.startswith(said)
+        preview.divider = 0.0  # all of it is seen
         preview.switch.value = True
         assert preview.note.value.startswith(said)
         assert not preview.switch.value

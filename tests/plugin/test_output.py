@@ -84,6 +84,7 @@ def test_structured_keeps_colors_and_leaves_no_choice(
 ) -> None:
     photo = np.stack([DIM[0]] * 3, axis=-1).astype("uint8")
     widget.controls.image.value = viewer.add_image(photo, rgb=True, name="photo")
+    widget.controls.model.value = "noiser"
     assert is_there(widget.controls.options["colors"])
     widget.controls.model.value = "structured"
     assert not is_there(widget.controls.options["colors"])
