@@ -10,7 +10,6 @@ import torch
 
 from napari_noiser._errors import InputError
 
-_NAMES = ("auto", "cpu", "cuda", "cuda:N", "mps", "xpu")
 _LONGEST = 120  # characters of an error that are shown
 _ACCELERATORS = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
 
@@ -27,13 +26,17 @@ def best_device(device: str | torch.device = "auto") -> torch.device:
         chosen = torch.device(device)
         _check_device(chosen)
     except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError
-        others = [repr(name) for name in _NAMES if name.partition(":")[0] != str(device)]
+        others = " or ".join(repr(name) for name in available_devices() if name != str(device))
         raise InputError(
-            "device",
-            f"{str(device)!r} does not work here ({_in_short(error)}); "
-            f"use {', '.join(others[:-1])} or {others[-1]}",
+            "device", f"{str(device)!r} does not work here ({_in_short(error)}); use {others}"
         ) from error
     return chosen
+
+
+def available_devices() -> tuple[str, ...]:
+    """Return the names that a device can have here: "auto", "cpu", and accelerators."""
+    there = (name for name, each in _ACCELERATORS.items() if each.is_available())
+    return ("auto", "cpu", *there)
 
 
 def release_memory() -> None:

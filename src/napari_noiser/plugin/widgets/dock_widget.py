@@ -13,7 +13,6 @@ from napari_noiser._progress import Event
 from napari_noiser.plugin.layers.preview_layer import PreviewState
 from napari_noiser.plugin.tasks.background_task import BackgroundTask, TaskRunning
 from napari_noiser.plugin.tasks.destinations import TaskResult
-from napari_noiser.plugin.tasks.devices import available_devices
 from napari_noiser.plugin.tasks.enhance import start_enhancing
 from napari_noiser.plugin.tasks.errors import describe_error
 from napari_noiser.plugin.tasks.latest_only import LatestOnly
@@ -58,7 +57,7 @@ class NoiserWidget(Container[Widget]):
         super().__init__(labels=False, widgets=[self.status, row(self.apply, self.cancel)])
         self._make_sections()
         self.native.layout().insertWidget(0, self._page(), 1)
-        self._devices = LatestOnly(lambda _: available_devices(), controls.offer_devices)
+        self._devices = LatestOnly(_available_devices, controls.offer_devices)
         self._connect()
 
     def _make_sections(self) -> None:
@@ -224,3 +223,9 @@ class NoiserWidget(Container[Widget]):
         self.controls.on_close()
         for section in self.sections:
             section.on_close()
+
+
+def _available_devices(_: object) -> tuple[str, ...]:
+    from napari_noiser.methods.device import available_devices  # torch: off the GUI's thread
+
+    return available_devices()
