@@ -24,7 +24,7 @@ from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.tasks import enhance as enhancing
 from napari_noiser.plugin.tasks.background_task import BackgroundTask
-from napari_noiser.plugin.tasks.destinations import file_name
+from napari_noiser.plugin.tasks.destinations import TileWritten, file_name
 from napari_noiser.plugin.tasks.enhance import start_enhancing
 from napari_noiser.plugin.tasks.generators import enhance_task
 
@@ -285,7 +285,7 @@ def test_what_was_begun_otherwise_or_is_being_made_is_left_alone(
 ) -> None:
     small = LayerSnapshot.from_layer(Image(PLANES[:2, :40, :40], name="small"))
     begun = enhance_task(small, settings)
-    next(begun)
+    next(event for event in begun if isinstance(event, TileWritten))
     assert run_job(small, settings) == "small (denoised)-1.ome.zarr"  # another run makes the first
     begun.close()
     brighter = Settings(keep="disk", results_folder=tmp_path, options={"brightness": 1.0})

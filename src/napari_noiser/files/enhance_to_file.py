@@ -227,15 +227,22 @@ def start_save(
     Tiles and memory are those of the run that is resumed. The unfinished file is locked until the
     task's `steps` end.
     """
-    path = Path(path).absolute()
-    writer, resume = _writer_class(path), check_bool("resume", resume)
+    _writer_class(Path(path))
     if "out" in options:
         raise InputTypeError("out", "is not taken here: the file is filled")
     if space is not None:
         if not isinstance(space, SpatialMetadata):
             raise InputTypeError("space", f"must be a SpatialMetadata, got {space!r}")
         options["axes"] = space.axes
-    plan = calibrate(make_plan(image, model, verb, **options))
+    return save_plan(calibrate(make_plan(image, model, verb, **options)), path, space, resume)
+
+
+def save_plan(
+    plan: Plan, path: str | PathLike[str], space: SpatialMetadata | None, resume: bool
+) -> SaveTask:
+    """Create the unfinished file of a calibrated plan, or find it; see `start_save`."""
+    path = Path(path).absolute()
+    writer, resume = _writer_class(path), check_bool("resume", resume)
     space = space or SpatialMetadata.pixels(plan.image.layout.axes)
     unfinished = PartialOutput(path)
     if not resume:

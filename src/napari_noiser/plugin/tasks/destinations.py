@@ -69,6 +69,17 @@ class TaskRequest:
 
         return [plan(image) for image in self.images]
 
+    def calibrated_plan(self) -> Generator[Event, None, Plan]:
+        """Calibrate the plan of the finest level, giving control back after every look at it."""
+        from napari_noiser.engine.calibration import calibrate_steps
+        from napari_noiser.engine.plan import make_plan
+
+        return (
+            yield from calibrate_steps(
+                make_plan(self.images[0], self.model, self.verb, **self.options)
+            )
+        )
+
     def calibrated_plans(self) -> Generator[Event, None, list[Plan]]:
         """Calibrate the plan of each level, giving control back after every look at it."""
         from napari_noiser.engine.calibration import calibrate_steps
@@ -118,13 +129,9 @@ class TileWritten:
 
 def enhance_in_memory(request: TaskRequest) -> Generator[Event, None, TaskResult]:
     """Enhance a layer's image into an array in memory."""
-    from napari_noiser.engine.calibration import calibrate_steps
     from napari_noiser.engine.enhance import plan_steps
-    from napari_noiser.engine.plan import make_plan
 
-    plan = yield from calibrate_steps(
-        make_plan(request.images[0], request.model, request.verb, **request.options)
-    )
+    plan = yield from request.calibrated_plan()
     if plan.options["out"] is None:
         _check_memory(prod(plan.image.layout.shape) * plan.dtype.itemsize)
     array = yield from plan_steps(plan)
@@ -149,7 +156,7 @@ def enhance_live(request: TaskRequest) -> Generator[Event, None, TaskResult]:
 
 def enhance_on_disk(
     request: TaskRequest, folder: str | PathLike[str]
-) -> Generator[TileWritten, None, TaskResult]:
+) -> Generator[Event, None, TaskResult]:
     """Enhance a layer's image into an OME-Zarr in a folder, or resume an unfinished one."""
     import dask.array as da
 
@@ -157,7 +164,7 @@ def enhance_on_disk(
 
     if note := request.source.placement_warning:
         warnings.warn(note, stacklevel=2)
-    task = begin_or_resume(request, Path(folder))
+    task = yield from begin_or_resume(request, Path(folder))
     levels = [] if task.target is None else task.target.levels
     begun = partial(
         TileWritten,
@@ -242,15 +249,15 @@ def _one_or_all(levels: list[Any]) -> Any:
 _LONGEST = 150  # bytes of a layer's name: file systems take 255
 
 
-def begin_or_resume(request: TaskRequest, folder: Path) -> SaveTask:
+def begin_or_resume(request: TaskRequest, folder: Path) -> Generator[Event, None, SaveTask]:
     """Go on with the unfinished result of an equal request in a folder, or begin another."""
-    from napari_noiser.files.enhance_to_file import start_save
+    from napari_noiser.files.enhance_to_file import save_plan
     from napari_noiser.files.partial_output import PartialOutput
 
     if not folder.is_dir():
         raise NotADirectoryError(f"results go into a folder, but there is none at {folder}")
     source, model = request.source, request.model
-    save = partial(start_save, request.images[0], model=model, verb=request.verb, resume=True)
+    plan = yield from request.calibrated_plan()
     made = result_label(str(getattr(model, "name", model)), request.verb)
     stem = f"{file_name(source.name)} ({file_name(made)})"
     path, numbers = folder / f"{stem}.ome.zarr", count(1)
@@ -258,7 +265,7 @@ def begin_or_resume(request: TaskRequest, folder: Path) -> SaveTask:
         begun = PartialOutput(path).exists
         if not path.exists():
             try:
-                return save(path, space=source.spatial_metadata, **request.options)
+                return save_plan(plan, path, source.spatial_metadata, resume=True)
             except BlockingIOError:  # another run is making it
                 pass
             except InputError:
