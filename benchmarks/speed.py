@@ -52,8 +52,8 @@ def plain(image: np.ndarray, axes: str, device: str) -> np.ndarray:
 
     ndim, color = 2 + ("Z" in axes), "S" in axes
     convolve = functional.conv3d if ndim == 3 else functional.conv2d
-    weights = noiser.load_model("noiser", samples=3 if color else 1, ndim=ndim).weights
-    weights = {name: value.to(device) for name, value in weights.items()}
+    model = noiser.load_model("noiser", samples=3 if color else 1, ndim=ndim)
+    weights = {name: value.to(device) for name, value in model.expanded_weights.items()}
 
     def padded(x: torch.Tensor) -> torch.Tensor:
         return functional.pad(x, (1,) * (2 * ndim), mode="replicate")
@@ -132,12 +132,14 @@ def busy_process() -> Iterator[None]:
 
 
 def plain_training(samples: int, device: str, iterations: int) -> None:
-    """Train as anybody would write it: nn.Sequential and Adam."""
+    """Train as anybody would write it: nn.Sequential and Adam; its filters are not tied."""
     import torch
     from torch import nn
 
-    layers = nn.Conv2d(samples, 18, 3, padding=1), nn.InstanceNorm2d(18), nn.GELU()
-    network = nn.Sequential(*layers, nn.Conv2d(18, samples, 3, padding=1), nn.Tanh()).to(device)
+    width = 72  # hidden channels, as our nine filters in eight orientations
+    layers = nn.Conv2d(samples, width, 3, padding=1), nn.InstanceNorm2d(width), nn.GELU()
+    last = nn.Conv2d(width, samples, 3, padding=1)
+    network = nn.Sequential(*layers, last, nn.Tanh()).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
     for _ in range(iterations):
         noise = torch.randn(1, samples, 104, 104, device=device)

@@ -22,6 +22,7 @@ from torch import Tensor
 import napari_noiser as noiser
 from napari_noiser.methods.noiser.model import NoiserModel
 from napari_noiser.methods.noiser.network import SRM
+from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.methods.noiser.training import regress, total_variation
 
 Floats = NDArray[np.floating]
@@ -50,7 +51,7 @@ class Snapshot:
 
 def snapshots(samples: int, seed: int) -> Iterator[Snapshot]:
     """Train with the paper's recipe, stopping to look at each of `STEPS`."""
-    recipe = replace(noiser.RECIPES["noiser"], iterations=STEPS[-1])
+    recipe = Recipe(name="noiser", iterations=STEPS[-1])
     network = SRM(samples, recipe.width, 2, torch.Generator().manual_seed(seed))
     shape = recipe.training_shape(samples, 2)
     noise = torch.randn((8, *shape[1:]), generator=torch.Generator().manual_seed(1000 + seed))

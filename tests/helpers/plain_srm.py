@@ -25,7 +25,7 @@ def plain_srm(
     `inside` (N, ...).
     """
     convolve = functional.conv2d if model.ndim == 2 else functional.conv3d
-    weights = {name: value.double() for name, value in model.weights.items()}
+    weights = {name: value.double() for name, value in model.expanded_weights.items()}
 
     def layer(values: torch.Tensor, name: str) -> torch.Tensor:
         padded = functional.pad(values, [1] * 2 * model.ndim, mode="replicate")

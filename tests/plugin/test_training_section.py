@@ -80,7 +80,7 @@ def test_what_is_wrong_is_said_in_place_and_nothing_trains(
     assert section.train.enabled
     assert not any(marked(each) for each in recipes.fields.values())
     assert section.state.value == "Edited. Until it is trained, Apply uses noiser (bundled)."
-    edit(widget, width="18")
+    edit(widget, width="9")
     assert section.state.value == ""
 
 
@@ -117,7 +117,8 @@ def test_an_edited_recipe_trains_into_the_list_and_is_applied(
     assert section.train.enabled
     trained = widget.controls.model.value
     source = noiser.recipes.GaussianNoise(0.1)
-    expected = noiser.recipes.Recipe(name="mine", iterations=3, width=5, size=9, source=source)
+    changes = {"name": "mine", "iterations": 3, "width": 5, "size": 9, "source": source}
+    expected = replace(noiser.RECIPES["noiser"], **changes)
     assert (trained.recipe, trained.seed) == (expected, 4)
     again = noiser.train(expected, device="cpu", seed=4)  # on another number of threads
     assert trained.losses == pytest.approx(again.losses, rel=1e-4)

@@ -7,14 +7,20 @@ planes, time points and cluster workers are sums.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noiser._errors import InputError
 from napari_noiser.methods.patches import Halo, Scratch, pad_missing, patches, patches_shape
+
+_TOGETHER = 2**17  # numbers of patches at a time: a megabyte
 
 
 @dataclass(frozen=True)
@@ -76,20 +82,33 @@ def patch_moments(tile: Tensor, halo: Halo, scratch: Scratch | None = None) -> P
     """
     padded = pad_missing(tile[None], halo, 1)[0]
     scratch = scratch or Scratch()
-    device_memory = scratch.take("columns of moments", patches_shape(padded), padded)
     if bool(padded.isfinite().all()):
         origin = _origin(padded.flatten(1))
-        columns = patches((padded.flatten(1) - origin).view(padded.shape), device_memory).flatten(
-            2
-        )
-        return _moments(columns.flatten(0, 1), origin.repeat_interleave(columns.shape[1], dim=0))
+        centered = (padded.flatten(1) - origin).view(padded.shape)
+        taps = patches_shape(padded)[1]
+        return _moments(_strips(centered, scratch), origin.repeat_interleave(taps, dim=0))
+    device_memory = scratch.take("columns of moments", patches_shape(padded), padded)
     columns = patches(padded, device_memory).flatten(2).flatten(0, 1)
     counted = columns.isfinite().all(dim=0)
     columns = columns[:, counted]
     if columns.shape[1] == 0:
         return PatchMoments.empty(len(columns))
     origin = _origin(columns)
-    return _moments(columns - origin, origin)
+    return _moments([columns - origin], origin)
+
+
+def _strips(padded: Tensor, scratch: Scratch) -> Iterator[Tensor]:
+    """Yield the patches of a tile as columns (C * 3**ndim, N), on a CPU some rows at a time.
+
+    So few stay in a core's caches, and each is valid until the next.
+    """
+    shape = patches_shape(padded)
+    length = shape[2]
+    count = min(length, -(-prod(shape) // _TOGETHER)) if padded.device.type == "cpu" else 1
+    for start, stop in pairwise(length * part // count for part in range(count + 1)):
+        rows = padded[:, start : stop + 2]
+        memory = scratch.take("columns of moments", patches_shape(rows), rows)
+        yield patches(rows, memory).flatten(2).flatten(0, 1)
 
 
 def _origin(rows: Tensor) -> Tensor:
@@ -98,11 +117,18 @@ def _origin(rows: Tensor) -> Tensor:
     return first + (rows - first).mean(dim=1, keepdim=True)
 
 
-def _moments(deviations: Tensor, origin: Tensor) -> PatchMoments:
+def _moments(strips: Iterable[Tensor], origin: Tensor) -> PatchMoments:
     """Return the moments of columns that deviate, by about nothing on average, from an origin."""
-    count = deviations.shape[1]
-    mean = deviations.mean(dim=1, keepdim=True)
-    covariance = deviations @ deviations.T / count - mean @ mean.T
-    if not bool(covariance.any()) and bool((deviations - mean).any()):
+    count, varied = 0, False
+    total, products, first = torch.zeros_like(origin), origin.new_zeros(()), None
+    for deviations in strips:
+        first = deviations[:, :1].clone() if first is None else first
+        count += deviations.shape[1]
+        total += deviations.sum(dim=1, keepdim=True)
+        products = products + deviations @ deviations.T
+        varied |= not bool(products.any()) and bool((deviations != first).any())
+    mean = total / count
+    covariance = products / count - mean @ mean.T
+    if varied and not bool(covariance.any()):
         raise InputError("image", "holds values too small to square; scale them up")
     return PatchMoments(count, (origin + mean)[:, 0].cpu().numpy(), covariance.cpu().numpy())

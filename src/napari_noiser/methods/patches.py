@@ -100,19 +100,6 @@ def patches_shape(image: Tensor) -> tuple[int, ...]:
     return (samples, 3 ** len(spatial), *(length - 2 for length in spatial))
 
 
-def gather_taps(taps: Tensor) -> Tensor:
-    """Sum what each pixel sends to the 3x3 pixels around it: a convolution's second half.
-
-    From (N, 9, C, Y, X), of N planes, each in the order of the kernel, to (N, C, Y, X), Y and X
-    shorter by 2.
-    """
-    inner = [length - 2 for length in taps.shape[3:]]
-    total = taps.new_zeros((len(taps), taps.shape[2], *inner))
-    for tap, shift in enumerate(product(range(3), repeat=2)):
-        total += taps[:, tap][(slice(None), *_window(shift, inner))]
-    return total
-
-
 def _window(shift: tuple[int, ...], inner: list[int]) -> tuple[slice, ...]:
     windows = (slice(at, at + length) for at, length in zip(shift, inner, strict=True))
     return (slice(None), *windows)

@@ -19,8 +19,8 @@ TRAINED = ("first_weight", "second_weight", "second_bias")  # the first bias can
 SHORT = Recipe(name="short", iterations=50, size=20, size_3d=8, width=5)
 
 
-def srm(samples, width, ndim, seed=0):
-    return SRM(samples, width, ndim, torch.Generator().manual_seed(seed))
+def srm(samples, width, ndim, seed=0, symmetric=False):
+    return SRM(samples, width, ndim, torch.Generator().manual_seed(seed), symmetric)
 
 
 def autograd(network, signal, tv_weight):
@@ -48,10 +48,11 @@ def shapes(draw):
     width=st.integers(1, 20),
     tv_weight=st.sampled_from([0.0, 0.7, 2.0]),
     seed=st.integers(0, 2**31),
+    symmetric=st.booleans(),
 )
 @settings(max_examples=60)
-def test_loss_and_gradient_are_those_of_autograd(shape, width, tv_weight, seed):
-    network = srm(shape[1], width, len(shape) - 2, seed).double()
+def test_loss_and_gradient_are_those_of_autograd(shape, width, tv_weight, seed, symmetric):
+    network = srm(shape[1], width, len(shape) - 2, seed, symmetric).double()
     generator = torch.Generator().manual_seed(seed)
     signal = torch.empty(shape, dtype=torch.float64)
     step = ManualBackward(network, signal, tv_weight)
@@ -95,12 +96,16 @@ def plain_loop(network, recipe, shape, seed):
         (1, 2, {"source": Palette()}),
         (1, 2, {"tv_weight": 0.0}),
         (3, 2, {"learning_rate": 1e-3, "betas": (0.9, 0.99)}),
+        (1, 2, {"symmetric": True}),
+        (3, 2, {"symmetric": True}),
+        (1, 3, {"symmetric": True}),
+        (2, 3, {"symmetric": True, "width": 1}),
     ],
 )
 def test_trained_weights_are_those_of_a_plain_loop(samples, ndim, changes):
     recipe = replace(SHORT, **changes)
     shape = recipe.training_shape(samples, ndim)
-    start = srm(samples, recipe.width, ndim)
+    start = srm(samples, recipe.width, ndim, symmetric=recipe.symmetric)
     written_out, plain = deepcopy(start), deepcopy(start)
     losses = [event.loss for event in regress(written_out, recipe, shape, 4)]
     assert losses == pytest.approx(plain_loop(plain, recipe, shape, 4), abs=1e-5)

@@ -1,11 +1,10 @@
-"""Patches are what a convolution sees, gathered taps what it makes; memory serves again."""
+"""Patches are what a convolution sees; memory serves again."""
 
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 
-from napari_noiser.methods.patches import Scratch, gather_taps, patches
+from napari_noiser.methods.patches import Scratch, patches
 from napari_noiser.methods.registry import load_model
 
 
@@ -17,13 +16,6 @@ def test_patches_are_those_of_unfold(shape):
         unfolded = unfolded.unfold(axis, 3, 1)
     found = patches(image).movedim(1, -1)
     torch.testing.assert_close(found, unfolded.flatten(len(shape)), rtol=0, atol=0)
-
-
-def test_gathering_what_each_pixel_sends_is_a_convolution():
-    hidden = torch.randn((3, 4, 5, 6), dtype=torch.float64)
-    kernels = torch.randn((2, 4, 3, 3), dtype=torch.float64)
-    taps = torch.einsum("ckt,nkyx->ntcyx", kernels.flatten(2), hidden)
-    torch.testing.assert_close(gather_taps(taps), functional.conv2d(hidden, kernels))
 
 
 def test_scratch_serves_again_and_grows():

@@ -21,11 +21,11 @@ from napari_noiser.engine.enhance import enhance
 from napari_noiser.methods.noiser.model import NoiserModel
 from napari_noiser.methods.noiser.network import SRM
 from napari_noiser.methods.noiser.noise_sources import Palette, PureColor
-from napari_noiser.methods.noiser.recipe import RECIPES, mean_shifted_recipe
+from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, mean_shifted_recipe
 from napari_noiser.methods.noiser.training import regress, train
 
 GRAY = 127.5
-NOISER = RECIPES["noiser"]
+NOISER = Recipe(name="noiser")  # the paper's form
 COLORS = [(0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 1)]  # two pairs of opposites
 LOOKS = (0, 200, 600, 2000)
 
@@ -244,7 +244,8 @@ def test_mean_shift_is_followed_and_compressed_beyond(pairs):
     reference = {76: 87, 102: 104, 153: 145, 178: 158}
     found = {}
     for target in reference:
-        recipe = replace(mean_shifted_recipe(target / 255), size=48)
+        shifted = mean_shifted_recipe(target / 255)
+        recipe = replace(NOISER, name="ms-noiser", source=shifted.source, size=48)
         model = train(recipe, samples=3, device="cpu")
         found[target] = np.mean([enhanced_mean(dark, model) for dark, _ in pairs])
     assert found == pytest.approx(reference, abs=7)

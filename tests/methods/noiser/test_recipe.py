@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_noiser.methods.noiser.exposure import NoExposure, PhotonNoise
+from napari_noiser.methods.noiser.exposure import PhotonNoise
 from napari_noiser.methods.noiser.noise_sources import GaussianNoise, Palette, PureColor
 from napari_noiser.methods.noiser.recipe import (
     RECIPES,
@@ -39,11 +39,16 @@ SOURCES = st.one_of(
     st.builds(Structure, blur=SPANS, haze=PARTS),
 )
 
+EXPOSURES = st.one_of(
+    st.fixed_dictionaries({"symmetric": st.booleans()}),
+    st.fixed_dictionaries({"exposure": st.builds(PhotonNoise, photons=SPANS)}),
+)
+
 RECIPE_VALUES = st.builds(
-    Recipe,
+    lambda exposure, **values: Recipe(**exposure, **values),
+    exposure=EXPOSURES,
     name=st.text(min_size=1),
     source=SOURCES,
-    exposure=st.one_of(st.just(NoExposure()), st.builds(PhotonNoise, photons=SPANS)),
     scales=st.lists(st.integers(1, 64), max_size=3).map(tuple),
     batch=st.integers(1, 64),
     iterations=st.integers(1, 10**6),
@@ -198,7 +203,9 @@ def test_foreign_json_is_refused(text):
 
 
 def test_fields_left_out_of_json_are_the_papers():
-    assert Recipe.from_json('{"name": "noiser"}') == RECIPES["noiser"]
+    recipe = Recipe.from_json('{"name": "noiser"}')
+    assert (recipe.symmetric, recipe.width, recipe.size) == (False, 18, 104)
+    assert recipe == replace(RECIPES["noiser"], symmetric=False, width=18, size=104, size_3d=24)
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if not RECIPES[name].is_denoiser])
@@ -206,7 +213,7 @@ def test_papers_hyper_parameters_in_every_recipe_of_the_paper(name):
     recipe = RECIPES[name]
     assert recipe.name == name
     assert (recipe.learning_rate, recipe.betas) == (2e-4, (0.5, 0.999))
-    assert (recipe.size, recipe.tv_weight) == (104, 1.0)
+    assert recipe.tv_weight == 1.0
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def drained(steps):
     ("samples", "ndim", "count"), [(3, 2, 993), (1, 2, 343), (1, 3, 991), (3, 3, 2937)]
 )
 def test_number_of_parameters(samples, ndim, count):
-    network = srm(samples, RECIPES["noiser"].width, ndim)
+    network = srm(samples, Recipe(name="paper's").width, ndim)
     assert sum(value.numel() for value in network.parameters()) == count
 
 
@@ -301,8 +301,9 @@ def test_all_images_of_a_batch_count():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    for found, wanted in zip(network.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
+    for name, found in network.named_parameters():
+        if name != "first_bias":  # it cancels: its gradient is rounding, which Adam scales up
+            torch.testing.assert_close(found, plain.get_parameter(name), atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3, 18, 19, 20, 21, 39])

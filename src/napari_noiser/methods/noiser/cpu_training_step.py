@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from itertools import product
 from math import prod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from napari_noiser.methods.noiser.network import EPS, SRM
+from napari_noiser.methods.noiser.network import EPS, SRM, collect
 
 _aten = torch.ops.aten  # what autograd itself calls, but into memory that exists
 
@@ -22,13 +23,20 @@ class ManualBackward:
 
     The network is on the CPU; the signal, (1, C, Y, X) or (1, C, Z, Y, X), is read anew in every
     call.
+
+    Notes
+    -----
+    The instance normalization takes no pass over the hidden channels: as in rendering, it is
+    folded into the first convolution, by the moments of the signal's patches. The backward pass
+    through it needs only those, and what the patches have in common with the gradient.
     """
 
     def __init__(self, network: SRM, signal: Tensor, tv_weight: float) -> None:
         self._network, self._signal, self._tv_weight = network, signal[0], tv_weight
         self._first, self._second = _Windows(self._signal), _Windows(self._signal)
-        shape = len(network.first_bias), prod(signal.shape[2:])
-        self._normal, self._hidden, self._grad_hidden = signal.new_empty((3, *shape))
+        self._weights: dict[str, Tensor] = {}
+        shape = len(network.expanded()["first_bias"]), prod(signal.shape[2:])
+        self._normal, self._hidden = signal.new_empty((2, *shape))
         self._output, self._error, self._grad_output = signal.new_empty((3, *self._signal.shape))
         self._neighbors = [
             (
@@ -45,23 +53,26 @@ class ManualBackward:
 
         The first bias gets none: it cancels in the instance normalization.
         """
-        inverse_deviation = self._forward_first()
+        self._weights = self._network.expanded()
+        folded = self._forward_first()
         transposed = self._forward_second()
         loss = self._backward_loss()
         self._backward_second(transposed)
-        self._backward_first(inverse_deviation)
+        self._backward_first(folded)
         return loss
 
-    def _forward_first(self) -> Tensor:
-        """Go to `_hidden`; return 1 / sigma of each of its channels before normalization."""
-        normal, weight = self._normal, self._network.first_weight.flatten(1)
-        torch.mm(weight, self._first.im2col(self._signal), out=normal)
-        normal.sub_(normal.mean(dim=1, keepdim=True))
-        variance: Tensor = torch.linalg.vector_norm(normal, dim=1, keepdim=True).square_()
-        inverse_deviation = variance.div_(normal.shape[1]).add_(EPS).rsqrt_()
-        normal.mul_(inverse_deviation)
-        _aten.gelu.out(normal, out=self._hidden)
-        return inverse_deviation
+    def _forward_first(self) -> _Folded:
+        """Go to `_hidden`; return the first weight with its normalization."""
+        weight, columns = self._weights["first_weight"].flatten(1), self._first.columns
+        self._first.im2col(self._signal)
+        columns.sub_(columns.mean(dim=1, keepdim=True))
+        covariance = torch.mm(columns, columns.T).div_(columns.shape[1])
+        variance = torch.mm(weight, covariance).mul_(weight).sum(dim=1, keepdim=True)
+        inverse_deviation = variance.add_(EPS).rsqrt_()
+        folded = _Folded(weight * inverse_deviation, inverse_deviation, covariance)
+        torch.mm(folded.scaled, columns, out=self._normal)
+        _aten.gelu.out(self._normal, out=self._hidden)
+        return folded
 
     def _forward_second(self) -> Tensor:
         """Go from `_hidden` to `_output`; return the weights, transposed, one row a tap.
@@ -69,11 +80,11 @@ class ManualBackward:
         It is multiplied once for all pixels that it contributes to: the one on one side by the
         kernel's tap on the other.
         """
-        weight = self._network.second_weight
+        weight = self._weights["second_weight"]
         transposed = weight.flatten(2).flip(2).transpose(1, 2).flatten(0, 1)
         torch.mm(transposed, self._hidden, out=self._second.columns)
         response = self._second.col2im()
-        bias = self._network.second_bias.view(-1, *(1 for _ in response.shape[1:]))
+        bias = self._weights["second_bias"].view(-1, *(1 for _ in response.shape[1:]))
         # tanh x is 2 sigmoid(2x) - 1, of which torch is several times faster on a CPU.
         torch.add(response, bias, out=self._output).mul_(2).sigmoid_().mul_(2).sub_(1)
         return transposed
@@ -96,35 +107,53 @@ class ManualBackward:
         return loss.div_(output.numel())
 
     def _backward_second(self, transposed: Tensor) -> None:
-        """Set the second layer's gradients and, before GELU, `_grad_hidden`."""
-        weight, gradient = self._network.second_weight, self._grad_hidden
+        """Set the second layer's gradients; turn `_hidden` into the gradient before GELU."""
+        weight, hidden = self._weights["second_weight"], self._hidden
         grad_columns = self._second.im2col(self._grad_output)
-        grad_weight = torch.mm(grad_columns, self._hidden.T).view(len(weight), -1, weight.shape[1])
-        _set_gradient(weight, grad_weight.flip(1).transpose(1, 2))
-        _set_gradient(self._network.second_bias, self._grad_output.flatten(1).sum(dim=1))
-        torch.mm(transposed.T, grad_columns, out=gradient)
-        _aten.gelu_backward.grad_input(gradient, self._normal, grad_input=gradient)
+        grad_weight = torch.mm(grad_columns, hidden.T).view(len(weight), -1, weight.shape[1])
+        self._set_gradient("second_weight", grad_weight.flip(1).transpose(1, 2))
+        bias = self._network.second_bias
+        bias.grad = self._grad_output.view(len(bias), -1).sum(dim=1)
+        torch.mm(transposed.T, grad_columns, out=hidden)
+        _aten.gelu_backward.grad_input(hidden, self._normal, grad_input=hidden)
 
-    def _backward_first(self, inverse_deviation: Tensor) -> None:
-        """Go from `_grad_hidden` through the normalization to the first weight's gradient.
+    def _backward_first(self, folded: _Folded) -> None:
+        """Go from the gradient in `_hidden` through the normalization to the first weight's.
 
-        The normalization lets nothing pass that would move or stretch a whole channel.
+        The normalization lets nothing pass that would move or stretch a whole channel. Patches
+        are centered, so that nothing moves one.
         """
-        normal, gradient = self._normal, self._grad_hidden
-        stretch = torch.mul(gradient, normal, out=self._hidden).mean(dim=1, keepdim=True)
-        gradient.sub_(gradient.mean(dim=1, keepdim=True)).addcmul_(normal, stretch, value=-1)
-        grad_weight = torch.mm(self._first.columns, gradient.T).T * inverse_deviation
-        _set_gradient(self._network.first_weight, grad_weight)
+        gradient = torch.mm(self._first.columns, self._hidden.T).T
+        stretch = torch.mul(gradient, folded.scaled).sum(dim=1, keepdim=True)
+        through = gradient - stretch * torch.mm(folded.scaled, folded.covariance)
+        through.mul_(folded.inverse_deviation)
+        self._set_gradient("first_weight", through.view(len(through), len(self._signal), -1))
+
+    def _set_gradient(self, name: str, gradient: Tensor) -> None:
+        """Set the gradient of a weight from that of its kernels in all orientations, (A, B, taps).
+
+        Contiguous, since torch's fused Adam walks along the memory whatever the strides say.
+        """
+        weight = getattr(self._network, name)
+        collected = collect(name, gradient, self._network.orientations)
+        weight.grad = collected.reshape(weight.shape).contiguous()
+
+
+class _Folded(NamedTuple):
+    """The first convolution with its normalization folded in, for patches that are centered.
+
+    `scaled` is the weight times `inverse_deviation`, (hidden, 1); `covariance` that of the
+    patches, normalized by 1/N.
+    """
+
+    scaled: Tensor
+    inverse_deviation: Tensor
+    covariance: Tensor
 
 
 def _but_one(image: Tensor, axis: int, start: int) -> Tensor:
     """Return an image without its last plane along an axis (start 0), or without its first (1)."""
     return image.narrow(axis, start, image.shape[axis] - 1)
-
-
-def _set_gradient(parameter: Tensor, gradient: Tensor) -> None:
-    # Contiguous, since torch's fused Adam walks along the memory whatever the strides say.
-    parameter.grad = gradient.reshape(parameter.shape).contiguous()
 
 
 class _Windows:

@@ -12,11 +12,17 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.base import Folded, MethodTraits, Model
 from napari_noiser.methods.noiser.fold import fold
 from napari_noiser.methods.noiser.fold_unet import fold_unet
+from napari_noiser.methods.noiser.network import (
+    expand_all,
+    filter_shapes,
+    orientation_matrix,
+)
 from napari_noiser.methods.noiser.recipe import Recipe
 from napari_noiser.methods.noiser.recomposition import fold_recomposed, recomposed_radius
 from napari_noiser.methods.noiser.unet import unet_radius, unet_shapes
@@ -37,7 +43,7 @@ class NoiserModel(Model):
     seed : int
         The seed it was trained from.
     weights : dict of str to Tensor
-        float32, on the CPU.
+        float32, on the CPU. Of a symmetric model each filter once: see `expanded_weights`.
     device : str
         The kind of device it was trained on: "cpu", "cuda", ... Recipe, seed and device determine
         the weights.
@@ -88,7 +94,19 @@ class NoiserModel(Model):
         if self.recipe.is_denoiser:
             hidden = sum(4 * 6 * width >> 2 * at for at, width in enumerate(self.recipe.widths))
             return hidden if self.ndim == 2 else hidden // 8
-        return int(4 * (2 * self.samples * 3**self.ndim + 2 * self.recipe.width))
+        hidden = len(self.expanded_weights["first_bias"])
+        return int(4 * (2 * self.samples * 3**self.ndim + 2 * hidden))
+
+    @property
+    def expanded_weights(self) -> dict[str, Tensor]:
+        """The weights as convolutions take them: of a symmetric model, for all orientations.
+
+        Their hidden channels are ordered by orientation, then by filter.
+        """
+        if not self.recipe.symmetric:
+            return self.weights
+        matrix = orientation_matrix(self.samples, self.ndim, True)
+        return expand_all(self.weights, matrix)
 
     def fold(
         self,
@@ -102,18 +120,12 @@ class NoiserModel(Model):
             scales = len(self.recipe.widths)
             network = partial(fold_unet, self.weights, scales, device=device)
             return fold_recomposed(network, mean, covariance, unet_radius(scales), self._coarser)
-        return fold(self.weights, mean, covariance, device)
+        return fold(self.expanded_weights, mean, covariance, device)
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         if self.recipe.is_denoiser:
             return unet_shapes(self.samples, self.recipe.widths, self.ndim)
-        kernel, width = (3,) * self.ndim, self.recipe.width
-        return {
-            "first_weight": (width, self.samples, *kernel),
-            "first_bias": (width,),
-            "second_weight": (self.samples, width, *kernel),
-            "second_bias": (self.samples,),
-        }
+        return filter_shapes(self.samples, self.recipe.width, self.ndim, self.recipe.symmetric)
 
     def details(self) -> dict[str, Any]:
         """Return what it was begun from, if it was, as JSON-able values."""

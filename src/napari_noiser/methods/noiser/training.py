@@ -186,7 +186,7 @@ def _train(
 def _network(recipe: Recipe, samples: int, ndim: int, draws: torch.Generator) -> nn.Module:
     if recipe.is_denoiser:
         return UNet(samples, recipe.widths, ndim, draws)
-    return SRM(samples, recipe.width, ndim, draws)
+    return SRM(samples, recipe.width, ndim, draws, recipe.symmetric)
 
 
 def copy_matching_weights(network: nn.Module, start: Model) -> None:

@@ -15,6 +15,7 @@ from napari_noiser.methods.noiser.recipe import KINDS, Recipe
 
 _KIND = ".kind"
 _WORDS = {"name", "kind"}
+_BOOLS = {"False": False, "True": True}
 _COMMAS = ": decimals take a point, a comma stands between numbers"
 _LABELS = {
     "iterations": "training steps",
@@ -53,7 +54,8 @@ class RecipeField:
     @property
     def choices(self) -> tuple[str, ...]:
         """What can be chosen, if it is no text."""
-        return tuple(KINDS.get(self.name.removesuffix(_KIND), ()))
+        among = _BOOLS if self.default in _BOOLS else ()
+        return tuple(KINDS.get(self.name.removesuffix(_KIND), among))
 
     def applies_to(self, texts: Mapping[str, str]) -> bool:
         """Return whether the recipe of these texts has this field."""
@@ -98,7 +100,7 @@ def from_text(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> 
     for name, text in texts.items():
         part, _, field = name.rpartition(".")
         inside = values.setdefault(part, {}) if part else values
-        inside[field] = text if field in _WORDS else _parse(text)
+        inside[field] = text if field in _WORDS else _BOOLS.get(text, _parse(text))
     try:
         recipe = Recipe.from_dict(values)
         if form is not None:
