@@ -38,15 +38,23 @@ def unmapped(array: Any) -> Any:
 
     What was mapped copy-on-write, is repeated or runs backwards, or whose file was replaced
     since, stays as it is.
+
+    Raises
+    ------
+    OSError
+        If the file was cut since: whatever touches the map then ends the process.
     """
     root = array
     while isinstance(root, np.ndarray) and not isinstance(root.base, mmap.mmap):
         root = root.base
     if not isinstance(root, np.memmap) or not _is_shared(root):
         return array
-    if not array.size or min(array.strides, default=0) <= 0:
+    strides = [step for step, n in zip(array.strides, array.shape, strict=True) if n > 1]
+    if not array.ndim or not array.size or min(strides, default=1) <= 0:
         return array
-    path = Path(str(root.filename)).absolute()
+    path, mapped = Path(str(root.filename)).absolute(), root.base
+    if isinstance(mapped, mmap.mmap) and _skipped(root) + len(mapped) > mapped.size():
+        raise _changed(path)
     try:
         version = _version(path.stat())
         if not _is_same_file(root, path):
@@ -99,15 +107,21 @@ class FileRegion:
                     _read_part(file, at, values[index], strides[outer:])
                 self._check(file)
         except EOFError:
-            raise self._changed() from None
+            raise _changed(self.path) from None
         return values.transpose(np.argsort(order).tolist())
 
     def _check(self, file: FileIO) -> None:
         if _version(os.fstat(file.fileno())) != self.version:
-            raise self._changed()
+            raise _changed(self.path)
 
-    def _changed(self) -> OSError:
-        return OSError(f"image has changed while it was read: {self.path} is another file now")
+
+def _changed(path: Path) -> OSError:
+    return OSError(f"image has changed while it was read: {path} is not what it was")
+
+
+def _skipped(root: np.memmap[Any, Any]) -> int:
+    """Return how much of a file lies before what is mapped of it."""
+    return root.offset - root.offset % mmap.ALLOCATIONGRANULARITY
 
 
 def _is_shared(root: np.memmap[Any, Any]) -> bool:
@@ -126,9 +140,8 @@ def _version(status: os.stat_result) -> Version:
 def _is_same_file(root: np.memmap[Any, Any], path: Path) -> bool:
     """Return whether a map still shows the file of its name: another may have its place."""
     mapped: Any = root.base
-    skipped = root.offset - root.offset % mmap.ALLOCATIONGRANULARITY
-    size = path.stat().st_size
-    if mapped.size() != size or skipped + len(mapped) > size:
+    skipped = _skipped(root)
+    if mapped.size() != path.stat().st_size:
         return False
     with FileIO(path) as file:
         for at in {0, len(mapped) // 2, max(0, len(mapped) - _LOOK)}:

@@ -85,7 +85,8 @@ def run_with_checkpoints(
                 step = next(steps)
             except StopIteration as stop:
                 path = _save(stop.value, model)
-                checkpoint_path(model).unlink(missing_ok=True)
+                with suppress(OSError):  # the model is there
+                    checkpoint_path(model).unlink()
                 return path
             try:
                 check()

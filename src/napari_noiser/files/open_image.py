@@ -88,6 +88,8 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
         raise InputError("", f"{path} is no image that can be opened: accepted are {_ACCEPTED}")
     try:
         parsed = reader(path)
+        if 0 in parsed.array.shape:
+            raise InputError("", f"it is empty: shape {tuple(parsed.array.shape)}")
         return ImageFile(path, parsed.array, parsed.spatial_metadata(axes))
     except InputError as error:
         raise _about_file(path, error) from error

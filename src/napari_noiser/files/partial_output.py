@@ -179,15 +179,13 @@ class PartialOutput:
 
     def discard(self) -> None:
         """Remove what was made of the result, and its folder unless someone put more into it."""
-        if not self._is_ours:
-            self.release()
-            return
-        with suppress(OSError):
-            self._remove_contents()
-        remove_lock(self._lock)
-        with suppress(OSError):
-            (self.folder / _MARK).unlink()
-            self.folder.rmdir()
+        with suppress(OSError):  # what cannot be removed keeps its mark
+            if self._is_ours:
+                self._remove_contents()
+                remove_lock(self._lock)
+                (self.folder / _MARK).unlink()
+            self.folder.rmdir()  # unless there is more in it
+        self.release()
 
     def release(self) -> None:
         """Unlock the folder, for another run to resume."""
