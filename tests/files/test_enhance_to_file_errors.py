@@ -126,13 +126,12 @@ def test_another_version_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         enhance_to_file(image, tmp_path / "a.zarr", "noiser", resume=True)
 
 
-@pytest.mark.parametrize("name", ["run.json", "moments.npz"])
-def test_broken_notes_are_said_to_be_broken(tmp_path: Path, name: str) -> None:
+def test_broken_notes_are_said_to_be_broken(tmp_path: Path) -> None:
     image = scene((40, 50))
     steps = start_save(image, tmp_path / "a.zarr", "noiser").steps()
     next(steps)
     steps.close()
-    (tmp_path / "a.zarr.partial" / name).write_text("")
+    (tmp_path / "a.zarr.partial" / "run.json").write_text("")
     with pytest.raises(ValueError, match=r"a\.zarr\.partial.* is broken, delete it"):
         enhance_to_file(image, tmp_path / "a.zarr", "noiser", resume=True)
 

@@ -17,6 +17,7 @@ from napari_noiser._validation import check_unmasked
 from napari_noiser.arrays.axis_names import is_labeled, own_axes, plain_array
 from napari_noiser.arrays.chunks import chunk_grid, split_chunks
 from napari_noiser.arrays.layout import Layout, Slices
+from napari_noiser.arrays.mapped_file import unmapped
 from napari_noiser.arrays.reader import make_reader
 
 _DIGEST_VALUES = 2**20
@@ -144,7 +145,7 @@ class Mask(CompanionArray):
         """Check a mask for an image of the given layout."""
         mask = as_companion("mask", mask, layout)
         lazy = isinstance(getattr(mask, "dtype", None), np.dtype) and hasattr(mask, "shape")
-        array = mask if lazy else np.asarray(mask)
+        array = unmapped(mask if lazy else np.asarray(mask))
         return cls(array, _axes_of(array, layout), layout.without_samples)
 
     def fingerprint(self) -> str:
@@ -181,7 +182,7 @@ class GainMap(CompanionArray):
         """Check a gain map for an image of the given layout."""
         gain = as_companion("gain_map", gain, layout)
         lazy = isinstance(getattr(gain, "dtype", None), np.dtype) and hasattr(gain, "shape")
-        array = gain if lazy else np.asarray(gain)
+        array = unmapped(gain if lazy else np.asarray(gain))
         if array.dtype.kind not in "uif":
             raise InputTypeError("gain_map", f"must hold integers or floats, got {array.dtype}")
         axes = infer_axes("gain_map", array, layout) if array.shape else ""  # one number for all

@@ -13,6 +13,8 @@ from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._validation import check_unmasked
 from napari_noiser.arrays.axis_names import own_axes, plain_array
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
+from napari_noiser.arrays.mapped_file import unmapped
+from napari_noiser.arrays.places import name_place
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import stabilize
 
@@ -53,6 +55,7 @@ class ImageArray:
             raise InputTypeError(
                 "image", f"must be an array, got {type(image).__name__}: {error}"
             ) from error
+        array = unmapped(array)
         check_shape(array)
         dtype = np.dtype(array.dtype)
         if dtype.kind not in "uif":
@@ -65,7 +68,8 @@ class ImageArray:
 
     def read(self, image: ImageIndex, region: Slices) -> NDArray[Any]:
         """Return a region as it is, in the array's own type: shape (S, *spatial)."""
-        return self.layout.read(self.array, image, region)
+        with name_place(self.array):
+            return self.layout.read(self.array, image, region)
 
     def to_float64(
         self, raw: NDArray[Any], camera: CameraNoise | None = None

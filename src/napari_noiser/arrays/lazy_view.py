@@ -25,13 +25,14 @@ class LazyView:
     `read` takes a box of the whole array and returns its values, its own and of type `dtype`;
     views that are read on several threads call it on several threads. `lengths` says how much of
     the whole array is best read at a time, `picked` what a view shows of each of its axes: one
-    with a single index is gone.
+    with a single index is gone. `source` is what is read, where something needs to know.
     """
 
     read: Callable[[Slices], NDArray[Any]]
     dtype: np.dtype[Any]
     lengths: tuple[int, ...]
     picked: tuple[int | range, ...]
+    source: Any = None
 
     @classmethod
     def whole(
@@ -40,9 +41,10 @@ class LazyView:
         shape: tuple[int, ...],
         dtype: DTypeLike,
         chunks: tuple[int, ...],
+        source: Any = None,
     ) -> LazyView:
         """Return a view of all there is; chunks say how much is best read at a time."""
-        return cls(read, np.dtype(dtype), tuple(chunks), tuple(map(range, shape)))
+        return cls(read, np.dtype(dtype), tuple(chunks), tuple(map(range, shape)), source)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_noiser.arrays.chunks import BlockIndex, Grid, chunk_grid, overlap, relative_to
 from napari_noiser.arrays.image_array import is_dask
 from napari_noiser.arrays.layout import Slices
+from napari_noiser.arrays.places import name_place
 from napari_noiser.arrays.storage import arrays_in, check_store
 
 _FEW = 8  # chunks that there must be room for: of fewer, none would stay long
@@ -26,7 +27,8 @@ def make_reader(array: Any) -> Callable[[Slices], NDArray[Any]]:
         return ComputedArray(array)
 
     def read(region: Slices) -> NDArray[Any]:
-        values = np.asarray(array[region])
+        with name_place(array):
+            values = np.asarray(array[region])
         check_store(array)
         return values
 
@@ -138,8 +140,11 @@ class ComputedArray:
             for number in numbers
         ]
         needed, _ = cull(self._graph, keys)
+        sources = {id(each): each for each in arrays_in(needed.values())}.values()
+        for array in sources:
+            check_store(array)
         chunks = self._compute(needed, keys)
-        for array in {id(each): each for each in arrays_in(needed.values())}.values():
+        for array in sources:
             check_store(array)
         if len(numbers) == 1:
             return np.asarray(chunks[0])[relative_to(region, self._grid.box(numbers[0]))]

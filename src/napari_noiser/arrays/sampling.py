@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_noiser.arrays.chunks import Grid, chunk_grid, split_chunks
 from napari_noiser.arrays.image_array import ImageArray, check_pair
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices, Statistics
+from napari_noiser.arrays.places import name_place
 
 _VALUES = 2**20  # histograms and limits need no more, and lazy arrays stay lazy
 _BOXES = 8
@@ -62,10 +63,12 @@ def sample_values(
         return [_samples(array[key], color).ravel() for array in arrays]
     boxes = _spread(_common_chunks(arrays, layout))
     share = most // len(boxes)
-    return [
-        np.concatenate([_thin(np.asarray(array[box]), color, share) for box in boxes])
-        for array in arrays
-    ]
+    sampled = []
+    for array in arrays:
+        with name_place(array):
+            parts = [_thin(np.asarray(array[box]), color, share) for box in boxes]
+        sampled.append(np.concatenate(parts))
+    return sampled
 
 
 def group_windows(layout: Layout, statistics: Statistics) -> list[dict[str, slice]]:
@@ -156,7 +159,8 @@ def content_digest(stack: ImageArray) -> str:
             height = square * _STRIDES[letter] % _SQUARES
             start = (length - side) * height // (_SQUARES - 1)
             box.append(slice(start, start + side))
-        digest.update(np.ascontiguousarray(stack.array[tuple(box)]).tobytes())
+        with name_place(stack.array):
+            digest.update(np.ascontiguousarray(stack.array[tuple(box)]).tobytes())
     return digest.hexdigest()[:12]
 
 

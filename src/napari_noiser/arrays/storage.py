@@ -4,24 +4,48 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_noiser.arrays.image_array import is_dask
+from napari_noiser.arrays.lazy_view import LazyView
+from napari_noiser.arrays.places import array_folder, files_of, mapped_file
 
 
 def check_store(array: Any) -> None:
-    """Raise a `FileNotFoundError` if a zarr array's folder is gone: zarr would read zeros."""
-    place = _folder(array)
+    """Raise an `OSError` if a zarr array's folder is gone, whose zeros would be read, or a mapped
+    file is cut, whose map would end the process."""
+    place = array_folder(array)
     if place is not None and not place.exists():
         raise FileNotFoundError(f"image has vanished while it was read: {place} is not there")
+    if isinstance(array, np.memmap) and (place := mapped_file(array)) is not None:
+        mapped = array.base if isinstance(array.base, np.memmap) else array
+        if place.exists() and place.stat().st_size < mapped.offset + mapped.nbytes:
+            raise OSError(f"image has changed while it was read: {place} is cut off")
+
+
+def version_of(*arrays: Any) -> str:
+    """Return hexadecimal digits that change with the files of arrays: their sizes and times.
+
+    Of what lies in no file they say nothing. A file may be moved.
+    """
+    digest = sha256()
+    for array in arrays:
+        for source in sources_of(array):
+            folder = array_folder(source)
+            for each in files_of(source) if folder is None else sorted(folder.rglob("*")):
+                status = each.stat()
+                name = each.relative_to(folder) if folder else ""
+                digest.update(f"{name} {status.st_size} {status.st_mtime_ns} ".encode())
+    return digest.hexdigest()[:16]
 
 
 def shares_memory(one: Any, other: Any) -> bool:
     """Return whether to write to one array may change another: same memory, file or store."""
-    return any(_same(a, b) for a in _sources(one) for b in _sources(other))
+    return any(_same(a, b) for a in sources_of(one) for b in sources_of(other))
 
 
 def arrays_in(tasks: Iterable[Any]) -> Iterator[Any]:
@@ -38,19 +62,25 @@ def arrays_in(tasks: Iterable[Any]) -> Iterator[Any]:
             yield from arrays_in(each for each in inner if each is not None)
 
 
-def _sources(array: Any) -> list[Any]:
+def sources_of(array: Any) -> list[Any]:
+    """Return what an array is read from: itself, or what a view or dask's graph is made of."""
+    if isinstance(array, LazyView) and array.source is not None:
+        return sources_of(array.source)
     return list(arrays_in(array.dask.values())) if is_dask(array) else [array]
 
 
 def _same(one: Any, other: Any) -> bool:
     if one is other:
         return True
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        return np.may_share_memory(one, other) or _same_file(_file(one), _file(other))
+    numpys = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
+    if numpys and np.may_share_memory(one, other):
+        return True
+    if _same_file(mapped_file(one), mapped_file(other)):
+        return True
     store = getattr(one, "store_path", None)
     if store is not None and store == getattr(other, "store_path", None):
         return True
-    return _same_file(_folder(one), _folder(other))
+    return _same_file(array_folder(one), array_folder(other))
 
 
 def _same_file(one: Path | None, other: Path | None) -> bool:
@@ -58,17 +88,3 @@ def _same_file(one: Path | None, other: Path | None) -> bool:
         return one is not None and other is not None and os.path.samefile(one, other)
     except OSError:
         return False
-
-
-def _folder(array: Any) -> Path | None:
-    """Return where on the disk a zarr array lies, if it does."""
-    root = getattr(getattr(getattr(array, "store_path", None), "store", None), "root", None)
-    return root / array.path if isinstance(root, Path) else None
-
-
-def _file(array: Any) -> Path | None:
-    """Return the file that an array is a map of, be it a view of such a one."""
-    while array is not None and not isinstance(array, np.memmap):
-        array = getattr(array, "base", None)
-    name = getattr(array, "filename", None)
-    return None if name is None else Path(name)

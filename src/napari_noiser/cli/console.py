@@ -36,8 +36,17 @@ def print_message(text: str, name: str = "") -> None:
 
     start = f"napari-noiser: {name}: " if name else "napari-noiser: "
     if sys.stderr is not None:
+        line = _escape_controls(" ".join((start + text).split()))
         with suppress(OSError, ValueError), _silence_if_unwritable(sys.stderr):
-            tqdm.write(start + " ".join(text.split()), file=sys.stderr)
+            tqdm.write(line, file=sys.stderr)
+
+
+def _escape_controls(text: str) -> str:
+    """Return a text without codes that a terminal would obey: files may be called by them."""
+    return "".join(
+        each if each.isprintable() or 0xD800 <= ord(each) < 0xE000 else repr(each)[1:-1]
+        for each in text
+    )
 
 
 def print_path(path: Path) -> None:
@@ -46,7 +55,8 @@ def print_path(path: Path) -> None:
         return
     try:
         with _silence_if_unwritable(sys.stdout):
-            sys.stdout.write(f"{path}\n")
+            shown = _escape_controls(str(path)) if sys.stdout.isatty() else path
+            sys.stdout.write(f"{shown}\n")
             sys.stdout.flush()
     except (OSError, ValueError) as error:  # it may be closed as well
         print_message(f"{path} is done, but stdout cannot be written: {error}")

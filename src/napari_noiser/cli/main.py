@@ -141,7 +141,14 @@ def _try_options(args: Namespace, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _train(args: Namespace) -> int:
+    from napari_noiser.files.fit_checkpoint import lock_model
+
     target = _check_model_path(args.target)
+    with lock_model(target):
+        return _train_locked(target, args)
+
+
+def _train_locked(target: Path, args: Namespace) -> int:
     _check_free([target])
     from napari_noiser import load_model, train_steps
     from napari_noiser.files.fit_checkpoint import checkpoint_path, load_training_checkpoint
@@ -182,7 +189,14 @@ def _run_to_model(
 
 
 def _fit(args: Namespace) -> int:
+    from napari_noiser.files.fit_checkpoint import lock_model
+
     target = _check_model_path(args.target)
+    with lock_model(target):
+        return _fit_locked(target, args)
+
+
+def _fit_locked(target: Path, args: Namespace) -> int:
     with print_warnings():
         recipe = _recipe_to_fit(args)
         if target.exists():

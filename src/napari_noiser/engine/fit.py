@@ -355,7 +355,7 @@ def _prepare_denoiser(
         seed=seed,
         resume=resume,
     )
-    return map_events(steps, partial(_of_images, images))
+    return _check_after(map_events(steps, partial(_of_images, images)), plans, images)
 
 
 def _prepare_retinex(
@@ -382,7 +382,7 @@ def _prepare_retinex(
         white=white,
         resume=resume,
     )
-    return map_events(steps, partial(_of_images, images))
+    return _check_after(map_events(steps, partial(_of_images, images)), plans, images)
 
 
 def _prepare_both(
@@ -422,9 +422,19 @@ def _both(
         seed=seed,
         resume=resume,
     )
-    finished = FitState(retinex, recipe.retinex.iterations, images=_digest(plans))
-    fitted = yield from map_events(second, partial(_of_both, recipe, finished))
+    images = _digest(plans)
+    finished = FitState(retinex, recipe.retinex.iterations, images=images)
+    steps = map_events(second, partial(_of_both, recipe, finished))
+    fitted = yield from _check_after(steps, plans, images)
     return IRLEModel(retinex, fitted, recipe.name)
+
+
+def _check_after(steps: Steps[Fit], plans: Sequence[Plan], images: str) -> Steps[Fit]:
+    """Run a fit; raise an `OSError` if its images are others in the end than they were."""
+    fitted = yield from steps
+    if _digest(plans) != images:
+        raise OSError("an image has changed while it was read: the fit saw what it was and became")
+    return fitted
 
 
 def _same_images(plans: Sequence[Plan], resume: FitState[Any] | None) -> str:

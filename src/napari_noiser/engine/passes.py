@@ -101,13 +101,13 @@ def render_steps(
     """
     folded = cached_fold(plan, moments)
     read_grid = _make_read_grid(plan)
-    write_grid = _make_write_grid(plan, out, read_grid)
+    grid = _make_write_grid(plan, out, read_grid)
     measured = _tile_count(plan, read_grid)
     done, total = (
-        measured + _tile_count(plan, write_grid, skip),
-        measured + _tile_count(plan, write_grid),
+        measured + _tile_count(plan, grid, skip),
+        measured + _tile_count(plan, grid),
     )
-    for box, block in _blocks(plan, read_grid, write_grid, plan.halo, skip, plan.gain_map):
+    for box, block in _blocks(plan, read_grid, grid, plan.halo, skip, plan.gain_map):
         in_memory = isinstance(out, np.ndarray)
         shape = [part.stop - part.start for part in box]
         result = out[box] if in_memory else np.empty(shape, plan.dtype)
@@ -116,6 +116,11 @@ def render_steps(
             if done == last and not in_memory:
                 out[box] = result
             yield TileDone(done, total, "render", box if done == last else None)
+
+
+def write_grid(plan: Plan, out: Any) -> Grid:
+    """Return the blocks that `render_steps` fills an array in, in their order."""
+    return _make_write_grid(plan, out, _make_read_grid(plan))
 
 
 def _blocks(

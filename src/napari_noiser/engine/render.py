@@ -14,10 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_noiser._errors import InputError
 from napari_noiser.arrays.chunks import widen
 from napari_noiser.arrays.companion import CompanionArray, log_gain, without_masked
 from napari_noiser.arrays.image_array import to_display, to_intensity
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
+from napari_noiser.arrays.places import name_place
 from napari_noiser.arrays.sampling import group_windows
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import unstabilize
@@ -371,7 +373,8 @@ def group_regions(plan: Plan, group: ImageIndex) -> list[Slices]:
 def _read_window(plan: Plan, region: Slices) -> Window:
     layout = plan.image.layout
     box = widen(region, plan.reach(plan.halo), layout.shape)
-    values = np.asarray(plan.image.array[box])
+    with name_place(plan.image.array):
+        values = np.asarray(plan.image.array[box])
     beside = tuple(part for letter, part in zip(layout.axes, box, strict=True) if letter != "S")
     companions = (plan.mask, plan.gain_map)
     mask, gain = (None if each is None else each.read(beside) for each in companions)
@@ -492,6 +495,8 @@ def _response(
         seen = torch.cat([tile, torch.from_numpy(gain)[None].to(device)], dim=1)
     with _full_precision(device):
         response = network.to(device)(seen, halo, plan.device_memory.scratch, corner)
+    if not bool(response.isfinite().all()):  # what it sees is finite, whatever the image is
+        raise InputError("model", "makes values that are not finite: its weights are damaged")
     most = plan.options["max_change"]
     if most is None or not isinstance(network, FoldedDenoiser):
         return response

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import warnings
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from os import PathLike
-from os.path import lexists
+from os.path import lexists, realpath
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal, Unpack
@@ -19,12 +21,14 @@ from numpy.typing import NDArray
 
 import napari_noiser
 from napari_noiser._errors import InputError, InputTypeError
-from napari_noiser._progress import Progress, run_with_progress
+from napari_noiser._progress import Event, Progress, run_with_progress
 from napari_noiser._validation import check_bool
 from napari_noiser.arrays.chunks import chunk_grid
 from napari_noiser.arrays.layout import Slices
+from napari_noiser.arrays.places import store_root
 from napari_noiser.arrays.sampling import content_digest
-from napari_noiser.engine.calibration import calibrate
+from napari_noiser.arrays.storage import sources_of, version_of
+from napari_noiser.engine.calibration import calibrate_steps
 from napari_noiser.engine.display import view_range
 from napari_noiser.engine.options import (
     PROGRESS_TITLES,
@@ -34,9 +38,9 @@ from napari_noiser.engine.options import (
     Verb,
     documented,
 )
-from napari_noiser.engine.passes import TileDone, measure_steps, render_steps
+from napari_noiser.engine.passes import TileDone, measure_steps, render_steps, write_grid
 from napari_noiser.engine.plan import Plan, make_plan
-from napari_noiser.files.partial_output import PartialOutput
+from napari_noiser.files.partial_output import PartialOutput, wrap_os_error
 from napari_noiser.files.provenance import PROVENANCE, complete_provenance, read_provenance
 from napari_noiser.files.spatial_metadata import SpatialMetadata
 from napari_noiser.files.writers.ome_tiff import OmeTiff
@@ -152,17 +156,31 @@ def _save(
 
 
 @dataclass(frozen=True)
+class _Source:
+    """What tells an image and what lies beside it from what they may become during a run."""
+
+    values: str
+    version: str
+
+    @classmethod
+    def of(cls, plan: Plan) -> _Source:
+        beside = [each.array for each in (plan.mask, plan.gain_map) if each is not None]
+        return cls(content_digest(plan.image), version_of(plan.image.array, *beside))
+
+
+@dataclass(frozen=True)
 class SaveTask:
     """A result that is being written to a file; `start_save` returns one.
 
     `target` is the unfinished file, which can be viewed, or None if it was finished before;
-    `unfinished` is the folder that it lies in.
+    `unfinished` is the folder that it lies in, and `source` what the image was when it was opened.
     """
 
     plan: Plan
     path: Path
     target: Writer | None
     unfinished: PartialOutput
+    source: _Source
 
     def close(self) -> None:
         """Unlock the unfinished file without a step; `steps` does so when it ends."""
@@ -181,7 +199,9 @@ class SaveTask:
             out = _RecordingTarget(self.target, self.unfinished)
             yield from render_steps(self.plan, out, moments, self.unfinished.finished)
             shown = view_range(self.plan, self.target.levels[0], self.plan.image.array)
-            self.target.set_limits(*shown.limits)
+            with wrap_os_error(f"{self.path} cannot be written", self.unfinished.kept):
+                self.target.set_limits(*shown.limits)
+            self._check_source()
             self.unfinished.complete()
         except ValueError:
             if not self.unfinished.finished:  # the image itself cannot be enhanced
@@ -191,6 +211,20 @@ class SaveTask:
             self.plan.device_memory.release()
             self.unfinished.release()
         return self.path
+
+    def _check_source(self) -> None:
+        """Raise an `OSError` if the image is another one than when it was opened."""
+        try:
+            changed = _Source.of(self.plan) != self.source
+        except OSError:
+            changed = True
+        if changed:
+            self.unfinished.keep_finished([])  # of this image and of that one
+            self.unfinished.forget_moments()
+            raise OSError(
+                f"image has changed while it was read: nothing is kept of {self.path.name}, which "
+                "would be made of both"
+            )
 
     def _measure(self) -> Generator[TileDone, None, Any]:
         moments, begun = self.unfinished.load_moments()
@@ -234,29 +268,33 @@ def start_save(
         if not isinstance(space, SpatialMetadata):
             raise InputTypeError("space", f"must be a SpatialMetadata, got {space!r}")
         options["axes"] = space.axes
-    return save_plan(calibrate(make_plan(image, model, verb, **options)), path, space, resume)
+    steps = start_save_steps(make_plan(image, model, verb, **options), path, space, resume)
+    return run_with_progress(steps, False, "")
 
 
-def save_plan(
+def start_save_steps(
     plan: Plan, path: str | PathLike[str], space: SpatialMetadata | None, resume: bool
-) -> SaveTask:
-    """Create the unfinished file of a calibrated plan, or find it; see `start_save`."""
+) -> Generator[Event, None, SaveTask]:
+    """Start as `start_save` does, giving control back while the plan is calibrated."""
     path = Path(path).absolute()
     writer, resume = _writer_class(path), check_bool("resume", resume)
+    _check_outside(path, plan.image.array)
+    source = _Source.of(plan)
+    plan = yield from calibrate_steps(plan)
     space = space or SpatialMetadata.pixels(plan.image.layout.axes)
     unfinished = PartialOutput(path)
     if not resume:
         _check_free(path, unfinished)
     elif lexists(path):
-        return _check_finished(plan, space, unfinished)
+        return _check_finished(plan, space, unfinished, source)
     earlier = unfinished.claim()
     try:
         if lexists(path):  # another run has just finished it
             raise FileExistsError(f"{path} has come up meanwhile")
         if earlier is None:
-            return _begin(plan, space, writer, unfinished)
+            return _begin(plan, space, writer, unfinished, source)
         _check_resources(unfinished, earlier, plan.options)
-        return _resume(plan, space, writer, unfinished, earlier)
+        return _resume(plan, space, writer, unfinished, source, earlier)
     except BaseException:
         if earlier is None:
             unfinished.discard()
@@ -286,15 +324,25 @@ def _check_resources(
             )
 
 
-def _check_finished(plan: Plan, space: SpatialMetadata, unfinished: PartialOutput) -> SaveTask:
+def _check_outside(path: Path, array: Any) -> None:
+    """Raise an `InputError` if a result would lie in the store that it is made of."""
+    for source in sources_of(array):
+        root = store_root(source)
+        if root is not None and Path(realpath(path)).is_relative_to(realpath(root)):
+            raise InputError("path", f"must lie outside the image's own store, {root}; got {path}")
+
+
+def _check_finished(
+    plan: Plan, space: SpatialMetadata, unfinished: PartialOutput, source: _Source
+) -> SaveTask:
     """Return a task without anything left to do, if the file is of the same request."""
     path = unfinished.path
     provenance = read_provenance(path)
     if provenance is None or "request" not in provenance:
         raise FileExistsError(f"{path} exists, and is no result of enhance_to_file")
-    _compare(str(path), provenance["request"], _request(plan, space))
+    _compare(str(path), provenance["request"], _request(plan, space, source))
     unfinished.clear_up()
-    return SaveTask(plan, path, None, unfinished)
+    return SaveTask(plan, path, None, unfinished, source)
 
 
 def _begin(
@@ -302,26 +350,29 @@ def _begin(
     space: SpatialMetadata,
     writer: type[Writer],
     unfinished: PartialOutput,
+    source: _Source,
 ) -> SaveTask:
-    request = _request(plan, space)
-    target = writer.create(
-        unfinished.result,
-        plan.image.layout.shape,
-        plan.dtype,
-        space,
-        name=_ENDING.sub("", unfinished.path.name),
-        attributes={PROVENANCE: {**plan.describe(), "request": request}},
-        source_chunks=chunk_grid(plan.image.array).largest_chunk,
-    )
+    request = _request(plan, space, source)
+    with wrap_os_error(f"{unfinished.path} cannot be written"):
+        target = writer.create(
+            unfinished.result,
+            plan.image.layout.shape,
+            plan.dtype,
+            space,
+            name=_image_name(unfinished.path),
+            attributes={PROVENANCE: {**plan.describe(), "request": request}},
+            source_chunks=chunk_grid(plan.image.array).largest_chunk,
+        )
     unfinished.begin(
         {
             "request": request,
             "given": {option: plan.options[option] for option in _RESOURCES},
             **{name: getattr(plan, name) for name in _RESOURCES.values()},
             "version": napari_noiser.__version__,
+            "source": source.version,
         }
     )
-    return SaveTask(plan, unfinished.path, target, unfinished)
+    return SaveTask(plan, unfinished.path, target, unfinished, source)
 
 
 def _resume(
@@ -329,9 +380,10 @@ def _resume(
     space: SpatialMetadata,
     writer: type[Writer],
     unfinished: PartialOutput,
+    source: _Source,
     earlier: Mapping[str, Any],
 ) -> SaveTask:
-    _compare(str(unfinished.folder), earlier["request"], _request(plan, space))
+    _compare(str(unfinished.folder), earlier["request"], _request(plan, space, source))
     if earlier["version"] != napari_noiser.__version__:
         warnings.warn(
             f"{unfinished.path} was begun by napari-noiser {earlier['version']}, and is resumed "
@@ -341,7 +393,34 @@ def _resume(
     # The same tiles in the same blocks: the same result, to the last bit.
     plan = replace(plan, **{name: earlier[name] for name in _RESOURCES.values()})
     target = writer.open(unfinished.result, space.axes)
-    return SaveTask(plan, unfinished.path, target, unfinished)
+    if earlier["source"] != source.version:
+        _warn_of(unfinished, "the image's files were changed or copied since: all is made again")
+        unfinished.restart({**earlier, "source": source.version})
+    _keep_undamaged(plan, target, unfinished)
+    return SaveTask(plan, unfinished.path, target, unfinished, source)
+
+
+def _warn_of(unfinished: PartialOutput, text: str) -> None:
+    warnings.warn(f"{unfinished.path}: {text}", stacklevel=5)
+
+
+def _keep_undamaged(plan: Plan, target: Writer, unfinished: PartialOutput) -> None:
+    """Take blocks for finished up to the first one whose files are not what they were."""
+    noted, kept = unfinished.stamps, 0
+    grid = write_grid(plan, target)
+    for index, stamp in zip(grid, noted, strict=False):
+        if stamp != _stamp(target, grid.box(index)):
+            break
+        kept += 1
+    if kept < len(noted):
+        _warn_of(unfinished, f"{len(noted) - kept} blocks are damaged, and are made again")
+    unfinished.keep_finished(noted[:kept])
+
+
+def _stamp(target: Writer, region: Slices) -> str:
+    """Return hexadecimal digits that tell a finished block, of these files, from others."""
+    places = [(part.start, part.stop) for part in region]
+    return sha256(repr((places, target.stored_sizes(region))).encode()).hexdigest()[:16]
 
 
 def _compare(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -366,6 +445,12 @@ def _complete_recipe(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**provenance, "recipe": json.loads(json.dumps(recipe))}
 
 
+def _image_name(path: Path) -> str:
+    """Return what an image in a file is called: as the file, in characters that XML takes."""
+    name = os.fsencode(_ENDING.sub("", path.name)).decode(errors="replace")
+    return "".join(each if each.isprintable() else "_" for each in name)
+
+
 def _writer_class(path: Path) -> type[Writer]:
     ending = path.suffix.lower()
     if ending in ENDINGS:
@@ -373,7 +458,7 @@ def _writer_class(path: Path) -> type[Writer]:
     raise InputError("path", f"must end in {', '.join(ENDINGS)}, got {path}")
 
 
-def _request(plan: Plan, space: SpatialMetadata) -> dict[str, Any]:
+def _request(plan: Plan, space: SpatialMetadata, source: _Source) -> dict[str, Any]:
     """Return all that decides the result, as JSON gives it back."""
     described = {
         key: value for key, value in plan.describe().items() if key not in ("versions", "device")
@@ -382,7 +467,7 @@ def _request(plan: Plan, space: SpatialMetadata) -> dict[str, Any]:
         "shape": plan.image.layout.shape,
         "dtype": str(np.dtype(plan.image.array.dtype)),
         "chunks": chunk_grid(plan.image.array).largest_chunk,  # which the blocks depend on
-        "values": content_digest(plan.image),
+        "values": source.values,
     }
     request = {**described, "image": image, "space": asdict(space)}
     return dict(json.loads(json.dumps(request)))
@@ -397,13 +482,7 @@ class _RecordingTarget:
 
     def __setitem__(self, region: Slices, block: NDArray[Any]) -> None:
         self.unfinished.check()
-        try:
+        with wrap_os_error(f"{self.unfinished.path} cannot be written", self.unfinished.kept):
             self.target[region] = block
             self.target.finish(region)
-            self.unfinished.add_finished()
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"{self.unfinished.path} cannot be written ({error.strerror or error}); what "
-                f"is finished is kept in {self.unfinished.folder}, to be resumed",
-            ) from error
+            self.unfinished.add_finished(_stamp(self.target, region))

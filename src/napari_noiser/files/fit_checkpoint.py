@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
+from filelock import FileLock
+
 from napari_noiser.engine.fit import State
+from napari_noiser.files.partial_output import acquire_lock, remove_lock, wrap_os_error
 from napari_noiser.methods.base import Model
 from napari_noiser.methods.irle.checkpoint import load_fit_state
 from napari_noiser.methods.irle.optimization import FittingStep
@@ -23,6 +26,33 @@ Step = TypeVar("Step", FittingStep, TrainingStep)
 def checkpoint_path(model: Path) -> Path:
     """Return the path of the checkpoint of a model: NAME.partial.safetensors."""
     return model.with_suffix(".partial.safetensors")
+
+
+@contextmanager
+def lock_model(model: Path) -> Iterator[None]:
+    """Lock the name of a model: whoever else wants to make it is told, until this ends.
+
+    Folders that are missing are made, and are removed again if nothing came into them.
+
+    Raises
+    ------
+    BlockingIOError
+        If another run makes it.
+    """
+    missing = [each for each in model.parents if not each.exists()]
+    with wrap_os_error(f"{model} cannot be written"):
+        model.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(model.with_suffix(".partial.lock"), thread_local=False)
+    try:
+        acquire_lock(lock, model)
+        try:
+            yield
+        finally:
+            remove_lock(lock)
+    finally:
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def load_checkpoint(model: Path) -> State | None:
@@ -44,7 +74,8 @@ def run_with_checkpoints(
 ) -> Generator[Step, None, Path]:
     """Run a fit or a training, with a checkpoint a minute and when stopped; save its model.
 
-    The folder of the model has to exist; once the model is written, the checkpoint is removed.
+    The folder of the model has to exist; once the model is written, the checkpoint is removed. If
+    it cannot be written, the checkpoint stays.
     `check` is called after every step: what it raises stops it after a last checkpoint.
     """
     saved = monotonic()
@@ -53,8 +84,9 @@ def run_with_checkpoints(
             try:
                 step = next(steps)
             except StopIteration as stop:
-                path: Path = stop.value.save(model)
-                checkpoint_path(model).unlink(missing_ok=True)
+                path = _save(stop.value, model)
+                with suppress(OSError):  # the model is there
+                    checkpoint_path(model).unlink()
                 return path
             try:
                 check()
@@ -73,7 +105,14 @@ def _state(step: FittingStep | TrainingStep) -> State | TrainingState:
     return state
 
 
+def _save(fitted: Model, model: Path) -> Path:
+    checkpoint = checkpoint_path(model)
+    kept = f"; what was learned is kept in {checkpoint}, to be resumed"
+    with wrap_os_error(f"{model} cannot be written", kept if checkpoint.exists() else ""):
+        return fitted.save(model)
+
+
 def _write(state: State | TrainingState, model: Path) -> None:
     """Replace the checkpoint, once the new one is written completely."""
-    new = state.save(model.with_suffix(".partial.new.safetensors"))
-    new.replace(checkpoint_path(model))
+    with wrap_os_error(f"{checkpoint_path(model)} cannot be written"):
+        state.save(checkpoint_path(model))

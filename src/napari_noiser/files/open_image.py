@@ -79,12 +79,17 @@ def open_image(path: str | PathLike[str], axes: str | None = None) -> ImageFile:
     if not isinstance(axes, str | None):
         raise InputTypeError("axes", f"must be a string such as 'TZYX', got {axes!r}")
     if not path.exists():
-        raise FileNotFoundError(f"no image at {path}")
+        loop = ": it is a link to nowhere, or to itself" if path.is_symlink() else ""
+        raise FileNotFoundError(f"no image at {path}{loop}")
+    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+        raise InputError("", f"{path} cannot be opened: it is no regular file")
     reader = read_zarr if path.is_dir() else _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError("", f"{path} is no image that can be opened: accepted are {_ACCEPTED}")
     try:
         parsed = reader(path)
+        if 0 in parsed.array.shape:
+            raise InputError("", f"it is empty: shape {tuple(parsed.array.shape)}")
         return ImageFile(path, parsed.array, parsed.spatial_metadata(axes))
     except InputError as error:
         raise _about_file(path, error) from error

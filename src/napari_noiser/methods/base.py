@@ -217,7 +217,8 @@ class Model(ABC):
         Parameters
         ----------
         path : str or path
-            ".safetensors" is appended where it is missing. An existing file is replaced.
+            ".safetensors" is appended where it is missing. An existing file is replaced, once the
+            new one is written completely.
 
         Returns
         -------
@@ -233,7 +234,7 @@ class Model(ABC):
     @classmethod
     def from_header(cls, header: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Self:
         """Rebuild a model from what `header` returned, and its weights."""
-        return cls(
+        model = cls(
             recipe=cls.recipe_type.from_dict(header["recipe"]),
             samples=header["samples"],
             ndim=header["ndim"],
@@ -243,6 +244,12 @@ class Model(ABC):
             losses=header.get("losses", ()),  # files of before may have none
             **cls.details_from(header),
         )
+        noted = header.get("fingerprint", model.fingerprint)  # files of before may have none
+        if noted != model.fingerprint:
+            raise InputError(
+                "weights", f"are damaged: their fingerprint is {model.fingerprint}, not {noted}"
+            )
+        return model
 
     @classmethod
     def details_from(cls, header: Mapping[str, Any]) -> dict[str, Any]:

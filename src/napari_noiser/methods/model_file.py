@@ -5,27 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from os import PathLike
+from os.path import lexists
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from napari_noiser._errors import InputError
+from napari_noiser._replace_file import replace_file
+from napari_noiser.methods.weights import checksum
 
 SUFFIX = ".safetensors"
 
-_METADATA_KEY = "napari_noiser"
+_METADATA_KEY, _CHECKSUM_KEY = "napari_noiser", "checksum"
 _FORMAT = 1
-_UNREADABLE = (
-    SafetensorError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)  # what values of another type or shape raise, as well
 _EARLIER_KEYS = {"channels": "samples", "device": "trained_on"}  # of files written before
 
 Built = TypeVar("Built")
@@ -36,14 +31,16 @@ def write_model_file(
 ) -> Path:
     """Write tensors, which are on the CPU, with a header of JSON-able values; return the file.
 
-    ".safetensors" is appended where it is missing. An existing file is replaced.
+    ".safetensors" is appended where it is missing. An existing file is replaced, once the new one
+    is written completely.
     """
     path = Path(path)
     if path.suffix != SUFFIX:
         path = path.with_name(path.name + SUFFIX)
     text = json.dumps({"format": _FORMAT, **header})
     contiguous = {name: value.contiguous() for name, value in tensors.items()}
-    path.write_bytes(to_bytes(contiguous, metadata={_METADATA_KEY: text}))
+    metadata = {_METADATA_KEY: text, _CHECKSUM_KEY: checksum(contiguous, text)}
+    replace_file(path, to_bytes(contiguous, metadata=metadata))
     return path
 
 
@@ -58,16 +55,23 @@ def read_model_file(
     file, whose text names the content that was expected.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no model file {path}")
+        there = "is no regular file" if lexists(path) else "is not there"
+        raise FileNotFoundError(f"the model file {path} {there}")
     try:
         with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {})[_METADATA_KEY]
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+            # Copies: they would be maps of the file, which may be overwritten.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        text = metadata[_METADATA_KEY]
+        if metadata.get(_CHECKSUM_KEY, checksum(tensors, text)) != checksum(tensors, text):
+            raise InputError("", "it is damaged: its checksum differs")
         header = json.loads(text, object_hook=_rename_earlier_keys)
         if header["format"] != _FORMAT:
             raise InputError("format", f"is {header['format']!r}, this version reads {_FORMAT}")
         return build(header, tensors)
-    except _UNREADABLE as error:
+    except OSError:
+        raise
+    except Exception as error:  # safetensors, json and torch raise anything over a broken file
         problem = f"{error} is missing" if isinstance(error, KeyError) else error
         raise InputError(
             "", f"{path} is not a readable {content} of napari-noiser: {problem}"

@@ -29,7 +29,8 @@ def load_model(name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int
     ----------
     name_or_path : str or path
         "noiser", "noiser-es", "noiser-var3", "structured" or "structured-tiny", or a .safetensors
-        file that a model's `save` wrote.
+        file that a model's `save` wrote. What has neither a suffix nor a folder before it is a
+        name: a file of the current folder never takes the place of a bundled model.
     samples, ndim : int
         Which of the bundled forms to take: 1 or 3 samples in 2-D, 1 sample in 3-D; of the last
         two 1 sample, for colors as well, of "structured-tiny" in 2-D only. A file says so itself.
@@ -42,8 +43,8 @@ def load_model(name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int
     Raises
     ------
     ValueError
-        If nothing of that name is bundled in that form, or the file is corrupt or not a model
-        of napari-noiser.
+        If nothing of that name is bundled in that form, or the file is damaged or not a model
+        of napari-noiser: weights and header are held against a checksum.
     FileNotFoundError
         If there is no such file.
 
@@ -52,16 +53,16 @@ def load_model(name_or_path: str | PathLike[str], *, samples: int = 1, ndim: int
     >>> load_model("noiser", samples=3).recipe.iterations
     2000
     """
-    if isinstance(name_or_path, str) and name_or_path in RECIPES:
-        return read_model_file(_bundled_file(name_or_path, samples, ndim), _build)
     if not isinstance(name_or_path, (str, PathLike)):
         raise InputTypeError("model", f"must be a model, a name or a path, got {name_or_path!r}")
-    path = Path(fspath(name_or_path))
-    if not path.is_file() and path.suffix != SUFFIX and path.name == fspath(name_or_path):
+    path = Path(name := str(fspath(name_or_path)))
+    if name in RECIPES:
+        return read_model_file(_bundled_file(name, samples, ndim), _build)
+    if path.name == name and not path.suffix:  # a file would have one, or a folder before it
         raise InputError(
             "model",
             f"must be a model, a {SUFFIX} file or one of "
-            f"{sorted({name for name, _, _ in BUNDLED})}, got {path.name!r}",
+            f"{sorted({name for name, _, _ in BUNDLED})}, got {name!r}",
         )
     return read_model_file(path, _build)
 

@@ -22,10 +22,16 @@ def copy_weights(network: nn.Module, device: str | torch.device = "cpu") -> dict
 
 def fingerprint(weights: Mapping[str, Tensor]) -> str:
     """Return twelve hexadecimal digits that tell weights from any others."""
+    return checksum(weights)[:12]
+
+
+def checksum(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """Return the hexadecimal digits that tell tensors and a text from any others."""
     digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode() + weights[name].contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].contiguous().numpy().tobytes())
+    digest.update(text.encode())
+    return digest.hexdigest()
 
 
 def downsample_losses(losses: Sequence[float]) -> tuple[float, ...]:

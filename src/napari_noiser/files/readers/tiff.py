@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from importlib.util import find_spec
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -14,6 +15,7 @@ import numpy as np
 
 from napari_noiser._errors import InputError
 from napari_noiser.arrays.axis_names import UNNAMED
+from napari_noiser.arrays.places import SOURCE_FILES
 from napari_noiser.files.readers.parsed import AxisPlacement, ParsedFile
 from napari_noiser.files.readers.tiff_samples import check_samples, holds_colors, interpret_samples
 from napari_noiser.files.spatial_metadata import Channel
@@ -22,6 +24,8 @@ from napari_noiser.files.units import unit_name
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
+_MOST_CLAIMED = 2**30  # bytes that are tried, whatever they are stored in
+_MOST_COMPRESSED = 10_000  # times: ten times what deflate makes of zeros
 _UNKNOWN = "QI"  # tifffile's letters for "some axis" and "a sequence of pages"
 
 
@@ -37,8 +41,11 @@ def read_tiff(path: Path) -> ParsedFile:
     with TiffFile(path) as tif:
         _check_complete(tif)
         _check_metadata(tif)
+        _check_companions(path, tif)
         index = _first_series(tif)
         series: Any = tif.series[index]
+        _check_claim(tif, series)
+        _check_pages(tif, series)
         page, pixels = series.keyframe, _ome_pixels(tif, index)
         check_samples(page)
         array, axes = interpret_samples(_array(path, tif, index), series.axes, page)
@@ -103,6 +110,59 @@ def _check_metadata(tif: TiffFile) -> None:
         )
 
 
+def _check_companions(path: Path, tif: TiffFile) -> None:
+    """Raise an `InputError` if parts of an image are no regular files, or lie in other folders."""
+    for name in {
+        each.get("FileName", "") for each in _ome_xml(tif).iter() if each.get("FileName")
+    }:
+        check_companion(path, name)
+
+
+def check_companion(path: Path, name: str) -> None:
+    """Raise an `InputError` unless what an image names is a regular file of its folder, or none.
+
+    It may be one of a folder within. Whatever else a file names is not opened: a pipe would be
+    waited for, and nobody looks there for parts of an image.
+    """
+    folder = os.path.abspath(path.parent)
+    place = os.path.normpath(os.path.join(folder, name))
+    if os.path.commonpath([folder, place]) != folder:
+        raise InputError("", f"it names a part outside its folder, {name}: move it beside it")
+    if os.path.lexists(place) and not os.path.isfile(place):
+        raise InputError("", f"it names a part, {name}, that is no regular file")
+
+
+def _check_claim(tif: TiffFile, series: Any) -> None:
+    """Raise an `InputError` if a small file claims so many pixels that no compression holds them.
+
+    Whatever would decode them would be at it for hours.
+    """
+    stored = sum(each.filehandle.size for each in _files(series))
+    claimed = prod(series.shape) * np.dtype(series.dtype).itemsize
+    if claimed > max(_MOST_CLAIMED, _MOST_COMPRESSED * stored):
+        raise InputError(
+            "", f"it claims {claimed:,} bytes of pixels in {stored:,} bytes of files: it is broken"
+        )
+
+
+def _check_pages(tif: TiffFile, series: Any) -> None:
+    """Warn if a file goes on behind its last page, as if there had been more of them."""
+    if series.kind not in ("generic", "uniform"):
+        return  # its metadata say how many there are
+    size, page = tif.filehandle.size, sum(series.keyframe.databytecounts)
+    if page and size - _end(tif.pages[-1]) >= page:
+        behind = size - max(map(_end, tif.pages))
+        if behind >= page:
+            _warn(tif, f"has {behind:,} bytes behind its last plane: further ones may be missing")
+
+
+def _end(page: Any) -> int:
+    """Return where the pixels and the tags of a page, and of pages within it, end in its file."""
+    data = zip(page.dataoffsets, page.databytecounts, strict=True)
+    ends = [page.offset, *(offset + count for offset, count in data)]
+    return int(max([*ends, *map(_end, page.pages or ())]))
+
+
 def _files(series: Any) -> list[TiffFile]:
     """Return the files that the planes of an image lie in, in their order."""
     return [*dict.fromkeys(page.parent for page in series.pages if page is not None)]
@@ -120,7 +180,9 @@ def _array(path: Path, tif: TiffFile, index: int) -> Any:
     import zarr
 
     _check_decoded(tif, index)
-    return zarr.open(tif.aszarr(series=index, level=0), mode="r")
+    store = tif.aszarr(series=index, level=0)
+    setattr(store, SOURCE_FILES, [Path(each.filehandle.path) for each in _files(series)])
+    return zarr.open(store, mode="r")
 
 
 def _check_decoded(tif: TiffFile, index: int) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_noiser._errors import InputError
 from napari_noiser.arrays.chunks import chunk_grid
 from napari_noiser.arrays.lazy_view import LazyView
+from napari_noiser.arrays.mapped_file import FileView, unmapped
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -58,14 +59,15 @@ def interpret_samples(array: Any, axes: str, page: TiffPage) -> tuple[Any, str]:
         only colors them, and alpha beside gray is left out.
 
     """
-    meaning = _meaning(page)
+    meaning, given = _meaning(page), array
+    array = unmapped(given)
     if not holds_colors(page):
         array, axes = _without_alpha(array, axes, page)
     if meaning == "MINISWHITE":
         return _inverted(array, page), axes
     if meaning == "PALETTE":
-        return _looked_up(array, axes, page)
-    return array, axes
+        array, axes = _looked_up(array, axes, page)
+    return (given if isinstance(array, FileView) else array), axes
 
 
 def _meaning(page: TiffPage) -> str:
@@ -88,7 +90,7 @@ def _without_alpha(array: Any, axes: str, page: TiffPage) -> tuple[Any, str]:
 
         chunks = chunk_grid(array).largest_chunk
         chunks = tuple(n for at, n in enumerate(chunks) if at != axis)
-        return LazyView.whole(read, shape, array.dtype, chunks), axes.replace("S", "")
+        return LazyView.whole(read, shape, array.dtype, chunks, array), axes.replace("S", "")
     shape = tuple(left if at == axis else n for at, n in enumerate(array.shape))
     return _view(array, lambda values: values, array.dtype, shape), axes
 
@@ -120,7 +122,7 @@ def _looked_up(array: Any, axes: str, page: TiffPage) -> tuple[Any, str]:
     def read(box: tuple[slice, ...]) -> NDArray[Any]:
         return np.ascontiguousarray(table.T[np.asarray(array[box[:-1]])][..., box[-1]])
 
-    return LazyView.whole(read, (*array.shape, 3), table.dtype, chunks), axes + "S"
+    return LazyView.whole(read, (*array.shape, 3), table.dtype, chunks, array), axes + "S"
 
 
 def _view(
@@ -135,4 +137,4 @@ def _view(
         return convert(np.asarray(array[box]))
 
     chunks = chunk_grid(array).largest_chunk
-    return LazyView.whole(read, shape or tuple(array.shape), dtype, chunks)
+    return LazyView.whole(read, shape or tuple(array.shape), dtype, chunks, array)

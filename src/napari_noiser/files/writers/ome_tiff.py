@@ -107,6 +107,8 @@ class OmeTiff:
                 f"{path} holds {lengths}{'' if offset else ', compressed'}, which cannot be "
                 f"filled as axes {axes!r}",
             )
+        if Path(path).stat().st_size < offset + prod(shape) * dtype.itemsize:
+            raise InputError("", f"{path} is no complete OME-TIFF file: it is cut off")
         return cls(Path(path), axes, shape, dtype, offset)
 
     @property
@@ -130,6 +132,10 @@ class OmeTiff:
         full_region(region, self.shape)
         with self.path.open("r+b") as file:
             os.fsync(file.fileno())
+
+    def stored_sizes(self, region: Slices) -> list[int]:
+        """Return the size of the file, whatever the region: it was allocated whole."""
+        return [self.path.stat().st_size]
 
     def set_limits(self, lower: float, upper: float) -> None:
         """Do nothing: OME-TIFF cannot hold contrast limits."""

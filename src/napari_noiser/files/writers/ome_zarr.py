@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from napari_noiser._errors import InputError
 from napari_noiser._validation import check_float
 from napari_noiser.arrays.layout import Slices
+from napari_noiser.arrays.places import array_folder
 from napari_noiser.files.spatial_metadata import SpatialMetadata
 from napari_noiser.files.writers.common import (
     as_json,
@@ -221,13 +222,21 @@ class OmeZarr:
             Just written. The regions are the cells of a grid over the whole array, in raster
             order; they start and end at multiples of `chunks` or at the array's end.
         """
-        part = self._to_store_order(self._check_aligned(region))
-        halved = [self._order.index(axis) for axis in _halved_axes(self.axes)]
-        chunks = self.arrays[0].chunks
-        for fine, coarse in pairwise(self.arrays):
-            part = completed_region(part, fine.shape, chunks, halved)
-            for block in blocks(part, chunks):
-                coarse[block] = _mean(fine, block, halved)
+        parts = self._parts(region)
+        for (fine, _), (coarse, part) in pairwise(zip(self.arrays, parts, strict=True)):
+            for block in blocks(part, fine.chunks):
+                coarse[block] = _mean(fine, block, self._halved)
+
+    def stored_sizes(self, region: Slices) -> list[int]:
+        """Return the sizes of the files of a finished region, 0 for those that are not there.
+
+        These are the chunks of all levels that `finish` wrote; one of zeros alone has no file.
+        """
+        return [
+            _stored_size(array, block)
+            for array, part in zip(self.arrays, self._parts(region), strict=True)
+            for block in blocks(part, array.chunks)
+        ]
 
     def set_limits(self, lower: float, upper: float) -> None:
         """Set the values that viewers show as black and as white, in all channels.
@@ -254,6 +263,17 @@ class OmeZarr:
             channel["window"] = {**full, "start": lower, "end": upper}
         group.attrs["ome"] = ome
 
+    def _parts(self, region: Slices) -> list[Slices]:
+        """Return for each level the part of it that is complete once a region is written."""
+        parts = [self._to_store_order(self._check_aligned(region))]
+        for fine in self.arrays[:-1]:
+            parts.append(completed_region(parts[-1], fine.shape, fine.chunks, self._halved))
+        return parts
+
+    @property
+    def _halved(self) -> list[int]:
+        return [self._order.index(axis) for axis in _halved_axes(self.axes)]
+
     @property
     def _order(self) -> tuple[int, ...]:
         return axis_order(self.axes, _ORDER)
@@ -276,6 +296,17 @@ class OmeZarr:
                     f"the array's end {self.shape}, got {region}",
                 )
         return full
+
+
+def _stored_size(array: Any, block: Slices) -> int:
+    """Return the size of the file of one chunk of an array, 0 if there is none."""
+    chunk = tuple(each.start // n for each, n in zip(block, array.chunks, strict=True))
+    folder = array_folder(array)
+    assert folder is not None  # it is on the disk
+    try:
+        return Path(folder, array.metadata.encode_chunk_key(chunk)).stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _mean(fine: Any, block: Slices, halved: list[int]) -> NDArray[Any]:

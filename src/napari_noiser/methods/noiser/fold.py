@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from napari_noiser._errors import InputError
 from napari_noiser.methods.noiser.network import convolution
 from napari_noiser.methods.patches import Halo, Scratch, pad_missing
 
@@ -149,6 +150,8 @@ class FoldedFirstLayer:
         scale = float(np.sqrt(trace / len(mean)))
         variance = np.einsum("ki,ij,kj->k", flat, covariance / trace, flat)
         variance = np.maximum(variance, _VARIANCE_FLOOR * (flat**2).sum(axis=1)) * len(mean)
+        if not (variance > 0).all():
+            raise InputError("model", "gives nothing finite: a filter of its first layer is 0")
         normalized = flat / np.sqrt(variance)[:, None]  # for input divided by scale
         center = mean.reshape(samples, -1).mean(axis=1)
         remainder = (mean.reshape(samples, -1) - center[:, None]).reshape(-1) / scale

@@ -69,16 +69,11 @@ class TaskRequest:
 
         return [plan(image) for image in self.images]
 
-    def calibrated_plan(self) -> Generator[Event, None, Plan]:
-        """Calibrate the plan of the finest level, giving control back after every look at it."""
-        from napari_noiser.engine.calibration import calibrate_steps
+    def plan(self) -> Plan:
+        """Return the plan of the finest level."""
         from napari_noiser.engine.plan import make_plan
 
-        return (
-            yield from calibrate_steps(
-                make_plan(self.images[0], self.model, self.verb, **self.options)
-            )
-        )
+        return make_plan(self.images[0], self.model, self.verb, **self.options)
 
     def calibrated_plans(self) -> Generator[Event, None, list[Plan]]:
         """Calibrate the plan of each level, giving control back after every look at it."""
@@ -129,9 +124,10 @@ class TileWritten:
 
 def enhance_in_memory(request: TaskRequest) -> Generator[Event, None, TaskResult]:
     """Enhance a layer's image into an array in memory."""
+    from napari_noiser.engine.calibration import calibrate_steps
     from napari_noiser.engine.enhance import plan_steps
 
-    plan = yield from request.calibrated_plan()
+    plan = yield from calibrate_steps(request.plan())
     if plan.options["out"] is None:
         _check_memory(prod(plan.image.layout.shape) * plan.dtype.itemsize)
     array = yield from plan_steps(plan)
@@ -251,13 +247,13 @@ _LONGEST = 150  # bytes of a layer's name: file systems take 255
 
 def begin_or_resume(request: TaskRequest, folder: Path) -> Generator[Event, None, SaveTask]:
     """Go on with the unfinished result of an equal request in a folder, or begin another."""
-    from napari_noiser.files.enhance_to_file import save_plan
+    from napari_noiser.files.enhance_to_file import start_save_steps
     from napari_noiser.files.partial_output import PartialOutput
 
     if not folder.is_dir():
         raise NotADirectoryError(f"results go into a folder, but there is none at {folder}")
     source, model = request.source, request.model
-    plan = yield from request.calibrated_plan()
+    plan = request.plan()
     made = result_label(str(getattr(model, "name", model)), request.verb)
     stem = f"{file_name(source.name)} ({file_name(made)})"
     path, numbers = folder / f"{stem}.ome.zarr", count(1)
@@ -265,7 +261,9 @@ def begin_or_resume(request: TaskRequest, folder: Path) -> Generator[Event, None
         begun = PartialOutput(path).exists
         if not path.exists():
             try:
-                return save_plan(plan, path, source.spatial_metadata, resume=True)
+                return (
+                    yield from start_save_steps(plan, path, source.spatial_metadata, resume=True)
+                )
             except BlockingIOError:  # another run is making it
                 pass
             except InputError:

@@ -115,7 +115,9 @@ class BlindSpotModel(Model):
         return network
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        network = make_network(self.recipe, self.samples, self.ndim, seed=0)
+        if self.recipe.blocks > len(self.weights):
+            raise InputError("weights", f"are too few for {self.recipe.blocks} blocks")
+        network = make_network(self.recipe, self.samples, self.ndim, seed=None)
         return {name: tuple(each.shape) for name, each in network.named_parameters()}
 
     def details(self) -> dict[str, Any]:
@@ -128,8 +130,8 @@ class BlindSpotModel(Model):
         return {"scaling": Scaling(**{**scaling, "noise": tuple(scaling["noise"])})}
 
 
-def make_network(recipe: BlindSpotRecipe, samples: int, ndim: int, seed: int) -> BlindSpot:
-    """Return the network of a recipe, its weights drawn from a seed."""
-    start = torch.Generator().manual_seed(seed)
+def make_network(recipe: BlindSpotRecipe, samples: int, ndim: int, seed: int | None) -> BlindSpot:
+    """Return the network of a recipe, its weights drawn from a seed, or but their shapes."""
+    start = None if seed is None else torch.Generator().manual_seed(seed)
     frames = 1 if ndim == 2 else 3
     return BlindSpot(samples, frames, recipe.widths, recipe.blocks, recipe.spacing, start)

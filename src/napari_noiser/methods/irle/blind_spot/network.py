@@ -22,7 +22,7 @@ class BlindSpot(nn.Module):
     over several scales (hidden channels of `widths` at full size, a half, a quarter, ...) and
     back; a head of 1x1 convolutions; pixel-shuffle. Of an odd number of frames the middle one is
     estimated; its neighbors' pixels at the same place are seen. All samples are blind at the same
-    place.
+    place. Without a generator there are shapes, but no memory is taken and nothing is drawn.
 
     Notes
     -----
@@ -46,13 +46,14 @@ class BlindSpot(nn.Module):
         widths: Sequence[int],
         blocks: int,
         spacing: int,
-        generator: Generator,
+        generator: Generator | None,
     ) -> None:
         super().__init__()
         self.spacing = spacing
         side, finest = 2 * spacing - 1, widths[0]
         self.first = _convolution(samples * frames, finest, side)
-        mask = torch.ones(1, samples * frames, side, side)
+        where = "meta" if generator is None else "cpu"
+        mask = torch.ones(1, samples * frames, side, side, device=where)
         mask[:, frames // 2 :: frames, spacing - 1, spacing - 1] = 0
         self.register_buffer("mask", mask, persistent=False)
         self.mix = _convolution(finest, finest)
@@ -62,7 +63,8 @@ class BlindSpot(nn.Module):
         self.up = nn.ModuleList(_convolution(b, 4 * a) for a, b in pairwise(widths))
         self.join = _convolution(2 * finest, finest)
         self.last = _convolution(finest, 2 * samples)
-        _draw(self, generator)
+        if generator is not None:
+            _draw(self, generator)
 
     def forward(self, seen: Tensor, log_gain: Tensor) -> Tensor:
         """Return an estimate of each pixel's light, and the logarithm of its variance.
@@ -132,8 +134,7 @@ def _convolution(inputs: int, outputs: int, side: int = 1, stride: int = 1) -> n
     """Return a convolution that keeps the size, or divides it; its weights are yet to be drawn."""
     padding = side // 2 if stride == 1 else 0
     bare = torch.device("meta")  # nothing is drawn there
-    layer = nn.Conv2d(inputs, outputs, side, stride=stride, padding=padding, device=bare)
-    return layer.to_empty(device="cpu")
+    return nn.Conv2d(inputs, outputs, side, stride=stride, padding=padding, device=bare)
 
 
 def _draw(network: nn.Module, generator: Generator) -> None:
@@ -144,6 +145,7 @@ def _draw(network: nn.Module, generator: Generator) -> None:
     for name, layer in network.named_modules():
         if not isinstance(layer, nn.Conv2d):
             continue
+        layer.to_empty(device="cpu")
         bound = (layer.weight[0].numel()) ** -0.5
         bound *= _START.get(name.rpartition(".")[2], 1.0)
         with torch.no_grad():

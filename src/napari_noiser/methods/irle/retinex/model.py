@@ -17,7 +17,7 @@ from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.methods.base import MethodTraits, Model
 from napari_noiser.methods.irle import METHOD, STAGE_1
 from napari_noiser.methods.irle.retinex.fold import FoldedRetinex, RetinexRendering
-from napari_noiser.methods.irle.retinex.network import Retinex, retinex_radius
+from napari_noiser.methods.irle.retinex.network import Retinex, retinex_radius, retinex_shapes
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
 
 
@@ -144,8 +144,7 @@ class RetinexModel(Model):
         return self.rendering(image.device)(image, clean, ((0, 0), (0, 0)), (0, 0))
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        network = make_retinex(self.recipe, self.samples, seed=0)
-        return {name: tuple(each.shape) for name, each in network.named_parameters()}
+        return retinex_shapes(self.samples, self.recipe.widths)
 
     def details(self) -> dict[str, Any]:
         """Return levels and smoothing."""

@@ -48,8 +48,9 @@ class Retinex(nn.Module):
         super().__init__()
         self.samples, self.scales, self.smoothing = samples, len(widths), smoothing
         # Named so in model files, whose fingerprints count the names.
-        self.of_light = _parameters(samples + 1, 1, widths, generator)
-        self.of_reflectance = _parameters(samples + 1, samples, widths, generator)
+        of_light, of_reflectance = _shapes(samples, widths)
+        self.of_light = _parameters(of_light, generator)
+        self.of_reflectance = _parameters(of_reflectance, generator)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return illumination, (N, 1, Y, X) in [0.005, 1], and reflectance, not clipped.
@@ -91,12 +92,22 @@ def _log(values: Tensor) -> Tensor:
     return (values.clamp_min(0) + _DIM).log()
 
 
-def _parameters(
-    inputs: int, outputs: int, widths: Sequence[int], generator: Generator
-) -> nn.ParameterDict:
-    shapes = unet_shapes(inputs, widths, ndim=2)
-    shapes["last_weight"] = (outputs, *shapes["last_weight"][1:])
-    shapes["last_bias"] = (outputs,)
+def retinex_shapes(samples: int, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all weights of both networks."""
+    networks = zip(("of_light", "of_reflectance"), _shapes(samples, widths), strict=True)
+    return {f"{network}.{name}": each for network, of in networks for name, each in of.items()}
+
+
+def _shapes(samples: int, widths: Sequence[int]) -> list[dict[str, tuple[int, ...]]]:
+    common = unet_shapes(samples + 1, widths, ndim=2)
+    inward = common["last_weight"][1:]
+    return [
+        {**common, "last_weight": (outputs, *inward), "last_bias": (outputs,)}
+        for outputs in (1, samples)
+    ]
+
+
+def _parameters(shapes: dict[str, tuple[int, ...]], generator: Generator) -> nn.ParameterDict:
     drawn = {}
     for name, shape in shapes.items():
         parameter = uniform_parameter(
