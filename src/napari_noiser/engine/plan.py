@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from scipy.ndimage import maximum_filter
 
 import napari_noiser
 from napari_noiser._errors import InputError, InputTypeError
@@ -150,6 +149,11 @@ class Plan:
         """Whether something is chosen by looking at the image."""
         return self.verb == "enhance" and self.automatic
 
+    @property
+    def rendering_mask(self) -> Mask | None:
+        """The mask, if rendering needs it: to repair what lies beside pixels left out."""
+        return self.mask if self.repair_margin else None
+
     def group(self, image: ImageIndex) -> ImageIndex:
         """Return the key of the statistics group that an image belongs to."""
         return self.image.layout.group(image, self.options["statistics"])
@@ -179,12 +183,12 @@ class Plan:
         return tuple(far.get(letter, 0) for letter in self.image.layout.axes)
 
     def read(
-        self, image: ImageIndex, region: Slices, channel: int
+        self, image: ImageIndex, region: Slices, channel: int, mask: Any = None
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Return a region as it is, (S, *spatial), but for outliers if they are to be repaired.
 
-        And where in it there is fill, (*spatial), None if nowhere. Near fill nothing is repaired:
-        what an image knows ends there.
+        And where in it there is fill, (*spatial), None if nowhere. What is fill, or left out by a
+        mask of the image without S, tells nothing of the outliers beside it.
         """
         camera, lengths = self.camera(channel), self.image.layout.image_shape
         if camera is None or not self.options["repair"]:
@@ -195,9 +199,14 @@ class Plan:
         samples = values[: self.image.layout.samples]
         repaired = repair_outliers(samples, camera)
         fill = self._fill_in(image, wide, channel)
+        counted = True if fill is None else ~fill
+        if mask is not None:
+            counted = counted & (self.image.layout.without_samples.read(mask, image, wide)[0] != 0)
+        if not np.all(counted):
+            beside = repair_outliers(samples, camera, mask=counted)
+            repaired = np.where(counted, beside, repaired)
         if fill is not None:
-            size = (1,) * (fill.ndim - 2) + (2 * REACH + 1,) * 2
-            repaired = np.where(maximum_filter(fill, size), samples, repaired)
+            repaired = np.where(fill, samples, repaired)
             fill = fill[inner] if fill[inner].any() else None
         raw = np.concatenate([repaired, values[len(samples) :]])
         return raw[(slice(None), *inner)], fill

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noiser.arrays.chunks import widen
-from napari_noiser.arrays.companion import CompanionArray, log_gain, without_masked
+from napari_noiser.arrays.companion import GainMap, Mask, log_gain, without_masked
 from napari_noiser.arrays.image_array import to_display, to_intensity
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
 from napari_noiser.arrays.sampling import group_windows
@@ -154,16 +154,16 @@ class Block:
         Which of the larger array's images its first image is.
     corner : tuple of int
         Where in the larger array's images the part lies, along each spatial axis.
-    companion : array, optional
-        The companion of the part, without S: when it is measured the mask, not 0 where a pixel
-        counts; when it is rendered the gain map, if there is one.
+    mask, gain : array, optional
+        Beside the part, without S: the mask, not 0 where a pixel counts, and the gain map.
     """
 
     plan: Plan
     margin: Halo
     first: ImageIndex
     corner: tuple[int, ...]
-    companion: NDArray[Any] | None = None
+    mask: NDArray[Any] | None = None
+    gain: NDArray[Any] | None = None
 
     @property
     def tile_count(self) -> int:
@@ -258,7 +258,8 @@ def extract_block(
     values: NDArray[Any],
     box: Slices,
     region: Slices,
-    companion: CompanionArray | None = None,
+    mask: Mask | None = None,
+    gain_map: GainMap | None = None,
 ) -> Block:
     """Return a block of the stack that some work is about.
 
@@ -272,11 +273,12 @@ def extract_block(
         What was read.
     region : Slices
         The same without the neighbors' edges.
-    companion : CompanionArray, optional
-        The mask to measure with, or the gain map to render with: it is read here.
+    mask, gain_map : Mask, GainMap, optional
+        What it takes beside the values: they are read here.
     """
     layout = plan.image.layout
     here = dict(zip(layout.axes, zip(box, region, strict=True), strict=True))
+    beside = tuple(here[letter][0] for letter in layout.without_samples.axes)
     part = Layout(layout.axes, values.shape, layout.ndim)
     return Block(
         replace(plan, image=replace(plan.image, array=values, layout=part)),
@@ -286,9 +288,7 @@ def extract_block(
         ),
         tuple(here[letter][1].start for letter in layout.outer),
         tuple(here[letter][0].start for letter in layout.spatial),
-        None
-        if companion is None
-        else companion.read(tuple(here[a][0] for a in companion.layout.axes)),
+        *(None if each is None else each.read(beside) for each in (mask, gain_map)),
     )
 
 
@@ -395,7 +395,7 @@ def _render_window(
     layout, values = plan.image.layout, window.values
     if window.mask is not None:
         values = without_masked(values, window.mask, layout)
-    block = replace(extract_block(plan, values, window.box, window.region), companion=window.gain)
+    block = replace(extract_block(plan, values, window.box, window.region), gain=window.gain)
     here = dict(zip(layout.axes, window.region, strict=True))
     shape = [here[letter].stop - here[letter].start for letter in layout.spatial]
     light = np.full((layout.samples, *shape), np.nan)
@@ -412,14 +412,14 @@ def _render_window(
 
 def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
     """Return the moments of the patches centered in a tile, read with a halo of 1."""
-    plan, mask, camera = block.plan, block.companion, block.camera(image)
+    plan, mask, camera = block.plan, block.mask, block.camera(image)
     # torch has no float64 on Apple's GPUs; the moments need it.
     device = (
         torch.device("cpu")
         if plan.device_memory.device.type == "mps"
         else plan.device_memory.device
     )
-    raw, fill = plan.read(image, tile.outer, block.channel(image))
+    raw, fill = plan.read(image, tile.outer, block.channel(image), mask)
     if mask is None and fill is None and _constant(raw):
         one = torch.from_numpy(plan.image.to_float64(_one_voxel(raw), camera))
         count = prod(part.stop - part.start for part in tile.inner)
@@ -445,7 +445,7 @@ def _respond(
     conserved.
     """
     plan, camera = block.plan, block.camera(image)
-    raw, fill = plan.read(image, tile.outer, block.channel(image))
+    raw, fill = plan.read(image, tile.outer, block.channel(image), block.mask)
     edge = tuple(
         (min(far, low), min(far, high))
         for far, (low, high) in zip(plan.conservation_halo, tile.halo, strict=True)
@@ -465,8 +465,8 @@ def _respond(
         )
         return one.expand(-1, -1, *kept.shape[1:]), kept, filled, edge
     gain = None
-    if block.companion is not None:
-        gain = log_gain(plan.image.layout.without_samples.read(block.companion, image, tile.outer))
+    if block.gain is not None:
+        gain = log_gain(plan.image.layout.without_samples.read(block.gain, image, tile.outer))
     return _response(network, raw, fill, gain, halo, corner, plan, camera), kept, filled, edge
 
 
