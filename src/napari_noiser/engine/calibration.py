@@ -16,6 +16,7 @@ from napari_noiser.arrays.companion import without_masked
 from napari_noiser.arrays.fill import Fill, fill_mask, find_fill
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import Layout, Slices
+from napari_noiser.arrays.sampling import sample_values
 from napari_noiser.arrays.storage import check_store
 from napari_noiser.camera.noise_model import CameraNoise, constant_noise, estimate_pooled_noise
 from napari_noiser.camera.noise_variance import noise_variance
@@ -149,6 +150,23 @@ def read_part(plan: Plan, box: Slices) -> NDArray[Any]:
     beside = tuple(part for letter, part in zip(layout.axes, box, strict=True) if letter != "S")
     found: NDArray[Any] = without_masked(values, plan.mask.read(beside), layout)
     return found
+
+
+def sample_counted(plan: Plan) -> NDArray[np.float64]:
+    """Return some values of a calibrated plan's image, flat: finite ones that count."""
+    image, layout = plan.image, plan.image.layout
+    if plan.mask is None and not any(plan.fills or ()):
+        (values,) = sample_values(image.array, layout=layout)
+        known: NDArray[np.float64] = values[np.isfinite(values)].astype(np.float64)
+        return known
+    found = []
+    for channel, boxes in enumerate(sample_boxes(layout)):
+        for box in boxes:
+            part = ImageArray.from_array(read_part(plan, box), layout.axes, layout.ndim)
+            plane = single_plane(part)
+            fill = fill_mask(plane, plan.fills[channel] if plan.fills else ())
+            found.append(plane[:, ~fill][np.isfinite(plane[:, ~fill])])
+    return np.concatenate(found)
 
 
 def choose(
