@@ -22,6 +22,7 @@ from napari_noiser.camera.noise_model import CameraNoise, constant_noise, estima
 from napari_noiser.camera.noise_variance import noise_variance
 from napari_noiser.engine.background import BackgroundLevel, estimate_background
 from napari_noiser.engine.choice import Choice, choose_for_planes
+from napari_noiser.engine.moments import Bounds
 from napari_noiser.engine.options import ResolvedOptions
 from napari_noiser.engine.plan import Plan, check_cameras, make_plan
 
@@ -44,12 +45,15 @@ class ChannelCalibration:
         What suits it, if that was left to us.
     fill : tuple of float
         The values that are fill in it.
+    bounds : Bounds, optional
+        What few of its values lie beyond.
     """
 
     camera: CameraNoise | None
     background_level: BackgroundLevel | None = None
     choice: Choice | None = None
     fill: Fill = ()
+    bounds: Bounds | None = None
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,15 @@ class Wanted:
         Whether what suits the image is chosen.
     fills : tuple of tuple of float, optional
         The values that are fill in each channel; None if they are to be found.
+    bounds : bool
+        Whether it is looked for what few values lie beyond.
     """
 
     cameras: tuple[CameraNoise | str | None, ...]
     background: bool
     choice: bool
     fills: tuple[Fill, ...] | None
+    bounds: bool = False
 
     @classmethod
     def of(cls, plan: Plan) -> Wanted:
@@ -84,13 +91,15 @@ class Wanted:
             plan.needs_background_level and plan.background_levels is None,
             plan.needs_choice and plan.choice is None,
             plan.fills,
+            plan.bounds is None,
         )
 
     @property
     def anything(self) -> bool:
         """Whether the image has to be looked at."""
         estimated = any(isinstance(camera, str) for camera in self.cameras)
-        return estimated or self.background or self.choice or self.fills is None
+        looked_for = self.background or self.choice or self.bounds
+        return estimated or looked_for or self.fills is None
 
 
 def calibrate(plan: Plan) -> Plan:
@@ -211,7 +220,8 @@ def with_calibration(plan: Plan, channels: Sequence[ChannelCalibration]) -> Plan
     check_cameras(plan.method, cameras)
     levels = tuple(each.background_level for each in channels)
     fills = tuple(each.fill for each in channels)
-    plan = replace(plan, cameras=cameras, background_levels=levels, fills=fills)
+    bounds = tuple(each.bounds for each in channels)
+    plan = replace(plan, cameras=cameras, background_levels=levels, fills=fills, bounds=bounds)
     choices = [each.choice for each in channels if each.choice is not None]
     if not choices:
         return plan
@@ -258,7 +268,8 @@ def calibrate_channel(
         level = estimate_background(known(camera))
     if wanted.choice:
         choice = choose_for_planes(planes)
-    return ChannelCalibration(camera, level, choice, fill)
+    bounds = Bounds.of(planes, camera) if wanted.bounds else None
+    return ChannelCalibration(camera, level, choice, fill, bounds)
 
 
 def sample_boxes(layout: Layout) -> list[list[Slices]]:

@@ -478,8 +478,12 @@ def _plan_block(
         return with_calibration(plan, calibration.ravel().tolist())
     cameras = template.cameras or (None,)  # which are all the same
     fills = template.fills or ((),)  # likewise
+    bounds = template.bounds or (None,)
     return replace(
-        plan, cameras=cameras[:1] * layout.n_channels, fills=fills[:1] * layout.n_channels
+        plan,
+        cameras=cameras[:1] * layout.n_channels,
+        fills=fills[:1] * layout.n_channels,
+        bounds=bounds[:1] * layout.n_channels,
     )
 
 

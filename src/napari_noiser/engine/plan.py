@@ -29,7 +29,7 @@ from napari_noiser.camera.outliers import REACH, repair_outliers
 from napari_noiser.engine.background import BackgroundLevel
 from napari_noiser.engine.choice import Choice
 from napari_noiser.engine.device_memory import DeviceMemory, default_memory_limit
-from napari_noiser.engine.moments import PatchMoments
+from napari_noiser.engine.moments import Bounds, PatchMoments
 from napari_noiser.engine.options import (
     DEFAULT_MODEL,
     Background,
@@ -86,6 +86,9 @@ class Plan:
     fills : tuple of tuple of float, optional
         Of each channel: the values that are fill where they fill areas. None as a whole: still to
         be found.
+    bounds : tuple of Bounds or None, optional
+        Of each channel, in its stabilized units: what few values lie beyond. None as a whole:
+        still to be found.
     """
 
     verb: Verb
@@ -104,6 +107,7 @@ class Plan:
     background_levels: tuple[BackgroundLevel | None, ...] | None = None
     choice: Choice | None = None
     fills: tuple[Fill, ...] | None = None
+    bounds: tuple[Bounds | None, ...] | None = None
 
     @property
     def empty_moments(self) -> PatchMoments:
@@ -166,8 +170,23 @@ class Plan:
 
     def camera_of_group(self, group: ImageIndex) -> CameraNoise | None:
         """Return the noise of the camera that took all images of a statistics group."""
-        layout = self.image.layout
-        return self.camera(layout.channel_of_group(group, self.options["statistics"]))
+        return self.camera(self.channel_of_group(group))
+
+    def channel_of_group(self, group: ImageIndex) -> int:
+        """Return which channel all images of a statistics group are of."""
+        return self.image.layout.channel_of_group(group, self.options["statistics"])
+
+    @property
+    def bounds_input(self) -> bool:
+        """Whether the method only has to see what is bright, not how bright: it is no denoiser."""
+        traits = self.method.traits
+        return not (traits.is_denoiser or traits.has_own_display or traits.requires_raw_counts)
+
+    def bounds_of(self, channel: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return what few values of a channel lie below and above, as they are measured."""
+        found = self.bounds[channel] if self.bounds else None
+        offset = 0 if self.camera(channel) else self.image.integer_offset
+        return None if found is None else found.arrays(offset, self.image.layout.ndim)
 
     def background_level(self, channel: int) -> BackgroundLevel | None:
         """Return where the background of a channel lies, if it is to be dark."""

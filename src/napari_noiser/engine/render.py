@@ -27,6 +27,7 @@ from napari_noiser.engine.plan import Plan
 from napari_noiser.engine.tiles import Tile, tile_count, tiles
 from napari_noiser.engine.tone import DARK, Tone, crop_edge, smoothed_residual
 from napari_noiser.methods.base import Folded, FoldedDenoiser
+from napari_noiser.methods.bounded import BoundedInput
 from napari_noiser.methods.patches import Halo
 
 _NO_HALO: Halo = ((0, 0),) * 3
@@ -328,9 +329,15 @@ def fold_group(plan: Plan, found: PatchMoments | None, group: ImageIndex) -> Fol
     if found is None or not found.has_signal:
         return None
     camera = plan.camera_of_group(group)
-    return plan.device_memory.run_with_cpu_fallback(
-        lambda: plan.method.fold(found.mean, found.covariance, plan.device_memory.device, camera)
+    bounds = plan.bounds_of(plan.channel_of_group(group))
+    robust = bounds is not None and plan.bounds_input and found.swamped
+    seen = found.bounded if robust and found.bounded is not None else found
+    network: Folded = plan.device_memory.run_with_cpu_fallback(
+        lambda: plan.method.fold(seen.mean, seen.covariance, plan.device_memory.device, camera)
     )
+    if bounds is None or seen is found:
+        return network
+    return BoundedInput(network, *(each.ravel() for each in bounds))
 
 
 @dataclass(frozen=True)
@@ -420,20 +427,52 @@ def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
         else plan.device_memory.device
     )
     raw, fill = plan.read(image, tile.outer, block.channel(image), mask)
+    bounds = plan.bounds_of(block.channel(image))
     if mask is None and fill is None and _constant(raw):
-        one = torch.from_numpy(plan.image.to_float64(_one_voxel(raw), camera))
+        one = plan.image.to_float64(_one_voxel(raw), camera)
         count = prod(part.stop - part.start for part in tile.inner)
-        found = patch_moments(one, _NO_HALO[: plan.image.layout.ndim])
-        return replace(found, count=found.count * count)
+
+        def measure(values: NDArray[np.float64]) -> PatchMoments:
+            found = patch_moments(torch.from_numpy(values), _NO_HALO[: plan.image.layout.ndim])
+            return replace(found, count=found.count * count)
+
+        return _with_bounds(measure, one, bounds, _NO_HALO, count)
     values = plan.image.to_float64(raw, camera)
     if fill is not None:
         values[:, fill] = np.nan
     if mask is not None:
         counted = plan.image.layout.without_samples.read(mask, image, tile.outer) != 0
         values[~np.broadcast_to(counted, values.shape)] = np.nan
-    return patch_moments(
-        torch.from_numpy(values).to(device), tile.halo, plan.device_memory.scratch
-    )
+
+    def measure_tile(values: NDArray[np.float64]) -> PatchMoments:
+        seen = torch.from_numpy(values).to(device)
+        return patch_moments(seen, tile.halo, plan.device_memory.scratch)
+
+    return _with_bounds(measure_tile, values, bounds, tile.halo)
+
+
+def _with_bounds(
+    measure: Callable[[NDArray[np.float64]], PatchMoments],
+    values: NDArray[np.float64],
+    bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    halo: Halo,
+    count: int = 1,
+) -> PatchMoments:
+    """Measure values (samples, *spatial), and bounded ones if some lie beyond bounds.
+
+    `count` is how many pixels each stands for.
+    """
+    found = measure(values)
+    if bounds is None:
+        return found
+    low, high = bounds
+    beyond = (values < low) | (values > high)
+    if not beyond.any():
+        return found
+    beyond &= np.isfinite(values)
+    bounded = measure(np.where(beyond, values.clip(low, high), values))
+    inner = np.asarray(beyond.any(axis=0))[crop_edge(halo[: beyond.ndim - 1])[1:]]
+    return replace(found, bounded=bounded, beyond=count * int(inner.sum()))
 
 
 def _respond(

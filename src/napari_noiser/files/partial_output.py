@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from os.path import lexists
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ class PartialOutput:
         """Write the moments that were measured in a number of blocks."""
         self.check()
         values = list(moments.values())
+        bounded = [each.bounded or each for each in values]
         temporary = self._moments.with_suffix(".new")
         with self._wrap_writing():
             with temporary.open("wb") as file:
@@ -110,6 +112,11 @@ class PartialOutput:
                     counts=np.array([each.count for each in values], np.int64),
                     means=np.array([each.mean for each in values]),
                     covariances=np.array([each.covariance for each in values]),
+                    beyond=np.array([each.beyond for each in values], np.int64),
+                    has_bounded=np.array([each.bounded is not None for each in values], bool),
+                    bounded_counts=np.array([each.count for each in bounded], np.int64),
+                    bounded_means=np.array([each.mean for each in bounded]),
+                    bounded_covariances=np.array([each.covariance for each in bounded]),
                 )
             temporary.replace(self._moments)
 
@@ -119,8 +126,21 @@ class PartialOutput:
             return {}, 0
         try:
             with np.load(self._moments) as saved:
-                parts = zip(saved["counts"], saved["means"], saved["covariances"], strict=True)
-                values = [PatchMoments(int(count), *rest) for count, *rest in parts]
+                plain, bounded = (
+                    [
+                        PatchMoments(int(count), *rest)
+                        for count, *rest in zip(
+                            *(saved[kind + name] for name in ("counts", "means", "covariances")),
+                            strict=True,
+                        )
+                    ]
+                    for kind in ("", "bounded_")
+                )
+                each = zip(plain, bounded, saved["has_bounded"], saved["beyond"], strict=True)
+                values = [
+                    replace(own, bounded=other if has else None, beyond=int(beyond))
+                    for own, other, has, beyond in each
+                ]
                 keys = map(tuple, saved["groups"].tolist())
                 return dict(zip(keys, values, strict=True)), int(saved["blocks"])
         except (EOFError, KeyError, OSError, ValueError, BadZipFile) as error:
