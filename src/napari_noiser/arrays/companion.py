@@ -47,6 +47,12 @@ class CompanionArray:
         placed = expand_to_axes(values, self.axes, self.layout)
         return np.broadcast_to(placed, [part.stop - part.start for part in region])
 
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        """Return what stands at a number, or in a slice, along each of the layout's axes."""
+        box = tuple(each if isinstance(each, slice) else slice(each, each + 1) for each in key)
+        first = tuple(slice(None) if isinstance(each, slice) else 0 for each in key)
+        return self.read(box)[first]
+
     def digest(self, said: Callable[[NDArray[Any]], NDArray[Any]]) -> str:
         """Return twelve hexadecimal digits that tell arrays apart by what is said of them.
 
@@ -194,13 +200,7 @@ class GainMap(CompanionArray):
 
     def read_log(self, image: tuple[int, ...], region: Slices) -> NDArray[np.float32]:
         """Return the logarithm in a region of one of the images: (1, *spatial)."""
-        places = dict(zip(self.layout.spatial, region, strict=True))
-        places |= {
-            letter: slice(at, at + 1) for letter, at in zip(self.layout.outer, image, strict=True)
-        }
-        values = self.read(tuple(places[letter] for letter in self.layout.axes))
-        first, everything = (0,) * len(image), (slice(None),) * len(region)
-        return log_gain(self.layout.read(values, first, everything))
+        return log_gain(self.layout.read(self, image, region))
 
 
 def log_gain(gain: NDArray[Any]) -> NDArray[np.float32]:

@@ -26,7 +26,13 @@ _POINT = 0.25
 _SHARPER = 2.0  # standard deviations by which an outlier's neighbors are below that
 
 
-def repair_outliers(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0) -> Array:
+def repair_outliers(
+    image: ArrayLike,
+    noise: CameraNoise,
+    *,
+    sigmas: float = 6.0,
+    mask: ArrayLike | None = None,
+) -> Array:
     """Replace outliers by the median of their neighbors that are none.
 
     Parameters
@@ -35,7 +41,7 @@ def repair_outliers(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0
         Integers or floats; each plane for itself.
     noise : CameraNoise
         Of the camera that took it.
-    sigmas : float, optional
+    sigmas, mask : optional
         As in `find_outliers`.
 
     Returns
@@ -54,14 +60,15 @@ def repair_outliers(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0
     The repair of a region depends on `REACH` pixels around it, and on no others.
     """
     given = check_not_masked("image", image)
-    found = find_outliers(given, noise, sigmas)
+    found = find_outliers(given, noise, sigmas, mask)
     if not found.any():
         return given
     repaired = given.copy()
     for plane in np.ndindex(given.shape[:-2]):
         outliers = np.nonzero(found[plane])
         if len(outliers[0]):
-            good = _padded(np.where(found[plane], np.nan, given[plane]), 1)
+            good = np.where(found[plane], np.nan, _counted(given, mask, plane))
+            good = _padded(good, 1)
             median = _quantile(np.sort(_windows(good, outliers, 1), axis=1), 2)
             if given.dtype.kind in "iu":
                 median = np.rint(median)
@@ -71,7 +78,9 @@ def repair_outliers(image: ArrayLike, noise: CameraNoise, *, sigmas: float = 6.0
     return repaired
 
 
-def find_outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> Bools:
+def find_outliers(
+    image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0, mask: ArrayLike | None = None
+) -> Bools:
     """Find pixels that stand out from their neighbors, and more sharply than a lens draws.
 
     Parameters
@@ -83,6 +92,8 @@ def find_outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> 
         Of the camera that took it.
     sigmas : float, optional
         How many standard deviations of the noise an outlier differs by; above 0.
+    mask : array of bool, optional
+        Which pixels count, of the image's shape or its trailing axes: others are as NaN.
 
     Returns
     -------
@@ -120,12 +131,20 @@ def find_outliers(image: ArrayLike, noise: CameraNoise, sigmas: float = 6.0) -> 
     noise, sigmas = check_camera(noise), check_float("sigmas", sigmas, above=0.0)
     found = np.zeros(given.shape, bool)
     for plane in np.ndindex(given.shape[:-2]):
-        values = _padded(given[plane], _AROUND)
+        values = _padded(_counted(given, mask, plane), _AROUND)
         suspects = np.nonzero(_suspects(values, noise, (1 - _POINT) * sigmas))
         if len(suspects[0]):
             sure = _is_outlier(_windows(values, suspects, _AROUND), noise, sigmas)
             found[plane][tuple(index[sure] for index in suspects)] = True
     return found
+
+
+def _counted(given: Array, mask: ArrayLike | None, plane: tuple[int, ...]) -> Array:
+    """Return a plane of an image, NaN where a mask leaves it out."""
+    if mask is None:
+        return np.asarray(given[plane])
+    counted = np.broadcast_to(np.asarray(mask) != 0, given.shape)[plane]
+    return np.where(counted, given[plane], np.nan)
 
 
 def _suspects(values: Floats, noise: CameraNoise, sigmas: float) -> Bools:

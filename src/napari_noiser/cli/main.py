@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _DONE, _FAILED, _USAGE, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
 
 _TRAINING = ("samples", "ndim", "device", "seed")
-_FITTING = ("ndim", "camera", "repair", "device", "seed")
+_FITTING = ("ndim", "fill", "camera", "repair", "device", "seed")
 _RESUME_HINTS = {
     **dict.fromkeys(
         ("enhance", "denoise"),
@@ -218,6 +218,7 @@ def _fit_locked(target: Path, args: Namespace) -> int:
         axes = check_same_axes((str(each.path), each.space.axes) for each in images)
         options: dict[str, Any] = {name: getattr(args, name) for name in _FITTING}
         options |= {"axes": axes, "gain_map": _gain_maps(args, files), "resume": resume}
+        options |= {"mask": None if args.mask is None else _beside(files, args.mask, "mask")}
         try:
             steps: Any = fit_steps([each.array for each in images], recipe, **options)
         except InputError as error:
@@ -243,10 +244,14 @@ def _gain_maps(args: Namespace, images: Sequence[Path]) -> Any:
     """Return the gain maps that are given, if any: one an image."""
     if args.stages == "both" or args.gain_map in ("light", "none"):
         return None
+    return _beside(images, Path(args.gain_map), "gain_map")
+
+
+def _beside(images: Sequence[Path], path: Path, kind: str) -> list[Any]:
+    """Return what a file, or a folder, holds for each image."""
     from napari_noiser.files.open_image import open_image
 
-    maps = pair_maps(images, find_images([Path(args.gain_map)]), "gain_map")
-    return [open_image(path).array for path in maps]
+    return [open_image(each).array for each in pair_maps(images, find_images([path]), kind)]
 
 
 def _keep_finished(target: Path, recipe: BlindSpotRecipe | IRLERecipe, args: Namespace) -> int:

@@ -201,7 +201,7 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
             parse=_known_camera_from_text,
         ),
     }
-    names = ("axes", "ndim", "camera", "repair", "device")
+    names = ("axes", "ndim", "mask", "fill", "camera", "repair", "device")
     add_options(command, {name: changed.get(name, options[name]) for name in names})
     _add_seed(command)
     add("--resume", action="store_true", help="go on with a fit that was stopped")

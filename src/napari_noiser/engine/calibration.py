@@ -16,11 +16,13 @@ from napari_noiser.arrays.companion import without_masked
 from napari_noiser.arrays.fill import Fill, fill_mask, find_fill
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import Layout, Slices
+from napari_noiser.arrays.sampling import sample_values
 from napari_noiser.arrays.storage import check_store
 from napari_noiser.camera.noise_model import CameraNoise, constant_noise, estimate_pooled_noise
 from napari_noiser.camera.noise_variance import noise_variance
 from napari_noiser.engine.background import BackgroundLevel, estimate_background
 from napari_noiser.engine.choice import Choice, choose_for_planes
+from napari_noiser.engine.moments import Bounds
 from napari_noiser.engine.options import ResolvedOptions
 from napari_noiser.engine.plan import Plan, check_cameras, make_plan
 
@@ -43,12 +45,15 @@ class ChannelCalibration:
         What suits it, if that was left to us.
     fill : tuple of float
         The values that are fill in it.
+    bounds : Bounds, optional
+        What few of its values lie beyond.
     """
 
     camera: CameraNoise | None
     background_level: BackgroundLevel | None = None
     choice: Choice | None = None
     fill: Fill = ()
+    bounds: Bounds | None = None
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,15 @@ class Wanted:
         Whether what suits the image is chosen.
     fills : tuple of tuple of float, optional
         The values that are fill in each channel; None if they are to be found.
+    bounds : bool
+        Whether it is looked for what few values lie beyond.
     """
 
     cameras: tuple[CameraNoise | str | None, ...]
     background: bool
     choice: bool
     fills: tuple[Fill, ...] | None
+    bounds: bool = False
 
     @classmethod
     def of(cls, plan: Plan) -> Wanted:
@@ -83,13 +91,15 @@ class Wanted:
             plan.needs_background_level and plan.background_levels is None,
             plan.needs_choice and plan.choice is None,
             plan.fills,
+            plan.bounds is None,
         )
 
     @property
     def anything(self) -> bool:
         """Whether the image has to be looked at."""
         estimated = any(isinstance(camera, str) for camera in self.cameras)
-        return estimated or self.background or self.choice or self.fills is None
+        looked_for = self.background or self.choice or self.bounds
+        return estimated or looked_for or self.fills is None
 
 
 def calibrate(plan: Plan) -> Plan:
@@ -151,6 +161,23 @@ def read_part(plan: Plan, box: Slices) -> NDArray[Any]:
     return found
 
 
+def sample_counted(plan: Plan) -> NDArray[np.float64]:
+    """Return some values of a calibrated plan's image, flat: finite ones that count."""
+    image, layout = plan.image, plan.image.layout
+    if plan.mask is None and not any(plan.fills or ()):
+        (values,) = sample_values(image.array, layout=layout)
+        known: NDArray[np.float64] = values[np.isfinite(values)].astype(np.float64)
+        return known
+    found = []
+    for channel, boxes in enumerate(sample_boxes(layout)):
+        for box in boxes:
+            part = ImageArray.from_array(read_part(plan, box), layout.axes, layout.ndim)
+            plane = single_plane(part)
+            fill = fill_mask(plane, plan.fills[channel] if plan.fills else ())
+            found.append(plane[:, ~fill][np.isfinite(plane[:, ~fill])])
+    return np.concatenate(found)
+
+
 def choose(
     image: ArrayLike, *, axes: str | None = None, ndim: int = 2, mask: ArrayLike | None = None
 ) -> Choice:
@@ -193,7 +220,8 @@ def with_calibration(plan: Plan, channels: Sequence[ChannelCalibration]) -> Plan
     check_cameras(plan.method, cameras)
     levels = tuple(each.background_level for each in channels)
     fills = tuple(each.fill for each in channels)
-    plan = replace(plan, cameras=cameras, background_levels=levels, fills=fills)
+    bounds = tuple(each.bounds for each in channels)
+    plan = replace(plan, cameras=cameras, background_levels=levels, fills=fills, bounds=bounds)
     choices = [each.choice for each in channels if each.choice is not None]
     if not choices:
         return plan
@@ -240,7 +268,8 @@ def calibrate_channel(
         level = estimate_background(known(camera))
     if wanted.choice:
         choice = choose_for_planes(planes)
-    return ChannelCalibration(camera, level, choice, fill)
+    bounds = Bounds.of(planes, camera) if wanted.bounds else None
+    return ChannelCalibration(camera, level, choice, fill, bounds)
 
 
 def sample_boxes(layout: Layout) -> list[list[Slices]]:

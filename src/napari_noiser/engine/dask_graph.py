@@ -69,6 +69,8 @@ class LazyPlan:
         One a statistics group: the image's axes, of length 1 where a group shares them.
     gain_map : dask array, optional
         The gain map in the image's blocks, if there is one.
+    mask : dask array, optional
+        The mask likewise, if rendering needs it.
     displays : dask array of LightDisplay or None, optional
         One a statistics group, like the moments: how its light is shown, if it is.
     names : mapping
@@ -82,6 +84,7 @@ class LazyPlan:
     calibration: Any
     moments: Any
     gain_map: Any = None
+    mask: Any = None
     displays: Any = None
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -105,6 +108,7 @@ class LazyPlan:
             self.calibration,
             self.integer_offset,
             None if self.gain_map is None else _with_edges(self.gain_map, reach),
+            None if self.mask is None else _with_edges(self.mask, reach),
             self.displays,
             template=self.template,
             starts=_starts(self.image),
@@ -184,7 +188,16 @@ def make_lazy_plan(
         known = (moments, calibration, integer_offset, template)
         displays = _displays(plan, image, masks, gain_maps, *known)
     return LazyPlan(
-        plan, image, template, integer_offset, calibration, moments, gain_maps, displays, names
+        plan,
+        image,
+        template,
+        integer_offset,
+        calibration,
+        moments,
+        gain_maps,
+        masks if plan.repair_margin else None,
+        displays,
+        names,
     )
 
 
@@ -316,7 +329,7 @@ def _measure_block(
         mask = mask_of_block(mask, layout)
     # Each image for itself: what is shared is summed as a tree.
     options: ResolvedOptions = {**plan.options, "statistics": "plane"}
-    alone = replace(part, plan=replace(plan, options=options), companion=mask)
+    alone = replace(part, plan=replace(plan, options=options), mask=mask)
     total = dict.fromkeys(layout.images(), part.plan.empty_moments)
     for image, moments in alone.measure():
         total[image] += moments
@@ -331,6 +344,7 @@ def _render_block(
     calibration: NDArray[Any] | None,
     integer_offset: NDArray[Any] | None,
     gain: NDArray[Any] | None,
+    mask: NDArray[np.bool_] | None,
     displays: NDArray[Any] | None,
     *,
     block_id: tuple[int, ...],
@@ -342,7 +356,9 @@ def _render_block(
     part, layout = _make_block(plan, plan.halo, block_id, starts), plan.image.layout
     if gain is not None:
         samples = layout.axes.index("S") if "S" in layout.axes else None
-        part = replace(part, companion=gain if samples is None else gain.squeeze(samples))
+        part = replace(part, gain=gain if samples is None else gain.squeeze(samples))
+    if mask is not None:
+        part = replace(part, mask=mask_of_block(mask, layout))
     groups: dict[ImageIndex, PatchMoments] = _by_group(plan, moments)
     shown = None if displays is None else _by_group(plan, displays)
     result = np.empty(inner_shape(layout, part.margin), plan.dtype)
@@ -462,8 +478,12 @@ def _plan_block(
         return with_calibration(plan, calibration.ravel().tolist())
     cameras = template.cameras or (None,)  # which are all the same
     fills = template.fills or ((),)  # likewise
+    bounds = template.bounds or (None,)
     return replace(
-        plan, cameras=cameras[:1] * layout.n_channels, fills=fills[:1] * layout.n_channels
+        plan,
+        cameras=cameras[:1] * layout.n_channels,
+        fills=fills[:1] * layout.n_channels,
+        bounds=bounds[:1] * layout.n_channels,
     )
 
 

@@ -16,9 +16,9 @@ from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._progress import Progress, map_events, run_with_progress
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import Layout
-from napari_noiser.arrays.sampling import content_digest, sample_values
+from napari_noiser.arrays.sampling import content_digest
 from napari_noiser.camera.noise_model import Camera
-from napari_noiser.engine.calibration import calibrate_steps
+from napari_noiser.engine.calibration import calibrate_steps, sample_counted
 from napari_noiser.engine.plan import Plan, make_plan
 from napari_noiser.engine.training_crops import (
     Crops,
@@ -44,6 +44,7 @@ from napari_noiser.methods.irle.retinex.training import fit_retinex_steps, initi
 from napari_noiser.methods.irle.two_stage.illumination_gain import guided_crops
 from napari_noiser.methods.irle.two_stage.model import IRLEModel
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
+from napari_noiser.methods.irle.uncounted import fill_nearest
 
 Fitted = BlindSpotModel | RetinexModel | IRLEModel
 FittedRecipe = BlindSpotRecipe | RetinexRecipe | IRLERecipe
@@ -67,6 +68,8 @@ def fit(
     axes: str | None = None,
     ndim: int = 2,
     gain_map: Any = None,
+    mask: Any = None,
+    fill: Any = "auto",
     camera: Camera = "auto",
     repair: bool = True,
     device: str = "auto",
@@ -100,6 +103,11 @@ def fit(
         trailing axes, or one plane's or volume's. How much each pixel would be amplified: by a
         flat-field, an illumination, a stretch; the images are those before. A map that changes
         from pixel to pixel with the image's own noise leaks it past the blind spot.
+    mask : array, or sequence of array, optional
+        One an image, as in `enhance`. Crops lie where all pixels count, as far as there is room;
+        what does not count, and what lies beside it, is never learned from.
+    fill : see `enhance`
+        As there.
     camera, repair : see `enhance`
         The camera's noise has to be known, or to be estimated from the images.
     device : str
@@ -120,8 +128,8 @@ def fit(
     Raises
     ------
     InputError, InputTypeError
-        If an argument is outside its range; if an image has too few pixels, is constant or not
-        finite, or its noise cannot be estimated; if `resume` is of another fit.
+        If an argument is outside its range; if an image has too few pixels that count, is
+        constant or not finite, or its noise cannot be estimated; if `resume` is of another fit.
 
     See Also
     --------
@@ -146,6 +154,8 @@ def fit(
         axes=axes,
         ndim=ndim,
         gain_map=gain_map,
+        mask=mask,
+        fill=fill,
         camera=camera,
         repair=repair,
         device=device,
@@ -162,6 +172,8 @@ def fit_steps(
     axes: str | None = None,
     ndim: int = 2,
     gain_map: Any = None,
+    mask: Any = None,
+    fill: Any = "auto",
     camera: Camera = "auto",
     repair: bool = True,
     device: str = "auto",
@@ -175,7 +187,7 @@ def fit_steps(
 
     Parameters
     ----------
-    images, recipe, axes, ndim, gain_map, camera, repair, device, seed, resume : see `fit`
+    images, recipe, axes, ndim, gain_map, mask, fill, camera, repair, device, seed, resume : `fit`
         What to fit, to what, and where.
 
     Yields
@@ -199,6 +211,8 @@ def fit_steps(
         axes=axes,
         ndim=ndim,
         gain_map=gain_map,
+        mask=mask,
+        fill=fill,
         camera=camera,
         repair=repair,
         device=device,
@@ -224,6 +238,8 @@ def prepare_fit(
     axes: str | None = None,
     ndim: int = 2,
     gain_map: Any = None,
+    mask: Any = None,
+    fill: Any = "auto",
     camera: Camera = "auto",
     repair: bool = True,
     device: str = "auto",
@@ -234,7 +250,7 @@ def prepare_fit(
 
     Parameters
     ----------
-    images, recipe, axes, ndim, gain_map, camera, repair, device, seed, resume : see `fit`
+    images, recipe, axes, ndim, gain_map, mask, fill, camera, repair, device, seed, resume : `fit`
         What to fit, to what, and where.
 
     Yields
@@ -248,20 +264,19 @@ def prepare_fit(
         What `fit_steps` returns.
     """
     stacks = _as_sequence("images", images)
-    gains = [None] * len(stacks) if gain_map is None else _as_sequence("gain_map", gain_map)
-    if len(gains) != len(stacks):
-        raise InputError("gain_map", f"must be one map an image, {len(stacks)}; got {len(gains)}")
+    gains = _one_an_image("gain_map", gain_map, len(stacks))
+    masks = _one_an_image("mask", mask, len(stacks))
     opened = [ImageArray.from_array(each, axes, ndim) for each in stacks]
     layouts = [stack.layout for stack in opened]
     check_sizes(layouts)
     samples = _samples(layouts)
     recipe = BlindSpotRecipe() if recipe is None else recipe
     blank = _blank(recipe, samples, ndim, seed)
-    options: dict[str, Any] = {"camera": camera, "repair": repair}
+    options: dict[str, Any] = {"camera": camera, "repair": repair, "fill": fill}
     check_values(opened)
     plans: list[Plan] = []
-    for image, each in zip(opened, gains, strict=True):
-        plan = make_plan(image, blank, gain_map=each, device="cpu", **options)
+    for image, gain, counted in zip(opened, gains, masks, strict=True):
+        plan = make_plan(image, blank, gain_map=gain, mask=counted, device="cpu", **options)
         begun = PreparationStep(len(plans), len(opened) + _LOOKS)
         plan = yield from map_events(calibrate_steps(plan), partial(_looking, begun))
         plans.append(plan)
@@ -325,6 +340,14 @@ def _as_sequence(name: str, arrays: Any) -> list[Any]:
     return list(arrays)
 
 
+def _one_an_image(name: str, arrays: Any, count: int) -> list[Any]:
+    """Return what lies beside each image: one array an image, or None for each."""
+    found = [None] * count if arrays is None else _as_sequence(name, arrays)
+    if len(found) != count:
+        raise InputError(name, f"must be one an image, {count}; got {len(found)}")
+    return found
+
+
 def _samples(layouts: Sequence[Layout]) -> int:
     found = {layout.samples for layout in layouts}
     if len(found) > 1:
@@ -373,7 +396,7 @@ def _prepare_retinex(
     read = scale_levels(black, white)
     crops = Crops.of(plans, recipe.crop, 2 * recipe.step, recipe.batch, seed, read)
     steps = fit_retinex_steps(
-        (yield from _look_ahead(crops, recipe, len(plans))),
+        (yield from _look_ahead(lambda step: fill_nearest(crops(step)), recipe, len(plans))),
         recipe=recipe,
         samples=plans[0].image.layout.samples,
         device=device,
@@ -442,7 +465,7 @@ def _same_images(plans: Sequence[Plan], resume: FitState[Any] | None) -> str:
     images = _digest(plans)
     if resume is not None and resume.images not in ("", images):
         raise InputError(
-            "resume", "is of another fit: its images, their camera or repair are others"
+            "resume", "is of another fit: its images, their masks, camera or repair are others"
         )
     return images
 
@@ -455,6 +478,8 @@ def _digest(plans: Sequence[Plan]) -> str:
             content_digest(plan.image),
             plan.options["repair"],
             None if isinstance(plan.options["camera"], str) else plan.cameras,  # chunks decide it
+            *(() if plan.mask is None else (plan.mask.fingerprint(),)),
+            *(() if plan.options["fill"] == "auto" else (plan.fills,)),
         )
         for plan in plans
     ]
@@ -486,8 +511,7 @@ def _levels(plans: Sequence[Plan]) -> tuple[float, float]:
     first = plans[0].image
     if first.layout.samples > 1 and first.array.dtype.kind in "ui":
         return 0.0, float(np.iinfo(first.array.dtype).max)
-    found = [sample_values(plan.image.array, layout=plan.image.layout)[0] for plan in plans]
-    values = np.concatenate([each[np.isfinite(each)].astype(np.float64) for each in found])
+    values = np.concatenate([sample_counted(plan) for plan in plans])
     black, white = np.percentile(values, _SPAN).tolist() if len(values) else (0.0, 0.0)
     if not white > black:
         raise InputError("images", "are constant: there is nothing to learn from")

@@ -80,9 +80,9 @@ class Responses:
         plan = replace(self._plan, tile_side=_flat_side(self._plan, region))
         with self._lock:
             values = np.asarray(plan.image.array[read])
-            for responses in extract_block(plan, values, read, region, plan.gain_map).respond(
-                self._folded
-            ):
+            beside = (plan.rendering_mask, plan.gain_map)
+            block = extract_block(plan, values, read, region, *beside)
+            for responses in block.respond(self._folded):
                 yield from responses
 
 

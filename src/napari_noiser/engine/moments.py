@@ -7,10 +7,10 @@ planes, time points and cluster workers are sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import prod
+from math import ceil, prod
 
 import numpy as np
 import torch
@@ -18,9 +18,56 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noiser._errors import InputError
+from napari_noiser.camera.noise_model import CameraNoise
+from napari_noiser.camera.stabilization import stabilize
 from napari_noiser.methods.patches import Halo, Scratch, pad_missing, patches, patches_shape
 
 _TOGETHER = 2**17  # numbers of patches at a time: a megabyte
+_FAR = 8.0  # times the spread: nothing in photographs and fluorescence lies as far from the median
+_SPREAD = (1.0, 50.0, 99.0)  # percentiles
+_LOOKED_AT = 2**16  # values tell these
+_FEW = 0.01  # of the pixels may be bounded
+_SWAMPED = 1.5  # times the variance without them: less does not show
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Values, of each sample, that few pixels of an image lie beyond: stars and hot pixels."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @classmethod
+    def of(
+        cls, planes: Sequence[NDArray[np.float64]], camera: CameraNoise | None = None
+    ) -> Bounds | None:
+        """Find them in planes (samples, Y, X), NaN where nothing counts; None if these are flat.
+
+        The planes are in counts; with a camera, bounds are of stabilized values.
+        """
+        step = max(1, ceil((sum(plane[0].size for plane in planes) / _LOOKED_AT) ** 0.5))
+        thin = [plane[:, ::step, ::step].reshape(len(plane), -1) for plane in planes]
+        if not thin:
+            return None
+        low, high = [], []
+        for values in np.concatenate(thin, axis=1):
+            known = values[np.isfinite(values)]
+            if not known.size:
+                return None
+            found = np.percentile(known, _SPREAD)
+            darkest, middle, brightest = found if camera is None else stabilize(found, camera)
+            with np.errstate(over="ignore", invalid="ignore"):
+                spread = _FAR * max(brightest - middle, middle - darkest)
+                low.append(float(middle - spread))
+                high.append(float(middle + spread))
+            if not (spread > 0 and np.isfinite([low[-1], high[-1]]).all()):
+                return None
+        return cls(tuple(low), tuple(high))
+
+    def arrays(self, offset: float, ndim: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return both, less an offset, of shape (samples, 1, ...) to be compared with images."""
+        low, high = (np.reshape(each, (-1, *(1,) * ndim)) for each in (self.low, self.high))
+        return low - offset, high - offset
 
 
 @dataclass(frozen=True)
@@ -35,11 +82,17 @@ class PatchMoments:
         Channel by channel, each in the order of a convolution's kernel.
     covariance : array, shape (C * 3**ndim, C * 3**ndim)
         Normalized by 1/count.
+    bounded : PatchMoments, optional
+        Those of the same patches with all values within an image's `Bounds`; None if they are.
+    beyond : int
+        How many pixels are not.
     """
 
     count: int
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
+    bounded: PatchMoments | None = None
+    beyond: int = 0
 
     @classmethod
     def empty(cls, size: int) -> PatchMoments:
@@ -51,8 +104,25 @@ class PatchMoments:
         """False if there are no patches, or all values are exactly equal."""
         return self.count > 0 and float(np.trace(self.covariance)) > 0
 
+    @property
+    def swamped(self) -> bool:
+        """Whether a few pixels beyond an image's bounds are most of its variance."""
+        if self.bounded is None or self.beyond > _FEW * self.count:
+            return False
+        rest = float(np.trace(self.bounded.covariance))
+        return 0 < _SWAMPED * rest < float(np.trace(self.covariance))
+
     def __add__(self, other: PatchMoments) -> PatchMoments:
         """Merge with the moments of other patches (Chan, Golub, LeVeque 1983), exactly."""
+        merged = self._merge(other)
+        if self.bounded is None and other.bounded is None:
+            return merged
+        one, two = (each.bounded or each for each in (self, other))
+        bounded = replace(one._merge(two), bounded=None, beyond=0)
+        return replace(merged, bounded=bounded, beyond=self.beyond + other.beyond)
+
+    def _merge(self, other: PatchMoments) -> PatchMoments:
+        """Merge as if nothing lay beyond any bounds."""
         if self.count == 0:
             return other
         count = self.count + other.count

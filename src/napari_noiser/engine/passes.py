@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_noiser._errors import InputError
 from napari_noiser.arrays.chunks import Grid, chunk_grid, merge_chunks, split_chunks
-from napari_noiser.arrays.companion import CompanionArray
+from napari_noiser.arrays.companion import GainMap, Mask
 from napari_noiser.arrays.image_array import is_dask
 from napari_noiser.arrays.layout import ImageIndex, Slices
 from napari_noiser.arrays.reader import make_block_reader
@@ -107,7 +107,8 @@ def render_steps(
         measured + _tile_count(plan, grid, skip),
         measured + _tile_count(plan, grid),
     )
-    for box, block in _blocks(plan, read_grid, grid, plan.halo, skip, plan.gain_map):
+    beside = (plan.rendering_mask, plan.gain_map)
+    for box, block in _blocks(plan, read_grid, grid, plan.halo, skip, *beside):
         in_memory = isinstance(out, np.ndarray)
         shape = [part.stop - part.start for part in box]
         result = out[box] if in_memory else np.empty(shape, plan.dtype)
@@ -129,14 +130,15 @@ def _blocks(
     grid: Grid,
     halo: tuple[int, ...],
     skip: int,
-    companion: CompanionArray | None = None,
+    mask: Mask | None,
+    gain_map: GainMap | None = None,
 ) -> Iterator[tuple[Slices, Block]]:
     """Read the blocks of a grid with their neighbors' edges, each where it stands."""
     reach = plan.reach(halo)
     read = make_block_reader(plan.image.array, read_grid, grid, reach, plan.memory_limit // 2)
     for index in islice(grid, skip, None):
         box = grid.box(index)
-        yield box, extract_block(plan, read(index), grid.box(index, reach), box, companion)
+        yield box, extract_block(plan, read(index), grid.box(index, reach), box, mask, gain_map)
 
 
 def _make_read_grid(plan: Plan) -> Grid:

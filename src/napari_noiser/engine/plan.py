@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from scipy.ndimage import maximum_filter
 
 import napari_noiser
 from napari_noiser._errors import InputError, InputTypeError
@@ -30,7 +29,7 @@ from napari_noiser.camera.outliers import REACH, repair_outliers
 from napari_noiser.engine.background import BackgroundLevel
 from napari_noiser.engine.choice import Choice
 from napari_noiser.engine.device_memory import DeviceMemory, default_memory_limit
-from napari_noiser.engine.moments import PatchMoments
+from napari_noiser.engine.moments import Bounds, PatchMoments
 from napari_noiser.engine.options import (
     DEFAULT_MODEL,
     Background,
@@ -87,6 +86,9 @@ class Plan:
     fills : tuple of tuple of float, optional
         Of each channel: the values that are fill where they fill areas. None as a whole: still to
         be found.
+    bounds : tuple of Bounds or None, optional
+        Of each channel, in its stabilized units: what few values lie beyond. None as a whole:
+        still to be found.
     """
 
     verb: Verb
@@ -105,6 +107,7 @@ class Plan:
     background_levels: tuple[BackgroundLevel | None, ...] | None = None
     choice: Choice | None = None
     fills: tuple[Fill, ...] | None = None
+    bounds: tuple[Bounds | None, ...] | None = None
 
     @property
     def empty_moments(self) -> PatchMoments:
@@ -150,6 +153,11 @@ class Plan:
         """Whether something is chosen by looking at the image."""
         return self.verb == "enhance" and self.automatic
 
+    @property
+    def rendering_mask(self) -> Mask | None:
+        """The mask, if rendering needs it: to repair what lies beside pixels left out."""
+        return self.mask if self.repair_margin else None
+
     def group(self, image: ImageIndex) -> ImageIndex:
         """Return the key of the statistics group that an image belongs to."""
         return self.image.layout.group(image, self.options["statistics"])
@@ -162,8 +170,23 @@ class Plan:
 
     def camera_of_group(self, group: ImageIndex) -> CameraNoise | None:
         """Return the noise of the camera that took all images of a statistics group."""
-        layout = self.image.layout
-        return self.camera(layout.channel_of_group(group, self.options["statistics"]))
+        return self.camera(self.channel_of_group(group))
+
+    def channel_of_group(self, group: ImageIndex) -> int:
+        """Return which channel all images of a statistics group are of."""
+        return self.image.layout.channel_of_group(group, self.options["statistics"])
+
+    @property
+    def bounds_input(self) -> bool:
+        """Whether the method only has to see what is bright, not how bright: it is no denoiser."""
+        traits = self.method.traits
+        return not (traits.is_denoiser or traits.has_own_display or traits.requires_raw_counts)
+
+    def bounds_of(self, channel: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return what few values of a channel lie below and above, as they are measured."""
+        found = self.bounds[channel] if self.bounds else None
+        offset = 0 if self.camera(channel) else self.image.integer_offset
+        return None if found is None else found.arrays(offset, self.image.layout.ndim)
 
     def background_level(self, channel: int) -> BackgroundLevel | None:
         """Return where the background of a channel lies, if it is to be dark."""
@@ -179,12 +202,12 @@ class Plan:
         return tuple(far.get(letter, 0) for letter in self.image.layout.axes)
 
     def read(
-        self, image: ImageIndex, region: Slices, channel: int
+        self, image: ImageIndex, region: Slices, channel: int, mask: Any = None
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Return a region as it is, (S, *spatial), but for outliers if they are to be repaired.
 
-        And where in it there is fill, (*spatial), None if nowhere. Near fill nothing is repaired:
-        what an image knows ends there.
+        And where in it there is fill, (*spatial), None if nowhere. What is fill, or left out by a
+        mask of the image without S, tells nothing of the outliers beside it.
         """
         camera, lengths = self.camera(channel), self.image.layout.image_shape
         if camera is None or not self.options["repair"]:
@@ -195,9 +218,14 @@ class Plan:
         samples = values[: self.image.layout.samples]
         repaired = repair_outliers(samples, camera)
         fill = self._fill_in(image, wide, channel)
+        counted = True if fill is None else ~fill
+        if mask is not None:
+            counted = counted & (self.image.layout.without_samples.read(mask, image, wide)[0] != 0)
+        if not np.all(counted):
+            beside = repair_outliers(samples, camera, mask=counted)
+            repaired = np.where(counted, beside, repaired)
         if fill is not None:
-            size = (1,) * (fill.ndim - 2) + (2 * REACH + 1,) * 2
-            repaired = np.where(maximum_filter(fill, size), samples, repaired)
+            repaired = np.where(fill, samples, repaired)
             fill = fill[inner] if fill[inner].any() else None
         raw = np.concatenate([repaired, values[len(samples) :]])
         return raw[(slice(None), *inner)], fill

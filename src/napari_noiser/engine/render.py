@@ -16,7 +16,7 @@ from torch import Tensor
 
 from napari_noiser._errors import InputError
 from napari_noiser.arrays.chunks import widen
-from napari_noiser.arrays.companion import CompanionArray, log_gain, without_masked
+from napari_noiser.arrays.companion import GainMap, Mask, log_gain, without_masked
 from napari_noiser.arrays.image_array import to_display, to_intensity
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
 from napari_noiser.arrays.places import name_place
@@ -29,6 +29,7 @@ from napari_noiser.engine.plan import Plan
 from napari_noiser.engine.tiles import Tile, tile_count, tiles
 from napari_noiser.engine.tone import DARK, Tone, crop_edge, smoothed_residual
 from napari_noiser.methods.base import Folded, FoldedDenoiser
+from napari_noiser.methods.bounded import BoundedInput
 from napari_noiser.methods.patches import Halo
 
 _NO_HALO: Halo = ((0, 0),) * 3
@@ -156,16 +157,16 @@ class Block:
         Which of the larger array's images its first image is.
     corner : tuple of int
         Where in the larger array's images the part lies, along each spatial axis.
-    companion : array, optional
-        The companion of the part, without S: when it is measured the mask, not 0 where a pixel
-        counts; when it is rendered the gain map, if there is one.
+    mask, gain : array, optional
+        Beside the part, without S: the mask, not 0 where a pixel counts, and the gain map.
     """
 
     plan: Plan
     margin: Halo
     first: ImageIndex
     corner: tuple[int, ...]
-    companion: NDArray[Any] | None = None
+    mask: NDArray[Any] | None = None
+    gain: NDArray[Any] | None = None
 
     @property
     def tile_count(self) -> int:
@@ -260,7 +261,8 @@ def extract_block(
     values: NDArray[Any],
     box: Slices,
     region: Slices,
-    companion: CompanionArray | None = None,
+    mask: Mask | None = None,
+    gain_map: GainMap | None = None,
 ) -> Block:
     """Return a block of the stack that some work is about.
 
@@ -274,11 +276,12 @@ def extract_block(
         What was read.
     region : Slices
         The same without the neighbors' edges.
-    companion : CompanionArray, optional
-        The mask to measure with, or the gain map to render with: it is read here.
+    mask, gain_map : Mask, GainMap, optional
+        What it takes beside the values: they are read here.
     """
     layout = plan.image.layout
     here = dict(zip(layout.axes, zip(box, region, strict=True), strict=True))
+    beside = tuple(here[letter][0] for letter in layout.without_samples.axes)
     part = Layout(layout.axes, values.shape, layout.ndim)
     return Block(
         replace(plan, image=replace(plan.image, array=values, layout=part)),
@@ -288,9 +291,7 @@ def extract_block(
         ),
         tuple(here[letter][1].start for letter in layout.outer),
         tuple(here[letter][0].start for letter in layout.spatial),
-        None
-        if companion is None
-        else companion.read(tuple(here[a][0] for a in companion.layout.axes)),
+        *(None if each is None else each.read(beside) for each in (mask, gain_map)),
     )
 
 
@@ -330,9 +331,15 @@ def fold_group(plan: Plan, found: PatchMoments | None, group: ImageIndex) -> Fol
     if found is None or not found.has_signal:
         return None
     camera = plan.camera_of_group(group)
-    return plan.device_memory.run_with_cpu_fallback(
-        lambda: plan.method.fold(found.mean, found.covariance, plan.device_memory.device, camera)
+    bounds = plan.bounds_of(plan.channel_of_group(group))
+    robust = bounds is not None and plan.bounds_input and found.swamped
+    seen = found.bounded if robust and found.bounded is not None else found
+    network: Folded = plan.device_memory.run_with_cpu_fallback(
+        lambda: plan.method.fold(seen.mean, seen.covariance, plan.device_memory.device, camera)
     )
+    if bounds is None or seen is found:
+        return network
+    return BoundedInput(network, *(each.ravel() for each in bounds))
 
 
 @dataclass(frozen=True)
@@ -398,7 +405,7 @@ def _render_window(
     layout, values = plan.image.layout, window.values
     if window.mask is not None:
         values = without_masked(values, window.mask, layout)
-    block = replace(extract_block(plan, values, window.box, window.region), companion=window.gain)
+    block = replace(extract_block(plan, values, window.box, window.region), gain=window.gain)
     here = dict(zip(layout.axes, window.region, strict=True))
     shape = [here[letter].stop - here[letter].start for letter in layout.spatial]
     light = np.full((layout.samples, *shape), np.nan)
@@ -415,28 +422,60 @@ def _render_window(
 
 def _measure_tile(block: Block, image: ImageIndex, tile: Tile) -> PatchMoments:
     """Return the moments of the patches centered in a tile, read with a halo of 1."""
-    plan, mask, camera = block.plan, block.companion, block.camera(image)
+    plan, mask, camera = block.plan, block.mask, block.camera(image)
     # torch has no float64 on Apple's GPUs; the moments need it.
     device = (
         torch.device("cpu")
         if plan.device_memory.device.type == "mps"
         else plan.device_memory.device
     )
-    raw, fill = plan.read(image, tile.outer, block.channel(image))
+    raw, fill = plan.read(image, tile.outer, block.channel(image), mask)
+    bounds = plan.bounds_of(block.channel(image))
     if mask is None and fill is None and _constant(raw):
-        one = torch.from_numpy(plan.image.to_float64(_one_voxel(raw), camera))
+        one = plan.image.to_float64(_one_voxel(raw), camera)
         count = prod(part.stop - part.start for part in tile.inner)
-        found = patch_moments(one, _NO_HALO[: plan.image.layout.ndim])
-        return replace(found, count=found.count * count)
+
+        def measure(values: NDArray[np.float64]) -> PatchMoments:
+            found = patch_moments(torch.from_numpy(values), _NO_HALO[: plan.image.layout.ndim])
+            return replace(found, count=found.count * count)
+
+        return _with_bounds(measure, one, bounds, _NO_HALO, count)
     values = plan.image.to_float64(raw, camera)
     if fill is not None:
         values[:, fill] = np.nan
     if mask is not None:
         counted = plan.image.layout.without_samples.read(mask, image, tile.outer) != 0
         values[~np.broadcast_to(counted, values.shape)] = np.nan
-    return patch_moments(
-        torch.from_numpy(values).to(device), tile.halo, plan.device_memory.scratch
-    )
+
+    def measure_tile(values: NDArray[np.float64]) -> PatchMoments:
+        seen = torch.from_numpy(values).to(device)
+        return patch_moments(seen, tile.halo, plan.device_memory.scratch)
+
+    return _with_bounds(measure_tile, values, bounds, tile.halo)
+
+
+def _with_bounds(
+    measure: Callable[[NDArray[np.float64]], PatchMoments],
+    values: NDArray[np.float64],
+    bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    halo: Halo,
+    count: int = 1,
+) -> PatchMoments:
+    """Measure values (samples, *spatial), and bounded ones if some lie beyond bounds.
+
+    `count` is how many pixels each stands for.
+    """
+    found = measure(values)
+    if bounds is None:
+        return found
+    low, high = bounds
+    beyond = (values < low) | (values > high)
+    if not beyond.any():
+        return found
+    beyond &= np.isfinite(values)
+    bounded = measure(np.where(beyond, values.clip(low, high), values))
+    inner = np.asarray(beyond.any(axis=0))[crop_edge(halo[: beyond.ndim - 1])[1:]]
+    return replace(found, bounded=bounded, beyond=count * int(inner.sum()))
 
 
 def _respond(
@@ -448,7 +487,7 @@ def _respond(
     conserved.
     """
     plan, camera = block.plan, block.camera(image)
-    raw, fill = plan.read(image, tile.outer, block.channel(image))
+    raw, fill = plan.read(image, tile.outer, block.channel(image), block.mask)
     edge = tuple(
         (min(far, low), min(far, high))
         for far, (low, high) in zip(plan.conservation_halo, tile.halo, strict=True)
@@ -468,8 +507,8 @@ def _respond(
         )
         return one.expand(-1, -1, *kept.shape[1:]), kept, filled, edge
     gain = None
-    if block.companion is not None:
-        gain = log_gain(plan.image.layout.without_samples.read(block.companion, image, tile.outer))
+    if block.gain is not None:
+        gain = log_gain(plan.image.layout.without_samples.read(block.gain, image, tile.outer))
     return _response(network, raw, fill, gain, halo, corner, plan, camera), kept, filled, edge
 
 

@@ -9,6 +9,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from hashlib import sha256
 from os.path import lexists
 from pathlib import Path
@@ -127,12 +128,14 @@ class PartialOutput:
         """Write the moments that were measured in a number of blocks."""
         self.check()
         values, content = list(moments.values()), io.BytesIO()
+        bounded = [each.bounded or each for each in values]
         arrays: dict[str, Any] = {
             "blocks": np.array(blocks, np.int64),
             "groups": np.array(list(moments), np.int64).reshape(len(moments), -1),
-            "counts": np.array([each.count for each in values], np.int64),
-            "means": np.array([each.mean for each in values]),
-            "covariances": np.array([each.covariance for each in values]),
+            "beyond": np.array([each.beyond for each in values], np.int64),
+            "has_bounded": np.array([each.bounded is not None for each in values], bool),
+            **_moment_arrays("", values),
+            **_moment_arrays("bounded_", bounded),
         }
         np.savez(content, **arrays, checksum=np.array(_checksum_of_arrays(arrays)))
         with self._wrap_writing():
@@ -154,8 +157,12 @@ class PartialOutput:
             problem = f"{type(error).__name__} {error}"
             warnings.warn(f"{self._moments} is damaged, measured again: {problem}", stacklevel=2)
             return {}, 0
-        parts = zip(arrays["counts"], arrays["means"], arrays["covariances"], strict=True)
-        values = [PatchMoments(int(count), *rest) for count, *rest in parts]
+        plain, bounded = (_moments_from(kind, arrays) for kind in ("", "bounded_"))
+        parts = zip(plain, bounded, arrays["has_bounded"], arrays["beyond"], strict=True)
+        values = [
+            replace(own, bounded=other if has else None, beyond=int(beyond))
+            for own, other, has, beyond in parts
+        ]
         keys = map(tuple, arrays["groups"].tolist())
         return dict(zip(keys, values, strict=True)), int(arrays["blocks"])
 
@@ -273,6 +280,20 @@ def wrap_os_error(failure: str, remains: str = "") -> Iterator[None]:
 
 def _checksum_of(description: Mapping[str, Any]) -> str:
     return sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _moment_arrays(kind: str, values: Sequence[PatchMoments]) -> dict[str, Any]:
+    return {
+        f"{kind}counts": np.array([each.count for each in values], np.int64),
+        f"{kind}means": np.array([each.mean for each in values]),
+        f"{kind}covariances": np.array([each.covariance for each in values]),
+    }
+
+
+def _moments_from(kind: str, arrays: Mapping[str, Any]) -> list[PatchMoments]:
+    names = ("counts", "means", "covariances")
+    parts = zip(*(arrays[kind + name] for name in names), strict=True)
+    return [PatchMoments(int(count), *rest) for count, *rest in parts]
 
 
 def _checksum_of_arrays(arrays: Mapping[str, Any]) -> str:

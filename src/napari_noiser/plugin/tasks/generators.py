@@ -15,6 +15,7 @@ from napari_noiser._errors import InputError
 from napari_noiser._progress import Event, PartDone, map_events
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
+from napari_noiser.plugin.layers.region import RegionSnapshot, statistics_mask
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import FitSettings, Settings
 from napari_noiser.plugin.tasks.destinations import (
@@ -29,6 +30,9 @@ from napari_noiser.plugin.tasks.errors import ImageError, describe_error
 if TYPE_CHECKING:
     from napari_noiser.engine.fit import Fitted, State
     from napari_noiser.methods.noiser.model import NoiserModel
+
+Regions = tuple[RegionSnapshot | None, RegionSnapshot | None, bool]
+"""What counts, what is left out, and whether both hold on all planes."""
 
 
 def train_task(
@@ -46,10 +50,12 @@ def fit_task(
     resume: State | None = None,
     keep: Callable[[State | None], object] = lambda state: None,
     gain_map: Sequence[Any] | None = None,
+    regions: Regions = (None, None, False),
 ) -> Generator[Event, None, Fitted]:
     """Fit a model to layers' images as `napari_noiser.fit_steps` does.
 
-    All have the axes that the settings say, and a gain map each, if the recipe takes some.
+    All have the axes that the settings say, and a gain map each, if the recipe takes some. Pixels
+    count where `regions`, the first three arguments of a mask (`statistics_mask`), say so.
     `resume` is where an earlier fit, asked for alike, was canceled; `keep` gets the state that the
     fit is in when it is canceled after a step, or None, if `resume` cannot be gone on with.
     """
@@ -58,8 +64,15 @@ def fit_task(
     images = [each.array for each in sources]
     with _naming(sources):
         try:
+            include, leave_out, all_planes = regions
+            mask = None
+            if include is not None or leave_out is not None:
+                mask = [
+                    statistics_mask(include, leave_out, each, all_planes=all_planes)
+                    for each in sources
+                ]
             steps = yield from prepare_fit(
-                images, gain_map=gain_map, resume=resume, **vars(settings)
+                images, gain_map=gain_map, mask=mask, resume=resume, **vars(settings)
             )
         except InputError:
             if resume is not None:

@@ -111,6 +111,7 @@ class PreviewCache:
             repair_margin=measured.repair_margin,
             choice=measured.choice,
             fills=measured.fills,
+            bounds=measured.bounds,
         )
 
     def _respond(self, plans: list[Plan]) -> list[_Remembering[list[Response]]]:

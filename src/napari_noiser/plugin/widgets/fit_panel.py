@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from magicgui.widgets import PushButton
-from napari.layers import Image
+from napari.layers import Layer
 
 from napari_noiser._validation import check_same_axes
 from napari_noiser.plugin.layers.gain_map import gain_maps_for
+from napari_noiser.plugin.layers.region import RegionSnapshot
 from napari_noiser.plugin.settings import FitSettings
 from napari_noiser.plugin.tasks.background_task import BackgroundTask
-from napari_noiser.plugin.tasks.generators import fit_task
+from napari_noiser.plugin.tasks.generators import Regions, fit_task
 from napari_noiser.plugin.widgets.qt_helpers import Column, Note
 from napari_noiser.plugin.widgets.settings_form import SettingsForm
 
@@ -32,7 +33,7 @@ _FIT, _RESUME = "Fit", "Go on fitting"
 class _FitRequest:
     """What is to be fitted, and how; it keeps neither layers nor their arrays in memory."""
 
-    layers: tuple[ref[Image], ...]
+    layers: tuple[ref[Layer], ...]
     arrays: tuple[int, ...]
     settings: FitSettings
 
@@ -71,7 +72,8 @@ class FitPanel(Column):
         chosen.method.changed.connect(self.show_state)
         chosen.others.offered.connect(self.show_state)
         above = (chosen.image, chosen.others, chosen.axes, chosen.gain, chosen.seed)
-        for control in (*above, *(chosen.options[name] for name in _OPTIONS)):
+        regions = (chosen.region, chosen.leave_out, chosen.all_planes)
+        for control in (*above, *regions, *(chosen.options[name] for name in _OPTIONS)):
             control.changed.connect(self.show_state)
         self.show_state()
 
@@ -117,7 +119,23 @@ class FitPanel(Column):
         if self._controls.fits_with_gain and self._controls.gain.value is not None:
             images.append(self._controls.gain.value)
         arrays = tuple(id(each.data) for each in images)
-        return _FitRequest(tuple(map(ref, images)), arrays, self._settings)
+        return _FitRequest(tuple(map(ref, [*images, *self._drawn])), arrays, self._settings)
+
+    @property
+    def _drawn(self) -> list[Any]:
+        """The layers of regions that are chosen."""
+        chosen = (self._controls.region.value, self._controls.leave_out.value)
+        return [each for each in chosen if each is not None]
+
+    @property
+    def _regions(self) -> Regions:
+        """Where pixels count, as it is now."""
+        chosen = self._controls
+        include, leave_out = (
+            None if each is None else RegionSnapshot.from_layer(each)
+            for each in (chosen.region.value, chosen.leave_out.value)
+        )
+        return include, leave_out, chosen.all_planes.value
 
     def _begin(self) -> BackgroundTask:
         sources, request = self._controls.sources, self._request()
@@ -126,6 +144,7 @@ class FitPanel(Column):
         gain_maps = None
         if self._controls.fits_with_gain:
             gain_maps = gain_maps_for(self._controls.gain.value, sources, settings.ndim)
+        regions = self._regions
         resume = self._last.state if request == self._last.request else None
         origin = f"fitted to {sources[0].name}"
         if others := len(sources) - 1:
@@ -140,6 +159,6 @@ class FitPanel(Column):
 
         return BackgroundTask(
             f"Fitting to {sources[0].name}",
-            lambda: fit_task(sources, settings, resume, keep, gain_maps),
+            lambda: fit_task(sources, settings, resume, keep, gain_maps, regions),
             finish,
         )

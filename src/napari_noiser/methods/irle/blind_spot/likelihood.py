@@ -53,7 +53,7 @@ class Scaling:
     def of(cls, samples: Iterable[NetworkInput], black: float) -> Scaling:
         """Return the scaling of images that these are crops of."""
         crops = list(samples)
-        values = torch.cat([crop.own.double().flatten() for crop in crops])
+        values = torch.cat([crop.own[~crop.own.isnan()].double() for crop in crops])
         log_gain = torch.cat([crop.log_gain.double().flatten() for crop in crops])
         if not float(values.std()) > 0:
             raise InputError("images", "are constant: there is nothing to learn from")
@@ -80,8 +80,12 @@ class Scaling:
 
 
 def _sample_noise(crops: Tensor) -> NDArray[np.float64]:
-    """Return the noise's variance of each sample of crops (N, C, Y, X)."""
-    return np.asarray(noise_power(crops.cpu().double().numpy()).mean(axis=(0, 2, 3)))
+    """Return the noise's variance of each sample of crops (N, C, Y, X), NaN left out."""
+    power = noise_power(crops.cpu().double().numpy())
+    known = ~np.isnan(power)
+    count = known.sum(axis=(0, 2, 3))
+    mean = np.where(known, power, 0.0).sum(axis=(0, 2, 3)) / np.maximum(count, 1)
+    return np.asarray(np.where(count, mean, 1.0))
 
 
 def posterior_mean(estimate: BlindEstimate, observed: Tensor) -> Tensor:

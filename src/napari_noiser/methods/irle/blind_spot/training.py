@@ -25,6 +25,7 @@ from napari_noiser.methods.irle.blind_spot.network_input import (
 from napari_noiser.methods.irle.blind_spot.recipe import BLOCK, BlindSpotRecipe
 from napari_noiser.methods.irle.checkpoint import FitState
 from napari_noiser.methods.irle.optimization import FittingStep, optimization_steps
+from napari_noiser.methods.irle.uncounted import fill_nearest, widen_nan
 from napari_noiser.methods.weights import copy_weights
 
 Draw = Callable[[int], Tensor]
@@ -54,7 +55,8 @@ def fit_blind_spot_steps(
     The crops of a step, a function of its number alone, are (N, C, Y, X) in float32, or for `ndim`
     3 a plane between its neighbors, (N, C, 3, Y, X). Stabilized, less what black is: the noise has
     a variance of 1, independent from pixel to pixel. Y and X are multiples of the recipe's grid.
-    If its gain is given, its logarithm is one channel more. The model remembers `black`, what
+    If its gain is given, its logarithm is one channel more. NaN are left out, and their neighbors
+    as well, but each plane must have other pixels. The model remembers `black`, what
     counts 0 of the crops stand for. Same crops, seed, recipe, device and number of threads: same
     model.
 
@@ -67,7 +69,7 @@ def fit_blind_spot_steps(
     model = initial_model(recipe, samples, ndim, seed, chosen.type)
     recipe = model.recipe
     later = range(recipe.iterations + 1, recipe.iterations + 1 + _SAMPLES)  # no step sees them
-    crops = (make_network_input(draw(number), recipe.gain) for number in later)
+    crops = (_network_input(draw(number), recipe) for number in later)
     model = replace(model, scaling=Scaling.of(crops, check_float("black", black)))
     state = FitState(model, 0) if resume is None else resume
     state.check_same_fit(model)
@@ -93,13 +95,25 @@ def _loss(
     network: BlindSpot, model: BlindSpotModel, draw: Draw, device: torch.device, step: int
 ) -> Tensor:
     """Return the negative log-likelihood of the crops of a step, less a constant."""
-    planes = _add_jitter(make_network_input(draw(step), model.recipe.gain), model, step).to(device)
+    planes = _add_jitter(_network_input(draw(step), model.recipe), model, step).to(device)
     seen = model.scaling.normalize(planes.frames).contiguous(memory_format=torch.channels_last)
     with autocast_bf16(device):
         response = network(seen, planes.log_gain - model.scaling.log_gain)
     estimate = model.scaling.estimate(response)
     total = estimate.variance + estimate.noise
-    return nn.functional.gaussian_nll_loss(estimate.light, planes.own, total)
+    known = ~planes.own.isnan()
+    if bool(known.all()):
+        return nn.functional.gaussian_nll_loss(estimate.light, planes.own, total)
+    light, own, variance = (
+        each.expand_as(known)[known] for each in (estimate.light, planes.own, total)
+    )
+    return nn.functional.gaussian_nll_loss(light, own, variance)
+
+
+def _network_input(crops: Tensor, recipe: BlindSpotRecipe) -> NetworkInput:
+    """Return the planes of crops; `own` is NaN where they are not to be estimated."""
+    planes = make_network_input(fill_nearest(crops), recipe.gain)
+    return replace(planes, own=make_network_input(widen_nan(crops), recipe.gain).own)
 
 
 def _add_jitter(planes: NetworkInput, model: BlindSpotModel, step: int) -> NetworkInput:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from napari_noiser.methods.irle.blind_spot.network_input import interpolate_blocks
 from napari_noiser.methods.irle.blind_spot.recipe import BLOCK
 from napari_noiser.methods.irle.retinex.network import Retinex
+from napari_noiser.methods.irle.uncounted import fill_nearest
 
 
 def illumination_log_gain(illumination: Tensor) -> Tensor:
@@ -32,6 +33,7 @@ def guided_crops(network: Retinex, draw: Callable[[int], Tensor]) -> Callable[[i
     @torch.no_grad()
     def drawn(number: int) -> Tensor:
         stable, leveled = draw(number).chunk(2, dim=1)
-        return torch.cat([stable, illumination_log_gain(network.illumination(leveled))], dim=1)
+        illumination = network.illumination(fill_nearest(leveled))
+        return torch.cat([stable, illumination_log_gain(illumination)], dim=1)
 
     return drawn
