@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import FileIO
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +52,8 @@ def unmapped(array: Any) -> Any:
     strides = [step for step, n in zip(array.strides, array.shape, strict=True) if n > 1]
     if not array.ndim or not array.size or min(strides, default=1) <= 0:
         return array
-    path, mapped = Path(str(root.filename)).absolute(), root.base
-    if isinstance(mapped, mmap.mmap) and _skipped(root) + len(mapped) > mapped.size():
+    path, mapped = Path(str(root.filename)).absolute(), cast(mmap.mmap, root.base)
+    if _skipped(root) + len(mapped) > mapped.size():
         raise _changed(path)
     try:
         version = _version(path.stat())

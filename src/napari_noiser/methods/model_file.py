@@ -55,8 +55,8 @@ def read_model_file(
     file, whose text names the content that was expected.
     """
     if not Path(path).is_file():
-        there = "is no regular file" if lexists(path) else "is not there"
-        raise FileNotFoundError(f"the model file {path} {there}")
+        other = ": it is no regular file" if lexists(path) else ""
+        raise FileNotFoundError(f"there is no model file {path}{other}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
