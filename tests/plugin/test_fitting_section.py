@@ -12,6 +12,7 @@ from alike import assert_alike
 from napari.components import ViewerModel
 from parts import is_there, labels, part_of
 from scenes import counts, light
+from superqt import QCollapsible
 
 import napari_noiser as noiser
 import napari_noiser.plugin.tasks.background_task as worker
@@ -35,7 +36,7 @@ def viewer(viewer: ViewerModel) -> ViewerModel:
 
 @pytest.fixture
 def widget(widget: NoiserWidget) -> NoiserWidget:
-    for box in widget.native.findChildren(type(widget.controls.recipe.all_numbers)):
+    for box in widget.native.findChildren(QCollapsible):
         box.expand(animate=False)
     return widget
 

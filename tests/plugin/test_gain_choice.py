@@ -11,6 +11,7 @@ from alike import assert_alike
 from napari.components import ViewerModel
 from parts import is_there, part_of, values
 from scenes import counts, light, untrained
+from superqt import QCollapsible
 
 import napari_noiser as noiser
 from napari_noiser.plugin.results.reapply import provenance_of
@@ -41,7 +42,7 @@ def viewer(viewer: ViewerModel) -> ViewerModel:
 
 @pytest.fixture
 def widget(widget: NoiserWidget, viewer: ViewerModel) -> NoiserWidget:
-    for box in widget.native.findChildren(type(widget.controls.recipe.all_numbers)):
+    for box in widget.native.findChildren(QCollapsible):
         box.expand(animate=False)
     widget.controls.image.value = viewer.layers["dim"]
     return widget
