@@ -75,7 +75,7 @@ def test_a_signal_ends_it_and_resume_goes_on(
 def test_terminated_and_killed_within_an_image_it_ends_the_same_to_the_last_bit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    np.save(tmp_path / "a.npy", np.random.default_rng(0).poisson(5, (8, 512, 512)))
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).poisson(5, (4, 512, 512)))
     out = tmp_path / "b.zarr"
     options = ["--model", "noiser", "--tile", 32, "--memory-limit", "8MB"]
 

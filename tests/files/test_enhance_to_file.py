@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -250,42 +251,64 @@ def test_the_image_has_the_name_of_its_file(tmp_path: Path, name: str) -> None:
 
 
 KILLED = """
+import os
 import sys
 import numpy as np
 import napari_noiser.files.writers.ome_zarr as ome_zarr
 from napari_noiser.files.enhance_to_file import enhance_to_file
 
 ome_zarr._SIDE = 64
-image = np.random.default_rng(0).poisson(5, (4, 500, 600)).astype("u2")
-print("begun", flush=True)
-enhance_to_file(image, sys.argv[1], "noiser", resume=True, tile=32, memory_limit=2_000_000)
-print("done", flush=True)
+image = np.random.default_rng(0).poisson(5, (2, 320, 390)).astype("u2")
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        path = line.removesuffix("\\n")
+        enhance_to_file(image, path, "noiser", resume=True, tile=32, memory_limit=2_000_000)
+        os._exit(0)
+    print("begun", child, flush=True)
+    print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+"""Runs each path in a process of its own, which need not import all again."""
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
+@pytest.fixture(scope="module")
+def runner() -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", KILLED]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no process can be forked here")
 @pytest.mark.parametrize("name", ["a.zarr", "a.tif"])
 def test_killed_at_random_moments_it_ends_the_same_to_the_last_bit(
-    tmp_path: Path, name: str
+    tmp_path: Path, name: str, runner: subprocess.Popen[str]
 ) -> None:
-    def run(path: Path) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout.readline() == "begun\n"
-        return process
+    def begin(path: Path) -> int:
+        """Return the number of the process that began to write a file."""
+        runner.stdin.write(f"{path}\n")
+        runner.stdin.flush()
+        return told("begun")
 
+    def told(word: str) -> int:
+        said, number = runner.stdout.readline().split()
+        assert said == word
+        return int(number)
+
+    begin(tmp_path / f"whole.{name}")
     start = time.monotonic()
-    assert run(tmp_path / f"whole.{name}").wait() == 0
+    assert told("ended") == 0
     lasting = time.monotonic() - start
     moments = random.Random(str(tmp_path))
     for _ in range(3):
-        process = run(tmp_path / name)
+        process = begin(tmp_path / name)
         time.sleep(moments.uniform(0.1, 0.4) * lasting)
-        process.kill()
-        process.wait()
-        assert not (tmp_path / name).exists() or process.stdout.read() == "done\n"
-    assert run(tmp_path / name).wait() == 0
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(process, signal.SIGKILL)
+        assert told("ended") == 0 or not (tmp_path / name).exists()
+    begin(tmp_path / name)
+    assert told("ended") == 0
     np.testing.assert_array_equal(stored(tmp_path / name), stored(tmp_path / f"whole.{name}"))
     assert not list(tmp_path.glob("*.partial"))
 

@@ -12,6 +12,7 @@ from alike import assert_alike
 from napari.components import ViewerModel
 from parts import is_there, labels, part_of
 from scenes import counts, light
+from superqt import QCollapsible
 
 import napari_noiser as noiser
 import napari_noiser.plugin.tasks.background_task as worker
@@ -35,7 +36,7 @@ def viewer(viewer: ViewerModel) -> ViewerModel:
 
 @pytest.fixture
 def widget(widget: NoiserWidget) -> NoiserWidget:
-    for box in widget.native.findChildren(type(widget.controls.recipe.all_numbers)):
+    for box in widget.native.findChildren(QCollapsible):
         box.expand(animate=False)
     return widget
 
@@ -65,6 +66,7 @@ def test_the_method_comes_first_and_shows_its_own_options(
     widget: NoiserWidget, viewer: ViewerModel
 ) -> None:
     chosen, section = widget.controls, widget.training
+    chosen.model.value = "noiser"  # which takes no noise of a camera
     assert (section.noise.visible, section.fitting.visible) == (True, False)
     noise = (chosen.options["camera"], chosen.options["repair"])
     assert not any(is_there(control) for control in noise)
@@ -145,7 +147,7 @@ def test_a_fit_is_added_to_the_list_and_applied(
     chosen.verb.value = "denoise"
     widget.apply.native.click()
     wait_for_run()
-    result = viewer.layers["dim (blind spot)"]
+    result = viewer.layers["dim (blind spot, counts)"]
     assert_alike(result.data, noiser.denoise(DIM, model))
     made = result.metadata["napari_noiser"]
     assert made["method"] == "IRLE, reconstructed from public figures"
@@ -196,7 +198,7 @@ def test_a_canceled_fit_is_gone_on_with(
 ) -> None:
     before = canceled(widget, qtbot, wait_for_run)
     assert 3 <= before < 100_000
-    assert widget.status.value.startswith("canceled: fit ")
+    assert widget.status.value.startswith("canceled: fitting to dim, loss ")
     assert panel.fit.text == "Go on fitting"
     assert panel.state.value == f"Canceled after {before} of 100000 steps."
     assert labels(widget)[-1] == "p-regression (trains first)"
@@ -215,16 +217,18 @@ def test_gone_on_with_it_ends_as_if_never_stopped(
     recipe = replace(TINY, iterations=40)
     widget.controls.fit.show_recipe(recipe)
     monkeypatch.setattr(worker, "_REFRESH", 0.0)
-    on_event = NoiserWidget._on_event
 
-    def stop_at_two(shown: NoiserWidget, event: Any) -> None:
-        on_event(shown, event)
-        if event.done == 2:
-            shown.stop()
+    def stop_at_two(event: Any) -> None:
+        if event.stage == "fit" and event.done == 2:
+            widget.stop()
 
-    monkeypatch.setattr(NoiserWidget, "_on_event", stop_at_two)
-    panel.fit.native.click()
-    wait_for_run()
+    progressed = worker.BackgroundTask.signals.progressed
+    progressed.connect(stop_at_two)
+    try:
+        panel.fit.native.click()
+        wait_for_run()
+    finally:
+        progressed.disconnect(stop_at_two)
     assert panel.fit.text == "Go on fitting"
     assert 2 <= panel._last.state.done < 40
     panel.fit.native.click()
@@ -305,7 +309,7 @@ def test_the_fit_stops_when_the_widget_leaves(
 ) -> None:
     widget.controls.fit.show_recipe(LONG)
     panel.fit.native.click()
-    qtbot.waitUntil(lambda: widget.status.value.startswith("fit "), timeout=60_000)
+    qtbot.waitUntil(lambda: ": fit " in widget.status.value, timeout=60_000)
     widget.training.on_leave()
     wait_for_run(10_000)
     assert widget.status.value.startswith("canceled")

@@ -11,6 +11,7 @@ from alike import assert_alike
 from napari.components import ViewerModel
 from parts import is_there, part_of, values
 from scenes import counts, light, untrained
+from superqt import QCollapsible
 
 import napari_noiser as noiser
 from napari_noiser.plugin.results.reapply import provenance_of
@@ -41,7 +42,7 @@ def viewer(viewer: ViewerModel) -> ViewerModel:
 
 @pytest.fixture
 def widget(widget: NoiserWidget, viewer: ViewerModel) -> NoiserWidget:
-    for box in widget.native.findChildren(type(widget.controls.recipe.all_numbers)):
+    for box in widget.native.findChildren(QCollapsible):
         box.expand(animate=False)
     widget.controls.image.value = viewer.layers["dim"]
     return widget
@@ -108,7 +109,7 @@ def test_what_is_not_shown_is_not_taken(
     guided.controls.model.value = "noiser"
     guided.apply.native.click()
     wait_for_run()
-    assert_alike(viewer.layers["dim (brightened)"].data, noiser.enhance(DIM))
+    assert_alike(viewer.layers["dim (brightened)"].data, noiser.enhance(DIM, "noiser"))
     assert "gain_layer" not in provenance_of(viewer.layers["dim (brightened)"])
 
 
@@ -135,7 +136,7 @@ def test_a_fit_with_a_gain_map_is_applied_with_it(
     chosen.verb.value = "denoise"
     widget.apply.native.click()
     wait_for_run()
-    result = viewer.layers["dim (blind spot)"]
+    result = viewer.layers["dim (blind spot, counts)"]
     assert_alike(result.data, noiser.denoise(DIM, found, gain_map=FLAT))
 
 
@@ -164,7 +165,7 @@ def test_another_map_is_another_fit(
     chosen.fit.show_recipe(replace(TINY, iterations=100_000))
     chosen.gain.value = viewer.layers["flat"]
     panel.fit.native.click()
-    qtbot.waitUntil(lambda: widget.status.value.startswith("fit "), timeout=60_000)
+    qtbot.waitUntil(lambda: ": fit " in widget.status.value, timeout=60_000)
     widget.cancel.native.click()
     wait_for_run()
     assert panel.fit.text == "Go on fitting"
@@ -344,7 +345,7 @@ def test_it_is_told_and_found_again_by_its_name(
     viewer.layers.selection.active = result
     repeat.apply.native.click()
     wait_for_run()
-    assert repeat.note.value == "finished"
+    assert (repeat.note.value, guided.status.value) == ("", "finished: enhancing second")
     assert_alike(viewer.layers["second (blind spot)"].data, again.data)
     viewer.layers.selection.active = result
     viewer.layers["flat"].data = FLAT[:100]

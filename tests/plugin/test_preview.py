@@ -60,6 +60,8 @@ def test_it_follows_the_controls_without_reading_again(
     layer = preview(Image(watched, name="cells", contrast_limits=(100, 120)))
     controls, expected = widget.controls, {"model": "noiser"}
     viewer.dims.set_current_step(0, 7)
+    in_view(layer)
+    qtbot.waitUntil(lambda: widget.about.noise.value != "", timeout=60_000)  # which is read for
     watched.read.clear()
 
     for name, value in (

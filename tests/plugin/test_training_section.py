@@ -10,6 +10,7 @@ import pytest
 from napari.components import ViewerModel
 from parts import labels
 from qtpy.QtWidgets import QFileDialog, QInputDialog
+from superqt import QCollapsible
 
 import napari_noiser as noiser
 from napari_noiser.methods.noiser.model import NoiserModel
@@ -45,6 +46,17 @@ def edit(widget: NoiserWidget, **texts: str) -> None:
     """Write into fields; a field of the source is called source_mean here."""
     for name, text in texts.items():
         widget.controls.recipe.fields[name.replace("source_", "source.")].value = text
+
+
+def test_the_controls_of_a_recipe_are_made_when_they_are_unfolded(widget: NoiserWidget) -> None:
+    """They take most of the time in which the widget would open."""
+    editor = widget.controls.recipe
+    widget.controls.model.value = "noiser-es"
+    assert len(editor) == 0
+    for box in widget.native.findChildren(QCollapsible):
+        box.expand(animate=False)
+    assert len(editor) > 0
+    assert editor.fields["name"].value == "noiser-es"
 
 
 def test_the_chosen_models_recipe_is_shown(widget: NoiserWidget, model: NoiserModel) -> None:

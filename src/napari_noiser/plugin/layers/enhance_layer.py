@@ -82,7 +82,7 @@ def enhance_layer(
     >>> import numpy as np
     >>> from napari.layers import Image
     >>> dim = Image(np.eye(16), scale=(0.5, 0.5), name="dim")
-    >>> enhanced = enhance_layer(dim)
+    >>> enhanced = enhance_layer(dim, "noiser")
     >>> enhanced.name, enhanced.scale.tolist()
     ('dim (brightened)', [0.5, 0.5])
     """

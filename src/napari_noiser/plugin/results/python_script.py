@@ -41,7 +41,7 @@ def as_python(layer: Image) -> str:
     >>> import numpy as np
     >>> from napari.layers import Image
     >>> from napari_noiser import enhance_layer
-    >>> print(as_python(enhance_layer(Image(np.eye(8), name="dim"), device="cpu")))
+    >>> print(as_python(enhance_layer(Image(np.eye(8), name="dim"), "noiser", device="cpu")))
     ... # doctest: +ELLIPSIS
     import napari_noiser as noiser
     <BLANKLINE>
@@ -56,6 +56,7 @@ def as_python(layer: Image) -> str:
         axes='YX',
         ndim=2,
         statistics='stack',
+        fill='auto',
         camera=None,
         repair=True,
         max_change=None,
@@ -63,6 +64,7 @@ def as_python(layer: Image) -> str:
         dtype='float32',
         colors='balanced',
         background='gray',
+        gamma=None,
         brightness=0.0,
         contrast=1.0,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from magicgui.widgets import ComboBox, LineEdit, Widget
 from psygnal import Signal
 from qtpy.QtWidgets import QLineEdit, QStyle
+from superqt import QCollapsible
 
 from napari_noiser._errors import InputError
 from napari_noiser.methods.noiser.recipe import Recipe
@@ -21,29 +22,41 @@ _FIRST = ("name", "iterations")
 
 
 class RecipeEditor(Column):
-    """A form of all fields of a recipe."""
+    """A form of all fields of a recipe, whose controls are made when they are first needed.
+
+    They would take most of the time in which the widget opens, and few ever unfold them.
+    """
 
     edited = Signal()
 
     def __init__(self, recipe: Recipe) -> None:
         self.faults: dict[str, str] = {}
         self._form = (1, 2)
+        self._shown = recipe
+        self._editors: dict[RecipeField, LineEdit | ComboBox] = {}
+        self._notes: dict[RecipeField, Note] = {}
+        super().__init__(
+            tooltip="What the network learns from, and how. In the console: "
+            "napari_noiser.recipes.Recipe",
+        )
+        self._validate()
+
+    def make_controls(self) -> None:
+        """Make the controls, unless they are there."""
+        if self._editors:
+            return
         self._editors = {field: _editor(field) for field in recipe_fields()}
         self._notes = {field: Note() for field in self._editors}
         first = [field for field in self._editors if field.name in _FIRST]
         rest = [field for field in self._editors if field not in first]
-        super().__init__(
-            form(*self._rows(first)),
-            tooltip="What the network learns from, and how. In the console: "
-            "napari_noiser.recipes.Recipe",
-        )
+        self.append(form(*self._rows(first)))
         self._rest = form(*self._rows(rest))
         self._folded_names = {field.name for field in rest}
-        self.all_numbers = foldable("All numbers of the recipe", self._rest.native)
-        self.native.layout().addWidget(self.all_numbers)
+        self._all_numbers = foldable("All numbers of the recipe", self._rest.native)
+        self.native.layout().addWidget(self._all_numbers)
         for editor in self._editors.values():
             editor.changed.connect(self._validate)
-        self.show_recipe(recipe)
+        self.show_recipe(self._shown)
 
     @property
     def recipe(self) -> Recipe:
@@ -55,16 +68,24 @@ class RecipeEditor(Column):
     @property
     def fields(self) -> dict[str, LineEdit | ComboBox]:
         """The controls of the fields that the recipe has, by name: "width", "source.mean"."""
+        self.make_controls()
         return {field.name: self._editors[field] for field in self._present}
 
     @property
     def notes(self) -> dict[str, Note]:
         """The notes below them."""
+        self.make_controls()
         return {field.name: self._notes[field] for field in self._present}
+
+    @property
+    def all_numbers(self) -> QCollapsible:
+        """What folds all of them but the first."""
+        self.make_controls()
+        return self._all_numbers
 
     def show_recipe(self, recipe: Recipe) -> None:
         """Show a recipe's values."""
-        texts = to_text(recipe)
+        self._shown, texts = recipe, to_text(recipe)
         for field, editor in self._editors.items():
             if field.applies_to(texts):
                 with editor.changed.blocked():
@@ -84,11 +105,18 @@ class RecipeEditor(Column):
 
     @property
     def _texts(self) -> dict[str, str]:
+        if not self._editors:
+            return to_text(self._shown)
         return {name: editor.value for name, editor in self.fields.items()}
 
     def _validate(self) -> None:
-        """Say below each field what is wrong with it, if anything."""
         self.faults = validate(self._texts, self._form)
+        if self._editors:
+            self._show_faults()
+        self.edited.emit()
+
+    def _show_faults(self) -> None:
+        """Say below each field what is wrong with it, if anything."""
         present = self._present
         for field, editor in self._editors.items():
             editor.visible = field in present
@@ -97,8 +125,7 @@ class RecipeEditor(Column):
             for action in editor.native.actions():  # the warning sign
                 action.setVisible(bool(fault))
         if self._folded_names & self.faults.keys():
-            self.all_numbers.expand(animate=False)
-        self.edited.emit()
+            self._all_numbers.expand(animate=False)
 
     def _rows(self, fields: list[RecipeField]) -> list[Widget]:
         return [each for field in fields for each in (self._editors[field], self._notes[field])]

@@ -123,6 +123,10 @@ class TrainingSection(Section):
         """Write the chosen model, or the bundled one of the chosen name, to a file."""
         self.message.say(f"Saved {self._chosen_model().save(path)}")
 
+    def on_unfold(self) -> None:
+        """Make the recipe's controls."""
+        self.controls.recipe.make_controls()
+
     def on_running(self, running: bool) -> None:
         """Enable Train and Fit unless a task runs."""
         self._running = running
