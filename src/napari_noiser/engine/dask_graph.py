@@ -27,6 +27,7 @@ from napari_noiser._validation import check_unmasked
 from napari_noiser.arrays.axis_names import plain_array
 from napari_noiser.arrays.chunks import widen
 from napari_noiser.arrays.companion import GainMap, as_companion, expand_mask, expand_to_axes
+from napari_noiser.arrays.fill import Fill
 from napari_noiser.arrays.image_array import ImageArray, check_shape, is_dask
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
 from napari_noiser.arrays.sampling import group_windows
@@ -477,7 +478,7 @@ def _plan_block(
     if calibration is not None:
         return with_calibration(plan, calibration.ravel().tolist())
     cameras = template.cameras or (None,)  # which are all the same
-    fills = template.fills or ((),)  # likewise
+    fills = template.fills or (Fill(),)  # likewise
     bounds = template.bounds or (None,)
     return replace(
         plan,

@@ -83,7 +83,7 @@ class Plan:
         as a whole: still to be estimated, or not needed.
     choice : Choice, optional
         What was chosen by looking at the image, if something was; None: still to be.
-    fills : tuple of tuple of float, optional
+    fills : tuple of Fill, optional
         Of each channel: the values that are fill where they fill areas. None as a whole: still to
         be found.
     bounds : tuple of Bounds or None, optional
@@ -234,7 +234,7 @@ class Plan:
         self, image: ImageIndex, region: Slices, channel: int
     ) -> NDArray[np.bool_] | None:
         """Return where a region is fill, of its shape (*spatial); None if nowhere."""
-        fill = () if self.fills is None else self.fills[channel]
+        fill = Fill() if self.fills is None else self.fills[channel]
         if not fill:
             return None
         reach = (0,) * (len(region) - 2) + (FILL_REACH, FILL_REACH)
@@ -357,7 +357,7 @@ def plan_part(plan: Plan, image: ImageArray) -> Plan:
 
 def _known_fills(fill: Any, layout: Layout) -> tuple[Fill, ...] | None:
     """Return the values that are fill in each channel; None if they are to be found."""
-    return None if fill == "auto" else (fill or (),) * layout.n_channels
+    return None if fill == "auto" else (Fill(fill or ()),) * layout.n_channels
 
 
 def _resources(
