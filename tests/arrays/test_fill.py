@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from napari_noiser import denoise, diagnose, enhance
+from napari_noiser._progress import run_with_progress
 from napari_noiser.arrays.fill import fill_mask, find_fill
+from napari_noiser.engine.calibration import calibrate
+from napari_noiser.engine.passes import measure_steps
+from napari_noiser.engine.plan import make_plan
 
 
 def counts(side: int = 200, mean: float = 8.0, offset: float = 100.0) -> NDArray[Any]:
@@ -85,7 +90,7 @@ def test_a_clipped_background_is_no_fill() -> None:
 
 @pytest.mark.parametrize("value", [0, 7, 255])
 def test_a_constant_image_is_no_fill(value: int) -> None:
-    assert find_fill([np.full((1, 50, 60), value, np.uint8)]) == ()
+    assert not find_fill([np.full((1, 50, 60), value, np.uint8)])
 
 
 def test_it_can_be_said_and_denied() -> None:
@@ -110,3 +115,87 @@ def test_it_is_said_and_is_not_called_well_exposed() -> None:
     assert not found.well_exposed
     assert found.saturated == 0
     assert any("no data" in remark for remark in found.remarks())
+
+
+@pytest.mark.parametrize("thick", [1, 2, 3])
+@pytest.mark.parametrize("value", [0, -9999, 65535])
+@pytest.mark.parametrize("ends", ["top", "left", "bottom and right", "all"])
+def test_thin_borders_of_registration_are_found(thick: int, value: float, ends: str) -> None:
+    image = counts()
+    bad = np.zeros(image.shape, bool)
+    if ends in ("top", "all"):
+        bad[:thick] = True
+    if ends in ("left", "all"):
+        bad[:, :thick] = True
+    if ends in ("bottom and right", "all"):
+        bad[-thick:] = bad[:, -thick:] = True
+    filled = np.where(bad, np.float32(value), image)
+    np.testing.assert_array_equal(fill_mask(filled[None], find_fill([filled[None]])), bad)
+    expected = enhance(np.where(bad, np.nan, image), "noiser")
+    shown = enhance(filled, "noiser")
+    np.testing.assert_allclose(shown[~bad], expected[~bad], atol=1e-4)
+    np.testing.assert_allclose(enhance(filled, "noiser", tile=33), shown, atol=1e-5)
+    lazy = enhance(da.from_array(filled, 70), "noiser")
+    np.testing.assert_allclose(np.asarray(lazy), shown, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fill", "thick"), [(0, 3), (65535, 2), (65535, 30), (4000, 30), (0, 300)]
+)
+def test_fill_outside_the_middle_is_found(fill: int, thick: int) -> None:
+    """Of a large image only the middle and the corners are looked at."""
+    image = np.random.default_rng(0).poisson(30, (1700, 1500)).astype("uint16") + 100
+    bad = np.zeros(image.shape, bool)
+    bad[:thick] = bad[:, -thick:] = True
+    filled = np.where(bad, np.uint16(fill), image)
+    plan = calibrate(make_plan(filled, "noiser", device="cpu"))
+    (moments,) = run_with_progress(measure_steps(plan), False, "").values()
+    assert moments.count == (1700 - thick - 1) * (1500 - thick - 1)
+
+
+@pytest.mark.parametrize(
+    ("missing", "value"),
+    [((0,), 0), ((3,), 0), ((1, 2, 5), 0), ((0, 1, 2, 3, 4), 0), ((2,), 65535), ((1, 2, 4), 7)],
+)
+def test_dropped_frames_are_left_out(missing: tuple[int, ...], value: int) -> None:
+    stack = np.stack([counts() for _ in range(7)]).astype("uint16")
+    expected = enhance(stack[6:], "noiser", axes="TYX")[0]
+    stack[list(missing)] = value
+    np.testing.assert_allclose(enhance(stack, "noiser", axes="TYX")[6], expected, atol=1e-3)
+
+
+def test_a_mosaic_padded_with_zeros_is_seen_as_its_tiles() -> None:
+    image, bad = counts(240), np.ones((240, 240), bool)
+    for y, x in ((0, 0), (5, 130), (130, 12), (140, 140)):
+        bad[y : y + 95, x : x + 95] = False
+    filled = np.where(bad, np.float32(0), image)
+    np.testing.assert_array_equal(fill_mask(filled[None], find_fill([filled[None]])), bad)
+
+
+@pytest.mark.parametrize("mean", [0.02, 0.2, 0.7, 2.0])
+@pytest.mark.parametrize("light", ["flat", "cells", "two halves", "bright middle"])
+def test_zeros_of_counted_photons_are_kept(mean: float, light: str) -> None:
+    """No pixel is left out, so that the mean count stays what it was."""
+    y, x = np.mgrid[:400, :400]
+    expected = {
+        "flat": np.full(x.shape, mean),
+        "cells": mean * (1 + 20 * (np.hypot(y % 80 - 40, x % 80 - 40) < 12)),
+        "two halves": np.where(x < 250, 40.0, mean),
+        "bright middle": mean * (1 + 30 * np.exp(-((np.hypot(y - 200, x - 200) / 60) ** 2))),
+    }[light]
+    image = np.random.default_rng(0).poisson(expected).astype("uint16")
+    assert not fill_mask(image[None], find_fill([image[None]])).any()
+    plan = calibrate(make_plan(image, "noiser", device="cpu"))
+    (moments,) = run_with_progress(measure_steps(plan), False, "").values()
+    assert moments.count == image.size
+    assert moments.mean[4] == pytest.approx(image.mean())
+
+
+def test_dark_counts_around_a_bright_middle_are_kept_in_a_large_image() -> None:
+    """In the middle no pixel counted 0, and at the ends nearly all did."""
+    y, x = np.mgrid[:1800, :1800]
+    light = 40 * (np.hypot(y - 900, x - 900) < 760) + 0.01
+    image = np.random.default_rng(0).poisson(light).astype("uint16")
+    plan = calibrate(make_plan(image, "noiser", device="cpu"))
+    (moments,) = run_with_progress(measure_steps(plan), False, "").values()
+    assert moments.count == image.size

@@ -171,6 +171,61 @@ def test_a_part_whose_metadata_are_elsewhere_is_refused(tmp_path: Path, name: st
         open_image(tmp_path / "z1.ome.tif")
 
 
+def companion_set(folder: Path, axes: str, files: int, named: int | None = None) -> np.ndarray:
+    """Write a set of OME-TIFF files, a plane each, and the companion that names them."""
+    uuids = [f"urn:uuid:{number:032x}" for number in range(files)]
+    space = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+    stack = np.stack([SCENE + number for number in range(files)]).astype("uint16")
+    sizes = dict.fromkeys("TCZ", 1) | {axes[0]: files}
+    planes = "".join(
+        f'<TiffData First{axes[0]}="{at}" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="{axes[0].lower()}{at}.ome.tif">{uuid}</UUID></TiffData>'
+        for at, uuid in enumerate(uuids[:named])
+    )
+    (folder / "set.companion.ome").write_text(
+        f'<?xml version="1.0" encoding="UTF-8"?><OME {space} UUID="urn:uuid:{255:032x}">'
+        f'<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" '
+        f'SizeX="{stack.shape[2]}" SizeY="{stack.shape[1]}" SizeZ="{sizes["Z"]}" '
+        f'SizeC="{sizes["C"]}" SizeT="{sizes["T"]}" PhysicalSizeX="0.25" PhysicalSizeY="0.25">'
+        f"{planes}</Pixels></Image></OME>"
+    )
+    for at, uuid in enumerate(uuids):
+        xml = (
+            f'<OME {space} UUID="{uuid}"><BinaryOnly MetadataFile="set.companion.ome" '
+            f'UUID="urn:uuid:{255:032x}"/></OME>'
+        )
+        path = folder / f"{axes[0].lower()}{at}.ome.tif"
+        tifffile.imwrite(path, stack[at], description=xml, metadata=None)
+    return stack
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TYX", "CYX"])
+@pytest.mark.parametrize("files", [2, 5])
+def test_a_set_is_read_by_the_companion_beside_it(tmp_path: Path, axes: str, files: int) -> None:
+    stack = companion_set(tmp_path, axes, files)
+    image = open_image(tmp_path / f"{axes[0].lower()}0.ome.tif")
+    assert image.space.axes == axes
+    assert image.space.scale[-2:] == (0.25, 0.25)
+    np.testing.assert_array_equal(np.asarray(image.array[:]), stack)
+    with pytest.raises(ValueError, match=f"open {axes[0].lower()}0.ome.tif, the first"):
+        open_image(tmp_path / f"{axes[0].lower()}1.ome.tif")
+
+
+@pytest.mark.parametrize("how", ["missing", "elsewhere", "broken", "of others"])
+def test_a_set_whose_companion_does_not_tell_is_refused(tmp_path: Path, how: str) -> None:
+    companion_set(tmp_path, "ZYX", 3, named=2 if how == "of others" else None)
+    companion = tmp_path / "set.companion.ome"
+    if how == "missing":
+        companion.unlink()
+    elif how == "elsewhere":
+        (tmp_path / "other").mkdir()
+        companion.rename(tmp_path / "other" / companion.name)
+    elif how == "broken":
+        companion.write_text(companion.read_text()[:200])
+    with pytest.raises(ValueError, match=r"a part of an image only, .*set\.companion\.ome"):
+        open_image(tmp_path / "z2.ome.tif")
+
+
 @pytest.mark.parametrize("subfiletype", [1, 4])
 def test_a_thumbnail_or_a_mask_is_not_the_image(
     tmp_path: Path, subfiletype: int, recwarn: pytest.WarningsRecorder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf, isnan, nan, sqrt
 
 import numpy as np
@@ -14,6 +14,7 @@ from napari_noiser.arrays.fill import fill_mask, find_fill
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import ImageIndex
 from napari_noiser.arrays.sampling import SampledPlane, sample_planes
+from napari_noiser.camera.banding import BandingStrength, banding_strength
 from napari_noiser.camera.correlation import Whiteness, noise_correlation
 from napari_noiser.camera.noise_variance import noise_variance, signal_to_noise, variance
 
@@ -58,6 +59,8 @@ class Diagnosis:
     filled : float
         The fraction of pixels that are fill, equal values in whole areas where there are no data,
         in [0, 1]. They do not count in all that is above.
+    banding : BandingStrength
+        The offsets of rows and columns in one of the planes; `whiteness` is of what is left.
     """
 
     constant: bool
@@ -68,6 +71,7 @@ class Diagnosis:
     signal_to_noise: tuple[float, ...]
     whiteness: Whiteness | None = None
     filled: float = 0.0
+    banding: BandingStrength = field(default_factory=BandingStrength)
 
     @property
     def noisy(self) -> tuple[float, ...]:
@@ -114,6 +118,7 @@ class Diagnosis:
                 f"{_format_range(self.noisy)}. It is amplified with the signal, unless the model "
                 "takes it out (structured, or fitted), and texture in the result may be noise."
             )
+        remarks += filter(None, [self.banding.remark()])
         if self.whiteness is not None and min(self.signal_to_noise) < _CLEAN:
             remarks += filter(None, [self.whiteness.remark()])
         return remarks
@@ -166,10 +171,11 @@ def diagnose(image: ArrayLike, *, axes: str | None = None) -> Diagnosis:
     """
     stack = ImageArray.from_array(image, axes)
     planes, channels = [], defaultdict(list)
-    whiteness = None
+    whiteness, banding = None, BandingStrength()
     sampled, filled = _without_fill(list(sample_planes(stack)))
     for plane in sampled:
-        whiteness = whiteness or _whiteness(plane)
+        if whiteness is None:
+            whiteness, banding = _whiteness(plane)
         part = _sample(plane, _dtype_maximum(stack))
         planes.append((plane.image, part))
         if part.values.size:
@@ -187,6 +193,7 @@ def diagnose(image: ArrayLike, *, axes: str | None = None) -> Diagnosis:
         ),
         whiteness=whiteness,
         filled=filled,
+        banding=banding,
     )
 
 
@@ -202,12 +209,16 @@ def _without_fill(planes: list[SampledPlane]) -> tuple[list[SampledPlane], float
     return kept, sum(int(mask.sum()) for mask in masks) / max(pixels, 1)
 
 
-def _whiteness(plane: SampledPlane) -> Whiteness | None:
-    """Return the correlation of a plane's noise, None if it is too small or has none."""
+def _whiteness(plane: SampledPlane) -> tuple[Whiteness | None, BandingStrength]:
+    """Return the correlation of a plane's noise, None if it is too small or has none.
+
+    Of what is left without banding, whose pixels are alike along a whole line.
+    """
+    banding = banding_strength(plane.values[0])
     try:
-        return noise_correlation(plane.values[0])
+        return noise_correlation(banding.without(plane.values[0])), banding
     except ValueError:
-        return None
+        return None, banding
 
 
 def _sample(plane: SampledPlane, maximum: float) -> _PlaneSample:

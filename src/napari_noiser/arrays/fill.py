@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,31 @@ _BLOCK = 4 * SIDE  # pixels a side: what fills one is no chance, what fills a pa
 _FEW = 1000  # values, which tell an image from labels
 _RISING = 0.5  # of the way from the mean to a value, which saturated stars come near to
 
-Fill = tuple[float, ...]
-"""The values that are fill where they fill squares; none if there are none."""
+
+@dataclass(frozen=True)
+class Fill:
+    """The values that are fill.
+
+    Attributes
+    ----------
+    values : tuple of float
+        Fill where they fill squares.
+    thin : tuple of float
+        Fill in thinner borders of an image as well: values too rare to stand there by chance.
+    """
+
+    values: tuple[float, ...] = ()
+    thin: tuple[float, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.thin)
 
 
-def find_fill(planes: Iterable[NDArray[Any]]) -> Fill:
+def find_fill(planes: Iterable[NDArray[Any]], known: Sequence[float] | None = None) -> Fill:
     """Return the values that are fill, from some planes (samples, Y, X) of an image.
+
+    Those that are `known` to be are only looked at for whether thin borders are fill as well.
+
 
     Squares of equal values are fill if the rest of the image shows that they are not there by
     chance, as a dim camera's zeros are, and if values around them do not come near, as around a
@@ -36,28 +56,42 @@ def find_fill(planes: Iterable[NDArray[Any]]) -> Fill:
     """
     parts = [part for part in map(np.asarray, planes) if part.size]
     if not parts:
-        return ()
+        return Fill(tuple(known or ()))
     dtype = parts[0].dtype
     usual = {float(value) for value in (0.0, *_STAND_INS) if _cast(value, dtype) is not None}
-    candidates = usual | _frequent(parts)
-    found = {value for value in candidates if _is_fill(parts, value, value in usual)}
-    rest = [part[:, ~fill_mask(part, tuple(found))] for part in parts]
+    candidates = usual | _frequent(parts) if known is None else set(known)
+    thick, thin = (
+        tuple(
+            sorted(value for value in candidates if _is_fill(parts, value, value in usual, border))
+        )
+        for border in (False, True)
+    )
+    if known is not None:
+        return Fill(tuple(known), thin)
+    found = Fill(thick, thin)
+    rest = [part[:, ~fill_mask(part, found)] for part in parts]
     values = {float(value) for each in rest for value in np.unique(each[..., :_FEW])}
-    return tuple(sorted(found)) if len(values) > 2 else ()
+    return found if len(values) > 2 else Fill()
 
 
-def fill_mask(values: NDArray[Any], fill: Sequence[float]) -> NDArray[np.bool_]:
+def fill_mask(values: NDArray[Any], fill: Fill) -> NDArray[np.bool_]:
     """Return where an array (samples, ..., Y, X) is fill, of shape (..., Y, X).
 
-    That is in each square of `SIDE` pixels, of which the array's end may cut off less than a half,
-    in which all samples have one of the values throughout, and where they have it next to one.
-    Within `FILL_REACH` of where the array was cut out of a larger one there may be more.
+    That is in each square of `SIDE` pixels, of which the array's end may cut off less than a half
+    (of thin borders all but a row), in which all samples have one of the values throughout, and
+    where they have it next to one. Within `FILL_REACH` of where the array was cut out of a larger
+    one there may be more.
     """
     found = np.zeros(values.shape[1:], bool)
-    for value in fill:
+    for value in {*fill.values, *fill.thin}:
         equal = _equal(values, value)
         if equal.any():
-            found |= equal & _grown(_opened(equal))
+            squares = np.zeros_like(equal)
+            if value in fill.values:
+                squares |= _opened(equal)
+            if value in fill.thin:
+                squares |= _borders(equal)
+            found |= equal & _grown(squares)
     return found
 
 
@@ -75,6 +109,23 @@ def _opened(equal: NDArray[np.bool_]) -> NDArray[np.bool_]:
     width = [(0, 0)] * (equal.ndim - 2) + [(half, half)] * 2
     squares = _sums(np.pad(~equal, width)) == 0  # by their centers
     return _grown(squares)
+
+
+def _borders(equal: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return what lies along an array's ends, `SIDE` long or longer and too thin for a square."""
+    found = np.zeros_like(equal)
+    for turns in range(4):
+        strip = np.rot90(equal, turns, (-2, -1))[..., : SIDE // 2, :]
+        if strip.shape[-1] < SIDE or not strip[..., 0, :].any():
+            continue
+        from_end = np.logical_and.accumulate(strip, axis=-2)
+        windows = np.lib.stride_tricks.sliding_window_view(from_end, SIDE, axis=-1)
+        runs = windows.all(axis=-1)  # by their first pixel
+        covered = np.zeros_like(strip)
+        for shift in range(SIDE):
+            covered[..., shift : shift + runs.shape[-1]] |= runs
+        np.rot90(found, turns, (-2, -1))[..., : SIDE // 2, :] |= covered
+    return found
 
 
 def _grown(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -105,7 +156,8 @@ def _cast(value: float, dtype: np.dtype[Any]) -> Any:
 
 
 def _frequent(parts: Sequence[NDArray[Any]]) -> set[float]:
-    """Return values that fill a corner of some part, its most frequent and its outermost ones."""
+    """Return values that fill a corner or line an end of some part, the most frequent, and the
+    outermost ones."""
     found = set()
     for part in parts:
         for rows in (slice(SIDE), slice(-SIDE, None)):
@@ -113,6 +165,10 @@ def _frequent(parts: Sequence[NDArray[Any]]) -> set[float]:
                 corner = part[0, rows, columns]
                 if (corner == corner.flat[0]).all():
                     found.add(float(corner.flat[0]))
+        for end in (part[0, 0], part[0, -1], part[0, :, 0], part[0, :, -1]):
+            middle = end[max(0, len(end) // 2 - SIDE // 2) :][:SIDE]
+            if (middle == middle[0]).all():
+                found.add(float(middle[0]))
         thin = part[0, ::SIDE, ::SIDE].ravel()
         values, counts = np.unique(thin[np.isfinite(thin)], return_counts=True)
         if len(values):
@@ -120,14 +176,26 @@ def _frequent(parts: Sequence[NDArray[Any]]) -> set[float]:
     return {value for value in found if np.isfinite(value)}
 
 
-def _is_fill(parts: Sequence[NDArray[Any]], value: float, unseen: bool) -> bool:
-    """Return whether a value is fill where it fills squares; it may be unseen in these parts."""
+def _is_fill(
+    parts: Sequence[NDArray[Any]], value: float, unseen: bool, border: bool = False
+) -> bool:
+    """Return whether a value is fill where it fills squares; it may be unseen in these parts.
+
+    Or along a `border`, of which a row alone is seen.
+    """
     equal = [_equal(part, value) for part in parts]
     if not any(each.any() for each in equal):
         return unseen
-    if _share(equal) ** SIDE**2 > _CHANCE:
+    away = slice(SIDE // 2, -(SIDE // 2)) if border else slice(None)
+    pixels = SIDE if border else SIDE**2
+    if _share([each[..., away, away] for each in equal]) ** pixels > _CHANCE:
         return False
-    filled = [each & _grown(_opened(each)) for each in equal]
+    found = _borders if border else _opened
+    filled = [each & _grown(found(each)) for each in equal]
+    near = [_grown(_grown(each)) & ~each for each in filled]
+    around = [each[beside] for each, beside in zip(equal, near, strict=True)]
+    if (values := np.concatenate(around)).size and values.mean() ** pixels > _CHANCE:
+        return False
     if not any(each.any() for each in filled):
         return unseen
     ring, rest = [], []
@@ -154,7 +222,7 @@ def _share(equal: Sequence[NDArray[np.bool_]]) -> float:
     """Return how many pixels are True in blocks that are not so throughout."""
     found = total = 0
     for each in equal:
-        side = min(_BLOCK, *each.shape)
+        side = max(1, min(_BLOCK, *each.shape))
         rows, columns = (length // side for length in each.shape)
         blocks = each[: rows * side, : columns * side].reshape(rows, side, columns, side)
         counts = blocks.sum(axis=(1, 3))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -28,6 +28,7 @@ from napari_noiser.engine.plan import Plan, check_cameras, make_plan
 
 _PLANES = 4  # of each channel
 _SIDE = 1024
+_CORNER = 128
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class ChannelCalibration:
         Its background, if it is to be dark.
     choice : Choice, optional
         What suits it, if that was left to us.
-    fill : tuple of float
+    fill : Fill
         The values that are fill in it.
     bounds : Bounds, optional
         What few of its values lie beyond.
@@ -52,7 +53,7 @@ class ChannelCalibration:
     camera: CameraNoise | None
     background_level: BackgroundLevel | None = None
     choice: Choice | None = None
-    fill: Fill = ()
+    fill: Fill = field(default_factory=Fill)
     bounds: Bounds | None = None
 
 
@@ -69,10 +70,10 @@ class Wanted:
         Whether the background's level is looked for.
     choice : bool
         Whether what suits the image is chosen.
-    fills : tuple of tuple of float, optional
+    fills : tuple of Fill, optional
         The values that are fill in each channel; None if they are to be found.
     bounds : bool
-        Whether it is looked for what few values lie beyond.
+        Whether it is looked for what few values lie beyond, if the image is looked at anyway.
     """
 
     cameras: tuple[CameraNoise | str | None, ...]
@@ -98,8 +99,7 @@ class Wanted:
     def anything(self) -> bool:
         """Whether the image has to be looked at."""
         estimated = any(isinstance(camera, str) for camera in self.cameras)
-        looked_for = self.background or self.choice or self.bounds
-        return estimated or looked_for or self.fills is None
+        return estimated or self.background or self.choice or self.fills is None
 
 
 def calibrate(plan: Plan) -> Plan:
@@ -169,11 +169,11 @@ def sample_counted(plan: Plan) -> NDArray[np.float64]:
         known: NDArray[np.float64] = values[np.isfinite(values)].astype(np.float64)
         return known
     found = []
-    for channel, boxes in enumerate(sample_boxes(layout)):
-        for box in boxes:
+    for channel in range(layout.n_channels):
+        for box in _middles(layout, channel):
             part = ImageArray.from_array(read_part(plan, box), layout.axes, layout.ndim)
             plane = single_plane(part)
-            fill = fill_mask(plane, plan.fills[channel] if plan.fills else ())
+            fill = fill_mask(plane, plan.fills[channel] if plan.fills else Fill())
             found.append(plane[:, ~fill][np.isfinite(plane[:, ~fill])])
     return np.concatenate(found)
 
@@ -252,20 +252,23 @@ def calibrate_channel(
     images = [ImageArray.from_array(part, layout.axes, layout.ndim) for part in parts]
     raw = [_read_plane(each)[: layout.samples] for each in images]
     raw = [each.reshape(len(each), *each.shape[-2:]) for each in raw]
-    fill = find_fill(raw) if wanted.fills is None else wanted.fills[channel]
+    known = None if wanted.fills is None else wanted.fills[channel]
+    fill = find_fill(raw, None if known is None else known.values)
+    middles = slice(len(_middles(layout, channel)))
+    images, raw = images[middles], raw[middles]
     masks = [fill_mask(each, fill) for each in raw]
 
-    def known(camera: CameraNoise | None = None) -> list[NDArray[np.float64]]:
+    def counted(camera: CameraNoise | None = None) -> list[NDArray[np.float64]]:
         both = zip(images, masks, strict=True)
         return [np.where(mask, np.nan, single_plane(image, camera)) for image, mask in both]
 
-    planes = known()
+    planes = counted()
     camera = wanted.cameras[channel]
     if isinstance(camera, str):
         camera = _estimate_camera([sample for plane in planes for sample in plane], camera)
     level = choice = None
     if wanted.background:
-        level = estimate_background(known(camera))
+        level = estimate_background(counted(camera))
     if wanted.choice:
         choice = choose_for_planes(planes)
     bounds = Bounds.of(planes, camera) if wanted.bounds else None
@@ -273,11 +276,35 @@ def calibrate_channel(
 
 
 def sample_boxes(layout: Layout) -> list[list[Slices]]:
-    """Return the boxes to look at: for each channel, the middles of a few planes."""
-    return [_boxes_of_channel(layout, channel) for channel in range(layout.n_channels)]
+    """Return the boxes to look at: for each channel, the middles of a few planes.
+
+    And the corners of one that is larger, which only fill is looked for in.
+    """
+    return [
+        _middles(layout, channel) + _corners(layout, channel)
+        for channel in range(layout.n_channels)
+    ]
 
 
-def _boxes_of_channel(layout: Layout, channel: int) -> list[Slices]:
+def _corners(layout: Layout, channel: int) -> list[Slices]:
+    """Return the corners of the first plane that is looked at, if its middle is not all of it."""
+    lengths = dict(zip(layout.axes, layout.shape, strict=True))
+    if max(lengths["Y"], lengths["X"]) <= _SIDE:
+        return []
+    first = dict(zip(layout.axes, _middles(layout, channel)[0], strict=True))
+    ends = {
+        letter: (slice(0, min(_CORNER, n)), slice(max(0, n - _CORNER), n))
+        for letter, n in lengths.items()
+        if letter in "YX"
+    }
+    return [
+        tuple({**first, "Y": rows, "X": columns}[letter] for letter in layout.axes)
+        for rows in ends["Y"]
+        for columns in ends["X"]
+    ]
+
+
+def _middles(layout: Layout, channel: int) -> list[Slices]:
     lengths = dict(zip(layout.axes, layout.shape, strict=True))
     stacked = {letter: lengths[letter] for letter in layout.axes if letter in "TZ"}
     total = int(np.prod(list(stacked.values())))

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from napari_noiser._errors import InputError
 from napari_noiser.arrays.layout import Colors
-from napari_noiser.camera.correlation import noise_correlation
+from napari_noiser.camera.banding import banding_strength
+from napari_noiser.camera.correlation import Whiteness, noise_correlation
 from napari_noiser.camera.noise_variance import noise_variance, signal_to_noise, variance
 
 Floats = NDArray[np.float64]
@@ -135,7 +136,15 @@ def _darkness(plane: Floats) -> float:
 def _shares_noise(plane: Floats) -> bool:
     """Return whether pixels share noise with their neighbors, as far as a small part tells."""
     try:
-        found = noise_correlation(_middle(plane, _SIDE // 2)[0])
+        middle = _middle(plane, _SIDE // 2)[0]
+        found = noise_correlation(middle)
+        if not _is_shared(found):
+            return False
+        banding = banding_strength(middle)
+        return banding.found == "keep" or _is_shared(noise_correlation(banding.without(middle)))
     except InputError:
         return False
+
+
+def _is_shared(found: Whiteness) -> bool:
     return found.correlated and abs(found.strongest) > _SHARED

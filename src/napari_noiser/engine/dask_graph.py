@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 from napari_noiser._errors import InputError
 from napari_noiser._validation import check_unmasked
 from napari_noiser.arrays.axis_names import plain_array
+from napari_noiser.arrays.banding import WithoutBanding
 from napari_noiser.arrays.chunks import widen
 from napari_noiser.arrays.companion import GainMap, as_companion, expand_mask, expand_to_axes
+from napari_noiser.arrays.fill import Fill
 from napari_noiser.arrays.image_array import ImageArray, check_shape, is_dask
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
 from napari_noiser.arrays.sampling import group_windows
@@ -163,6 +165,11 @@ def make_lazy_plan(
     mask, gain_map = (
         as_companion(name, each, layout) for name, each in (("mask", mask), ("gain_map", gain_map))
     )
+    if plan.options["banding"] != "keep":
+        image = _without_banding(plan, image, mask)
+        # So that the plan is of what blocks hold.
+        nothing = np.broadcast_to(np.zeros((), image.dtype), image.shape)
+        plan = replace(plan, image=replace(plan.image, array=nothing))
     image = image.rechunk(_chunks(image, layout, plan.reach(plan.halo)))
     long = image.dtype.kind in "ui" and image.dtype.itemsize == 8
     integer_offset = None
@@ -199,6 +206,23 @@ def make_lazy_plan(
         displays,
         names,
     )
+
+
+def _without_banding(plan: Plan, image: Any, mask: Any) -> Any:
+    """Return an image less its banding, whole planes a chunk."""
+    layout, options = plan.image.layout, plan.options
+    together = {axis: -1 for axis, letter in enumerate(layout.axes) if letter in "YXS"}
+    planes = image.rechunk(together)
+
+    def take_out(block: NDArray[Any], counted: NDArray[np.bool_] | None) -> NDArray[Any]:
+        part = Layout(layout.axes, block.shape)
+        beside = None if counted is None else mask_of_block(counted, part)
+        found = WithoutBanding(block, part, options["banding"], beside, options["fill"])
+        return found[(slice(None),) * block.ndim]
+
+    masks = None if mask is None else mask_blocks(mask, planes, layout)
+    nothing = np.empty((0,) * planes.ndim, plan.image.array.dtype)
+    return da.map_blocks(take_out, planes, masks, dtype=nothing.dtype, meta=nothing)
 
 
 def _check(image: Any, device: Any, progress: Any) -> None:
@@ -477,7 +501,7 @@ def _plan_block(
     if calibration is not None:
         return with_calibration(plan, calibration.ravel().tolist())
     cameras = template.cameras or (None,)  # which are all the same
-    fills = template.fills or ((),)  # likewise
+    fills = template.fills or (Fill(),)  # likewise
     bounds = template.bounds or (None,)
     return replace(
         plan,

@@ -465,7 +465,7 @@ def _same_images(plans: Sequence[Plan], resume: FitState[Any] | None) -> str:
     images = _digest(plans)
     if resume is not None and resume.images not in ("", images):
         raise InputError(
-            "resume", "is of another fit: its images, their masks, camera or repair are others"
+            "resume", "is of another fit: its images, their camera, repair or mask are others"
         )
     return images
 

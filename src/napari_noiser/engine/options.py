@@ -31,6 +31,7 @@ from napari_noiser._progress import Progress
 from napari_noiser._validation import check_bool, check_choice, check_float, check_int, check_ndim
 from napari_noiser.arrays.image_array import check_output_dtype
 from napari_noiser.arrays.layout import Colors, Statistics
+from napari_noiser.camera.banding import Banding
 from napari_noiser.camera.noise_model import Camera, CameraNoise, camera_from_json
 
 Verb = Literal["enhance", "denoise"]
@@ -300,6 +301,23 @@ class _Options(TypedDict, total=False):
             "draws, by their neighbors; stars and spots stay",
             check=check_bool,
             label="repair hot pixels and cosmic rays",
+        ),
+    ]
+    banding: Annotated[
+        Banding,
+        Option(
+            "keep",
+            '{"keep", "rows", "columns", "both"}',
+            "Which lines have offsets of their own, as cameras with an amplifier for each and "
+            "line scans leave them, to be taken out plane by plane before all else: of each what "
+            "it has beyond the running median of 9, in the clipped mean. `diagnose` says whether "
+            "there are such, `camera.banding_profile` what is taken out.",
+            help="rows or columns with offsets of their own (sCMOS, CCD, line scans), which are "
+            "taken out before; lines of light as thin and as long as the image go with them",
+            check=_check_literal(Banding),
+            choices=get_args(Banding),
+            label="banding",
+            words=("left as it is", "taken out of rows", "taken out of columns", "of both"),
         ),
     ]
     max_change: Annotated[

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import napari_noiser
 from napari_noiser._errors import InputError, InputTypeError
+from napari_noiser.arrays.banding import WithoutBanding
 from napari_noiser.arrays.chunks import widen
 from napari_noiser.arrays.companion import GainMap, Mask
 from napari_noiser.arrays.fill import FILL_REACH, Fill, fill_mask
@@ -83,7 +84,7 @@ class Plan:
         as a whole: still to be estimated, or not needed.
     choice : Choice, optional
         What was chosen by looking at the image, if something was; None: still to be.
-    fills : tuple of tuple of float, optional
+    fills : tuple of Fill, optional
         Of each channel: the values that are fill where they fill areas. None as a whole: still to
         be found.
     bounds : tuple of Bounds or None, optional
@@ -234,7 +235,7 @@ class Plan:
         self, image: ImageIndex, region: Slices, channel: int
     ) -> NDArray[np.bool_] | None:
         """Return where a region is fill, of its shape (*spatial); None if nowhere."""
-        fill = () if self.fills is None else self.fills[channel]
+        fill = Fill() if self.fills is None else self.fills[channel]
         if not fill:
             return None
         reach = (0,) * (len(region) - 2) + (FILL_REACH, FILL_REACH)
@@ -242,6 +243,15 @@ class Plan:
         values = self.image.read(image, wide)[: self.image.layout.samples]
         found = fill_mask(values, fill)[_within(region, wide)]
         return found if found.any() else None
+
+    def _banding_found(self) -> dict[str, Any]:
+        """Return how strong the banding of the first plane was, if that was taken out."""
+        if not isinstance(self.image.array, WithoutBanding):
+            return {}
+        height, outer = self.image.layout.image_shape[-2], self.image.array.outer_axes
+        profile = self.image.array.profile((0,) * outer)
+        rows, columns = (float(each.std()) for each in np.split(profile, [height], axis=1))
+        return {"banding_removed": {"rows": round(rows, 6), "columns": round(columns, 6)}}
 
     def __dask_tokenize__(self) -> Any:
         # What makes two plans the same to dask, which cannot see into a device's memory.
@@ -265,6 +275,7 @@ class Plan:
             "verb": self.verb,
             **{name: found[name] if name in found else asked[name] for name in recorded},
             **({} if self.choice is None else {"choice": self.choice.to_dict()}),
+            **self._banding_found(),
             "camera_estimated": isinstance(asked["camera"], str),
             "versions": {
                 "napari-noiser": napari_noiser.__version__,
@@ -310,18 +321,22 @@ def make_plan(
     if method.traits.requires_raw_counts:
         image = replace(image, integer_offset=0)
     cameras = _check_cameras_given(asked["camera"], layout, method)
-    mask = asked["mask"]
+    mask = None if asked["mask"] is None else Mask.of(asked["mask"], layout)
+    dtype = _result_dtype(image, asked["dtype"], asked["out"])
+    if asked["banding"] != "keep":
+        level = WithoutBanding(image.array, layout, asked["banding"], mask, asked["fill"])
+        image = replace(image, array=level, integer_offset=0)
     return Plan(
         verb,
         asked,
         image,
         method,
         automatic,
-        None if mask is None else Mask.of(mask, layout),
+        mask,
         _check_gain_map(asked["gain_map"], layout, method),
         cameras,
         *_resources(asked, method, layout.ndim),
-        _result_dtype(image, asked["dtype"], asked["out"]),
+        dtype,
         REACH if asked["repair"] and (cameras is None or any(cameras)) else 0,
         fills=_known_fills(asked["fill"], layout),
     )
@@ -357,7 +372,7 @@ def plan_part(plan: Plan, image: ImageArray) -> Plan:
 
 def _known_fills(fill: Any, layout: Layout) -> tuple[Fill, ...] | None:
     """Return the values that are fill in each channel; None if they are to be found."""
-    return None if fill == "auto" else (fill or (),) * layout.n_channels
+    return None if fill == "auto" else (Fill(fill or ()),) * layout.n_channels
 
 
 def _resources(

@@ -40,7 +40,8 @@ def read_tiff(path: Path) -> ParsedFile:
 
     with TiffFile(path) as tif:
         _check_complete(tif)
-        _check_metadata(tif)
+        metadata = _companion_metadata(tif, path)
+    with TiffFile(path, omexml=metadata) as tif:
         _check_companions(path, tif)
         index = _first_series(tif)
         series: Any = tif.series[index]
@@ -98,16 +99,32 @@ def _is_beside(series: Any) -> bool:
     return bool(reduced or page.is_mask)
 
 
-def _check_metadata(tif: TiffFile) -> None:
-    """Raise an `InputError` if a part of a set has its metadata in another file."""
+def _companion_metadata(tif: TiffFile, path: Path) -> str | None:
+    """Return the OME-XML of a set that lies beside this part of it; None if it is in the part.
+
+    An `InputError` is raised if it is not there, or does not name this part.
+    """
     element = _ome_xml(tif).find("{*}BinaryOnly")
-    if element is not None:
+    if element is None:
+        return None
+    name = element.get("MetadataFile", "")
+    companion = path.parent / Path(name).name  # whatever folder it once was in
+    part = "it holds a part of an image only, whose metadata are in "
+    if not companion.is_file() or companion.suffix.lower() in (".tif", ".tiff"):
         raise InputError(
             "",
-            "it holds a part of an image only, whose metadata are in "
-            f"{element.get('MetadataFile', 'another file')}: open that if it is a TIFF file, or "
-            "convert the set to one file",
+            f"{part}{name or 'another file'}: put that beside it, open that if it is a TIFF file, "
+            "or convert the set to one file",
         )
+    try:
+        root = ElementTree.fromstring(companion.read_bytes())
+    except (ElementTree.ParseError, OSError) as error:
+        raise InputError("", f"{part}{name}, which cannot be read: {error}") from error
+    named = [each for each in root.iter() if each.get("FileName") == path.name]
+    if not named:
+        raise InputError("", f"{part}{name}, which does not name it: convert the set to one file")
+    root.set("UUID", named[0].text or "")  # so that this file is not opened once more
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def _check_companions(path: Path, tif: TiffFile) -> None:

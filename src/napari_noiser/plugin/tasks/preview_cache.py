@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_noiser.engine.render import Response
     from napari_noiser.methods.base import Method
 
-MEASURED = ("ndim", "camera", "repair", "background")
+MEASURED = ("ndim", "camera", "repair", "banding", "background")
 """The options that a measurement is made for; of the others any value can be rendered from it."""
 
 _TONE = ("brightness", "contrast", "dtype")  # what a response does not depend on
