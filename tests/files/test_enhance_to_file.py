@@ -24,6 +24,7 @@ from scenes import NOISE, untrained
 from tifffile import TiffFile
 
 from napari_noiser import enhance, load_model
+from napari_noiser.arrays.sampling import content_digest
 from napari_noiser.engine.display import contrast_limits
 from napari_noiser.files.enhance_to_file import enhance_to_file, start_save
 from napari_noiser.files.open_image import open_image
@@ -92,6 +93,7 @@ def test_what_an_earlier_version_began_is_gone_on_with(tmp_path: Path) -> None:
     start_save(image, tmp_path / "a.tif", "noiser", axes="YXS").close()
     begun = tmp_path / "a.tif.partial" / "run.json"
     description = json.loads(begun.read_text())
+    del description["checksum"]
     for name in ("colors", "verb"):
         del description["request"][name]
     description["request"]["channels"] = description["request"].pop("samples")
@@ -130,6 +132,7 @@ def test_recipes_of_fitted_models_may_have_grown_meanwhile(
     start_save(image, tmp_path / "a.tif", model, **options).close()
     begun = tmp_path / "a.tif.partial" / "run.json"
     description = json.loads(begun.read_text())
+    del description["checksum"]
     shorten(description["request"]["recipe"])
     begun.write_text(json.dumps(description))
     path = enhance_to_file(image, tmp_path / "a.tif", model, resume=True, **options)
@@ -196,7 +199,9 @@ def test_finished_blocks_are_neither_read_nor_computed_again(
         events.append(next(steps))
     steps.close()
     saving = start_save(image, tmp_path / "a.zarr", "noiser", resume=True, **OPTIONS)
-    image.counts[:] = 0  # of what tells the image from others
+    image.counts[:] = 0
+    content_digest(saving.plan.image)
+    image.counts *= -1  # what tells the image from others is looked at once more, at the end
     resumed = list(saving.steps())
     assert {event.stage for event in resumed} == {"render"}
     assert (resumed[0].done, resumed[0].total) == (events[-1].done + 1, events[-1].total)

@@ -393,7 +393,7 @@ def _resume(
     # The same tiles in the same blocks: the same result, to the last bit.
     plan = replace(plan, **{name: earlier[name] for name in _RESOURCES.values()})
     target = writer.open(unfinished.result, space.axes)
-    if earlier["source"] != source.version:
+    if earlier.get("source", source.version) != source.version:
         _warn_of(unfinished, "the image's files were changed or copied since: all is made again")
         unfinished.restart({**earlier, "source": source.version})
     _keep_undamaged(plan, target, unfinished)

@@ -225,7 +225,8 @@ class PartialOutput:
         description = json.loads(self._description.read_text("utf-8"))
         if not isinstance(description, dict):
             raise ValueError("run.json holds no object")
-        if description.pop(_CHECKSUM, None) != _checksum_of(description):
+        checksum = description.pop(_CHECKSUM, None)  # which earlier versions did not write
+        if checksum not in (None, _checksum_of(description)):
             raise ValueError("the checksum of run.json differs")
         if self.result.is_symlink():
             raise ValueError(f"{self.result.name} is a link")
