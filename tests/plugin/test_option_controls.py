@@ -62,6 +62,7 @@ def test_every_control_is_in_the_dock(widget: NoiserWidget) -> None:
     buttons = {"Apply", "Cancel", "Train", "Fit", "Load…", "Save…", "Rename…", "Remove"}
     sections = {"preview, before | after", "Copy as Python", "Apply to image", "side by side"}
     training = {"method", "seed", "name", "training steps", "fitting steps", "network width"}
+    widget.training.on_unfold()  # which makes those of a recipe
     for expected in (every, layers, regions, buttons, sections, training):
         assert expected <= seen(widget)
 

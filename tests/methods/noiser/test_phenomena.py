@@ -187,6 +187,7 @@ def test_pure_color_binarizes_what_it_sees(color, near):
         assert float(side.float().mean()) > 0.1  # both are there: contrast, not a flat image
 
 
+@pytest.mark.slow
 def test_noise_reaches_gray_more_smoothly_than_palettes(noise_training):
     """Distance of the output's mean color from gray (RMS of the channels), last 500 steps."""
     far = {"noise": [colors for _, colors, _ in noise_training]}
@@ -200,6 +201,7 @@ def test_noise_reaches_gray_more_smoothly_than_palettes(noise_training):
     assert spread == pytest.approx({"noise": 0.18, 8: 0.82, 4: 1.35}, rel=0.2)
 
 
+@pytest.mark.slow
 def test_median_of_noise_regression_is_the_gaussians_mean(noise_training):
     """127.5 to 127.7 in the reference, on average over the last 500 steps."""
     for _, _, medians in noise_training:
@@ -216,6 +218,7 @@ def exposed(photo, mean):
     return changed.astype("uint8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mean", "least", "most"),
     [
@@ -232,6 +235,7 @@ def test_any_exposure_comes_out_near_gray(noise_training, mean, least, most):
         assert least < enhanced_mean(photo, model) < most
 
 
+@pytest.mark.slow
 def test_clipped_highlights_do_not_return(noise_training):
     photo = exposed(data.chelsea(), 220)
     model = NoiserModel(NOISER, 3, 2, 0, noise_training[0][0].state_dict())
@@ -242,6 +246,7 @@ def test_clipped_highlights_do_not_return(noise_training):
     assert np.ptp(output[clipped], axis=0).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_mean_shift_is_followed_and_compressed_beyond(pairs):
     """LOL's dark photos; these numbers are from 15 of them, five are here."""
     reference = {76: 87, 102: 104, 153: 145, 178: 158}
