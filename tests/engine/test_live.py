@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from napari_noiser import enhance
 from napari_noiser.arrays.lazy_view import LazyView
+from napari_noiser.engine.calibration import calibrate
 from napari_noiser.engine.live import live_image
 from napari_noiser.engine.passes import measure_steps
 from napari_noiser.engine.plan import make_plan
@@ -26,7 +27,7 @@ Drawn = st.DataObject
 
 
 def live(image: Any, **options: Any) -> LazyView:
-    plan = make_plan(image, **{"model": "noiser", **options})
+    plan = calibrate(make_plan(image, **{"model": "noiser", **options}))
     _, moments = drained(measure_steps(plan))
     return live_image(plan, moments)
 

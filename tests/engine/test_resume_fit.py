@@ -110,7 +110,7 @@ def test_other_images_are_refused_and_the_same_ones_never(
     for others in (image[:, ::-1], [image, image], image[:-1], np.roll(image, 40, axis=0)):
         with pytest.raises(ValueError, match="is of another fit: its images, their camera"):
             fit_steps(others, recipe, resume=state, **CPU)
-    with pytest.raises(ValueError, match="their camera or repair are others"):
+    with pytest.raises(ValueError, match="their camera, repair or mask are others"):
         fit_steps(image, recipe, resume=state, repair=False, **CPU)
 
 

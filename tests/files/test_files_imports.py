@@ -16,8 +16,9 @@ FORMATS = (
     *("writers.pyramid", "open_image", "spatial_metadata", "writers.common", "writers.ome_tiff"),
     "units",
 )
+ARRAYS = ("axis_names", "chunks", "layout", "lazy_view", "mapped_file", "places")
 ALLOWED = {
-    *(f"napari_noiser.arrays.{name}" for name in ("axis_names", "chunks", "layout", "lazy_view")),
+    *(f"napari_noiser.arrays.{name}" for name in ARRAYS),
     *("napari_noiser._errors", "napari_noiser._validation"),
     *(f"napari_noiser.files.{name}" for name in FORMATS),
 }

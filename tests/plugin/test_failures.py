@@ -75,7 +75,7 @@ def test_what_one_can_mend_is_said_without_a_traceback(images, settings, text: s
     assert_plain(told(), text)
 
 
-@pytest.mark.parametrize("name", ["mkdir", "touch", "write_bytes"])
+@pytest.mark.parametrize("name", ["mkdir", "write_bytes"])
 def test_a_folder_that_cannot_be_written_to_is_said_so(
     name: str, told, monkeypatch, tmp_path: Path
 ) -> None:

@@ -42,7 +42,9 @@ def lock_model(model: Path) -> Iterator[None]:
     missing = [each for each in model.parents if not each.exists()]
     with wrap_os_error(f"{model} cannot be written"):
         model.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(model.with_suffix(".partial.lock"), thread_local=False)
+        file = model.with_suffix(".partial.lock")
+        file.touch()  # for a file that is not there, a lock looks like another run's
+    lock = FileLock(file, thread_local=False)
     try:
         acquire_lock(lock, model)
         try:

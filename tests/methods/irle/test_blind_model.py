@@ -62,7 +62,7 @@ def test_no_file_and_no_tensors(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"weights": {}}, "weights must have the shapes"),
+        ({"weights": {}}, "weights are too few"),
         ({"samples": 1}, "weights must have the shapes"),
         ({"seed": -1}, "seed"),
         ({"ndim": 4}, "ndim"),

@@ -201,7 +201,8 @@ def convolve_twice(
     reach = (2 * (depth - 1), 4, 4)
     lengths = (planes.shape[0], *planes.shape[2:])
     shown = [n + more - less for n, more, less in zip(lengths, grown, reach, strict=True)]
-    response = last_bias.view(-1, 1, 1).expand(shown[0], -1, *shown[1:]).contiguous()
+    response = planes.new_empty((shown[0], len(last_bias), *shown[1:]))
+    response.copy_(last_bias.view(-1, 1, 1))
     for start, stop in _strips(planes.shape[2] - 2, width * planes.shape[3]):
         beside = ends[1][0] * (start == 0), ends[1][1] * (stop == planes.shape[2] - 2)
         columns = _columns(planes[:, :, start : stop + 2], (beside, ends[2]), scratch)
