@@ -105,10 +105,8 @@ def _equal(values: NDArray[Any], value: float) -> NDArray[np.bool_]:
 
 def _opened(equal: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the union of all squares that are True throughout; outside counts as True."""
-    half = SIDE // 2
-    width = [(0, 0)] * (equal.ndim - 2) + [(half, half)] * 2
-    squares = _sums(np.pad(~equal, width)) == 0  # by their centers
-    return _grown(squares)
+    squares = _over_squares(np.logical_and, equal, outside=True)  # by their centers
+    return _grown(squares) if squares.any() else squares
 
 
 def _borders(equal: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -130,19 +128,21 @@ def _borders(equal: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _grown(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the squares around pixels that are True."""
-    width = [(0, 0)] * (pixels.ndim - 2) + [(SIDE // 2, SIDE // 2)] * 2
-    return np.asarray(_sums(np.pad(pixels, width)) > 0)
+    return _over_squares(np.logical_or, pixels, outside=False)
 
 
-def _sums(array: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return the sums of all squares in an array (..., Y, X)."""
-    total = array.astype(np.int32)
+def _over_squares(
+    combine: np.ufunc, array: NDArray[np.bool_], *, outside: bool
+) -> NDArray[np.bool_]:
+    """Return what all squares in an array (..., Y, X) hold, combined, by their centers."""
+    width = [(0, 0)] * (array.ndim - 2) + [(SIDE // 2, SIDE // 2)] * 2
+    combined = np.pad(array, width, constant_values=outside)
     for axis in (-2, -1):
-        summed = np.cumsum(total, axis=axis, dtype=np.int32)
-        summed = np.concatenate([np.zeros_like(summed.take([0], axis)), summed], axis=axis)
-        high = summed.take(range(SIDE, summed.shape[axis]), axis)
-        total = high - summed.take(range(summed.shape[axis] - SIDE), axis)
-    return total
+        along = combined.swapaxes(0, axis)
+        for step in (1, 2, 3):  # of 2, of 4, and of 7 pixels
+            along = combine(along[:-step], along[step:])
+        combined = along.swapaxes(0, axis)
+    return np.asarray(combined)
 
 
 def _cast(value: float, dtype: np.dtype[Any]) -> Any:
@@ -190,14 +190,14 @@ def _is_fill(
     pixels = SIDE if border else SIDE**2
     if _share([each[..., away, away] for each in equal]) ** pixels > _CHANCE:
         return False
-    found = _borders if border else _opened
-    filled = [each & _grown(found(each)) for each in equal]
+    squares = [_borders(each) if border else _opened(each) for each in equal]
+    if not any(each.any() for each in squares):
+        return unseen
+    filled = [each & _grown(found) for each, found in zip(equal, squares, strict=True)]
     near = [_grown(_grown(each)) & ~each for each in filled]
     around = [each[beside] for each, beside in zip(equal, near, strict=True)]
     if (values := np.concatenate(around)).size and values.mean() ** pixels > _CHANCE:
         return False
-    if not any(each.any() for each in filled):
-        return unseen
     ring, rest = [], []
     for part, inside in zip(parts, filled, strict=True):
         gray = part.astype(np.float64).mean(axis=0)
