@@ -45,3 +45,12 @@ def test_volumes(shape: tuple[int, ...], sides: tuple[int, ...]) -> None:
     first, second = (drawn(144, 2, 3, 3, 3), drawn(144)), (drawn(2, 144, 3, 3, 3), drawn(2))
     found = convolve_twice(planes, ends, first, second, Scratch())
     torch.testing.assert_close(found, plainly(planes, ends, first, second))
+
+
+def test_a_response_of_one_pixel_leaves_the_weights_as_they_are() -> None:
+    planes, ends = drawn(1, 1, 5, 5), ((0, 0),) * 3
+    first, second = (drawn(4, 1, 1, 3, 3), drawn(4)), (drawn(1, 4, 1, 3, 3), drawn(1))
+    before = second[1].clone()
+    found = convolve_twice(planes, ends, first, second, Scratch())
+    torch.testing.assert_close(second[1], before, rtol=0, atol=0)
+    torch.testing.assert_close(found, plainly(planes, ends, first, second))
