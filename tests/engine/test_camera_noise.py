@@ -160,7 +160,7 @@ def test_a_display_model_has_no_light_to_hold() -> None:
 
 @pytest.mark.parametrize(
     ("axes", "shape", "boxes"),
-    [("YX", (5, 5000), 5), ("TCZYX", (3, 2, 5, 40, 40), 4), ("ZYXS", (2, 9, 9, 3), 2)],
+    [("YX", (5, 5000), 3), ("TCZYX", (3, 2, 5, 40, 40), 4), ("ZYXS", (2, 9, 9, 3), 2)],
 )
 def test_a_few_planes_are_looked_at(axes: str, shape: tuple[int, ...], boxes: int) -> None:
     found = sample_boxes(Layout.of(shape, axes))

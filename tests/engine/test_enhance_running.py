@@ -201,6 +201,7 @@ def test_torch_is_left_as_it_was() -> None:
 
 PEAKS = """
 import numpy as np
+import torch
 from napari_noiser import enhance
 
 def peak():

@@ -293,7 +293,7 @@ def _corners(layout: Layout, channel: int) -> list[Slices]:
         return []
     first = dict(zip(layout.axes, _middles(layout, channel)[0], strict=True))
     ends = {
-        letter: (slice(0, min(_CORNER, n)), slice(max(0, n - _CORNER), n))
+        letter: [slice(max(0, end - _CORNER), end) for end in sorted({min(_CORNER, n), n})]
         for letter, n in lengths.items()
         if letter in "YX"
     }
