@@ -59,6 +59,7 @@ def as_python(layer: Image) -> str:
         fill='auto',
         camera=None,
         repair=True,
+        banding='keep',
         max_change=None,
         device='cpu',
         dtype='float32',
