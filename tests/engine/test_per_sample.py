@@ -16,6 +16,7 @@ from napari_noiser import RECIPES, closed_form, enhance, load_model, train
 from napari_noiser.engine.plan import make_plan
 from napari_noiser.files.writers.ome_tiff import OmeTiff
 from napari_noiser.io import enhance_to_file
+from napari_noiser.recipes import Recipe
 
 CAST = np.array([6, 2, 1])
 PHOTO = scene((40, 45, 3)) * CAST + 20
