@@ -20,6 +20,7 @@ from alike import assert_alike
 
 from napari_noiser import RECIPES, denoise, enhance, load_model, train
 from napari_noiser.camera import CameraNoise
+from napari_noiser.__main__ import main as installed
 from napari_noiser.cli.main import main
 from napari_noiser.cli.parser import add_options, make_parser
 from napari_noiser.engine.options import EnhanceOptions, Option, options_of
@@ -407,4 +408,4 @@ def test_a_terminal_gets_a_bar_and_a_log_gets_lines(
 
 def test_it_is_installed_under_its_name() -> None:
     (command,) = entry_points(group="console_scripts", name="napari-noiser")
-    assert command.load() is main
+    assert command.load() is installed
