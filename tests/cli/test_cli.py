@@ -19,8 +19,8 @@ import tifffile
 from alike import assert_alike
 
 from napari_noiser import RECIPES, denoise, enhance, load_model, train
-from napari_noiser.camera import CameraNoise
 from napari_noiser.__main__ import main as installed
+from napari_noiser.camera import CameraNoise
 from napari_noiser.cli.main import main
 from napari_noiser.cli.parser import add_options, make_parser
 from napari_noiser.engine.options import EnhanceOptions, Option, options_of
