@@ -98,7 +98,7 @@ def respond(
         return functional.conv2d(hidden, weight, weights[f"{name}_bias"], stride, padding)
 
     def refined(name: str, hidden: Tensor) -> Tensor:
-        return hidden + functional.gelu(layer(name, hidden))
+        return functional.gelu(layer(name, hidden)).add_(hidden)
 
     hidden = layer("first", image.contiguous(memory_format=torch.channels_last))
     hidden = functional.gelu(hidden if normalize is None else normalize(hidden))
@@ -109,7 +109,7 @@ def respond(
         hidden = refined(f"in{scale}", functional.gelu(layer(f"down{scale}", hidden, stride=2)))
     for scale in range(scales - 1, 0, -1):
         hidden = layer(f"up{scale}", refined(f"out{scale}", hidden))
-        hidden = finer.pop() + functional.pixel_shuffle(hidden, 2)
+        hidden = functional.pixel_shuffle(hidden, 2).add_(finer.pop())
     return layer("last", refined("out0", hidden))
 
 

@@ -234,6 +234,7 @@ def _format_time(seconds: float) -> str:
     return f"{round(minutes)} min" if minutes < 120 else f"{round(minutes / 60)} h"
 
 
+_LEAST_CORES = 2
 LOADING = "loading torch"
 """The stage of a task that waits for the import of torch, which takes seconds."""
 
@@ -245,7 +246,7 @@ def _first_stage() -> str:
 
 
 def leave_one_core(job: Callable[[], Generator[Any, None, Any]]) -> Generator[Any, None, Any]:
-    """Run a job on all cores but one."""
+    """Run a job on all cores but one, as `limit_threads` does."""
     if (stage := _first_stage()) == LOADING:
         yield Waiting(stage)
         sleep(_DRAWN)
@@ -258,15 +259,16 @@ def leave_one_core(job: Callable[[], Generator[Any, None, Any]]) -> Generator[An
 
 @contextmanager
 def limit_threads() -> Iterator[None]:
-    """Leave one core to the viewer: torch's threads spin, and napari needs one to draw.
+    """Leave one core to the viewer, if there are more than two: torch's threads spin.
 
+    Of two, both are used: napari goes on drawing as it needs little, and a result is there sooner.
     It holds for the thread that enters it, and until it leaves: each has a number of its own.
     """
     with explain_torch_import_error():
         import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(min(before, max(1, (os.cpu_count() or 2) - 1)))
+    torch.set_num_threads(min(before, max(_LEAST_CORES, (os.cpu_count() or 2) - 1)))
     try:
         yield
     finally:
