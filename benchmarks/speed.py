@@ -75,7 +75,7 @@ def ours(image: np.ndarray, axes: str, device: str) -> np.ndarray:
     """Return the same by this package: moments, fold, tiles."""
     import napari_noiser as noiser
 
-    return noiser.enhance(image, **_options(axes, device))
+    return noiser.enhance(image, "noiser", **_options(axes, device))
 
 
 def _options(axes: str, device: str) -> dict[str, object]:
@@ -164,11 +164,13 @@ def our_training(samples: int, device: str, iterations: int) -> None:
 
 def measure_moments(axes: str, shape: tuple[int, ...], device: str) -> float:
     """Return seconds for the statistics alone."""
+    from napari_noiser.engine.calibration import calibrate
     from napari_noiser.engine.enhance import plan_steps
     from napari_noiser.engine.plan import make_plan
 
     def measure_only(number: int) -> None:
-        steps = plan_steps(make_plan(images[number % 3], **_options(axes, device)))
+        plan = make_plan(images[number % 3], "noiser", **_options(axes, device))
+        steps = plan_steps(calibrate(plan))
         for step in steps:
             if step.done == step.total // 2:
                 steps.close()
