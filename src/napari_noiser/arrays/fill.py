@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,8 @@ def _equal(values: NDArray[Any], value: float) -> NDArray[np.bool_]:
     cast = _cast(value, values.dtype)
     if cast is None:
         return np.zeros(values.shape[1:], bool)
-    return np.asarray((values == cast).all(axis=0))
+    # One sample after the other: NumPy's `all` along a short axis takes ten times as long.
+    return np.asarray(reduce(np.logical_and, (sample == cast for sample in values)))
 
 
 def _opened(equal: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -170,7 +170,7 @@ class FoldedFirstLayer:
 Ends = tuple[tuple[int, int], ...]
 """Along Z, Y and X, at the low and the high side: 1 where the image ends, else 0."""
 
-_TOGETHER = 2**18  # hidden channels times pixels: a megabyte
+_TOGETHER = 2**19  # hidden channels times pixels: two megabytes
 
 
 def convolve_twice(
