@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from magicgui.widgets import ComboBox, Container, FloatSlider, Label, PushButton, Widget
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
-from qtpy.QtGui import QIcon
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -166,7 +166,10 @@ def foldable(
             content.setMaximumHeight(_ANY_HEIGHT)  # it may grow later on
             on_unfold()
 
-    box = QCollapsible(expandedIcon=QIcon(), collapsedIcon=QIcon())
+    blank = QPixmap(1, 1)  # a null icon is false in PySide6, and superqt then sets none
+    blank.fill(Qt.GlobalColor.transparent)
+    box = QCollapsible(expandedIcon=QIcon(blank), collapsedIcon=QIcon(blank))
+    box.toggleButton().setIconSize(QSize(0, 0))
     box.setDuration(0)
     box.setContent(content)
     # Both would give texts the height of what they are before their lines break.
