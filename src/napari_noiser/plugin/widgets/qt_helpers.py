@@ -32,7 +32,13 @@ NARROW = 28
 _LABEL_WIDTH = 105  # of labels, at least
 _FONT_EVENTS = (QEvent.Type.Polish, QEvent.Type.FontChange, QEvent.Type.StyleChange)
 _LETTERS = 10  # of a choice, at least
-_NUMBER = "background: transparent; border: 0; padding: 0; min-width: 2.6em; max-width: 2.6em;"
+_NUMBER = """
+    QDoubleSpinBox {
+        background: transparent; border: 0; padding: 0; min-width: 2.6em; max-width: 2.6em;
+    }
+    QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 0; }
+    QDoubleSpinBox::up-arrow, QDoubleSpinBox::down-arrow { image: none; width: 0; }
+"""
 _ANY_HEIGHT = 2**24 - 1  # Qt's own limit
 _GAP = 4  # above and below what is unfolded, and after texts
 
@@ -148,7 +154,10 @@ def resettable(slider: FloatSlider) -> Container[Widget]:
     button = PushButton(text="↺", tooltip=f"Back to {start:g}")
     button.max_width = NARROW
     button.changed.connect(lambda: setattr(slider, "value", start))
-    slider.native.findChild(QDoubleSpinBox).setStyleSheet(_NUMBER)  # napari's is for wider ones
+    number = slider.native.findChild(QDoubleSpinBox)
+    number.setStyleSheet(_NUMBER)  # napari's is for wider ones
+    # Without buttons Qt 6.12 leaves the number no room beside those of napari's style.
+    number.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.UpDownArrows)
     both = row(slider, button)
     both.label, both.tooltip = slider.label, slider.tooltip
     return both
