@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.arrays import counting_dask
+from helpers.models import paper_model
 
-from napari_noiser import enhance, train
+from napari_noiser import enhance
 from napari_noiser.engine.display import contrast_limits, view_range
 from napari_noiser.engine.plan import make_plan
-from napari_noiser.recipes import Recipe
 
 
 def test_crowded_background_becomes_the_lower_limit() -> None:
@@ -54,7 +54,7 @@ def test_missing_values_do_not_count_in_integers_either(dtype: str, background: 
     image[150:, 150:] += random.poisson(40, (50, 50))
     image[:120] = np.nan
     options: dict[str, Any] = {"background": background, "device": "cpu"}
-    paper = contrast_limits(enhance(image, train(Recipe(name="noiser"), device="cpu"), **options))
+    paper = contrast_limits(enhance(image, paper_model(), **options))
     assert paper[0] == pytest.approx(0.05 if background == "dark" else 0.43, abs=0.03)
     expected = contrast_limits(enhance(image, "noiser", **options))
     found = contrast_limits(enhance(image, "noiser", dtype=dtype, **options))

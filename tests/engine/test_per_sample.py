@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from helpers.compare import assert_same, largest_difference
 from helpers.errors import refused
+from helpers.models import paper_model
 from helpers.scenes import scene
 
 from napari_noiser import RECIPES, closed_form, enhance, load_model, train
 from napari_noiser.engine.plan import make_plan
 from napari_noiser.files.writers.ome_tiff import OmeTiff
 from napari_noiser.io import enhance_to_file
-from napari_noiser.recipes import Recipe
 
 CAST = np.array([6, 2, 1])
 PHOTO = scene((40, 45, 3)) * CAST + 20
@@ -56,8 +56,7 @@ def test_gray_stays_gray() -> None:
 def test_a_cast_stays_where_balanced_removes_it() -> None:
     red, green, blue = np.median(enhance(PHOTO, "noiser", axes="YXS", colors="kept"), axis=(0, 1))
     assert red > green + 0.1 > blue + 0.1
-    paper = train(Recipe(name="noiser"), samples=3, device="cpu")
-    balanced = np.median(enhance(PHOTO, paper, axes="YXS"), axis=(0, 1))
+    balanced = np.median(enhance(PHOTO, paper_model(3), axes="YXS"), axis=(0, 1))
     assert np.ptp(balanced) < 0.05
     balanced = np.median(enhance(PHOTO, "noiser", axes="YXS"), axis=(0, 1))
     assert np.ptp(balanced) < 0.3 * (red - blue)

@@ -36,6 +36,8 @@ STRUCTURED = Recipe(
     size=32,
     learning_rate=2e-3,
 )
+PAPER = Recipe(name="noiser")
+"""The paper's form of noiser, which is not symmetric."""
 QUICK = BlindSpotRecipe(iterations=3, width=8, scales=(8,), crop=64, batch=2)
 FIRST = RetinexRecipe(iterations=3, widths=(4, 4), crop=64, batch=2)
 BOTH = IRLERecipe(retinex=FIRST, denoiser=replace(QUICK, gain="given"))
@@ -76,3 +78,9 @@ def untrained_retinex(samples: int = 1, widths: tuple[int, ...] = (4,)) -> Retin
 def untrained_stages(widths: tuple[int, ...] = (4,)) -> IRLEModel:
     """Return both stages, with such weights."""
     return IRLEModel(untrained_retinex(1, widths), untrained(spacing=2, scales=()))
+
+
+@cache
+def paper_model(samples: int = 1) -> NoiserModel:
+    """Return noiser in the paper's form, trained in full: seconds."""
+    return train(PAPER, samples=samples, device="cpu")
