@@ -58,6 +58,40 @@ def test_it_is_left_out_and_comes_out_as_it_went_in(value: float, where: Any) ->
     np.testing.assert_allclose(shown[~bad], expected[~bad], atol=1e-4)
 
 
+@pytest.mark.parametrize("value", [-9999, 0, 65535])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"model": "noiser"},
+        {"model": "noiser", "background": "dark"},
+        {"model": "structured"},
+        {"model": "structured", "background": "gray"},
+        {"model": "structured", "brightness": 0.5, "dtype": "uint8"},
+    ],
+)
+def test_it_is_black_in_a_display(value: float, options: dict[str, Any]) -> None:
+    image = counts()
+    bad = border(image) | gaps(image)
+    filled = np.where(bad, np.float32(value), image)
+    shown = enhance(filled, **options)
+    assert (shown[bad] == 0).all()
+    assert shown[~bad].mean() > 0
+    lazy = np.asarray(enhance(da.from_array(filled, 70), **options))
+    assert (lazy[bad] == 0).all()
+
+
+@pytest.mark.parametrize("value", [-9999, 0, 65535])
+@pytest.mark.parametrize("conserve", [1.0, 5.0, 20.0])
+def test_conserved_light_is_not_given_to_it(value: float, conserve: float) -> None:
+    image = counts()
+    bad = border(image) | gaps(image)
+    filled = np.where(bad, np.float32(value), image)
+    light = denoise(filled, conserve=conserve)
+    np.testing.assert_array_equal(light[bad], np.float32(value))
+    tiled = denoise(da.from_array(filled, 70), conserve=conserve, tile=64)
+    np.testing.assert_array_equal(np.asarray(tiled)[bad], np.float32(value))
+
+
 def test_frames_that_were_never_written_are_left_out() -> None:
     stack = np.stack([counts() for _ in range(6)])
     expected = denoise(stack, axes="TYX")[0]

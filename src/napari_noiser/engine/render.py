@@ -97,24 +97,29 @@ class Response:
 
     @torch.inference_mode()
     def _to_display(self, plan: Plan) -> NDArray[Any]:
-        """Return a display; it is flat without a signal."""
+        """Return a display, black where there is fill."""
+        shown = self._shown(plan)
+        if self.fill is not None:
+            shown[:, self.fill] = 0.0
+        return to_display(shown, self.raw, plan.dtype)
+
+    def _shown(self, plan: Plan) -> NDArray[np.float32]:
+        """Return (samples, *spatial) in [0, 1]; it is flat without a signal."""
         if self.values is None or self.renderer is None:
             shape = (plan.image.layout.samples, *self.raw.shape[1:])
             flat = DARK if plan.has_dark_background else 0.5
-            return to_display(np.full(shape, flat, np.float32), self.raw, plan.dtype)
+            return np.full(shape, flat, np.float32)
         if self.renderer.display is not None:
             shown = self.renderer.display.apply(self.light(plan))
             shown = adjust(shown, plan.options["brightness"], plan.options["contrast"])
-            return to_display(shown.astype(np.float32), self.raw, plan.dtype)
+            return shown.astype(np.float32)
         if self.tone is None:
             response = self.values[0] * plan.options["contrast"]
         else:
             response = self.tone.shown(self.values[0], plan.options["contrast"])
         # (tanh(z) + 1) / 2 is the logistic function of 2 z
-        toned = response.add_(plan.options["brightness"]).mul_(2).sigmoid_().cpu().numpy()
-        if self.fill is not None:
-            toned[:, self.fill] = 0.0
-        return to_display(toned, self.raw, plan.dtype)
+        toned = response.add_(plan.options["brightness"]).mul_(2).sigmoid_()
+        return np.asarray(toned.cpu().numpy())
 
     def light(self, plan: Plan) -> NDArray[np.float64]:
         """Return (samples, *spatial) in the image's units; as read, where nothing can be denoised.
@@ -138,9 +143,11 @@ class Response:
         light, deviation = self.light(plan), plan.options["conserve"]
         if deviation is None:
             return to_intensity(light, self.raw, plan.dtype)
-        inner = crop_edge(self.edge)
-        given = smoothed_residual(self.raw[: len(light)], light, deviation)
-        return to_intensity((light + given)[inner], self.raw[inner], plan.dtype)
+        inner, raw = crop_edge(self.edge), self.raw[: len(light)]
+        conserved = light + smoothed_residual(raw, light, deviation)
+        if self.fill is not None:  # which nothing was taken from
+            conserved = np.where(self.fill, raw, conserved)
+        return to_intensity(conserved[inner], self.raw[inner], plan.dtype)
 
 
 @dataclass(frozen=True)
