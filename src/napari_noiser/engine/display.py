@@ -31,6 +31,7 @@ _LEAST_SPAN = 1.0  # standard deviations of the noise taken out that black and w
 _FAINT_SHOWN = 0.15  # at least, of the median of structure: what gamma is for
 _SKY_SHOWN = 0.1  # at most, of the background
 _LEAST_GAMMA = 0.4
+_BELOW, _ABOVE = 1.0, 3.0  # standard deviations from the mean, where nothing else is known
 
 _BINS = 256
 
@@ -105,6 +106,35 @@ class LightDisplay:
             faint = float(np.median(above.mean(axis=0)[structure])) if structure.any() else span
             gamma = _gamma(sky / span, faint / span)
         return cls(tuple(map(float, black)), tuple(map(float, black + span)), gamma)
+
+    @classmethod
+    def around(
+        cls, mean: Floats, deviation: Floats, noise: float, gamma: float | None = None
+    ) -> LightDisplay:
+        """Return black and white for light of which only its moments are known.
+
+        Parameters
+        ----------
+        mean, deviation : array, shape (samples,)
+            Mean and standard deviation of each sample.
+        noise : float
+            The standard deviation of the noise that was taken out.
+        gamma : float, optional
+            The power; 1 if left out.
+
+        Notes
+        -----
+        Black lies a standard deviation below the mean, white three above: whatever share of the
+        light a background has, it is dark, and what lies on it is bright.
+        """
+        black = mean - _BELOW * deviation
+        span = (_BELOW + _ABOVE) * float(deviation.max())
+        if span < _LEAST_SPAN * noise:
+            span = _LEAST_SPAN * noise
+            black = np.maximum(black, mean - _SKY_SHOWN * span)
+        span = span or 1.0
+        power = 1.0 if gamma is None else gamma
+        return cls(tuple(map(float, black)), tuple(map(float, black + span)), power)
 
 
 def _background(above: Floats) -> tuple[float, float]:

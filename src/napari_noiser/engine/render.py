@@ -33,6 +33,7 @@ from napari_noiser.methods.bounded import BoundedInput
 from napari_noiser.methods.patches import Halo
 
 _NO_HALO: Halo = ((0, 0),) * 3
+_FEWEST_SEEN = 1000  # pixels of which percentiles tell something
 
 
 @dataclass(frozen=True)
@@ -328,7 +329,7 @@ def cached_fold(
         if displays is not None:
             return GroupRenderer(network, displays[group])
         windows = (_read_window(plan, region) for region in group_regions(plan, group))
-        return GroupRenderer(network, find_display(plan, network, windows))
+        return GroupRenderer(network, find_display(plan, network, moments[group], group, windows))
 
     return folded
 
@@ -395,11 +396,47 @@ def _read_window(plan: Plan, region: Slices) -> Window:
     return Window(region, box, values, mask, gain)
 
 
-def find_display(plan: Plan, network: Folded, windows: Iterable[Window]) -> LightDisplay | None:
-    """Find how the light of a statistics group is best shown, by rendering a few windows of it."""
+def find_display(
+    plan: Plan,
+    network: Folded,
+    found: PatchMoments,
+    group: ImageIndex,
+    windows: Iterable[Window],
+) -> LightDisplay | None:
+    """Find how the light of a statistics group is best shown, by rendering a few windows of it.
+
+    They lie where the layout says. If a mask or fill leaves next to nothing of them, the group's
+    moments tell, in which all that counts has its part: no other window is looked for.
+    """
     light, taken = zip(*(_render_window(plan, network, window) for window in windows), strict=True)
     planes = [plane for each in light for plane in each.swapaxes(0, 1)]
+    seen = sum(int(np.isfinite(plane).all(axis=0).sum()) for plane in planes)
+    if seen < min(_FEWEST_SEEN, found.count) and isinstance(network, FoldedDenoiser):
+        return _display_of_moments(plan, network, found, group)
     return LightDisplay.of(planes, noise_taken_out(np.concatenate(taken)), plan.options["gamma"])
+
+
+def _display_of_moments(
+    plan: Plan, network: FoldedDenoiser, found: PatchMoments, group: ImageIndex
+) -> LightDisplay:
+    """Return how light with some moments is shown, of which nothing else is known."""
+    known, camera = found.bounded or found, plan.camera_of_group(group)
+    samples = plan.image.layout.samples
+    mean = known.mean.reshape(samples, -1).mean(axis=1)
+    total = np.diagonal(known.covariance).reshape(samples, -1).mean(axis=1)
+    deviation = np.sqrt(np.maximum(total - network.noise_std**2, 0.0))
+
+    def to_counts(measured: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (
+            measured + plan.image.integer_offset
+            if camera is None
+            else unstabilize(measured, camera)
+        )
+
+    half = network.noise_std / 2
+    noise = float((to_counts(mean + half) - to_counts(mean - half)).mean())
+    middle, low, high = (to_counts(mean + step * deviation) for step in (0.0, -1.0, 1.0))
+    return LightDisplay.around(middle, (high - low) / 2, noise, plan.options["gamma"])
 
 
 def _render_window(
