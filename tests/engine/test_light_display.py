@@ -191,6 +191,32 @@ def test_light_is_shown_as_its_display() -> None:
     np.testing.assert_allclose(seen, enhance(image), atol=0.03)
 
 
+@pytest.mark.parametrize("side", [256, 600])
+@pytest.mark.parametrize("axes", ["TYX", "CYX", "YXS"])
+@pytest.mark.parametrize("left_out", ["mask", "fill", "both"])
+def test_limits_of_light_are_those_of_what_counts(left_out: str, axes: str, side: int) -> None:
+    image = np.stack([nuclei(side, seed=seed) for seed in range(3)]).astype("float32")
+    light = gaussian_filter(image, (0, 1, 1))
+    mask, fill = np.ones((side, side), bool), np.zeros((side, side), bool)
+    if left_out != "fill":
+        mask[:50] = mask[:, 380:] = False
+    if left_out != "mask":
+        fill[:, :60] = True
+    turned = (1, 2, 0) if axes == "YXS" else (0, 1, 2)
+
+    def limits(value: float, **options: Any) -> Any:
+        result, raw = (
+            np.where(mask & ~fill, each, value).transpose(turned) for each in (light, image)
+        )
+        plan = make_plan(raw, verb="denoise", axes=axes, camera=None, **options)
+        return view_range(calibrate(plan), result, raw)
+
+    expected = limits(np.nan)
+    assert limits(65535, mask=mask, fill=(65535,)) == expected
+    assert limits(-9999, mask=mask, fill=(-9999,)) == expected
+    assert expected.white < 6000
+
+
 def test_a_gamma_can_be_given() -> None:
     image = nuclei()
     linear = enhance(image, gamma=1.0)
