@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_noiser.arrays.chunks import BlockIndex, Grid, chunk_grid, overlap, relative_to
 from napari_noiser.arrays.image_array import is_dask
 from napari_noiser.arrays.layout import Slices
+from napari_noiser.arrays.lazy_view import DerivedArray
 from napari_noiser.arrays.places import name_place
 from napari_noiser.arrays.storage import arrays_in, check_store
 
@@ -169,7 +170,7 @@ def with_chunk_cache(array: Any, max_bytes: int) -> Any:
     return ChunkCache(array, max_bytes) if _FEW * largest <= max_bytes else array
 
 
-class ChunkCache:
+class ChunkCache(DerivedArray):
     """An array that slices like another one, reads whole chunks and caches the latest used.
 
     Of chunks beyond `max_bytes`, those go that were not used for longest; `nbytes` are cached.
@@ -177,7 +178,7 @@ class ChunkCache:
 
     def __init__(self, array: Any, max_bytes: int) -> None:
         self.shape, self.dtype = tuple(array.shape), np.dtype(array.dtype)
-        self.ndim = len(self.shape)
+        self.source, self.ndim = array, len(self.shape)
         self._read, self._grid = make_reader(array), chunk_grid(array)
         self._max_bytes, self.nbytes = max_bytes, 0
         self._cached: dict[BlockIndex, NDArray[Any]] = {}  # the latest used last
