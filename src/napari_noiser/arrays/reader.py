@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -27,13 +28,18 @@ def make_reader(array: Any) -> Callable[[Slices], NDArray[Any]]:
     if is_dask(array):
         return ComputedArray(array)
 
-    def read(region: Slices) -> NDArray[Any]:
-        with name_place(array):
-            values = np.asarray(array[region])
-        check_store(array)
-        return values
+    return partial(read_region, array)
 
-    return read
+
+def read_region(array: Any, region: Slices) -> NDArray[Any]:
+    """Return a region of an array of any kind, or raise an `OSError` that says where it lies.
+
+    A view of a numpy array; of dask's the chunks are computed.
+    """
+    with name_place(array):
+        values = np.asarray(array[region])
+    check_store(array)
+    return values
 
 
 def make_block_reader(

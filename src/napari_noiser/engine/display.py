@@ -15,6 +15,7 @@ from napari_noiser.arrays.chunks import relative_to, widen
 from napari_noiser.arrays.fill import FILL_REACH, Fill, fill_mask
 from napari_noiser.arrays.image_array import is_dask
 from napari_noiser.arrays.layout import Layout, Slices
+from napari_noiser.arrays.reader import read_region
 from napari_noiser.arrays.sampling import group_windows, sample_values
 from napari_noiser.engine.plan import Plan
 
@@ -280,12 +281,11 @@ def _counted_parts(plan: Plan, result: Any, raw: Any) -> tuple[list[Floats], lis
 
 def _read(array: Any, boxes: Sequence[Slices]) -> list[NDArray[Any]]:
     """Return what boxes of an array hold; of dask's together, since a chunk may hold several."""
-    parts = [array[box] for box in boxes]
     if is_dask(array):
         import dask
 
-        parts = dask.compute(*parts)
-    return [np.asarray(part) for part in parts]
+        return [np.asarray(part) for part in dask.compute(*(array[box] for box in boxes))]
+    return [read_region(array, box) for box in boxes]
 
 
 def _planes(window: NDArray[Any], layout: Layout) -> list[tuple[int, NDArray[Any]]]:

@@ -19,7 +19,7 @@ from napari_noiser.arrays.chunks import widen
 from napari_noiser.arrays.companion import GainMap, Mask, log_gain, without_masked
 from napari_noiser.arrays.image_array import to_display, to_intensity
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
-from napari_noiser.arrays.places import name_place
+from napari_noiser.arrays.reader import read_region
 from napari_noiser.arrays.sampling import group_windows
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import unstabilize
@@ -388,8 +388,7 @@ def group_regions(plan: Plan, group: ImageIndex) -> list[Slices]:
 def _read_window(plan: Plan, region: Slices) -> Window:
     layout = plan.image.layout
     box = widen(region, plan.reach(plan.halo), layout.shape)
-    with name_place(plan.image.array):
-        values = np.asarray(plan.image.array[box])
+    values = read_region(plan.image.array, box)
     beside = tuple(part for letter, part in zip(layout.axes, box, strict=True) if letter != "S")
     companions = (plan.mask, plan.gain_map)
     mask, gain = (None if each is None else each.read(beside) for each in companions)

@@ -11,12 +11,13 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_noiser._errors import InputError
 from napari_noiser._progress import Event
 from napari_noiser.arrays.layout import Colors, Layout, Slices, Statistics
+from napari_noiser.arrays.lazy_view import DerivedArray
+from napari_noiser.arrays.reader import read_region
 from napari_noiser.engine.options import DEFAULT_MODEL, Verb, verb_options
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
@@ -190,17 +191,17 @@ def _all_of(respond: Responses, box: Slices) -> list[Response]:
 
 def _remember(array: Any) -> _Remembering[NDArray[Any]]:
     """Return an array that remembers the part last read."""
-    return _Remembering(lambda box: np.asarray(array[box]))
+    return _Remembering(partial(read_region, array), array)
 
 
-class _Remembering(Generic[Value]):
+class _Remembering(DerivedArray, Generic[Value]):
     """A function of a box that remembers its last value: a slider asks for the same one again.
 
-    It can also be indexed, as an array.
+    It can also be indexed, as an array is, read from a `source`.
     """
 
-    def __init__(self, function: Callable[[Slices], Value]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[[Slices], Value], source: Any = None) -> None:
+        self._function, self.source = function, source
         self._last: tuple[Slices, Value] | None = None
 
     def __call__(self, box: Slices) -> Value:
