@@ -206,6 +206,40 @@ def test_a_mosaic_padded_with_zeros_is_seen_as_its_tiles() -> None:
     np.testing.assert_array_equal(fill_mask(filled[None], find_fill([filled[None]])), bad)
 
 
+@pytest.mark.parametrize("mean", [0.01, 0.05, 0.3, 1.0])
+@pytest.mark.parametrize("value", [99, 255, 65535])
+@pytest.mark.parametrize("brightest", [np.s_[:, 300:], np.s_[:100]])
+def test_it_is_found_beside_few_photons(value: int, mean: float, brightest: Any) -> None:
+    """Hardly a pixel counts more than one photon."""
+    light = np.full((400, 400), mean)
+    light[brightest] *= 4
+    image = np.random.default_rng(0).poisson(light).astype("uint16")
+    image[:, :80] = value
+    expected = image == value
+    expected[:, 80:] = False
+    found = fill_mask(image[None], find_fill([image[None]]))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("values", [(1,), (0, 1), (3, 200)])
+@pytest.mark.parametrize("fill", [0, 255])
+def test_an_image_of_few_values_is_without(values: tuple[int, ...], fill: int) -> None:
+    image = np.random.default_rng(0).choice(values, (1, 200, 200)).astype("uint8")
+    image[:, :40] = fill
+    assert not find_fill([image])
+
+
+@pytest.mark.parametrize("radius", [8, 30])
+@pytest.mark.parametrize("background", [0, 100])
+def test_labels_are_no_fill(radius: int, background: int) -> None:
+    labels = np.full((300, 300), background, np.uint16)
+    y, x = np.indices(labels.shape)
+    places = [(50, 50), (70, 150), (95, 250), (200, 80), (220, 200)]
+    for label, at in enumerate(places, start=1):
+        labels[np.hypot(y - at[0], x - at[1]) < radius] = label
+    assert not find_fill([labels[None]])
+
+
 @pytest.mark.parametrize("mean", [0.02, 0.2, 0.7, 2.0])
 @pytest.mark.parametrize("light", ["flat", "cells", "two halves", "bright middle"])
 def test_zeros_of_counted_photons_are_kept(mean: float, light: str) -> None:
