@@ -58,6 +58,40 @@ def test_it_is_left_out_and_comes_out_as_it_went_in(value: float, where: Any) ->
     np.testing.assert_allclose(shown[~bad], expected[~bad], atol=1e-4)
 
 
+@pytest.mark.parametrize("value", [-9999, 0, 65535])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"model": "noiser"},
+        {"model": "noiser", "background": "dark"},
+        {"model": "structured"},
+        {"model": "structured", "background": "gray"},
+        {"model": "structured", "brightness": 0.5, "dtype": "uint8"},
+    ],
+)
+def test_it_is_black_in_a_display(value: float, options: dict[str, Any]) -> None:
+    image = counts()
+    bad = border(image) | gaps(image)
+    filled = np.where(bad, np.float32(value), image)
+    shown = enhance(filled, **options)
+    assert (shown[bad] == 0).all()
+    assert shown[~bad].mean() > 0
+    lazy = np.asarray(enhance(da.from_array(filled, 70), **options))
+    assert (lazy[bad] == 0).all()
+
+
+@pytest.mark.parametrize("value", [-9999, 0, 65535])
+@pytest.mark.parametrize("conserve", [1.0, 5.0, 20.0])
+def test_conserved_light_is_not_given_to_it(value: float, conserve: float) -> None:
+    image = counts()
+    bad = border(image) | gaps(image)
+    filled = np.where(bad, np.float32(value), image)
+    light = denoise(filled, conserve=conserve)
+    np.testing.assert_array_equal(light[bad], np.float32(value))
+    tiled = denoise(da.from_array(filled, 70), conserve=conserve, tile=64)
+    np.testing.assert_array_equal(np.asarray(tiled)[bad], np.float32(value))
+
+
 def test_frames_that_were_never_written_are_left_out() -> None:
     stack = np.stack([counts() for _ in range(6)])
     expected = denoise(stack, axes="TYX")[0]
@@ -170,6 +204,40 @@ def test_a_mosaic_padded_with_zeros_is_seen_as_its_tiles() -> None:
         bad[y : y + 95, x : x + 95] = False
     filled = np.where(bad, np.float32(0), image)
     np.testing.assert_array_equal(fill_mask(filled[None], find_fill([filled[None]])), bad)
+
+
+@pytest.mark.parametrize("mean", [0.01, 0.05, 0.3, 1.0])
+@pytest.mark.parametrize("value", [99, 255, 65535])
+@pytest.mark.parametrize("brightest", [np.s_[:, 300:], np.s_[:100]])
+def test_it_is_found_beside_few_photons(value: int, mean: float, brightest: Any) -> None:
+    """Hardly a pixel counts more than one photon."""
+    light = np.full((400, 400), mean)
+    light[brightest] *= 4
+    image = np.random.default_rng(0).poisson(light).astype("uint16")
+    image[:, :80] = value
+    expected = image == value
+    expected[:, 80:] = False
+    found = fill_mask(image[None], find_fill([image[None]]))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("values", [(1,), (0, 1), (3, 200)])
+@pytest.mark.parametrize("fill", [0, 255])
+def test_an_image_of_few_values_is_without(values: tuple[int, ...], fill: int) -> None:
+    image = np.random.default_rng(0).choice(values, (1, 200, 200)).astype("uint8")
+    image[:, :40] = fill
+    assert not find_fill([image])
+
+
+@pytest.mark.parametrize("radius", [8, 30])
+@pytest.mark.parametrize("background", [0, 100])
+def test_labels_are_no_fill(radius: int, background: int) -> None:
+    labels = np.full((300, 300), background, np.uint16)
+    y, x = np.indices(labels.shape)
+    places = [(50, 50), (70, 150), (95, 250), (200, 80), (220, 200)]
+    for label, at in enumerate(places, start=1):
+        labels[np.hypot(y - at[0], x - at[1]) < radius] = label
+    assert not find_fill([labels[None]])
 
 
 @pytest.mark.parametrize("mean", [0.02, 0.2, 0.7, 2.0])

@@ -14,8 +14,13 @@ from helpers.errors import refused
 from helpers.scenes import scene
 
 from napari_noiser import enhance
+from napari_noiser.arrays.lazy_view import LazyView
+from napari_noiser.arrays.places import files_of
+from napari_noiser.arrays.reader import ChunkCache
+from napari_noiser.arrays.storage import check_store, shares_memory, version_of
 from napari_noiser.engine.enhance import plan_steps
 from napari_noiser.engine.plan import make_plan
+from napari_noiser.files.enhance_to_file import enhance_to_file
 
 IMAGE = scene((8, 40, 50))
 
@@ -94,3 +99,35 @@ def test_an_image_of_unknown_shape_is_refused_with_and_without_out() -> None:
     for out in (None, np.empty(IMAGE.shape, "f4")):
         with refused("image", "compute_chunk_sizes()"):
             enhance(unknown, "noiser", out=out)
+
+
+@pytest.mark.parametrize("banding", ["rows", "columns", "both"])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_without_its_banding_an_image_lies_where_it_did(
+    banding: str, lazy: bool, tmp_path: Path
+) -> None:
+    array = stored(tmp_path / "a.zarr")
+    image = da.from_zarr(array) if lazy else array
+    plan = make_plan(image, "noiser", banding=banding, out=np.empty(IMAGE.shape, "f4"))
+    assert shares_memory(plan.image.array, array)
+    before = version_of(plan.image.array)
+    array[2] = IMAGE[3]
+    assert version_of(plan.image.array) != before
+    with refused("path"):
+        enhance_to_file(image, tmp_path / "a.zarr" / "b.zarr", "noiser", banding=banding)
+
+
+@pytest.mark.parametrize("derive", [ChunkCache, LazyView.whole, "banding"])
+def test_what_is_read_from_a_store_vanishes_with_it(derive: Any, tmp_path: Path) -> None:
+    array = stored(tmp_path / "a.zarr")
+    if derive == "banding":
+        derived = make_plan(array, "noiser", banding="rows").image.array
+    elif derive is ChunkCache:
+        derived = ChunkCache(array, 10**6)
+    else:
+        derived = derive(lambda box: array[box], array.shape, array.dtype, (1, 40, 50), array)
+    check_store(derived)
+    assert files_of(derived) == [tmp_path / "a.zarr"]
+    shutil.rmtree(tmp_path / "a.zarr")
+    with pytest.raises(FileNotFoundError):
+        check_store(derived)

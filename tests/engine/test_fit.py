@@ -25,7 +25,7 @@ from napari_noiser._errors import InputError
 from napari_noiser._progress import run_with_progress
 from napari_noiser.camera import CameraNoise
 from napari_noiser.engine.fit import prepare_fit
-from napari_noiser.recipes import BlindSpotModel, RetinexRecipe
+from napari_noiser.recipes import BlindSpotModel, IRLERecipe, RetinexRecipe
 
 LIGHT: dict[str, Any] = {"device": "cpu"}
 DATA = os.environ.get("NAPARI_NOISER_DATA")
@@ -248,6 +248,26 @@ def test_gain_maps_that_cannot_be(gain: Any, error: type[Exception], came: str) 
 def test_a_gain_map_takes_a_model_that_was_fitted_with_one() -> None:
     with refused("gain_map"):
         enhance(GOOD, "structured", gain_map=np.ones((256, 256)))
+
+
+@pytest.mark.parametrize(
+    "types", [("uint8", "uint16"), ("uint16", "uint16", "uint8"), ("uint8", "float32")]
+)
+@pytest.mark.parametrize(
+    "recipe", [RetinexRecipe(iterations=2), IRLERecipe(retinex=RetinexRecipe(iterations=2))]
+)
+def test_photographs_of_other_ranges_are_refused(recipe: Any, types: tuple[str, ...]) -> None:
+    random = np.random.default_rng(0)
+    photographs = [random.poisson(30, (200, 200, 3)).astype(each) for each in types]
+    with refused("", types[-1], index=len(types) - 1):
+        fit(photographs, recipe, axes="YXS", camera=CameraNoise(1.0), device="cpu")
+
+
+def test_a_blind_spot_is_fitted_to_photographs_of_several_types() -> None:
+    random = np.random.default_rng(0)
+    photographs = [random.poisson(30, (200, 200, 3)).astype(each) for each in ("u1", "u2")]
+    options: dict[str, Any] = {"axes": "YXS", "camera": CameraNoise(1.0), "device": "cpu"}
+    assert fit(photographs, replace(QUICK, iterations=1), **options).samples == 3
 
 
 @pytest.mark.parametrize("recipe", [QUICK, RetinexRecipe(iterations=2)])

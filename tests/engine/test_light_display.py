@@ -138,12 +138,83 @@ def test_what_a_mask_leaves_out_does_not_count() -> None:
     np.testing.assert_allclose(found[:, :170], expected[:, :170], atol=1e-6)
 
 
+def out_of_windows(shape: tuple[int, int], where: str) -> NDArray[np.bool_]:
+    """Return a mask that the windows of a large plane do not lie in."""
+    mask = np.zeros(shape, bool)
+    parts = {"rows": np.s_[182:218], "columns": np.s_[:, 385:415], "box": np.s_[184:216, 300:500]}
+    mask[parts[where]] = True
+    return mask
+
+
+@pytest.mark.parametrize("where", ["rows", "columns", "box"])
+@pytest.mark.parametrize("camera", [None, "auto"])
+def test_a_mask_beside_all_windows_leaves_the_background_dark(where: str, camera: Any) -> None:
+    image = np.random.default_rng(0).poisson(5, (600, 600)).astype("uint16")
+    mask = out_of_windows(image.shape, where)
+    y, x = np.indices(image.shape)
+    spots = mask & ((y % 40 - 5) ** 2 + (x % 40 - 5) ** 2 < 16)
+    image[spots] = np.random.default_rng(1).poisson(60, spots.sum())
+    options: dict[str, Any] = {"background": "dark", "camera": camera, "device": "cpu"}
+    shown = enhance(image, mask=mask, **options)
+    assert np.median(shown[mask & ~spots]) < 0.25
+    assert np.median(shown[spots]) > 0.5
+    for tile, beside in ((128, mask), (None, da.from_array(mask, 250))):
+        lazy = enhance(da.from_array(image, 300), mask=beside, tile=tile, **options)
+        np.testing.assert_allclose(np.asarray(lazy)[mask], shown[mask], atol=1e-4)
+
+
+@pytest.mark.parametrize("statistics", ["stack", "plane"])
+def test_noise_in_a_mask_beside_all_windows_stays_dark(statistics: Any) -> None:
+    image = np.random.default_rng(0).poisson(5, (2, 600, 600)).astype("uint16")
+    mask = np.stack([out_of_windows(image.shape[1:], where) for where in ("rows", "box")])
+    options: dict[str, Any] = {"background": "dark", "camera": None, "statistics": statistics}
+    shown = enhance(image, mask=mask, axes="TYX", **options)
+    assert np.median(shown[mask]) < 0.2
+    assert np.percentile(shown[mask], 99) < 0.6
+
+
+def test_fill_in_all_windows_leaves_the_background_dark() -> None:
+    random = np.random.default_rng(0)
+    image = random.poisson(20, (600, 600)).astype("uint16")
+    known = out_of_windows(image.shape, "columns")
+    image[~known] = 0
+    shown = enhance(image, background="dark", device="cpu")
+    assert (shown[~known] == 0).all()
+    assert np.median(shown[known]) < 0.2
+
+
 def test_light_is_shown_as_its_display() -> None:
     image = nuclei()
     light = denoise(image)
     shown = view_range(calibrate(make_plan(image, verb="denoise")), light, image)
     seen = ((light - shown.black) / (shown.white - shown.black)).clip(0, 1) ** shown.gamma
     np.testing.assert_allclose(seen, enhance(image), atol=0.03)
+
+
+@pytest.mark.parametrize("side", [256, 600])
+@pytest.mark.parametrize("axes", ["TYX", "CYX", "YXS"])
+@pytest.mark.parametrize("left_out", ["mask", "fill", "both"])
+def test_limits_of_light_are_those_of_what_counts(left_out: str, axes: str, side: int) -> None:
+    image = np.stack([nuclei(side, seed=seed) for seed in range(3)]).astype("float32")
+    light = gaussian_filter(image, (0, 1, 1))
+    mask, fill = np.ones((side, side), bool), np.zeros((side, side), bool)
+    if left_out != "fill":
+        mask[:50] = mask[:, 380:] = False
+    if left_out != "mask":
+        fill[:, :60] = True
+    turned = (1, 2, 0) if axes == "YXS" else (0, 1, 2)
+
+    def limits(value: float, **options: Any) -> Any:
+        result, raw = (
+            np.where(mask & ~fill, each, value).transpose(turned) for each in (light, image)
+        )
+        plan = make_plan(raw, verb="denoise", axes=axes, camera=None, **options)
+        return view_range(calibrate(plan), result, raw)
+
+    expected = limits(np.nan)
+    assert limits(65535, mask=mask, fill=(65535,)) == expected
+    assert limits(-9999, mask=mask, fill=(-9999,)) == expected
+    assert expected.white < 6000
 
 
 def test_a_gamma_can_be_given() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from helpers.arrays import CountingArray
 from helpers.compare import drained
 from helpers.scenes import scene
@@ -156,3 +159,36 @@ def test_it_is_a_sequence_of_planes() -> None:
         planes.__array__(copy=False)  # as numpy 2 asks
     with pytest.raises(TypeError, match="0-d"):
         len(planes[0, 0, 0])
+
+
+def stored(place: Path) -> Any:
+    return zarr.create_array(place, data=scene((5, 21, 30)).astype("uint16"), chunks=(1, 21, 30))
+
+
+def spoil(place: Path) -> None:
+    """Make the chunks of a store no chunks any more."""
+    for chunk in (place / "c").rglob("0"):
+        if chunk.is_file():
+            chunk.write_bytes(b"no chunk")
+
+
+@pytest.mark.parametrize("banding", ["keep", "rows", "both"])
+@pytest.mark.parametrize("model", ["noiser", "structured"])
+def test_a_store_that_is_gone_is_no_dark_image(tmp_path: Path, model: str, banding: str) -> None:
+    view = live(stored(tmp_path / "a.zarr"), model=model, banding=banding)
+    assert np.asarray(view[1]).any()
+    shutil.rmtree(tmp_path / "a.zarr")
+    for plane in (1, 3):
+        with pytest.raises(FileNotFoundError, match=r"a\.zarr"):
+            np.asarray(view[plane])
+
+
+@pytest.mark.parametrize("banding", ["keep", "columns"])
+def test_what_cannot_be_read_is_named(tmp_path: Path, banding: str) -> None:
+    array = stored(tmp_path / "a.zarr")
+    view = live(array, banding=banding)
+    spoil(tmp_path / "a.zarr")
+    with pytest.raises(OSError, match=r"a\.zarr cannot be read"):
+        np.asarray(view[2])
+    with pytest.raises(OSError, match=r"a\.zarr cannot be read"):
+        calibrate(make_plan(array, "structured", banding=banding))

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 import napari_noiser as noiser
-from napari_noiser.plugin.layers.enhance_layer import enhance_layer
+from napari_noiser.plugin.layers.enhance_layer import denoise_layer, enhance_layer
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.settings import Settings
 from napari_noiser.plugin.tasks.destinations import TaskResult
@@ -91,6 +91,20 @@ def test_the_provenance_says_what_was_asked_for(lazy_stack: Image) -> None:
         enhance_layer(lazy_stack, mask=fixed).metadata["napari_noiser"]["mask"]
         == enhance_layer(Image(PLANES), mask=fixed).metadata["napari_noiser"]["mask"]
     )
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_what_does_not_count_moves_no_limits(lazy: bool) -> None:
+    light = np.linspace(20, 200, 90)[None] * np.ones((80, 1))
+    image = np.random.default_rng(0).poisson(light).astype(np.float32)
+    mask, fill = np.ones(image.shape, bool), np.zeros(image.shape, bool)
+    mask[:20], fill[:, :15] = False, True
+    image[~mask], image[fill] = 60000, 65535
+    layer = Image(da.from_array(image, 40) if lazy else image)
+    for beside in (mask, da.from_array(mask, 30)):
+        limits = denoise_layer(layer, mask=beside, fill=65535).contrast_limits
+        assert 0 < limits[0] < 80
+        assert 150 < limits[1] < 400
 
 
 def test_out_is_filled_at_once(lazy_stack: Image) -> None:

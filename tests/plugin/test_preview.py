@@ -168,6 +168,26 @@ def test_volumes_are_measured_anew(
     np.testing.assert_allclose(in_view(layer), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("banding", ["rows", "columns", "both"])
+@pytest.mark.parametrize("verb", ["enhance", "denoise"])
+def test_banding_is_taken_out(
+    banding: str, verb: str, preview, widget: NoiserWidget, viewer: ViewerModel, wait_for_run
+) -> None:
+    lines = rng.normal(0, 8, (40, 1)) if banding == "rows" else rng.normal(0, 8, (1, 50))
+    image = (PLANES[:4] + 100 + lines).round().astype(np.uint16)
+    widget.controls.verb.value = verb
+    widget.controls.options["banding"].value = banding
+    layer = preview(Image(image, name="cells"))
+    options = {"banding": banding, "camera": "auto"}
+    expected = getattr(noiser, verb)(image, **options)[viewer.dims.current_step[0]]
+    np.testing.assert_allclose(in_view(layer), expected, rtol=1e-5, atol=1e-5)
+    made = layer.metadata["napari_noiser"]
+    assert made["banding"] == banding
+    applied = getattr(noiser, f"{verb}_layer")(Image(image), **options)
+    found = applied.metadata["napari_noiser"]["banding_removed"]
+    assert made["banding_removed"] == found
+
+
 def test_other_axes_while_it_measures_begin_again(
     section: PreviewSection, widget: NoiserWidget, viewer: ViewerModel, wait_for_run
 ) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_noiser.analysis.linearity import measure_linearity
 from napari_noiser.arrays.image_array import ImageArray, check_pair
 from napari_noiser.arrays.layout import Slices
+from napari_noiser.arrays.reader import read_region
 from napari_noiser.camera.correlation import residual_whiteness
 from napari_noiser.camera.noise_model import Camera, CameraNoise, broadcast_cameras
 from napari_noiser.camera.outliers import repair_outliers
@@ -172,7 +173,7 @@ class _Channel:
 
 def _planes(stack: ImageArray, box: Slices) -> Floats:
     """Return the samples of a plane as a single plane."""
-    return single_plane(ImageArray.from_array(np.asarray(stack.array[box]), stack.layout.axes))
+    return single_plane(ImageArray.from_array(read_region(stack.array, box), stack.layout.axes))
 
 
 def _flux(channels: Sequence[_Channel]) -> float | None:

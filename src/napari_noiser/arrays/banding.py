@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from napari_noiser.arrays.chunks import relative_to, widen
 from napari_noiser.arrays.fill import FILL_REACH, Fill, fill_mask, find_fill
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
+from napari_noiser.arrays.lazy_view import DerivedArray
 from napari_noiser.arrays.reader import make_reader
 from napari_noiser.camera.banding import Banding, Lines, banding_profile
 
 _ACROSS = 2048  # pixels of a line that tell its offset: those in the middle
 
 
-class WithoutBanding:
+class WithoutBanding(DerivedArray):
     """An array that slices like another one, less the offsets of its rows or columns.
 
     Of each plane and sample the middles of all lines are read once, which a mask and fill are left
@@ -26,7 +27,7 @@ class WithoutBanding:
     """
 
     def __init__(self, array: Any, layout: Layout, banding: Banding, mask: Any, fill: Any) -> None:
-        self.array, self.shape, self.ndim = array, layout.shape, len(layout.shape)
+        self.source, self.shape, self.ndim = array, layout.shape, len(layout.shape)
         small = np.can_cast(array.dtype, np.float32)
         self.dtype = np.dtype(np.float32 if small else np.float64)
         self.chunks = tuple(
@@ -42,7 +43,7 @@ class WithoutBanding:
 
     @cached_property
     def _read(self) -> Any:
-        return make_reader(self.array)
+        return make_reader(self.source)
 
     def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
         """Return the values in a region: along each axis at a number, or in a slice."""

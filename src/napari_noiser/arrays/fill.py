@@ -20,7 +20,7 @@ FILL_REACH = SIDE - 1 + SIDE // 2
 _CHANCE = 1e-6  # of a square of real values that are all equal, at most
 _STAND_INS = (-9999.0, -99999.0, 1e20, 9.969209968386869e36)  # for no data
 _BLOCK = 4 * SIDE  # pixels a side: what fills one is no chance, what fills a part may be
-_FEW = 1000  # values, which tell an image from labels
+_FEW = 1000  # values in a row, which tell labels
 _RISING = 0.5  # of the way from the mean to a value, which saturated stars come near to
 
 
@@ -46,14 +46,13 @@ class Fill:
 def find_fill(planes: Iterable[NDArray[Any]], known: Sequence[float] | None = None) -> Fill:
     """Return the values that are fill, from some planes (samples, Y, X) of an image.
 
-    Those that are `known` to be are only looked at for whether thin borders are fill as well.
-
+    Of those that are `known` it is only found whether they are fill in thin borders as well.
 
     Squares of equal values are fill if the rest of the image shows that they are not there by
     chance, as a dim camera's zeros are, and if values around them do not come near, as around a
     saturated star or on a background that was clipped. The usual stand-ins for no data count
-    unseen, and 0 where it is not there by chance. Where no more than two other values are left
-    there is no fill: the image is constant, or of labels.
+    unseen, and 0 where it is not there by chance. Where no more than two other values are left,
+    or few that lie in areas, there is no fill: the image is constant, or of labels.
     """
     parts = [part for part in map(np.asarray, planes) if part.size]
     if not parts:
@@ -71,8 +70,31 @@ def find_fill(planes: Iterable[NDArray[Any]], known: Sequence[float] | None = No
         return Fill(tuple(known), thin)
     found = Fill(thick, thin)
     rest = [part[:, ~fill_mask(part, found)] for part in parts]
-    values = {float(value) for each in rest for value in np.unique(each[..., :_FEW])}
-    return found if len(values) > 2 else Fill()
+    return found if _has_three_values(rest) and not _is_of_labels(parts, found) else Fill()
+
+
+def _has_three_values(parts: Iterable[NDArray[Any]]) -> bool:
+    """Return whether there are three values or more, however rare: photons counted are few."""
+    known = [values for part in parts if (values := part[np.isfinite(part)]).size]
+    if not known:
+        return False
+    least, most = min(each.min() for each in known), max(each.max() for each in known)
+    return any(((each != least) & (each != most)).any() for each in known)
+
+
+def _is_of_labels(parts: Sequence[NDArray[Any]], fill: Fill) -> bool:
+    """Return whether few values beside fill lie in areas, as labels do, and photons do not."""
+    known = [~fill_mask(part, fill) for part in parts]
+    rest = [part[:, inside] for part, inside in zip(parts, known, strict=True)]
+    if len({float(value) for each in rest for value in np.unique(each[..., :_FEW])}) > 2:
+        return False
+    usual = float(np.median(np.concatenate([each[0] for each in rest])))
+    equal = pairs = 0
+    for part, inside in zip(parts, known, strict=True):
+        left, right = part[0, :, :-1], part[0, :, 1:]
+        told = inside[:, :-1] & inside[:, 1:] & ((left != usual) | (right != usual))
+        equal, pairs = equal + int((told & (left == right)).sum()), pairs + int(told.sum())
+    return 2 * equal >= pairs
 
 
 def fill_mask(values: NDArray[Any], fill: Fill) -> NDArray[np.bool_]:

@@ -15,8 +15,20 @@ from numpy.typing import DTypeLike, NDArray
 from napari_noiser.arrays.layout import Slices
 
 
+class DerivedArray:
+    """An array whose values are read from another one.
+
+    Attributes
+    ----------
+    source : array, optional
+        The other one, if something needs to know: where it lies its values lie.
+    """
+
+    source: Any = None
+
+
 @dataclass(frozen=True, eq=False)
-class LazyView:
+class LazyView(DerivedArray):
     """An array that is sliced without being read; ``numpy.asarray(view)`` reads what it shows.
 
     Viewers slice in several steps (the part in view of all planes, then one plane of it): only

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_noiser._errors import InputError
+from napari_noiser.arrays.lazy_view import DerivedArray
 from napari_noiser.arrays.mapped_file import FileRegion
 
 SOURCE_FILES = "napari_noiser_files"
@@ -30,6 +31,13 @@ def name_place(array: Any) -> Iterator[None]:
         place = next((str(each) for each in files_of(array)), "image")
         words = " ".join(f"{type(error).__name__} {error}".split())
         raise OSError(f"{place} cannot be read: {words}") from error
+
+
+def source_of(array: Any) -> Any:
+    """Return the array that another one is read from in the end: itself, if from no other."""
+    while isinstance(array, DerivedArray) and array.source is not None:
+        array = array.source
+    return array
 
 
 def store_root(array: Any) -> Path | None:
@@ -56,7 +64,7 @@ def mapped_file(array: Any) -> Path | None:
 
 def files_of(array: Any) -> list[Path]:
     """Return the files or the folder that an array is read from, as far as is known."""
-    array = getattr(array, "source", array)  # of a lazy view
+    array = source_of(array)
     store = getattr(getattr(array, "store_path", None), "store", None)
     places = [array_folder(array), mapped_file(array), *getattr(store, SOURCE_FILES, ())]
     return [each for each in places if each is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from napari_noiser.arrays.chunks import BlockIndex, Grid, chunk_grid, overlap, relative_to
 from napari_noiser.arrays.image_array import is_dask
 from napari_noiser.arrays.layout import Slices
+from napari_noiser.arrays.lazy_view import DerivedArray
 from napari_noiser.arrays.places import name_place
 from napari_noiser.arrays.storage import arrays_in, check_store
 
@@ -26,13 +28,18 @@ def make_reader(array: Any) -> Callable[[Slices], NDArray[Any]]:
     if is_dask(array):
         return ComputedArray(array)
 
-    def read(region: Slices) -> NDArray[Any]:
-        with name_place(array):
-            values = np.asarray(array[region])
-        check_store(array)
-        return values
+    return partial(read_region, array)
 
-    return read
+
+def read_region(array: Any, region: Slices) -> NDArray[Any]:
+    """Return a region of an array of any kind, or raise an `OSError` that says where it lies.
+
+    A view of a numpy array; of dask's the chunks are computed.
+    """
+    with name_place(array):
+        values = np.asarray(array[region])
+    check_store(array)
+    return values
 
 
 def make_block_reader(
@@ -169,7 +176,7 @@ def with_chunk_cache(array: Any, max_bytes: int) -> Any:
     return ChunkCache(array, max_bytes) if _FEW * largest <= max_bytes else array
 
 
-class ChunkCache:
+class ChunkCache(DerivedArray):
     """An array that slices like another one, reads whole chunks and caches the latest used.
 
     Of chunks beyond `max_bytes`, those go that were not used for longest; `nbytes` are cached.
@@ -177,7 +184,7 @@ class ChunkCache:
 
     def __init__(self, array: Any, max_bytes: int) -> None:
         self.shape, self.dtype = tuple(array.shape), np.dtype(array.dtype)
-        self.ndim = len(self.shape)
+        self.source, self.ndim = array, len(self.shape)
         self._read, self._grid = make_reader(array), chunk_grid(array)
         self._max_bytes, self.nbytes = max_bytes, 0
         self._cached: dict[BlockIndex, NDArray[Any]] = {}  # the latest used last

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_noiser.arrays.chunks import Grid, chunk_grid, split_chunks
 from napari_noiser.arrays.image_array import ImageArray, check_pair
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices, Statistics
-from napari_noiser.arrays.places import name_place
+from napari_noiser.arrays.reader import read_region
 
 _VALUES = 2**20  # histograms and limits need no more, and lazy arrays stay lazy
 _BOXES = 8
@@ -65,8 +65,7 @@ def sample_values(
     share = most // len(boxes)
     sampled = []
     for array in arrays:
-        with name_place(array):
-            parts = [_thin(np.asarray(array[box]), color, share) for box in boxes]
+        parts = [_thin(read_region(array, box), color, share) for box in boxes]
         sampled.append(np.concatenate(parts))
     return sampled
 
@@ -159,8 +158,8 @@ def content_digest(stack: ImageArray) -> str:
             height = square * _STRIDES[letter] % _SQUARES
             start = (length - side) * height // (_SQUARES - 1)
             box.append(slice(start, start + side))
-        with name_place(stack.array):
-            digest.update(np.ascontiguousarray(stack.array[tuple(box)]).tobytes())
+        values = read_region(stack.array, tuple(box))
+        digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:12]
 
 

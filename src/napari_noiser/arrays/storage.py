@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from napari_noiser.arrays.image_array import is_dask
-from napari_noiser.arrays.lazy_view import LazyView
-from napari_noiser.arrays.places import array_folder, files_of, mapped_file
+from napari_noiser.arrays.places import array_folder, files_of, mapped_file, source_of
 
 
 def check_store(array: Any) -> None:
     """Raise an `OSError` if a zarr array's folder is gone, whose zeros would be read, or a mapped
     file is cut, whose map would end the process."""
+    array = source_of(array)
     place = array_folder(array)
     if place is not None and not place.exists():
         raise FileNotFoundError(f"image has vanished while it was read: {place} is not there")
@@ -64,8 +64,7 @@ def arrays_in(tasks: Iterable[Any]) -> Iterator[Any]:
 
 def sources_of(array: Any) -> list[Any]:
     """Return what an array is read from: itself, or what a view or dask's graph is made of."""
-    if isinstance(array, LazyView) and array.source is not None:
-        return sources_of(array.source)
+    array = source_of(array)
     return list(arrays_in(array.dask.values())) if is_dask(array) else [array]
 
 

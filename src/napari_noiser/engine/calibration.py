@@ -16,6 +16,7 @@ from napari_noiser.arrays.companion import without_masked
 from napari_noiser.arrays.fill import Fill, fill_mask, find_fill
 from napari_noiser.arrays.image_array import ImageArray
 from napari_noiser.arrays.layout import Layout, Slices
+from napari_noiser.arrays.reader import read_region
 from napari_noiser.arrays.sampling import sample_values
 from napari_noiser.arrays.storage import check_store
 from napari_noiser.camera.noise_model import CameraNoise, constant_noise, estimate_pooled_noise
@@ -152,7 +153,7 @@ def calibrate_steps(plan: Plan) -> Generator[CalibrationStep, None, Plan]:
 
 def read_part(plan: Plan, box: Slices) -> NDArray[Any]:
     """Return what a box of a plan's image holds, NaN where the mask leaves it out."""
-    values: NDArray[Any] = np.asarray(plan.image.array[box])
+    values = read_region(plan.image.array, box)
     layout = plan.image.layout
     if plan.mask is None:
         return values

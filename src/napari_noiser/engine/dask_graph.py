@@ -467,7 +467,8 @@ def _find_display(
     plan = _plan_block(parts[0], calibration, integer_offset, template)
     layout, shown = plan.image.layout, np.full(moments.shape, None, object)
     group = (0,) * len(layout.separate(plan.options["statistics"]))
-    network = fold_group(plan, moments.item(), group)
+    found = moments.item()
+    network = fold_group(plan, found, group)
     if network is None or not plan.shows_light:
         return shown
 
@@ -484,7 +485,7 @@ def _find_display(
             places, parts[::3], parts[1::3], parts[2::3], strict=True
         )
     ]
-    shown.flat[0] = find_display(plan, network, windows)
+    shown.flat[0] = find_display(plan, network, found, group, windows)
     return shown
 
 

@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from napari_noiser.arrays.chunks import relative_to, widen
+from napari_noiser.arrays.fill import FILL_REACH, Fill, fill_mask
 from napari_noiser.arrays.image_array import is_dask
-from napari_noiser.arrays.layout import Layout
+from napari_noiser.arrays.layout import Layout, Slices
+from napari_noiser.arrays.reader import read_region
 from napari_noiser.arrays.sampling import group_windows, sample_values
 from napari_noiser.engine.plan import Plan
 
@@ -31,6 +34,7 @@ _LEAST_SPAN = 1.0  # standard deviations of the noise taken out that black and w
 _FAINT_SHOWN = 0.15  # at least, of the median of structure: what gamma is for
 _SKY_SHOWN = 0.1  # at most, of the background
 _LEAST_GAMMA = 0.4
+_BELOW, _ABOVE = 1.0, 3.0  # standard deviations from the mean, where nothing else is known
 
 _BINS = 256
 
@@ -105,6 +109,35 @@ class LightDisplay:
             faint = float(np.median(above.mean(axis=0)[structure])) if structure.any() else span
             gamma = _gamma(sky / span, faint / span)
         return cls(tuple(map(float, black)), tuple(map(float, black + span)), gamma)
+
+    @classmethod
+    def around(
+        cls, mean: Floats, deviation: Floats, noise: float, gamma: float | None = None
+    ) -> LightDisplay:
+        """Return black and white for light of which only its moments are known.
+
+        Parameters
+        ----------
+        mean, deviation : array, shape (samples,)
+            Mean and standard deviation of each sample.
+        noise : float
+            The standard deviation of the noise that was taken out.
+        gamma : float, optional
+            The power; 1 if left out.
+
+        Notes
+        -----
+        Black lies a standard deviation below the mean, white three above: whatever share of the
+        light a background has, it is dark, and what lies on it is bright.
+        """
+        black = mean - _BELOW * deviation
+        span = (_BELOW + _ABOVE) * float(deviation.max())
+        if span < _LEAST_SPAN * noise:
+            span = _LEAST_SPAN * noise
+            black = np.maximum(black, mean - _SKY_SHOWN * span)
+        span = span or 1.0
+        power = 1.0 if gamma is None else gamma
+        return cls(tuple(map(float, black)), tuple(map(float, black + span)), power)
 
 
 def _background(above: Floats) -> tuple[float, float]:
@@ -200,8 +233,7 @@ def view_range(plan: Plan, result: Any, raw: Any) -> ViewRange:
         return ViewRange(0.0, full)
     if plan.verb == "enhance":
         return ViewRange(*contrast_limits(result))
-    parts = [_read_parts(each, plan.image.layout) for each in (result, raw)]
-    light, before = ([part.astype(np.float64) for part in each] for each in parts)
+    light, before = _counted_parts(plan, result, raw)
     if color:  # other limits would shift the colors
         values = np.concatenate([part.ravel() for part in light])
         known = values[np.isfinite(values)]
@@ -214,21 +246,61 @@ def view_range(plan: Plan, result: Any, raw: Any) -> ViewRange:
     return ViewRange(found.black[0], found.white[0], found.gamma)
 
 
-def _read_parts(array: Any, layout: Layout) -> list[NDArray[Any]]:
-    """Return the windows of an array's channels, each of shape (samples, Y, X)."""
+def _counted_parts(plan: Plan, result: Any, raw: Any) -> tuple[list[Floats], list[Floats]]:
+    """Return windows of the channels of a result and of its image, each (samples, Y, X).
+
+    What is fill or left out by the mask is NaN in both, unless nothing else lies in the windows.
+    """
+    layout = plan.image.layout
     full = {letter: slice(0, n) for letter, n in zip(layout.axes, layout.shape, strict=True)}
-    regions = [{**full, **window} for window in group_windows(layout, "stack")]
-    parts = [array[tuple(region[letter] for letter in layout.axes)] for region in regions]
+    regions = [
+        tuple({**full, **window}[letter] for letter in layout.axes)
+        for window in group_windows(layout, "stack")
+    ]
+    reach = [FILL_REACH if any(plan.fills or ()) and a in "YX" else 0 for a in layout.axes]
+    boxes = [widen(region, reach, layout.shape) for region in regions]
+    light, before, counted = [], [], []
+    windows = zip(regions, boxes, _read(result, regions), _read(raw, boxes), strict=True)
+    for region, box, shown, wide in windows:
+        inner = dict(zip(layout.axes, relative_to(region, box), strict=True))
+        middle = (slice(None), inner["Y"], inner["X"])
+        planes = _planes(wide, layout)
+        light += [plane.astype(np.float64) for _, plane in _planes(shown, layout)]
+        before += [plane[middle].astype(np.float64) for _, plane in planes]
+        known = [~_fill_of(plan, channel, plane)[middle[1:]] for channel, plane in planes]
+        if plan.mask is not None:
+            beside = (part for a, part in zip(layout.axes, region, strict=True) if a != "S")
+            masks = _planes(plan.mask.read(tuple(beside)), layout.without_samples)
+            known = [one & (mask[0] != 0) for one, (_, mask) in zip(known, masks, strict=True)]
+        counted += known
+    if any(here.any() for here in counted):
+        for part, here in zip((*light, *before), (*counted, *counted), strict=True):
+            part[:, ~here] = np.nan
+    return light, before
+
+
+def _read(array: Any, boxes: Sequence[Slices]) -> list[NDArray[Any]]:
+    """Return what boxes of an array hold; of dask's together, since a chunk may hold several."""
     if is_dask(array):
         import dask
 
-        parts = dask.compute(*parts)  # together: a chunk may hold several
-    found = []
-    for part in map(np.asarray, parts):
-        planes = Layout(layout.axes, part.shape)
-        whole = tuple(slice(0, length) for length in planes.image_shape)
-        found += [planes.read(part, each, whole)[: planes.samples] for each in planes.images()]
-    return found
+        return [np.asarray(part) for part in dask.compute(*(array[box] for box in boxes))]
+    return [read_region(array, box) for box in boxes]
+
+
+def _planes(window: NDArray[Any], layout: Layout) -> list[tuple[int, NDArray[Any]]]:
+    """Return the planes (samples, Y, X) of a window of all channels, and which each is of."""
+    part = Layout(layout.axes, window.shape)
+    whole = tuple(slice(0, length) for length in part.image_shape)
+    return [
+        (part.channel(image), part.read(window, image, whole)[: part.samples])
+        for image in part.images()
+    ]
+
+
+def _fill_of(plan: Plan, channel: int, plane: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where a plane (samples, Y, X) of a channel is fill."""
+    return fill_mask(plane, plan.fills[channel] if plan.fills else Fill())
 
 
 def contrast_limits(result: Any) -> tuple[float, float]:

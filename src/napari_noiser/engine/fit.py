@@ -390,6 +390,7 @@ def _prepare_retinex(
 ) -> Generator[PreparationStep, None, Steps[RetinexModel]]:
     """Prepare the fit of illumination and reflectance: stage 1 alone."""
     images = _same_images(plans, resume)
+    _check_one_range(plans)
     begun = resume.model if resume and resume.images else None
     known = (begun.black, begun.white) if isinstance(begun, RetinexModel) else None
     black, white = known or _levels(plans)
@@ -501,6 +502,20 @@ def _of_both(
 
     done = event.done + (finished.done if finished else 0)
     return replace(event, done=done, total=recipe.iterations, state=state)
+
+
+def _check_one_range(plans: Sequence[Plan]) -> None:
+    """Raise an `InputError` if photographs are of types whose ranges differ: white is one."""
+    types = [plan.image.array.dtype for plan in plans]
+    whites = [np.iinfo(each).max if each.kind in "ui" else None for each in types]
+    for at, plan in enumerate(plans):
+        if plan.image.layout.samples > 1 and whites[at] != whites[0]:
+            raise InputError(
+                "",
+                f"must be of the first image's range, {types[0]}, got {types[at]}: one count is "
+                "white in all; convert them to one type",
+                index=at,
+            )
 
 
 def _levels(plans: Sequence[Plan]) -> tuple[float, float]:

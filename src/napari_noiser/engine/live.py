@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_noiser.arrays.chunks import widen
 from napari_noiser.arrays.layout import ImageIndex, Slices
 from napari_noiser.arrays.lazy_view import LazyView
+from napari_noiser.arrays.reader import read_region
 from napari_noiser.engine.moments import PatchMoments
 from napari_noiser.engine.plan import Plan
 from napari_noiser.engine.render import Response, cached_fold, extract_block
@@ -64,7 +65,7 @@ class Responses:
 
     Parameters
     ----------
-    work, moments
+    plan, moments
         As of `live_image`; brightness, contrast and dtype do not matter.
     """
 
@@ -79,7 +80,7 @@ class Responses:
         read = widen(region, reach, self._plan.image.layout.shape)
         plan = replace(self._plan, tile_side=_flat_side(self._plan, region))
         with self._lock:
-            values = np.asarray(plan.image.array[read])
+            values = read_region(plan.image.array, read)
             beside = (plan.rendering_mask, plan.gain_map)
             block = extract_block(plan, values, read, region, *beside)
             for responses in block.respond(self._folded):

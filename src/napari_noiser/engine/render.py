@@ -19,7 +19,7 @@ from napari_noiser.arrays.chunks import widen
 from napari_noiser.arrays.companion import GainMap, Mask, log_gain, without_masked
 from napari_noiser.arrays.image_array import to_display, to_intensity
 from napari_noiser.arrays.layout import ImageIndex, Layout, Slices
-from napari_noiser.arrays.places import name_place
+from napari_noiser.arrays.reader import read_region
 from napari_noiser.arrays.sampling import group_windows
 from napari_noiser.camera.noise_model import CameraNoise
 from napari_noiser.camera.stabilization import unstabilize
@@ -33,6 +33,7 @@ from napari_noiser.methods.bounded import BoundedInput
 from napari_noiser.methods.patches import Halo
 
 _NO_HALO: Halo = ((0, 0),) * 3
+_FEWEST_SEEN = 1000  # pixels of which percentiles tell something
 
 
 @dataclass(frozen=True)
@@ -97,24 +98,29 @@ class Response:
 
     @torch.inference_mode()
     def _to_display(self, plan: Plan) -> NDArray[Any]:
-        """Return a display; it is flat without a signal."""
+        """Return a display, black where there is fill."""
+        shown = self._shown(plan)
+        if self.fill is not None:
+            shown[:, self.fill] = 0.0
+        return to_display(shown, self.raw, plan.dtype)
+
+    def _shown(self, plan: Plan) -> NDArray[np.float32]:
+        """Return (samples, *spatial) in [0, 1]; it is flat without a signal."""
         if self.values is None or self.renderer is None:
             shape = (plan.image.layout.samples, *self.raw.shape[1:])
             flat = DARK if plan.has_dark_background else 0.5
-            return to_display(np.full(shape, flat, np.float32), self.raw, plan.dtype)
+            return np.full(shape, flat, np.float32)
         if self.renderer.display is not None:
             shown = self.renderer.display.apply(self.light(plan))
             shown = adjust(shown, plan.options["brightness"], plan.options["contrast"])
-            return to_display(shown.astype(np.float32), self.raw, plan.dtype)
+            return shown.astype(np.float32)
         if self.tone is None:
             response = self.values[0] * plan.options["contrast"]
         else:
             response = self.tone.shown(self.values[0], plan.options["contrast"])
         # (tanh(z) + 1) / 2 is the logistic function of 2 z
-        toned = response.add_(plan.options["brightness"]).mul_(2).sigmoid_().cpu().numpy()
-        if self.fill is not None:
-            toned[:, self.fill] = 0.0
-        return to_display(toned, self.raw, plan.dtype)
+        toned = response.add_(plan.options["brightness"]).mul_(2).sigmoid_()
+        return np.asarray(toned.cpu().numpy())
 
     def light(self, plan: Plan) -> NDArray[np.float64]:
         """Return (samples, *spatial) in the image's units; as read, where nothing can be denoised.
@@ -138,9 +144,11 @@ class Response:
         light, deviation = self.light(plan), plan.options["conserve"]
         if deviation is None:
             return to_intensity(light, self.raw, plan.dtype)
-        inner = crop_edge(self.edge)
-        given = smoothed_residual(self.raw[: len(light)], light, deviation)
-        return to_intensity((light + given)[inner], self.raw[inner], plan.dtype)
+        inner, raw = crop_edge(self.edge), self.raw[: len(light)]
+        conserved = light + smoothed_residual(raw, light, deviation)
+        if self.fill is not None:  # which nothing was taken from
+            conserved = np.where(self.fill, raw, conserved)
+        return to_intensity(conserved[inner], self.raw[inner], plan.dtype)
 
 
 @dataclass(frozen=True)
@@ -321,7 +329,7 @@ def cached_fold(
         if displays is not None:
             return GroupRenderer(network, displays[group])
         windows = (_read_window(plan, region) for region in group_regions(plan, group))
-        return GroupRenderer(network, find_display(plan, network, windows))
+        return GroupRenderer(network, find_display(plan, network, moments[group], group, windows))
 
     return folded
 
@@ -380,19 +388,54 @@ def group_regions(plan: Plan, group: ImageIndex) -> list[Slices]:
 def _read_window(plan: Plan, region: Slices) -> Window:
     layout = plan.image.layout
     box = widen(region, plan.reach(plan.halo), layout.shape)
-    with name_place(plan.image.array):
-        values = np.asarray(plan.image.array[box])
+    values = read_region(plan.image.array, box)
     beside = tuple(part for letter, part in zip(layout.axes, box, strict=True) if letter != "S")
     companions = (plan.mask, plan.gain_map)
     mask, gain = (None if each is None else each.read(beside) for each in companions)
     return Window(region, box, values, mask, gain)
 
 
-def find_display(plan: Plan, network: Folded, windows: Iterable[Window]) -> LightDisplay | None:
-    """Find how the light of a statistics group is best shown, by rendering a few windows of it."""
+def find_display(
+    plan: Plan,
+    network: Folded,
+    found: PatchMoments,
+    group: ImageIndex,
+    windows: Iterable[Window],
+) -> LightDisplay | None:
+    """Find how the light of a statistics group is best shown, by rendering a few windows of it.
+
+    They lie where the layout says. If a mask or fill leaves next to nothing of them, the group's
+    moments tell, in which all that counts has its part: no other window is looked for.
+    """
     light, taken = zip(*(_render_window(plan, network, window) for window in windows), strict=True)
     planes = [plane for each in light for plane in each.swapaxes(0, 1)]
+    seen = sum(int(np.isfinite(plane).all(axis=0).sum()) for plane in planes)
+    if seen < min(_FEWEST_SEEN, found.count) and isinstance(network, FoldedDenoiser):
+        return _display_of_moments(plan, network, found, group)
     return LightDisplay.of(planes, noise_taken_out(np.concatenate(taken)), plan.options["gamma"])
+
+
+def _display_of_moments(
+    plan: Plan, network: FoldedDenoiser, found: PatchMoments, group: ImageIndex
+) -> LightDisplay:
+    """Return how light with some moments is shown, of which nothing else is known."""
+    known, camera = found.bounded or found, plan.camera_of_group(group)
+    samples = plan.image.layout.samples
+    mean = known.mean.reshape(samples, -1).mean(axis=1)
+    total = np.diagonal(known.covariance).reshape(samples, -1).mean(axis=1)
+    deviation = np.sqrt(np.maximum(total - network.noise_std**2, 0.0))
+
+    def to_counts(measured: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (
+            measured + plan.image.integer_offset
+            if camera is None
+            else unstabilize(measured, camera)
+        )
+
+    half = network.noise_std / 2
+    noise = float((to_counts(mean + half) - to_counts(mean - half)).mean())
+    middle, low, high = (to_counts(mean + step * deviation) for step in (0.0, -1.0, 1.0))
+    return LightDisplay.around(middle, (high - low) / 2, noise, plan.options["gamma"])
 
 
 def _render_window(

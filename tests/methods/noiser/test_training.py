@@ -403,6 +403,27 @@ def test_the_number_of_steps_may_change_until_the_rate_falls():
         train_steps(replace(ONE_CYCLE, iterations=6), resume=states[2], **form)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "stop", "changed"),
+    [
+        (SHORT, 3, {"iterations": 3}),
+        (replace(SHORT, tv_weight=0.2), 2, {"iterations": 2}),
+        (STEADY, 5, {"coarser": 1}),
+        (ONE_CYCLE, 5, {"coarser": 2}),
+    ],
+)
+def test_with_no_step_left_a_model_is_what_was_asked_for(recipe, stop, changed):
+    recipe = replace(recipe, iterations=5)
+    asked = replace(recipe, **changed)
+    state = [event.state() for event in train_steps(recipe, device="cpu")][stop - 1]
+    left, model = drained(train_steps(asked, device="cpu", resume=state))
+    whole = train(asked, device="cpu")
+    assert not left
+    assert model.recipe == asked
+    assert model.describe() == whole.describe()
+    assert same_weights(model.weights, whole.weights)
+
+
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"samples": 3}, {"ndim": 3}])
 def test_another_training_is_not_gone_on_with(changed):
     state = next(train_steps(STEADY, device="cpu")).state()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import cos, pi
 from typing import Any
@@ -155,18 +155,19 @@ def train_steps(
     if start is not None:
         copy_matching_weights(network, start)
     signal_seed = int(torch.randint(2**62, (), generator=draws))
+    found = best_device(device)
     blank = NoiserModel(
         recipe,
         samples,
         ndim,
         seed,
         copy_weights(network),
-        best_device(device).type,
+        found.type,
         begun_from="" if start is None else start.fingerprint,
     )
     if resume is not None:
         check_type("resume", resume, TrainingState).check_same_training(blank)
-    return _train(blank, network.to(best_device(device)), signal_seed, resume)
+    return _train(blank, network.to(found), signal_seed, resume)
 
 
 def _train(
@@ -180,7 +181,7 @@ def _train(
         if step.done == step.total and step.state is not None:
             state = step.state()
     assert state is not None  # a recipe has one step or more
-    return state.averaged
+    return replace(state.averaged, recipe=recipe)  # a state may be of another number of steps
 
 
 def _network(recipe: Recipe, samples: int, ndim: int, draws: torch.Generator) -> nn.Module:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from os import PathLike
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from napari.layers import Image, Layer
@@ -229,12 +230,15 @@ def _show_lazily(
     layers: Mapping[str, str],
 ) -> Image:
     """Measure a dask array now; napari would have to, for every plane that it shows."""
+    from napari_noiser.arrays.companion import Mask
     from napari_noiser.engine.dask_graph import make_lazy_plan
     from napari_noiser.engine.display import view_range
 
     lazy = make_lazy_plan(
         source.array, model, verb, axes=source.axes, progress=progress, **options
     ).measured()
-    result = lazy.result()
-    shown = view_range(lazy.plan, result, source.array)
+    result, plan = lazy.result(), lazy.plan
+    if (mask := options.get("mask")) is not None:
+        plan = replace(plan, mask=Mask.of(mask, plan.image.layout))  # which may be dask's
+    shown = view_range(plan, result, source.array)
     return source.result(result, {**lazy.describe(), **layers}, shown.limits, shown.gamma)

@@ -14,6 +14,7 @@ from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser.arrays.companion import infer_axes
 from napari_noiser.arrays.layout import Layout, Slices
 from napari_noiser.arrays.lazy_view import LazyView
+from napari_noiser.arrays.reader import read_region
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot, describe_type
 
 _NONE_CHOSEN = "Choose a gain map: a model that is guided by one is fitted, and applied, with it"
@@ -92,6 +93,6 @@ def _resample_nearest(array: Any, shape: tuple[int, ...]) -> LazyView:
         ]
         spans = zip(nearest, steps, strict=True)
         region = tuple(slice(at[0] * step, at[-1] * step + 1, step) for at, step in spans)
-        return np.asarray(array[region])[np.ix_(*(at - at[0] for at in nearest))]
+        return read_region(array, region)[np.ix_(*(at - at[0] for at in nearest))]
 
-    return LazyView.whole(read, shape, array.dtype, shape)
+    return LazyView.whole(read, shape, array.dtype, shape, array)

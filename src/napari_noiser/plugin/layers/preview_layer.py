@@ -18,6 +18,7 @@ from qtpy.QtCore import QTimer
 
 from napari_noiser._progress import Event
 from napari_noiser.arrays.layout import Colors, Slices, Statistics
+from napari_noiser.arrays.reader import read_region
 from napari_noiser.engine.options import Verb
 from napari_noiser.files.provenance import PROVENANCE
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
@@ -228,7 +229,7 @@ class SourceDisplay:
         part[along] = slice(first, min(cut, box[along].stop))
         left = (slice(None),) * along + (slice(0, part[along].stop - first),)
         values = values.copy()
-        values[left] = self._convert(np.asarray(array[tuple(part)]))
+        values[left] = self._convert(read_region(array, tuple(part)))
         line = max(1, width // _LINE)
         edge = slice(max(0, cut - line - first), max(0, cut - first))
         values[(slice(None),) * along + (edge,)] = self.limits[1]

@@ -11,13 +11,14 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_noiser._errors import InputError
 from napari_noiser._progress import Event
 from napari_noiser.arrays.layout import Colors, Layout, Slices, Statistics
-from napari_noiser.engine.options import DEFAULT_MODEL, Verb, verb_options
+from napari_noiser.arrays.lazy_view import DerivedArray
+from napari_noiser.arrays.reader import read_region
+from napari_noiser.engine.options import DEFAULT_MODEL, ResolvedOptions, Verb, verb_options
 from napari_noiser.methods.noiser.recipe import RECIPES, Recipe, bundled_form
 from napari_noiser.plugin.layers.snapshot import LayerSnapshot
 from napari_noiser.plugin.tasks.destinations import TaskRequest
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from napari_noiser.engine.render import Response
     from napari_noiser.methods.base import Method
 
-MEASURED = ("ndim", "camera", "repair", "banding", "background")
+MEASURED = ("ndim", "camera", "repair", "banding", "fill", "background")
 """The options that a measurement is made for; of the others any value can be rendered from it."""
 
+_FOUND = ("mask", "gain_map", "banding_removed")  # of provenance, by measuring
 _TONE = ("brightness", "contrast", "dtype")  # what a response does not depend on
 
 Value = TypeVar("Value")
@@ -80,8 +82,8 @@ class PreviewCache:
         for plan in plans:
             check_cameras(plan.method, plan.cameras)
         # A fingerprint reads all of a mask or a gain map: once is enough.
-        fingerprints = {name: self.provenance[name] for name in ("mask", "gain_map")}
-        provenance = {**replace(plans[0], mask=None, gain_map=None).describe(), **fingerprints}
+        known = {name: self.provenance[name] for name in _FOUND if name in self.provenance}
+        provenance = {**replace(plans[0], mask=None, gain_map=None).describe(), **known}
         key = str({name: each for name, each in provenance.items() if name not in _TONE})
         if key not in self._responses:
             self._responses.clear()
@@ -95,14 +97,17 @@ class PreviewCache:
         from napari_noiser.engine.plan import make_plan
 
         image, verb = measured.image, measured.verb
-        asked: Mapping[str, Any] = measured.options
+        asked = measured.options
         fixed = {name: asked[name] for name in MEASURED if name in verb_options(verb)}
-        fixed["fill"] = asked["fill"]
-        # Any map to plan with, which only looks whether there is one.
-        fixed |= {"mask": None, "gain_map": None if measured.gain_map is None else 1.0}
+        # The image is without its banding already. Of maps planning only looks whether there is one.
+        beside = {"mask": None, "gain_map": None if measured.gain_map is None else 1.0}
         check_trained(model, image.layout, options.get("colors", "balanced"), verb)
+        plan = make_plan(image, model, verb, **{**options, **fixed, **beside, "banding": "keep"})
+        restored: ResolvedOptions = {**plan.options}
+        restored["banding"] = asked["banding"]
         return replace(
-            make_plan(image, model, verb, **{**options, **fixed}),
+            plan,
+            options=restored,
             image=image,
             mask=measured.mask,
             gain_map=measured.gain_map,
@@ -190,17 +195,17 @@ def _all_of(respond: Responses, box: Slices) -> list[Response]:
 
 def _remember(array: Any) -> _Remembering[NDArray[Any]]:
     """Return an array that remembers the part last read."""
-    return _Remembering(lambda box: np.asarray(array[box]))
+    return _Remembering(partial(read_region, array), array)
 
 
-class _Remembering(Generic[Value]):
+class _Remembering(DerivedArray, Generic[Value]):
     """A function of a box that remembers its last value: a slider asks for the same one again.
 
-    It can also be indexed, as an array.
+    It can also be indexed, as an array is, read from a `source`.
     """
 
-    def __init__(self, function: Callable[[Slices], Value]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[[Slices], Value], source: Any = None) -> None:
+        self._function, self.source = function, source
         self._last: tuple[Slices, Value] | None = None
 
     def __call__(self, box: Slices) -> Value:

@@ -67,7 +67,7 @@ class PreviewSection(Section):
         rendered = [each for name, each in chosen.options.items() if name not in MEASURED]
         for control in (chosen.model, *rendered):
             control.changed.connect(self._on_rendered_choice)
-        measured = [chosen.options[name] for name in MEASURED]
+        measured = [each for name, each in chosen.options.items() if name in MEASURED]
         layers = (chosen.image, chosen.region, chosen.leave_out, chosen.all_planes, chosen.gain)
         for control in (*layers, chosen.axes, chosen.verb, chosen.model, *measured):
             control.changed.connect(self._on_measured_choice)
@@ -238,7 +238,8 @@ class PreviewSection(Section):
         controls = [*layers, chosen.axes, chosen.verb]
         # Without a denoiser the camera's noise is not considered.
         unused = set() if model.is_denoiser else {"camera", "repair"}
-        controls += [chosen.options[name] for name in MEASURED if name not in unused]
+        names = [name for name in MEASURED if name in chosen.options and name not in unused]
+        controls += [chosen.options[name] for name in names]
         needs = (model.requires_gain_map, model.is_denoiser and model.requires_camera_noise)
         return (*(each.value for each in controls), chosen.gain_map, *needs)
 
