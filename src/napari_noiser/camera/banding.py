@@ -24,6 +24,7 @@ _WINDOW = 9  # lines of which the median is smooth: structure thicker than 4 lin
 _PASSES = 2  # the second finds what the first one's own median took in
 _CLIPPED = 3.0  # standard deviations
 _NORMAL = 1.4826  # of a normal distribution, over the median of absolute deviations
+_ROWS = 256  # that are looked at together
 _SIDE = 512  # pixels a side that tell whether there is banding
 _LEAST_LINES = 32
 _SEEN = 0.1  # of the noise's standard deviation: less does not show
@@ -178,12 +179,21 @@ def _filled(plane: Floats, known: NDArray[np.bool_]) -> Floats:
 def _clipped_means(beyond: Floats) -> Floats:
     """Return the mean of each row but for its outliers; 0 of a row without values."""
     means = np.zeros(len(beyond))
-    for at, row in enumerate(beyond):
-        values = row[np.isfinite(row)]
-        if not values.size:
-            continue
-        middle = float(np.median(values))
-        spread = _NORMAL * float(np.median(np.abs(values - middle)))
-        near = np.abs(values - middle) <= _CLIPPED * spread
-        means[at] = values[near].mean() if spread > 0 else values.mean()
+    for start in range(0, len(beyond), _ROWS):
+        rows = beyond[start : start + _ROWS]
+        away = np.abs(rows - _medians(rows)[:, None])
+        spread = _NORMAL * _medians(away)
+        clipped = np.where(spread > 0, _CLIPPED * spread, np.inf)
+        for at, near in enumerate(np.isfinite(rows) & (away <= clipped[:, None]), start):
+            if near.any():
+                means[at] = beyond[at][near].mean()
     return means
+
+
+def _medians(rows: Floats) -> Floats:
+    """Return the median of what is finite in each row, NaN of a row without values."""
+    known = np.isfinite(rows)
+    in_order = np.sort(np.where(known, rows, np.nan), axis=1)  # NaN comes last
+    count = known.sum(axis=1)
+    middle = np.stack([(count - 1) // 2, count // 2], axis=1).clip(0, rows.shape[1] - 1)
+    return np.take_along_axis(in_order, middle, axis=1).mean(axis=1)
