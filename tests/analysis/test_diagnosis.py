@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import dask.array as da
@@ -15,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 from skimage import data
 from skimage.io import imread
 
-from napari_noiser.analysis.diagnosis import diagnose
+from napari_noiser.analysis.diagnosis import Diagnosis, diagnose
 from napari_noiser.camera.noise_variance import noise_variance
 
 DATA = os.environ.get("NAPARI_NOISER_DATA")
@@ -74,6 +75,14 @@ def test_a_tail_that_thins_out_is_no_saturation() -> None:
     assert diagnose(random.random((300, 300))).saturated == 0
 
 
+@cache
+def told(exposure: float, noise: int) -> tuple[NDArray[np.float64], Diagnosis]:
+    """Return an image that saturates, and what is said of it."""
+    extra = np.random.default_rng(2).integers(0, noise + 1, (128, 128))
+    image = np.minimum(saturating(12, exposure) + extra, 4095).astype(np.float64)
+    return image, diagnose(image)
+
+
 @given(
     gain=st.sampled_from([0.25, 1.0, 8.0, 1024.0]),
     offset=st.sampled_from([0.0, 100.0, -4096.0]),
@@ -83,9 +92,8 @@ def test_a_tail_that_thins_out_is_no_saturation() -> None:
 def test_neither_gain_nor_offset_matters(
     gain: float, offset: float, exposure: float, noise: int
 ) -> None:
-    extra = np.random.default_rng(2).integers(0, noise + 1, (128, 128))
-    image = np.minimum(saturating(12, exposure) + extra, 4095).astype(np.float64)
-    found, scaled = diagnose(image), diagnose(gain * image + offset)
+    image, found = told(exposure, noise)
+    scaled = diagnose(gain * image + offset)
     assert scaled.saturated == found.saturated
     np.testing.assert_allclose(scaled.signal_to_noise, found.signal_to_noise, rtol=1e-9)
     np.testing.assert_allclose((scaled.mean, scaled.spread), (found.mean, found.spread), rtol=1e-9)
