@@ -381,7 +381,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 )
 """The paper's variants by name, and what goes beyond it: structured, in three sizes.
 
-Those that enhance are symmetric, which the paper's are not: ``Recipe(name="noiser")`` is its form. Its studies, c-regression and p-regression, have it.
+Those that enhance are symmetric, which the paper's are not: ``Recipe(name="noiser")`` is its form.
+Its studies, c-regression and p-regression, have it.
 ms-noiser aims at a mean of 0.4, c-regression learns black; structured-large wants a graphics card.
 """
 
