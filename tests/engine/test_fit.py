@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from skimage.io import imread
 
 from napari_noiser import denoise, enhance, fit, fit_steps, load_model
-from napari_noiser._errors import InputError
+from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser._progress import run_with_progress
 from napari_noiser.camera import CameraNoise
 from napari_noiser.engine.fit import prepare_fit
+from napari_noiser.engine.plan import make_plan
+from napari_noiser.engine.training_crops import Crops
 from napari_noiser.recipes import BlindSpotModel, IRLERecipe, RetinexRecipe
 
 LIGHT: dict[str, Any] = {"device": "cpu"}
@@ -268,6 +270,19 @@ def test_a_blind_spot_is_fitted_to_photographs_of_several_types() -> None:
     photographs = [random.poisson(30, (200, 200, 3)).astype(each) for each in ("u1", "u2")]
     options: dict[str, Any] = {"axes": "YXS", "camera": CameraNoise(1.0), "device": "cpu"}
     assert fit(photographs, replace(QUICK, iterations=1), **options).samples == 3
+
+
+@pytest.mark.parametrize("kind", [InputError, InputTypeError])
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_error_over_a_crop_is_of_its_kind_and_image(kind: Any, count: int) -> None:
+    def refuse(*place: Any) -> NDArray[np.float64]:
+        raise kind("", "does not go with {ndim}", ndim=3)
+
+    plans = [make_plan(GOOD, "noiser") for _ in range(count)]
+    with pytest.raises(InputError, match=r"does not go with ndim=3") as caught:
+        Crops.of(plans, 64, 1, 1, 0, refuse)(1)
+    assert type(caught.value) is kind
+    assert caught.value.index in range(count)
 
 
 @pytest.mark.parametrize("recipe", [QUICK, RetinexRecipe(iterations=2)])

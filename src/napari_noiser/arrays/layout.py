@@ -134,7 +134,7 @@ class Layout:
         return image[self.outer.index("C")] if "C" in self.axes else 0
 
     def channel_of_group(self, group: ImageIndex, statistics: Statistics) -> int:
-        """Return which channel the images are of of a statistics group."""
+        """Return which channel the images of a statistics group are of."""
         separate = self.separate(statistics)
         return group[separate.index("C")] if "C" in separate else 0
 

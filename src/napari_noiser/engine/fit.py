@@ -37,14 +37,14 @@ from napari_noiser.methods.irle.blind_spot.training import (
     initial_model,
 )
 from napari_noiser.methods.irle.checkpoint import FitState, IRLEState
-from napari_noiser.methods.irle.optimization import FittingStep
+from napari_noiser.methods.irle.missing_pixels import fill_nearest
+from napari_noiser.methods.irle.optimization import BATCHES_AHEAD, FittingStep
 from napari_noiser.methods.irle.retinex.model import RetinexModel
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
 from napari_noiser.methods.irle.retinex.training import fit_retinex_steps, initial_retinex
 from napari_noiser.methods.irle.two_stage.illumination_gain import guided_crops
 from napari_noiser.methods.irle.two_stage.model import IRLEModel
 from napari_noiser.methods.irle.two_stage.recipe import IRLERecipe
-from napari_noiser.methods.irle.uncounted import fill_nearest
 
 Fitted = BlindSpotModel | RetinexModel | IRLEModel
 FittedRecipe = BlindSpotRecipe | RetinexRecipe | IRLERecipe
@@ -55,7 +55,6 @@ Fit = TypeVar("Fit")
 Steps = Generator[FittingStep, None, Fit]
 """A fit, a step at a time; its model is returned."""
 
-_LOOKS = 16  # batches that either stage looks at before its first step
 _SPAN = (0.1, 99.9)  # percentiles that stand for black and white
 
 AnyState = TypeVar("AnyState", FitState[Any], IRLEState)
@@ -277,7 +276,7 @@ def prepare_fit(
     plans: list[Plan] = []
     for image, gain, counted in zip(opened, gains, masks, strict=True):
         plan = make_plan(image, blank, gain_map=gain, mask=counted, device="cpu", **options)
-        begun = PreparationStep(len(plans), len(opened) + _LOOKS)
+        begun = PreparationStep(len(plans), len(opened) + BATCHES_AHEAD)
         plan = yield from map_events(calibrate_steps(plan), partial(_looking, begun))
         plans.append(plan)
         yield replace(begun, done=len(plans))
@@ -300,9 +299,9 @@ def _look_ahead(
 ) -> Generator[PreparationStep, None, Draw]:
     """Draw what a fit looks at before its first step, and return what has it at hand."""
     drawn: dict[int, Tensor] = {}
-    for number in range(1, _LOOKS + 1):
+    for number in range(1, BATCHES_AHEAD + 1):
         drawn[recipe.iterations + number] = draw(recipe.iterations + number)
-        yield PreparationStep(done + number, done + _LOOKS)
+        yield PreparationStep(done + number, done + BATCHES_AHEAD)
     return lambda number: drawn.pop(number) if number in drawn else draw(number)
 
 

@@ -157,8 +157,8 @@ def patch_moments(tile: Tensor, halo: Halo, scratch: Scratch | None = None) -> P
         centered = (padded.flatten(1) - origin).view(padded.shape)
         taps = patches_shape(padded)[1]
         return _moments(_strips(centered, scratch), origin.repeat_interleave(taps, dim=0))
-    device_memory = scratch.take("columns of moments", patches_shape(padded), padded)
-    columns = patches(padded, device_memory).flatten(2).flatten(0, 1)
+    buffer = scratch.take("columns of moments", patches_shape(padded), padded)
+    columns = patches(padded, buffer).flatten(2).flatten(0, 1)
     counted = columns.isfinite().all(dim=0)
     columns = columns[:, counted]
     if columns.shape[1] == 0:

@@ -50,7 +50,7 @@ class TileDone:
 def measure_steps(
     plan: Plan, out: Any = None, moments: Moments | None = None, skip: int = 0
 ) -> Generator[TileDone, None, Moments]:
-    """Measure all tiles: the first half of `render_steps`.
+    """Measure all tiles: the first pass.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def measure_steps(
 def render_steps(
     plan: Plan, out: Any, moments: Moments, skip: int = 0
 ) -> Generator[TileDone, None, None]:
-    """Render all tiles: the second half of `render_steps`.
+    """Render all tiles: the second pass.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 import napari_noiser
 from napari_noiser._errors import InputError, InputTypeError
 from napari_noiser.arrays.banding import WithoutBanding
-from napari_noiser.arrays.chunks import widen
+from napari_noiser.arrays.chunks import relative_to, widen
 from napari_noiser.arrays.companion import GainMap, Mask
 from napari_noiser.arrays.fill import FILL_REACH, Fill, fill_mask
 from napari_noiser.arrays.image_array import ImageArray, check_output_dtype, is_dask
@@ -214,7 +214,7 @@ class Plan:
         if camera is None or not self.options["repair"]:
             return self.image.read(image, region), self._fill_in(image, region, channel)
         wide = widen(region, (0,) * (len(region) - 2) + (REACH, REACH), lengths)
-        inner = _within(region, wide)
+        inner = relative_to(region, wide)
         values = self.image.read(image, wide)
         samples = values[: self.image.layout.samples]
         repaired = repair_outliers(samples, camera)
@@ -241,7 +241,7 @@ class Plan:
         reach = (0,) * (len(region) - 2) + (FILL_REACH, FILL_REACH)
         wide = widen(region, reach, self.image.layout.image_shape)
         values = self.image.read(image, wide)[: self.image.layout.samples]
-        found = fill_mask(values, fill)[_within(region, wide)]
+        found = fill_mask(values, fill)[relative_to(region, wide)]
         return found if found.any() else None
 
     def _banding_found(self) -> dict[str, Any]:
@@ -339,14 +339,6 @@ def make_plan(
         dtype,
         REACH if asked["repair"] and (cameras is None or any(cameras)) else 0,
         fills=_known_fills(asked["fill"], layout),
-    )
-
-
-def _within(region: Slices, wide: Slices) -> Slices:
-    """Return where a region lies in a wider one."""
-    return tuple(
-        slice(part.start - outer.start, part.stop - outer.start)
-        for part, outer in zip(region, wide, strict=True)
     )
 
 

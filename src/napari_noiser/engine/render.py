@@ -378,7 +378,8 @@ def group_regions(plan: Plan, group: ImageIndex) -> list[Slices]:
     layout = plan.image.layout
     own = layout.separate(plan.options["statistics"])
     fixed = {letter: slice(at, at + 1) for letter, at in zip(own, group, strict=True)}
-    fixed["S"] = slice(0, layout.shape[layout.axes.index("S")]) if "S" in layout.axes else slice(1)
+    if "S" in layout.axes:
+        fixed["S"] = slice(0, layout.shape[layout.axes.index("S")])
     return [
         tuple({**fixed, **window}[letter] for letter in layout.axes)
         for window in group_windows(layout, plan.options["statistics"])

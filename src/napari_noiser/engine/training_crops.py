@@ -113,7 +113,7 @@ class Crops:
         except InputError as error:
             if error.argument:
                 raise
-            raise InputError(error.argument, error.problem, index=at) from error
+            raise error.about(index=at) from error
 
     def _box(self, shape: tuple[int, ...], random: np.random.Generator) -> Iterator[slice]:
         sides = (*(3,) * (len(shape) - 2), self.side, self.side)

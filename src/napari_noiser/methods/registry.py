@@ -82,7 +82,7 @@ def _bundled_file(name: str, samples: int, ndim: int) -> Path:
     if form is not None:
         return bundled_file(*form)
     recipe = RECIPES[name]
-    recipe.check_form(samples, ndim)
+    recipe.check_samples(samples)
     seen = 1 if recipe.is_denoiser else samples
     forms = ", ".join(f"{n} ({c} samples, {d}-D)" for n, c, d in BUNDLED)
     raise InputError(

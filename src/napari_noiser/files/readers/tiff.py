@@ -45,7 +45,7 @@ def read_tiff(path: Path) -> ParsedFile:
         _check_companions(path, tif)
         index = _first_series(tif)
         series: Any = tif.series[index]
-        _check_claim(tif, series)
+        _check_claim(series)
         _check_pages(tif, series)
         page, pixels = series.keyframe, _ome_pixels(tif, index)
         check_samples(page)
@@ -149,7 +149,7 @@ def check_companion(path: Path, name: str) -> None:
         raise InputError("", f"it names a part, {name}, that is no regular file")
 
 
-def _check_claim(tif: TiffFile, series: Any) -> None:
+def _check_claim(series: Any) -> None:
     """Raise an `InputError` if a small file claims so many pixels that no compression holds them.
 
     Whatever would decode them would be at it for hours.

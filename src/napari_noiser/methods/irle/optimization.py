@@ -15,6 +15,9 @@ from napari_noiser._errors import InputError
 from napari_noiser.methods.irle.checkpoint import FitState, Stage
 from napari_noiser.methods.weights import copy_weights, downsample_losses
 
+BATCHES_AHEAD = 16
+"""How many batches either stage looks at before its first step; no step sees them."""
+
 _MAX_GRADIENT_NORM = 1.0
 _BETAS = (0.9, 0.99)
 _WARMUP_FRACTION = 0.1  # of one cycle, until the rate is highest

@@ -23,7 +23,6 @@ from napari_noiser.methods.noiser.model import NoiserModel
 from napari_noiser.methods.weights import copy_weights, downsample_losses
 
 _MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}
-_OUTCOME = "fingerprint"  # of a training, not what it is asked for
 _FORM = ("samples", "ndim", "seed", "device", "begun_from")
 
 

@@ -60,7 +60,7 @@ class NoiserModel(Model):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.recipe.check_form(self.samples, self.ndim)
+        self.recipe.check_samples(self.samples)
 
     @property
     def traits(self) -> MethodTraits:

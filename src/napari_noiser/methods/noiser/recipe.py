@@ -166,8 +166,8 @@ class Recipe:
         """Whether the network learns to denoise, not to return its input."""
         return not isinstance(self.exposure, NoExposure)
 
-    def check_form(self, samples: int, ndim: int) -> None:
-        """Raise a `ValueError` if no model of this form can be trained by the recipe."""
+    def check_samples(self, samples: int) -> None:
+        """Raise a `ValueError` if no model of so many samples can be trained by the recipe."""
         self.source.check_samples(samples)
 
     @property

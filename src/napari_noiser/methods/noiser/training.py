@@ -149,7 +149,7 @@ def train_steps(
     recipe = as_recipe(recipe)
     samples, ndim = check_int("samples", samples), check_ndim(ndim)
     seed = check_int("seed", seed, 0)
-    recipe.check_form(samples, ndim)
+    recipe.check_samples(samples)
     draws = torch.Generator().manual_seed(seed)
     network = _network(recipe, samples, ndim, draws)
     if start is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from os import PathLike
 from dataclasses import replace
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Unpack
 
 from napari.layers import Image, Layer

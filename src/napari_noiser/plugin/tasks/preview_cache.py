@@ -97,9 +97,9 @@ class PreviewCache:
         from napari_noiser.engine.plan import make_plan
 
         image, verb = measured.image, measured.verb
-        asked = measured.options
+        asked: Mapping[str, Any] = measured.options
         fixed = {name: asked[name] for name in MEASURED if name in verb_options(verb)}
-        # The image is without its banding already. Of maps planning only looks whether there is one.
+        # The image is without its banding. Of maps planning only looks whether there is one.
         beside = {"mask": None, "gain_map": None if measured.gain_map is None else 1.0}
         check_trained(model, image.layout, options.get("colors", "balanced"), verb)
         plan = make_plan(image, model, verb, **{**options, **fixed, **beside, "banding": "keep"})

@@ -91,7 +91,7 @@ def to_text(recipe: Recipe) -> dict[str, str]:
 def from_text(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> Recipe:
     """Return the recipe of texts as of `to_text`; a field that is left out has its default.
 
-    It is checked for training on images of the form's samples and dimensions, if there is one.
+    It is checked for training on images of the form's samples, if there is one.
 
     >>> from_text({"name": "mine", "source.kind": "gaussian", "source.mean": "0, 0.1, 0.2"}).source
     GaussianNoise(mean=(0.0, 0.1, 0.2), variance=1.0)
@@ -104,7 +104,7 @@ def from_text(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> 
     try:
         recipe = Recipe.from_dict(values)
         if form is not None:
-            recipe.check_form(*form)
+            recipe.check_samples(form[0])
     except InputError as error:
         raise _quote_text(error, texts) from error
     return recipe
@@ -119,9 +119,8 @@ def validate(texts: Mapping[str, str], form: tuple[int, int] | None = None) -> d
     {'width': "width must be a whole number of at least 1, got 'none'"}
     """
     kinds = {name: text for name, text in texts.items() if name.endswith(_KIND)}
-    planes = None if form is None else (form[0], 2)  # no field can be to blame for the dimensions
     each = {name: {"name": "any", **kinds, name: text} for name, text in texts.items()}
-    faults = {name: _fault(alone, planes) for name, alone in each.items()}
+    faults = {name: _fault(alone, form) for name, alone in each.items()}
     if not any(faults.values()):
         faults["name"] = _fault(texts, form)
     return {name: fault for name, fault in faults.items() if fault}

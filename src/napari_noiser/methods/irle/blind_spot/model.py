@@ -61,8 +61,9 @@ class BlindSpotModel(Model):
         super().__post_init__()
         for name in ("center", "log_gain", "black"):
             check_float(name, getattr(self.scaling, name))
-        for value in (self.scaling.scale, *self.scaling.noise):
-            check_float("scale and noise", value, above=0.0)
+        check_float("scale", self.scaling.scale, above=0.0)
+        for value in self.scaling.noise:
+            check_float("noise", value, above=0.0)
         if len(self.scaling.noise) != self.samples:
             raise InputError("noise", f"must be one a sample, got {self.scaling.noise}")
 

@@ -24,14 +24,13 @@ from napari_noiser.methods.irle.blind_spot.network_input import (
 )
 from napari_noiser.methods.irle.blind_spot.recipe import BLOCK, BlindSpotRecipe
 from napari_noiser.methods.irle.checkpoint import FitState
-from napari_noiser.methods.irle.optimization import FittingStep, optimization_steps
-from napari_noiser.methods.irle.uncounted import fill_nearest, widen_nan
+from napari_noiser.methods.irle.missing_pixels import fill_nearest, widen_nan
+from napari_noiser.methods.irle.optimization import BATCHES_AHEAD, FittingStep, optimization_steps
 from napari_noiser.methods.weights import copy_weights
 
 Draw = Callable[[int], Tensor]
 """Returns the crops of a step."""
 
-_SAMPLES = 16  # batches that the scaling is measured on
 _JITTER = 1  # tells its draws from those of crops
 _GAIN_JITTER = 0.5  # of the gain's own spread
 
@@ -68,7 +67,7 @@ def fit_blind_spot_steps(
     chosen = best_device(device)
     model = initial_model(recipe, samples, ndim, seed, chosen.type)
     recipe = model.recipe
-    later = range(recipe.iterations + 1, recipe.iterations + 1 + _SAMPLES)  # no step sees them
+    later = range(recipe.iterations + 1, recipe.iterations + 1 + BATCHES_AHEAD)
     crops = (_network_input(draw(number), recipe) for number in later)
     model = replace(model, scaling=Scaling.of(crops, check_float("black", black)))
     state = FitState(model, 0) if resume is None else resume

@@ -75,11 +75,6 @@ class RetinexModel(Model):
         return MethodTraits(requires_raw_counts=True)
 
     @property
-    def step(self) -> int:
-        """After how many pixels the grid of the coarsest scale repeats itself."""
-        return self.recipe.step
-
-    @property
     def halo(self) -> tuple[int, ...]:
         return (self.reach, self.reach)
 

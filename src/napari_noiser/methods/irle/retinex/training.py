@@ -15,14 +15,13 @@ from napari_noiser._validation import check_int, check_type
 from napari_noiser.camera.noise_variance import noise_power
 from napari_noiser.methods.device import best_device
 from napari_noiser.methods.irle.checkpoint import FitState
-from napari_noiser.methods.irle.optimization import FittingStep, optimization_steps
+from napari_noiser.methods.irle.optimization import BATCHES_AHEAD, FittingStep, optimization_steps
 from napari_noiser.methods.irle.retinex.losses import retinex_losses
 from napari_noiser.methods.irle.retinex.model import RetinexModel, check_gray_or_rgb, make_retinex
 from napari_noiser.methods.irle.retinex.network import Retinex
 from napari_noiser.methods.irle.retinex.recipe import RetinexRecipe
 from napari_noiser.methods.weights import copy_weights
 
-_SAMPLES = 16  # batches that the noise is measured on
 _NOISE_LEFT = 0.02  # of smoothed crops, from black to white
 _LEAST_SIGMA, _MOST_SIGMA = 0.5, 3.0  # pixels; less does nothing
 
@@ -78,7 +77,7 @@ def initial_retinex(
 
 
 def _choose_smoothing(draw: Callable[[int], Tensor], model: RetinexModel) -> float:
-    later = range(model.recipe.iterations + 1, model.recipe.iterations + 1 + _SAMPLES)
+    later = range(model.recipe.iterations + 1, model.recipe.iterations + 1 + BATCHES_AHEAD)
     samples = [_checked(draw(number), model) for number in later]  # no step sees them
     return smoothing_sigma(torch.cat(samples)[:, : model.samples])
 

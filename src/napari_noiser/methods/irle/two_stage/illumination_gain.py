@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from napari_noiser.methods.irle.blind_spot.network_input import interpolate_blocks
 from napari_noiser.methods.irle.blind_spot.recipe import BLOCK
+from napari_noiser.methods.irle.missing_pixels import fill_nearest
 from napari_noiser.methods.irle.retinex.network import Retinex
-from napari_noiser.methods.irle.uncounted import fill_nearest
 
 
 def illumination_log_gain(illumination: Tensor) -> Tensor:
