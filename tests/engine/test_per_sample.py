@@ -56,7 +56,7 @@ def test_gray_stays_gray() -> None:
 def test_a_cast_stays_where_balanced_removes_it() -> None:
     red, green, blue = np.median(enhance(PHOTO, "noiser", axes="YXS", colors="kept"), axis=(0, 1))
     assert red > green + 0.1 > blue + 0.1
-    paper = train(Recipe(name="noiser"), samples=3, device="cpu")
+    paper = train(Recipe(name="noiser", size=48), samples=3, device="cpu")
     balanced = np.median(enhance(PHOTO, paper, axes="YXS"), axis=(0, 1))
     assert np.ptp(balanced) < 0.05
     balanced = np.median(enhance(PHOTO, "noiser", axes="YXS"), axis=(0, 1))
