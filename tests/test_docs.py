@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.samples import shrink_samples
 
 import napari_noiser
 
@@ -62,6 +63,7 @@ def viewer() -> Any:
 @pages(WITH_PYTHON)
 def test_the_python_of_a_page_runs(page: Path, viewer: Any, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
+    shrink_samples(monkeypatch)
     names = {"viewer": viewer, "__name__": "page", **prepared(page, viewer)}
     for number, snippet in enumerate(snippets(page), start=1):
         exec(compile(snippet, f"{page.name}, block {number}", "exec"), names)

@@ -220,7 +220,7 @@ print(limited, peak() - before - result.nbytes)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from /proc")
 @pytest.mark.parametrize(
-    ("ndim", "small", "large"), [(2, (40, 40), (1100, 1200)), (3, (12, 40, 40), (36, 240, 250))]
+    ("ndim", "small", "large"), [(2, (40, 40), (800, 900)), (3, (12, 40, 40), (24, 160, 200))]
 )
 def test_a_memory_limit_bounds_what_is_held(
     ndim: int, small: tuple[int, ...], large: tuple[int, ...]

@@ -81,6 +81,6 @@ def untrained_stages(widths: tuple[int, ...] = (4,)) -> IRLEModel:
 
 
 @cache
-def paper_model(samples: int = 1) -> NoiserModel:
-    """Return noiser in the paper's form, trained in full: seconds."""
-    return train(PAPER, samples=samples, device="cpu")
+def paper_model() -> NoiserModel:
+    """Return noiser in the paper's form for gray images, trained in full: seconds."""
+    return train(PAPER, device="cpu")

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
-from napari.layers import Layer
+from napari.layers import Image, Layer
 
 import napari_noiser.plugin.samples as samples
 from napari_noiser.plugin.layers.enhance_layer import enhance_layer
 
 ALL = (samples.hubble_photon_limited, samples.dim_photograph, samples.dim_fluorescence)
+
+
+@cache
+def made(sample: Callable[[], list[samples.LayerData]]) -> list[samples.LayerData]:
+    return sample()
+
+
+@cache
+def enhanced(sample: Callable[[], list[samples.LayerData]]) -> Image:
+    return enhance_layer(Layer.create(*made(sample)[-1]))
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +36,7 @@ def offline(monkeypatch) -> None:
 
 @pytest.mark.parametrize("sample", ALL)
 def test_sample_is_dim_and_reproducible(sample) -> None:
-    layers = sample()
+    layers = made(sample)
     again = sample()
     dim, _, kind = layers[-1]
     assert kind == "image"
@@ -35,8 +47,7 @@ def test_sample_is_dim_and_reproducible(sample) -> None:
 
 @pytest.mark.parametrize("sample", ALL)
 def test_sample_becomes_visible(sample) -> None:
-    layer = Layer.create(*sample()[-1])
-    result = enhance_layer(layer)
+    layer, result = Layer.create(*made(sample)[-1]), enhanced(sample)
     np.testing.assert_array_equal(result.scale, layer.scale)
     assert result.units == layer.units
     gray = enhance_layer(layer, "noiser")
@@ -46,10 +57,9 @@ def test_sample_becomes_visible(sample) -> None:
 
 
 def test_fluorescence_comes_nearer_to_its_truth() -> None:
-    (truth, *_), (dim, *_) = samples.dim_fluorescence()
-    layer = Layer.create(*samples.dim_fluorescence()[-1])
-    enhanced = enhance_layer(layer).data
-    assert _correlation(enhanced, truth) > _correlation(dim, truth) + 0.1
+    (truth, *_), (dim, *_) = made(samples.dim_fluorescence)
+    found = enhanced(samples.dim_fluorescence).data
+    assert _correlation(found, truth) > _correlation(dim, truth) + 0.1
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:

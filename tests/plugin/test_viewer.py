@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.samples import shrink_samples
 from napari import Viewer
 from napari.layers import Image
 
@@ -28,7 +29,8 @@ def viewer(make_napari_viewer_proxy, wait_for_run) -> Viewer:
 
 
 @pytest.fixture
-def widget(viewer: Viewer) -> NoiserWidget:
+def widget(viewer: Viewer, monkeypatch) -> NoiserWidget:
+    shrink_samples(monkeypatch)
     viewer.open_sample("napari-noiser", "fluorescence")
     _, widget = viewer.window.add_plugin_dock_widget("napari-noiser", "Noise self-regression")
     return widget
