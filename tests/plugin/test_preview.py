@@ -229,16 +229,16 @@ def test_what_is_painted_meanwhile_is_followed(
     image.read.clear()
     at = viewer.dims.current_step[0]
 
-    def follows() -> bool:
-        expected = noiser.enhance(PLANES, mask=labels.data != 0)[at]
-        return np.allclose(in_view(layer), expected, atol=1e-6)
+    def expected() -> np.ndarray:
+        return noiser.enhance(PLANES, mask=labels.data != 0)[at]
 
-    assert follows()
+    np.testing.assert_allclose(in_view(layer), expected(), rtol=1e-5, atol=1e-6)
     for row in range(0, 40, 8):
         labels.paint((at, row, 20), 1)
         qtbot.wait(10)
     assert not image.read  # one paints still
-    qtbot.waitUntil(follows, timeout=60_000)
+    painted = expected()
+    qtbot.waitUntil(lambda: np.allclose(in_view(layer), painted, atol=1e-6), timeout=60_000)
     assert layer in viewer.layers
     assert viewer.layers.selection.active is labels
     assert layer.contrast_limits == [0.2, 0.9]
@@ -387,16 +387,17 @@ def test_in_a_window_with_and_without_asynchronous_slicing(
     viewer.window.add_dock_widget(widget)
     section = part_of(widget, PreviewSection)
     section.divider = 0.0
+    choices = ((2, 0.5), (9, -0.5))
+    expected = [noiser.enhance(PLANES, brightness=brightness)[at] for at, brightness in choices]
     for asynchronous in (False, True):
         get_settings().experimental.async_ = asynchronous
         section.switch.value = True
         wait_for_run()
         layer = viewer.layers["cells [preview]"]
-        for at, brightness in ((2, 0.5), (9, -0.5)):
+        for (at, brightness), after in zip(choices, expected, strict=True):
             viewer.dims.set_current_step(0, at)
             widget.controls.options["brightness"].value = brightness
-            expected = noiser.enhance(PLANES, brightness=brightness)[at]
-            qtbot.waitUntil(lambda e=expected, la=layer: np.allclose(in_view(la), e, atol=1e-6))
+            qtbot.waitUntil(lambda e=after, la=layer: np.allclose(in_view(la), e, atol=1e-6))
         section.switch.value = False
     get_settings().experimental.async_ = False
 
