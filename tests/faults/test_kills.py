@@ -60,7 +60,9 @@ def test_killed_at_each_operation_it_resumes(kind: str, tmp_path: Path, thorough
     shutil.rmtree(folder)
     for at in some(total, thorough, 5):
         folder.mkdir()
-        assert killed_at(folder, at, lambda: job.make(folder / job.name)) == -9
+        ended = killed_at(folder, at, lambda: job.make(folder / job.name))
+        # Of threads either makes a folder that both need: the last operation may not come.
+        assert ended == -9 or (at == total and (folder / job.name).exists())
         check_resumes(job, folder, whole)
 
 

@@ -63,7 +63,7 @@ def test_who_comes_second_is_told(
 @pytest.mark.parametrize("name", COMMANDS)
 def test_of_two_processes_one_works(name: str, tmp_path: Path) -> None:
     words, out = command(name, tmp_path)
-    longer = {"train": ["--iterations", "3000"], "fit": ["--iterations", "30"]}.get(name, [])
+    longer = {"train": ["--iterations", "1000"], "fit": ["--iterations", "30"]}.get(name, [])
     run = [sys.executable, "-m", "napari_noiser", *words, *longer]
     both = [subprocess.Popen(run, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [each.communicate()[1] for each in both]
