@@ -98,14 +98,14 @@ class Response:
 
     @torch.inference_mode()
     def _to_display(self, plan: Plan) -> NDArray[Any]:
-        """Return a display, black where there is fill."""
+        """Return a display, black where there is fill; it is flat without a signal."""
         shown = self._shown(plan)
-        if self.fill is not None:
+        if self.fill is not None and self.values is not None:
             shown[:, self.fill] = 0.0
         return to_display(shown, self.raw, plan.dtype)
 
     def _shown(self, plan: Plan) -> NDArray[np.float32]:
-        """Return (samples, *spatial) in [0, 1]; it is flat without a signal."""
+        """Return (samples, *spatial) in [0, 1]."""
         if self.values is None or self.renderer is None:
             shape = (plan.image.layout.samples, *self.raw.shape[1:])
             flat = DARK if plan.has_dark_background else 0.5
