@@ -212,7 +212,8 @@ def test_canceled_is_resumed(
     wait_for_run()
     assert [path.name for path in tmp_path.iterdir()] == ["cells (brightened).ome.zarr"]
     written = [event for event in events if isinstance(event, TileWritten)]
-    assert written[0].done > 12 * 4 + 5 * 4  # neither measured nor rendered again
+    first = written[0]
+    assert first.done > first.total // 2 + 5  # neither measured nor rendered again
     np.testing.assert_allclose(
         values(viewer.layers[0]), noiser.enhance(PLANES, "noiser"), rtol=0, atol=1e-5
     )
