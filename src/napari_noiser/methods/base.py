@@ -74,6 +74,29 @@ class FoldedDenoiser(Folded, Protocol):
     def noise_std(self) -> float: ...
 
 
+@dataclass(frozen=True)
+class FoldedWrapper:
+    """What a folded method is wrapped in: centered and scaled, and on a device, as that one is."""
+
+    method: Folded
+
+    @property
+    def input_offset(self) -> NDArray[np.float64]:
+        return self.method.input_offset
+
+    @property
+    def input_scale(self) -> float:
+        return self.method.input_scale
+
+    @property
+    def grid_period(self) -> int:
+        return self.method.grid_period
+
+    def to(self, device: torch.device) -> Self:
+        """Return the method on a device."""
+        return replace(self, method=self.method.to(device))
+
+
 class Method(Protocol):
     """Anything that the moments of an image's patches turn into a map of tiles.
 

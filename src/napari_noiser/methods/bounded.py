@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_noiser.methods.base import Folded
+from napari_noiser.methods.base import FoldedWrapper
 from napari_noiser.methods.patches import Halo, Scratch
 
 
 @dataclass(frozen=True)
-class BoundedInput:
+class BoundedInput(FoldedWrapper):
     """A folded method that sees no values below `low` or above `high`, of each sample."""
 
-    method: Folded
     low: NDArray[np.float64]
     high: NDArray[np.float64]
-
-    @property
-    def input_offset(self) -> NDArray[np.float64]:
-        return self.method.input_offset
-
-    @property
-    def input_scale(self) -> float:
-        return self.method.input_scale
-
-    @property
-    def grid_period(self) -> int:
-        return self.method.grid_period
-
-    def to(self, device: torch.device) -> Self:
-        """Return the method on a device."""
-        return replace(self, method=self.method.to(device))
 
     def __call__(
         self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]

@@ -7,8 +7,8 @@ one covariance for all samples, is a single curve that each of them goes through
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noiser.camera.noise_model import CameraNoise
-from napari_noiser.methods.base import Folded, FoldedDenoiser, Method, MethodTraits
+from napari_noiser.methods.base import FoldedDenoiser, FoldedWrapper, Method, MethodTraits
 from napari_noiser.methods.patches import Halo, Scratch
 
 
@@ -73,28 +73,15 @@ class PerSampleMethod:
 
 
 @dataclass(frozen=True)
-class FoldedPerSample:
+class FoldedPerSample(FoldedWrapper):
     """A folded method of one sample, for each sample of a tile."""
 
-    method: Folded
     samples: int
 
     @property
     def input_offset(self) -> NDArray[np.float64]:
         """The method's, for each sample."""
         return np.repeat(self.method.input_offset, self.samples)
-
-    @property
-    def input_scale(self) -> float:
-        return self.method.input_scale
-
-    @property
-    def grid_period(self) -> int:
-        return self.method.grid_period
-
-    def to(self, device: torch.device) -> Self:
-        """Return the method on a device."""
-        return replace(self, method=self.method.to(device))
 
     def __call__(
         self, tile: Tensor, halo: Halo, scratch: Scratch, corner: tuple[int, ...]
