@@ -151,3 +151,20 @@ def test_clean_images_have_nothing_beyond(folder: str) -> None:
         plan = calibrate(make_plan(image, "noiser", axes=axes, device="cpu"))
         (moments,) = run_with_progress(measure_steps(plan), False, "").values()
         assert moments.bounded is None
+
+
+@pytest.mark.parametrize(("value", "place"), [(65535, (150, 150)), (30000, (40, 211))])
+def test_what_lies_beside_a_bright_pixel_stays_to_be_seen(
+    value: int, place: tuple[int, int]
+) -> None:
+    """Unbounded it would paint the 5 x 5 pixels around it white and black."""
+    rows, columns = np.mgrid[:300, :300]
+    light = 20 + 30 * (np.hypot(rows % 70 - 35, columns % 70 - 35) < 11)
+    image = (np.random.default_rng(5).poisson(light) + 100).astype(np.uint16)
+    hot = image.copy()
+    hot[place] = value
+    clean, shown = (enhance(each, "noiser", device="cpu") for each in (image, hot))
+    around = tuple(slice(at - 2, at + 3) for at in place)
+    changed = np.abs(shown - clean)[around]
+    assert changed[[0, 0, -1, -1], [0, -1, 0, -1]].max() < 0.2
+    assert np.median(changed) < 0.3
