@@ -168,3 +168,17 @@ def test_what_lies_beside_a_bright_pixel_stays_to_be_seen(
     changed = np.abs(shown - clean)[around]
     assert changed[[0, 0, -1, -1], [0, -1, 0, -1]].max() < 0.2
     assert np.median(changed) < 0.3
+
+
+@pytest.mark.parametrize("model", ["noiser", "noiser-var3"])
+@pytest.mark.parametrize(("value", "count"), [(65535, 1), (3000, 3), (65535, 20)])
+def test_bright_pixels_do_not_flatten_a_dark_display(model: str, value: int, count: int) -> None:
+    rows, columns = np.mgrid[:256, :256]
+    light = 20 + 30 * (np.hypot(rows % 70 - 35, columns % 70 - 35) < 11)
+    image = (np.random.default_rng(5).poisson(light) + 100).astype(np.uint16)
+    hot = image.copy()
+    hot.flat[np.random.default_rng(0).choice(hot.size, count, replace=False)] = value
+    clean, shown = (enhance(each, model, background="dark", device="cpu") for each in (image, hot))
+    np.testing.assert_allclose(
+        np.percentile(shown, (5, 50, 95)), np.percentile(clean, (5, 50, 95)), atol=0.03
+    )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_noiser.camera.noise_variance import noise_variance
+from napari_noiser.engine.moments import FEW, SWAMPED, Bounds
 
 _MESH = 64  # pixels a side, as Source Extractor has it
 _CLIP = 3.0  # standard deviations
@@ -28,18 +29,34 @@ class BackgroundLevel:
     noise: float
 
 
-def estimate_background(planes: Sequence[NDArray[np.float64]]) -> BackgroundLevel | None:
+def estimate_background(
+    planes: Sequence[NDArray[np.float64]], bounds: Bounds | None = None
+) -> BackgroundLevel | None:
     """Return the background and the noise of a channel, from a few of its planes.
 
-    Planes are (samples, Y, X); not finite values are left out.
+    Planes are (samples, Y, X); not finite values are left out, and from the noise also a few
+    pixels beyond `bounds` that would be most of it.
     """
     samples = zip(*planes, strict=True)
     levels = [background_level(each) for each in samples]
-    noises = [noise_variance(np.where(np.isfinite(plane), plane, np.nan)) for plane in planes]
-    known = [noise for noise in noises if not np.isnan(noise)]
     if not np.isfinite(levels).all():
         return None
-    return BackgroundLevel(tuple(levels), float(np.mean(known or 0) ** 0.5))
+    noise = _mean_noise(planes)
+    if bounds is not None:
+        low, high = bounds.arrays(0.0, 2)
+        inside = [np.where((plane < low) | (plane > high), np.nan, plane) for plane in planes]
+        beyond = sum(int(np.isnan(each).sum()) for each in inside)
+        beyond -= sum(int(np.isnan(plane).sum()) for plane in planes)
+        without = _mean_noise(inside)
+        few = beyond <= FEW * sum(plane.size for plane in planes)
+        noise = without if few and 0 < SWAMPED * without < noise else noise
+    return BackgroundLevel(tuple(levels), noise**0.5)
+
+
+def _mean_noise(planes: Iterable[NDArray[np.float64]]) -> float:
+    """Return the mean variance of the planes' noise, 0 if none tells."""
+    noises = [noise_variance(np.where(np.isfinite(plane), plane, np.nan)) for plane in planes]
+    return float(np.mean([noise for noise in noises if not np.isnan(noise)] or 0))
 
 
 def background_level(planes: Iterable[NDArray[np.float64]]) -> float:

@@ -268,11 +268,11 @@ def calibrate_channel(
     if isinstance(camera, str):
         camera = _estimate_camera([sample for plane in planes for sample in plane], camera)
     level = choice = None
+    bounds = Bounds.of(planes, camera) if wanted.bounds else None
     if wanted.background:
-        level = estimate_background(counted(camera))
+        level = estimate_background(counted(camera), bounds)
     if wanted.choice:
         choice = choose_for_planes(planes)
-    bounds = Bounds.of(planes, camera) if wanted.bounds else None
     return ChannelCalibration(camera, level, choice, fill, bounds)
 
 

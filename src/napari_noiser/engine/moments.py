@@ -26,8 +26,8 @@ _TOGETHER = 2**17  # numbers of patches at a time: a megabyte
 _FAR = 8.0  # times the spread: nothing in photographs and fluorescence lies as far from the median
 _SPREAD = (1.0, 50.0, 99.0)  # percentiles
 _LOOKED_AT = 2**16  # values tell these
-_FEW = 0.01  # of the pixels may be bounded
-_SWAMPED = 1.5  # times the variance without them: less does not show
+FEW = 0.01  # of the pixels may be bounded
+SWAMPED = 1.5  # times the variance without them: less does not show
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,10 @@ class PatchMoments:
     @property
     def swamped(self) -> bool:
         """Whether a few pixels beyond an image's bounds are most of its variance."""
-        if self.bounded is None or self.beyond > _FEW * self.count:
+        if self.bounded is None or self.beyond > FEW * self.count:
             return False
         rest = float(np.trace(self.bounded.covariance))
-        return 0 < _SWAMPED * rest < float(np.trace(self.covariance))
+        return 0 < SWAMPED * rest < float(np.trace(self.covariance))
 
     def __add__(self, other: PatchMoments) -> PatchMoments:
         """Merge with the moments of other patches (Chan, Golub, LeVeque 1983), exactly."""
